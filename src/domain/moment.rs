@@ -1,0 +1,25 @@
+//! A point in time, handed to the core by whoever drives it.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+/// One point in time on both clocks: the monotonic one to measure with, the wall clock to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub instant: Instant,
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// Time from `earlier` to `self` on the monotonic clock, which a jump of the wall clock does not touch; zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.instant.saturating_duration_since(earlier.instant)
+    }
+
+    /// The moment `by` later on both clocks.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        Self { instant: self.instant + by, wall: self.wall.saturating_add(by).unwrap_or(self.wall) }
+    }
+}

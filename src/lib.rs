@@ -1,0 +1,4 @@
+//! Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels.
+
+pub mod clock;
+pub mod domain;
