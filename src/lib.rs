@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod cloudflare;
 pub mod domain;
+pub mod poller;
 pub mod series;

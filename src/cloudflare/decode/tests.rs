@@ -1,7 +1,11 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
+use super::{
+    KnownField as F,
+    RejectReason::{DuplicateId, Malformed, MissingId, MissingName},
+    *,
+};
 
 fn list(tunnels: &Value) -> Vec<u8> {
     json!({"result": {"ipsec_tunnels": tunnels}, "success": true, "errors": [], "messages": []}).to_string().into()
@@ -30,6 +34,7 @@ fn reason(body: &[u8]) -> FailureReason {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one tunnel with all its fields, beside what becomes of each")]
 fn every_field_of_an_ipsec_tunnel_is_read() {
     let (tunnel, unknown) = one(json!({
         "cloudflare_endpoint": "203.0.113.1",
@@ -157,7 +162,6 @@ fn unknown_values_are_noted_and_never_guessed() {
     assert_eq!((check.check_type, check.rate, check.direction), (Some(CheckType::Unknown), Some(Rate::Unknown), None));
     assert_eq!(tunnel.bgp, Some(BgpConfig { customer_asn: None, extra_prefixes: None, md5: false }));
     assert_eq!(tunnel.interface_address, Stated::Unparsable("<IPSEC_CIDR>".into()));
-    use KnownField as F;
     let expected = [
         F::InterfaceAddress,
         F::HealthCheckType,
@@ -255,7 +259,6 @@ fn a_bad_tunnel_is_rejected_alone() {
     let kept: Vec<&str> = listing.tunnels.iter().map(|tunnel| tunnel.id.as_str()).collect();
     assert_eq!(kept, ["also-good", "good"], "two tunnels of one name are both kept, two of one id are not");
     let reasons: Vec<(usize, RejectReason)> = listing.rejected.iter().map(|r| (r.index, r.reason)).collect();
-    use RejectReason::{DuplicateId, Malformed, MissingId, MissingName};
     let expected = [
         (1, MissingId),
         (2, MissingId),
