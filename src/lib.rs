@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod cloudflare;
 pub mod domain;
+pub mod exposition;
 pub mod poller;
 pub mod series;
