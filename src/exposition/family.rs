@@ -64,19 +64,22 @@ pub(super) struct Samples<'e> {
 impl Samples<'_> {
     /// One sample with the labels of `row` and `more`.
     pub(super) fn push(&mut self, row: &RowLabels<'_>, more: &[(&str, &str)], value: impl Into<Value>) -> fmt::Result {
+        let value = value.into();
         let labels = Labels { row, more };
-        let mut sample = self.metric.encode_family(&labels)?;
-        if self.is_counter {
-            sample.encode_counter::<NoLabelSet, _, f64>(&value.into(), None)
-        } else {
-            sample.encode_gauge(&value.into())
+        if labels.are_none() {
+            return encode_value(&mut self.metric, self.is_counter, value);
         }
+        encode_value(&mut self.metric.encode_family(&labels)?, self.is_counter, value)
     }
 
     /// One sample per member of a closed list: 1 for `current`, else 0.
     pub(super) fn states<T: Label>(&mut self, row: &RowLabels<'_>, name: &str, current: T) -> fmt::Result {
         T::ALL.iter().try_for_each(|&state| self.push(row, &[(name, state.as_str())], state == current))
     }
+}
+
+fn encode_value(sample: &mut MetricEncoder<'_>, is_counter: bool, value: Value) -> fmt::Result {
+    if is_counter { sample.encode_counter::<NoLabelSet, _, f64>(&value, None) } else { sample.encode_gauge(&value) }
 }
 
 /// A sample's value; whole numbers are written without a fraction.
@@ -191,6 +194,12 @@ fn escape(buffer: &mut String, value: &str) {
 struct Labels<'a> {
     row: &'a RowLabels<'a>,
     more: &'a [(&'a str, &'a str)],
+}
+
+impl Labels<'_> {
+    fn are_none(&self) -> bool {
+        self.row.rendered.is_empty() && self.more.is_empty()
+    }
 }
 
 impl EncodeLabelSet for Labels<'_> {

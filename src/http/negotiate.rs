@@ -13,7 +13,9 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
     let mut classic = 0.0_f32;
     for element in elements(headers, &ACCEPT) {
         match element.name {
-            "application/openmetrics-text" if element.speaks_open_metrics() => open_metrics = open_metrics.max(element.weight()),
+            "application/openmetrics-text" if element.speaks_open_metrics() => {
+                open_metrics = open_metrics.max(element.weight());
+            }
             "text/plain" => classic = classic.max(element.weight()),
             _ => {}
         }
