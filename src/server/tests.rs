@@ -205,8 +205,7 @@ fn listen_addresses_read_as_prometheus_writes_them() {
         "1.2.3:1",
         "[::1:1",
     ] {
-        let error = bad.parse::<ListenAddress>().unwrap_err().to_string();
-        assert!(error.starts_with(&format!("`{bad}` is no listen address: it must be")), "{error}");
+        assert!(bad.parse::<ListenAddress>().is_err(), "{bad}");
     }
 }
 
