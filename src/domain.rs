@@ -8,4 +8,5 @@ pub mod health_check;
 pub mod inventory;
 pub mod label;
 pub mod moment;
+pub mod text;
 pub mod tunnel;

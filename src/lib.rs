@@ -1,4 +1,7 @@
 //! Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels.
 
 pub mod clock;
+pub mod cloudflare;
 pub mod domain;
+pub mod poller;
+pub mod series;
