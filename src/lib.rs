@@ -9,6 +9,7 @@ pub mod domain;
 pub mod exposition;
 pub mod http;
 pub mod poller;
+pub mod sandbox;
 pub mod series;
 pub mod server;
 pub mod telemetry;

@@ -6,7 +6,7 @@
 
 mod budget;
 mod report;
-mod watch;
+pub mod watch;
 
 use std::{
     fmt,

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::{
     bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
-    health_check::{CheckType, Direction, HealthCheck, Rate, Target},
+    health_check::{CheckType, Direction, HealthCheck, Target},
     inventory::{AccountName, AccountSnapshot, Collection, Entry, FailureReason, PollState, RejectReason},
     tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId},
 };

@@ -22,7 +22,7 @@ use crate::{
 
 /// Something that is worth a line in the log, once.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     /// The first list, or the first after failures.
     Answering {
         tunnels: usize,
@@ -44,17 +44,17 @@ pub(super) enum Event {
 
 /// What follows from an answer.
 #[derive(Debug)]
-pub(super) struct Absorbed {
-    pub(super) events: Vec<Event>,
+pub struct Absorbed {
+    pub events: Vec<Event>,
     /// Until the next poll.
-    pub(super) wait: Duration,
+    pub wait: Duration,
     /// Whether every other request has to wait as long.
-    pub(super) rate_limited: bool,
+    pub rate_limited: bool,
 }
 
 /// One collection between polls.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub struct Watch {
     snapshot: CollectionSnapshot,
     /// The last state that the API stated for each tunnel, also where it says nothing now.
     stated: HashMap<TunnelId, BgpState>,
@@ -65,12 +65,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn snapshot(&self) -> &CollectionSnapshot {
+    pub fn snapshot(&self) -> &CollectionSnapshot {
         &self.snapshot
     }
 
     /// Takes in the result of a poll that ran from `started` to `ended`.
-    pub(super) fn absorb(
+    pub fn absorb(
         &mut self,
         result: Result<Listing, ApiFailure>,
         started: Moment,
