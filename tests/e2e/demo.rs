@@ -26,7 +26,8 @@ fn answers_within_five_seconds_and_tells_where_to_look() {
         assert!(now() - started < Duration::from_secs(5), "no page after 5 s; it said:\n{}", demo.said());
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(demo.said().contains(&address.port().to_string()), "it tells where to look:\n{}", demo.said());
+    let metrics = format!("http://{address}/metrics");
+    assert!(demo.said().contains(&metrics), "it tells where to look, {metrics}:\n{}", demo.said());
 }
 
 #[test]
