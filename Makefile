@@ -26,7 +26,7 @@ lint: ## clippy and rustdoc, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps --document-private-items --quiet
 
 unit: ## unit, property and end-to-end tests, without the other checks
-	$(CARGO) test --release --locked
+	$(CARGO) test --release --locked --no-fail-fast
 
 deny: ## licences, bans and sources of the dependencies; builds cargo-deny once (some minutes) where it is missing
 	$(if $(CARGO_DENY),,$(CARGO) install --locked --quiet --root target/tools --version $(CARGO_DENY_VERSION) cargo-deny)

@@ -49,7 +49,7 @@ fn source(src: &Path, path: &PathBuf) -> Source {
 fn src_follows_the_drawing() {
     let sources = sources();
     assert!(sources.len() > 5, "found only {} files below src/: the test looks in the wrong place", sources.len());
-    let complaints = rules::check(&sources);
+    let complaints = rules::check(sources);
     assert!(complaints.is_empty(), "\n\n{}\n", complaints.join("\n"));
 }
 

@@ -61,6 +61,8 @@ pub(crate) struct Source {
     /// Below `src/`: `cloudflare/wire.rs`.
     pub(crate) path: String,
     pub(crate) module: Vec<String>,
+    /// Whether only tests compile it.
+    is_test: bool,
     has_head: bool,
     lines: usize,
     tokens: Vec<Token>,
@@ -71,6 +73,7 @@ impl Source {
         Self {
             path: path.to_owned(),
             module: paths::module_of(path),
+            is_test: false,
             has_head: text.starts_with("//!"),
             lines: text.lines().count(),
             tokens: lexer::tokens(text),
@@ -81,9 +84,14 @@ impl Source {
         self.module.first().map_or("lib", String::as_str)
     }
 
-    /// A file that only tests compile.
-    fn is_test(&self) -> bool {
-        self.module.iter().any(|name| name == "tests")
+    /// The children that it declares for tests only: `#[cfg(test)] mod name;`.
+    fn test_children(&self) -> Vec<Vec<String>> {
+        let declared = |item: std::ops::Range<usize>| match &self.tokens[item] {
+            [.., keyword, name, end] if keyword.is("mod") && end.is(";") => Some(name.text.clone()),
+            _ => None,
+        };
+        let names = paths::test_items(&self.tokens).into_iter().filter_map(declared);
+        names.map(|name| [self.module.clone(), vec![name]].concat()).collect()
     }
 
     fn lines_without_tests(&self) -> usize {
@@ -98,7 +106,7 @@ impl Source {
     /// Words outside tests.
     fn words(&self) -> impl Iterator<Item = &Token> {
         let tests = paths::test_items(&self.tokens);
-        let production = move |at: &usize| !self.is_test() && !tests.iter().any(|item| item.contains(at));
+        let production = move |at: &usize| !self.is_test && !tests.iter().any(|item| item.contains(at));
         (0..self.tokens.len()).filter(production).map(|at| &self.tokens[at]).filter(|token| token.is_word())
     }
 
@@ -108,10 +116,14 @@ impl Source {
 }
 
 /// One sentence for every offence.
-pub(crate) fn check(sources: &[Source]) -> Vec<String> {
+pub(crate) fn check(mut sources: Vec<Source>) -> Vec<String> {
+    let for_tests: Vec<Vec<String>> = sources.iter().flat_map(Source::test_children).collect();
+    for source in &mut sources {
+        source.is_test = for_tests.iter().any(|test| source.module.starts_with(test));
+    }
     let modules: Vec<&[String]> = sources.iter().map(|source| source.module.as_slice()).collect();
     let mut complaints = Vec::new();
-    for source in sources {
+    for source in &sources {
         complaints.extend(shape(source));
         complaints.extend(crates(source));
         for reference in paths::references(&source.module, &source.tokens) {
@@ -140,14 +152,14 @@ fn shape(source: &Source) -> Vec<String> {
         complaints
             .push(format!("src/{}: a module `x` lives in `x.rs`, its children in `x/`: rename this file", source.path));
     }
-    if !source.has_head && !source.is_test() {
+    if !source.has_head && !source.is_test {
         complaints.push(format!(
             "src/{}: must begin with `//!`: say what the file owns, who feeds it and why it is like that",
             source.path
         ));
     }
     let lines = source.lines_without_tests();
-    if !source.is_test() && lines > LONGEST_FILE {
+    if !source.is_test && lines > LONGEST_FILE {
         complaints.push(format!(
             "src/{}: has {lines} lines without its tests, {LONGEST_FILE} is the most: cut it along its types",
             source.path
@@ -199,7 +211,7 @@ fn import(source: &Source, reference: &Reference, modules: &[&[String]]) -> Opti
     if part == source.part() {
         return inside_part(source, reference, target).map(|reason| format!("{at}: `{name}` {reason}"));
     }
-    if source.part() == "sandbox" && !source.is_test() && !reference.in_test && foreign_to_sandbox(target) {
+    if source.part() == "sandbox" && !source.is_test && !reference.in_test && foreign_to_sandbox(target) {
         return Some(format!(
             "{at}: `{name}`: the sandbox writes its JSON on its own, so that one misspelt field is not misspelt twice; \
              use types of its own"
@@ -224,7 +236,7 @@ fn foreign_to_sandbox(target: &[String]) -> bool {
 /// whose child it is. Tests use the whole part.
 fn inside_part(source: &Source, reference: &Reference, target: &[String]) -> Option<&'static str> {
     let own = source.module.as_slice();
-    if source.is_test() || reference.in_test || target.starts_with(own) {
+    if source.is_test || reference.in_test || target.starts_with(own) {
         return None;
     }
     if own.starts_with(target) {

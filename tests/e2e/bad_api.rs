@@ -392,7 +392,8 @@ fn a_name_with_a_quote_a_backslash_and_a_line_break_breaks_no_page_and_no_log() 
         let Some(families) = page::read_by_python(form, &text) else { break };
         let infos =
             families.iter().find(|family| family["name"] == "cloudflare_magic_tunnel_info").expect("the family");
-        assert_eq!(infos["samples"][0][1]["tunnel_name"], shown, "{form}");
+        let samples = infos["samples"].as_array().expect("samples");
+        assert!(samples.iter().any(|sample| sample[1]["tunnel_name"] == shown), "{form}: {samples:?}");
     }
     // Its changes are logged, on one line each.
     house.api.answer_with(tunnels_of(&[with(nasty, "/bgp_status/state", json!("BGP_DOWN"))]));

@@ -11,5 +11,6 @@ mod command_line;
 mod demo;
 mod page;
 mod prometheus;
+mod sandbox;
 mod secrets;
 mod support;

@@ -4,9 +4,10 @@ use std::{fmt::Write as _, net::SocketAddr, path::Path, process::Command, time::
 
 use serde_json::Value;
 
+use crate::sandbox::Sandbox;
 use crate::support::{
     SOON, eventually,
-    exporter::{Exporter, Process, program, token_file},
+    exporter::{Exporter, Process},
     free_address, http, tools,
 };
 
@@ -69,13 +70,6 @@ impl Prometheus {
     }
 }
 
-/// The account of the sandbox, and a token that it takes.
-const SANDBOX_ACCOUNT: &str = crate::support::exporter::ACCOUNT;
-
-fn sandbox_token(folder: &tempfile::TempDir) -> std::path::PathBuf {
-    token_file(folder)
-}
-
 fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(3 * text.len());
     for byte in text.bytes() {
@@ -89,38 +83,28 @@ fn prometheus_finds_the_tunnel_that_is_down_and_sees_the_flapping_one_move() {
     let demo = Exporter::demo();
     let Some(prometheus) = Prometheus::scraping(demo.address) else { return };
     prometheus.await_query("up{job=\"magic\"}", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
-    prometheus.await_query("cloudflare_magic_tunnel_bgp_up == 0", SOON, |found| {
-        found.iter().any(|(labels, _)| labels["tunnel_name"].as_str().is_some_and(|name| !name.is_empty()))
-    });
-    // The same labels on every series of a tunnel: two of them match without on() or group_left.
+    // The tunnel that is down from the start; a second series of it matches without on() or group_left.
     prometheus.await_query(
         "cloudflare_magic_tunnel_bgp_up == 0 and cloudflare_magic_tunnel_bgp_configured == 1",
         SOON,
-        |found| !found.is_empty(),
+        |found| found.iter().any(|(labels, _)| labels["tunnel_name"] == "mad-gre-1"),
     );
-    prometheus.await_query("increase(cloudflare_magic_tunnel_bgp_state_changes_total[5m]) > 0", STORY, |found| {
-        !found.is_empty()
+    // The one that flaps, twice: each change is counted.
+    prometheus.await_query("cloudflare_magic_tunnel_bgp_state_changes_total >= 2", STORY, |found| {
+        found.iter().any(|(labels, _)| labels["tunnel_name"] == "lon-ipsec-1")
     });
+    let flapping = "increase(cloudflare_magic_tunnel_bgp_state_changes_total{tunnel_name='lon-ipsec-1'}[5m]) > 0";
+    prometheus.await_query(flapping, STORY, |found| found.len() == 1);
     // Whatever flaps, the page is taken at every scrape.
     prometheus.await_query("min_over_time(up[1m])", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
 }
 
 #[test]
 fn prometheus_sees_data_go_stale_when_the_api_goes_away() {
-    let api = free_address();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut flags = program();
-    let sandbox = Process::start(flags.args(["sandbox", &format!("--sandbox.listen-address={api}")]));
-    eventually("the sandbox to listen", SOON, || std::net::TcpStream::connect(api).map_err(|e| e.to_string()));
-    let token = sandbox_token(&folder);
-    let mut exporter = Exporter::start(
-        program()
-            .args(["serve", "--cloudflare.account-id", SANDBOX_ACCOUNT])
-            .args(["--poll.interval=1s", "--poll.timeout=1s", "--poll.stale-after=5s"])
-            .arg("--cloudflare.api-token-file")
-            .arg(&token)
-            .arg(format!("--cloudflare.api-url=http://{api}/client/v4")),
-    );
+    let sandbox = Sandbox::start();
+    let api = sandbox.address;
+    let mut exporter = sandbox.watched(&folder, &["--poll.stale-after=5s"]);
     exporter.await_ready();
     let Some(prometheus) = Prometheus::scraping(exporter.address) else { return };
     prometheus.await_query("cloudflare_magic_collection_up == 1", SOON, |found| found.len() == 2);
@@ -140,7 +124,7 @@ fn prometheus_sees_data_go_stale_when_the_api_goes_away() {
     prometheus.await_query(age, SOON, |found| found.len() == 2);
 
     // And back: nothing has to be restarted.
-    let _sandbox = Process::start(program().args(["sandbox", &format!("--sandbox.listen-address={api}")]));
+    let _sandbox = Sandbox::start_on(api);
     prometheus.await_query("cloudflare_magic_collection_up == 1", Duration::from_mins(3), |found| found.len() == 2);
     prometheus.await_query("count(cloudflare_magic_tunnel_info)", SOON, |found| matches!(found, [(_, n)] if *n >= 1.0));
     exporter.process.assert_running();

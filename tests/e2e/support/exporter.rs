@@ -93,6 +93,11 @@ impl Process {
         format!("{}{}", self.stdout.so_far(), self.stderr.so_far())
     }
 
+    /// What it has printed so far on standard output.
+    pub(crate) fn printed(&self) -> String {
+        self.stdout.so_far()
+    }
+
     pub(crate) fn assert_running(&mut self) {
         if let Some(status) = self.child.try_wait().expect("the state of a child") {
             panic!("it ended with {status}, and said:\n{}{}", self.stdout.all(), self.stderr.all());
