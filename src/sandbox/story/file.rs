@@ -9,7 +9,7 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{AccountPlan, Event, Story, TunnelPlan, id, merge};
 use crate::sandbox::faults::{Fault, Faults};
-use crate::sandbox::kind::{Form, Kind};
+use crate::sandbox::kind::Kind;
 use crate::sandbox::reply::ApiError;
 use crate::sandbox::session::Report;
 use crate::sandbox::store::{Account, Candidate};
@@ -41,7 +41,7 @@ impl Mistake {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default, deserialize_with = "duration")]
@@ -51,7 +51,7 @@ struct File {
     events: Vec<Spanned<EventEntry>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AccountEntry {
     name: String,
@@ -66,7 +66,7 @@ struct AccountEntry {
 /// A tunnel's body, as for the API, and beside it `type` and `bgp_status`.
 type Fields = BTreeMap<String, Spanned<Value>>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EventEntry {
     #[serde(deserialize_with = "required_duration")]
@@ -258,7 +258,7 @@ pub(in crate::sandbox) fn patched(
     config: &Config,
     set: &Map<String, Value>,
 ) -> Result<Config, ApiError> {
-    let Value::Object(mut body) = config.json(Form::Object) else { return Ok(config.clone()) };
+    let mut body = config.body();
     merge(&mut body, set);
     validated(account, config.kind(), &body).map(|draft| draft.config)
 }
