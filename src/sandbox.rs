@@ -28,6 +28,7 @@ mod testing;
 mod tunnel;
 mod validate;
 mod world;
+mod yaml;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,7 +42,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use faults::{Fault, Faults};
 pub use kind::Kind;
-pub use story::{Story, StoryError};
+pub use story::Story;
+pub use yaml::FileError;
 
 use crate::clock;
 use crate::domain::moment::Moment;

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::kind::Kind;
 use super::reply::{Refusal, Reply};
+use super::yaml::{self, FileError};
 
 /// Faults at one time; more is a mistake in a script.
 const MOST: usize = 100;
@@ -107,20 +108,28 @@ pub(super) struct Strike {
     effect: Option<Effect>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    faults: Vec<Fault>,
+}
+
 /// The faults in force, in the order given.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// `{"faults": [...]}`, as `PUT /sandbox/faults` and a file at start have it. The error is a sentence.
+    /// `{"faults": [...]}`, as `PUT /sandbox/faults` has it. The error is a sentence.
     pub fn from_json(text: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct File {
-            faults: Vec<Fault>,
-        }
-        let file: File = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        Self::new(file.faults)
+        let list: List = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        Self::new(list.faults)
+    }
+
+    /// The same from a file at start, in YAML or JSON; `name` is what the file is called in errors.
+    pub fn parse(name: &str, text: &str) -> Result<Self, FileError> {
+        let faults = yaml::read(text)
+            .and_then(|list: List| Self::new(list.faults).map_err(|what| yaml::Mistake { line: 1, what }));
+        faults.map_err(|mistake| mistake.of(name))
     }
 
     pub(super) fn new(faults: Vec<Fault>) -> Result<Self, String> {

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use super::faults::Faults;
 use super::session::Report;
 use super::tunnel::Config;
-pub use file::StoryError;
+use super::yaml::FileError;
 pub(super) use file::patched;
 pub(super) use player::{Player, Turn};
 
@@ -77,7 +77,7 @@ impl Story {
     }
 
     /// Reads a story file; `name` is what the file is called in errors.
-    pub fn parse(name: &str, text: &str) -> Result<Self, StoryError> {
+    pub fn parse(name: &str, text: &str) -> Result<Self, FileError> {
         file::parse(name, text)
     }
 

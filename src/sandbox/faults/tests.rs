@@ -96,7 +96,7 @@ fn latency_goes_together_with_another_fault() {
 fn mistakes_are_sentences() {
     for (text, word) in [
         ("", "EOF"),
-        ("[]", "struct File"),
+        ("[]", "struct List"),
         (r#"{"faults":[{"fault":"explode"}]}"#, "unknown variant `explode`"),
         (r#"{"faults":[{"fault":"reset","colour":1}]}"#, "unknown field `colour`"),
         (r#"{"faults":[{"count":1}]}"#, "missing field `fault`"),
@@ -114,4 +114,14 @@ fn mistakes_are_sentences() {
     }
     let many = format!(r#"{{"faults":[{}]}}"#, vec![r#"{"fault":"reset"}"#; 101].join(","));
     assert_eq!(Faults::from_json(many.as_bytes()).unwrap_err(), "at most 100 faults at one time, not 101");
+}
+
+#[test]
+fn a_file_of_faults_may_be_yaml_or_json() {
+    let yaml = "faults:\n  - fault: {latency: 1s}\n  - {collection: gre_tunnels, count: 3, fault: reset}\n";
+    let json = r#"{"faults":[{"fault":{"latency":"1s"}},{"collection":"gre_tunnels","count":3,"fault":"reset"}]}"#;
+    assert_eq!(Faults::parse("a.yml", yaml).unwrap().json(), faults(json).json());
+    assert_eq!(Faults::parse("a.json", json).unwrap().json(), faults(json).json());
+    let error = Faults::parse("a.yml", "faults:\n  - fault: reset\n    count: 0\n").unwrap_err().to_string();
+    assert!(error.starts_with("a.yml: line 3: ") && error.contains("count must be at least 1"), "{error}");
 }

@@ -25,8 +25,9 @@ fn gre(name: &str) -> Value {
 }
 
 /// Collection, key of one tunnel, a body that creates one.
-const KINDS: [(&str, &str, fn(&str) -> Value); 2] =
-    [("ipsec_tunnels", "ipsec_tunnel", ipsec), ("gre_tunnels", "gre_tunnel", gre)];
+type KindRow = (&'static str, &'static str, fn(&str) -> Value);
+
+const KINDS: [KindRow; 2] = [("ipsec_tunnels", "ipsec_tunnel", ipsec), ("gre_tunnels", "gre_tunnel", gre)];
 
 fn id_of(tunnel: &Value) -> String {
     tunnel["id"].as_str().unwrap().to_owned()
@@ -51,7 +52,7 @@ fn a_tunnel_is_created_shown_changed_and_deleted() {
         let created = api.done(&POST, collection, &body("one"));
         let id = id_of(&created);
         assert!(is_id(&id));
-        assert_eq!(api.list(collection), [created.clone()]);
+        assert_eq!(api.list(collection), std::slice::from_ref(&created));
         let path = format!("{collection}/{id}");
         assert_eq!(api.done(&GET, &path, &Value::Null)[item], created);
 
@@ -64,7 +65,7 @@ fn a_tunnel_is_created_shown_changed_and_deleted() {
         assert_eq!((&modified["name"], &modified["description"]), (&json!("two"), &json!("changed")));
         assert_eq!(modified["created_on"], created["created_on"]);
         assert!(modified["modified_on"].as_str() > created["modified_on"].as_str());
-        assert_eq!(api.list(collection), [modified.clone()]);
+        assert_eq!(api.list(collection), std::slice::from_ref(&modified));
 
         let deleted = api.done(&DELETE, &path, &Value::Null);
         assert_eq!((&deleted["deleted"], &deleted[format!("deleted_{item}")]), (&json!(true), &modified));
@@ -487,4 +488,14 @@ fn generated_tunnels_are_plausible_and_keep_the_rules() {
             }
         }
     }
+}
+
+#[test]
+fn the_overview_names_accounts_and_tunnels() {
+    let mut api = Rehearsal::new(Settings::default());
+    let (status, overview) = api.ask(&GET, "/sandbox", "");
+    assert_eq!((status, &overview["accounts"][0]["id"]), (200, &json!(api.account)));
+    let tunnels = overview["accounts"][0]["tunnels"].as_array().unwrap();
+    let mad = tunnels.iter().find(|tunnel| tunnel["name"] == "mad-gre-1").unwrap();
+    assert_eq!((&mad["type"], &mad["bgp_state"]), (&json!("gre"), &json!("BGP_DOWN")));
 }
