@@ -2,7 +2,8 @@
 //!
 //! It owns sockets and connections and knows no route. Binding ([`bind`]) is apart from serving ([`serve`]), so that a
 //! taken port is found before anything else is started. Everything a client can make grow has a limit ([`Limits`]):
-//! a connection beyond the limit waits in the kernel's accept queue, a slow or an oversized head ends its connection.
+//! a connection beyond the limit waits in the kernel's accept queue; a head that is slow or too long and an answer that is
+//! not fetched end their connection.
 
 mod address;
 mod connection;
@@ -45,6 +46,8 @@ pub struct Limits {
     /// How long a connection may rest between two requests. It must be longer than the longest usual scrape interval,
     /// or every scrape pays for a new connection.
     pub idle_timeout: Duration,
+    /// How long a client may take none of an answer that waits for it.
+    pub write_timeout: Duration,
     /// Request line and headers together; more is answered with 431. At least 8 KiB, hyper's own minimum.
     pub header_bytes: usize,
     /// After `stop`: how long requests in flight may take to finish.
@@ -57,6 +60,7 @@ impl Default for Limits {
             connections: 512,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(150),
+            write_timeout: Duration::from_secs(30),
             header_bytes: 16 * 1024,
             grace: Duration::from_millis(1500),
         }

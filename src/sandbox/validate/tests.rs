@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -280,4 +281,72 @@ fn all_mistakes_of_a_body_are_named_at_once() {
         "/bgp/md5_key",
     ];
     assert_eq!(pointers, expected);
+}
+
+/// Values that fit, nearly fit, or do not fit at all.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        "[0-9]{1,3}\\.0\\.0\\.[0-9]{1,3}(/(30|31|32))?".prop_map(Value::from),
+        "2001:db8::[0-9a-f]{0,4}(/127)?".prop_map(Value::from),
+        prop::sample::select(vec!["", "low", "mid", "request", "bidirectional"]).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        let keys = prop::sample::select(vec![
+            "customer_asn",
+            "md5_key",
+            "enabled",
+            "rate",
+            "type",
+            "target",
+            "saved",
+            "fqdn_id",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::hash_map(keys, inner, 0..4)
+                .prop_map(|fields| fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever is sent, the answer is a tunnel or a list of mistakes; and a tunnel that was taken is taken again as it is shown.
+    #[test]
+    fn any_body_is_taken_or_refused(
+        gre_kind in any::<bool>(),
+        changes in prop::collection::vec(
+            (
+                prop::sample::select(vec![
+                    "name", "cloudflare_endpoint", "cloudflare_gre_endpoint", "customer_endpoint", "customer_gre_endpoint",
+                    "interface_address", "interface_address6", "description", "automatic_return_routing", "health_check", "bgp",
+                    "custom_remote_identities", "psk", "mtu", "ttl", "replay_protection", "allow_null_cipher",
+                ]),
+                any_value(),
+            ),
+            0..4,
+        ),
+    ) {
+        let (kind, mut body) = if gre_kind { (Kind::Gre, gre()) } else { (Kind::Ipsec, ipsec()) };
+        for (field, value) in changes {
+            body[field] = value;
+        }
+        let context = Context { form: None, ..lenient(kind) };
+        match check(context, &body) {
+            Ok(draft) => {
+                let shown = draft.config.body();
+                let again = super::draft(context, &shown, "");
+                prop_assert!(again.is_ok(), "{:?}: {:?}", shown, again);
+                prop_assert_eq!(again.map(|draft| draft.config.body()).unwrap_or_default(), shown);
+            }
+            Err(errors) => {
+                prop_assert!(!errors.is_empty());
+                prop_assert!(errors.iter().all(|error| error.pointer.is_some() && error.code >= 1100));
+            }
+        }
+    }
 }
