@@ -203,3 +203,29 @@ fn response(answer: Answer) -> Response<server::Body> {
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_story_goes_on_although_nobody_asks() {
+        let sandbox = Sandbox::new(Settings::default(), clock::now());
+        let endpoint = |sandbox: &Sandbox| -> Option<IpAddr> {
+            let world = sandbox.lock();
+            let mut tunnels = world.accounts[0].tunnels();
+            tunnels.find(|tunnel| tunnel.config().name == "fra-ipsec-1").unwrap().config().customer_endpoint
+        };
+        assert_eq!(endpoint(&sandbox), Some("127.0.1.1".parse().unwrap()));
+        let stop = CancellationToken::new();
+        tokio::select! {
+            () = sandbox.tell_story(stop.clone()) => panic!("the demo has no end"),
+            () = tokio::time::sleep(Duration::from_secs(16)) => {}
+        }
+        assert_eq!(endpoint(&sandbox), Some("203.0.113.1".parse().unwrap()));
+        stop.cancel();
+        sandbox.tell_story(stop).await;
+    }
+}

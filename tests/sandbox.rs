@@ -300,8 +300,7 @@ async fn concurrent_writers_lose_no_update_and_break_no_rule() {
     assert!(tunnels.iter().all(|tunnel| tunnel["description"].as_str().unwrap().starts_with("by ")));
 }
 
-/// The issue's measure: 10,000 tunnels in under 100 ms. Generous on a loaded machine, and still far below what a
-/// list that is rendered anew for each request and each tunnel would need in a debug build.
+/// The best of five, because other programs run on the machine of a test.
 #[tokio::test]
 async fn ten_thousand_tunnels_are_listed_quickly() {
     let sandbox = start(Settings { tunnels: 20_000, ..empty() });
@@ -317,4 +316,22 @@ async fn ten_thousand_tunnels_are_listed_quickly() {
         assert_eq!(list["result"]["gre_tunnels"].as_array().unwrap().len(), 10_000);
     }
     assert!(best < Duration::from_millis(100), "{best:?}");
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_right() {
+    let page = include_str!("../docs/SANDBOX.md");
+    let story = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    Story::parse("SANDBOX.md", story).unwrap();
+    let request = page.split("/sandbox/faults -d '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    Faults::from_json(request.as_bytes()).unwrap();
+    let table = page.split("| `fault` |").nth(1).unwrap();
+    let cells = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let faults: Vec<&str> =
+        cells.filter_map(|row| row.split('|').nth(1)).flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert_eq!(faults.len(), 15);
+    for fault in faults {
+        let list = format!("{{\"faults\":[{{\"fault\":{fault}}}]}}");
+        Faults::from_json(list.as_bytes()).unwrap_or_else(|error| panic!("{fault}: {error}"));
+    }
 }

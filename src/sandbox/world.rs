@@ -197,6 +197,7 @@ impl World {
             result.map_or_else(Reply::from, |result| Reply::result(&result))
         });
         strike.spoil(&mut reply);
+        debug!(fault = strike.name(), "{} {}: {}", call.method, call.path, reply.status.as_u16());
         self.calls.record(Entry {
             at: now.wall,
             method: call.method.to_string(),
