@@ -132,7 +132,7 @@ fn a_story_without_a_period_is_told_once() {
     let now = crate::clock::now();
     let mut player = Player::new(&story, now);
     assert_eq!(player.due(), Some(now.after(Duration::from_secs(5))));
-    let later = now.after(Duration::from_secs(3600));
+    let later = now.after(Duration::from_hours(1));
     assert!(matches!(player.next(later), Some(Turn::Event(_))));
     assert!(player.next(later).is_none());
     assert_eq!(player.due(), None);

@@ -335,7 +335,7 @@ fn bgp_reports_what_it_was_told() {
     assert_eq!(refused(put("static", r#"{"state":"up"}"#), 400).0, 1100);
     assert_eq!(refused(put("nobody", r#"{"state":"up"}"#), 404).0, 1100);
 
-    api.pass(Duration::from_secs(120));
+    api.pass(Duration::from_mins(2));
     let status = &api.list("gre_tunnels")[0]["bgp_status"];
     assert_eq!(
         (&status["state"], &status["updated_at"]),
