@@ -15,6 +15,7 @@ use super::kind::Form;
 use super::operations::{Outcome, Turn as ApiTurn};
 use super::reply::{Refusal, Reply};
 use super::route::{self, MOUNT, Operation, Route};
+use super::settings::Settings;
 use super::store::{Account, Candidate};
 use super::story::{self, Event, Player, Story, Turn};
 use super::tunnel::Tunnel;
@@ -90,7 +91,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(settings: super::Settings, now: Moment) -> Self {
+    pub(super) fn new(settings: Settings, now: Moment) -> Self {
         let player = Player::new(&settings.story, now);
         let mut world = Self {
             accounts: Vec::new(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
-use super::{AccountPlan, Event, Story, TunnelPlan, id, merge};
+use super::plan::{AccountPlan, Event, Story, TunnelPlan, id};
 use crate::sandbox::faults::{Fault, Faults};
 use crate::sandbox::kind::Kind;
 use crate::sandbox::reply::ApiError;
@@ -225,6 +225,21 @@ fn rehearse(
         return Err(wrong(location, what));
     }
     Ok(())
+}
+
+/// Changes `fields` as `patch` says: objects are merged, null removes, all else replaces (RFC 7396).
+fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (fields.get_mut(key), value) {
+            (_, Value::Null) => {
+                fields.remove(key);
+            }
+            (Some(Value::Object(inner)), Value::Object(patch)) => merge(inner, patch),
+            _ => {
+                fields.insert(key.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// The configuration after a change of some of its fields.
