@@ -14,3 +14,6 @@ pub mod probe;
 pub mod tally;
 pub mod tunnel;
 pub mod verdict;
+
+#[cfg(test)]
+pub(crate) mod fixtures;

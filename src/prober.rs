@@ -255,6 +255,4 @@ fn report(ended: Result<(), JoinError>) {
 }
 
 #[cfg(test)]
-pub(crate) mod fixtures;
-#[cfg(test)]
 mod tests;

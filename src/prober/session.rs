@@ -110,7 +110,7 @@ pub async fn run<L: Link>(mut session: Session, link: Arc<L>, tally: Arc<Tally>,
     loop {
         // Cancel safety: neither branch holds anything that is lost when it is dropped.
         tokio::select! {
-            () = sleep_until(session.due().into()) => {}
+            biased;
             changed = common.pace.changed() => {
                 if changed.is_err() {
                     return;
@@ -119,6 +119,7 @@ pub async fn run<L: Link>(mut session: Session, link: Arc<L>, tally: Arc<Tally>,
                 session.set_timing(pace.timing, clock::now().instant);
                 continue;
             }
+            () = sleep_until(session.due().into()) => {}
         }
         let Some((echo, lag)) = session.take_turn(clock::now().instant) else { continue };
         common.activity.observe_lag(lag);

@@ -3,11 +3,13 @@ use std::{net::IpAddr, sync::Mutex, time::Duration};
 use tokio::time;
 
 use super::{
-    fixtures::{addressed, fleet},
     link::{Echo, Link},
     *,
 };
-use crate::domain::probe::{Outcome, ProbeFailure};
+use crate::domain::{
+    fixtures::{addressed, fleet},
+    probe::{Outcome, ProbeFailure},
+};
 
 /// A network in which some addresses answer after a millisecond and all others are silent.
 #[derive(Debug, Clone, Default)]

@@ -1,10 +1,8 @@
 use super::*;
-use crate::{
-    domain::{
-        bgp::{BgpState, BgpStatus, FsmState, Speaker},
-        health_check::{HealthCheck, Target},
-    },
-    prober::fixtures::tunnel,
+use crate::domain::{
+    bgp::BgpState,
+    fixtures::{reporting, tunnel},
+    health_check::{HealthCheck, Target},
 };
 
 fn ip(text: &str) -> IpAddr {
@@ -82,15 +80,10 @@ fn the_other_host_of_a_narrow_prefix_is_the_customer() {
 
 /// A tunnel whose session and health check name these customer-side addresses.
 fn told(speaker: Option<&str>, direction: Direction, effective: &str) -> Tunnel {
-    let mut tunnel = tunnel("t1");
-    tunnel.bgp_status = Some(BgpStatus {
-        state: BgpState::Up,
-        fsm: FsmState::Established,
-        tcp_established: Some(true),
-        updated_at: None,
-        cloudflare_speaker: Speaker::default(),
-        customer_speaker: Speaker { ip: speaker.map(ip), port: Some(179) },
-    });
+    let mut tunnel = reporting(tunnel("t1"), BgpState::Up);
+    if let Some(status) = &mut tunnel.bgp_status {
+        status.customer_speaker.ip = speaker.map(ip);
+    }
     tunnel.health_check = Some(HealthCheck {
         direction: Some(direction),
         target: Target { saved: None, effective: Some(effective.into()) },

@@ -1,10 +1,10 @@
 use super::*;
 use crate::{
-    domain::health_check::{HealthCheck, Target},
-    prober::{
+    domain::{
         fixtures::{addressed, fleet, gre, tunnel},
-        settings::{Override, Selector, Sources},
+        health_check::{HealthCheck, Target},
     },
+    prober::settings::{Override, Selector, Sources},
 };
 
 /// `target=address` for every target of one tunnel, in the plan's order.

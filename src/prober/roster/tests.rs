@@ -3,11 +3,11 @@ use std::time::Duration;
 use super::*;
 use crate::{
     clock,
-    domain::probe::{Outcome, Silence},
-    prober::{
+    domain::{
         fixtures::{addressed, fleet},
-        settings::Pace,
+        probe::{Outcome, Silence},
     },
+    prober::settings::Pace,
 };
 
 fn roster() -> Roster {

@@ -1,12 +1,13 @@
-//! Fleets for the tests of the prober.
+//! Tunnels and fleets for tests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::domain::{
+use super::{
+    bgp::{BgpState, BgpStatus, FsmState, Speaker},
     inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, Fleet, PollState},
+    moment::Moment,
     tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
 };
-use std::sync::Arc;
 
 /// A tunnel without any address.
 pub(crate) fn tunnel(id: &str) -> Tunnel {
@@ -49,8 +50,26 @@ pub(crate) fn addressed(id: &str, endpoint: &str, prefix: &str, prefix6: &str) -
     }
 }
 
-/// One account, called `acme`, with these tunnels.
+/// The same tunnel with a session in this state.
+pub(crate) fn reporting(mut tunnel: Tunnel, state: BgpState) -> Tunnel {
+    tunnel.bgp_status = Some(BgpStatus {
+        state,
+        fsm: FsmState::None,
+        tcp_established: None,
+        updated_at: None,
+        cloudflare_speaker: Speaker::default(),
+        customer_speaker: Speaker::default(),
+    });
+    tunnel
+}
+
+/// One account, called `acme`, with these tunnels, and no word about when it was polled.
 pub(crate) fn fleet(tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
+    polled(None, tunnels)
+}
+
+/// The same, polled at this moment.
+pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
     let mut collections: BTreeMap<Collection, Vec<Entry>> = BTreeMap::new();
     for tunnel in tunnels {
         let collection = match tunnel.tunnel_type() {
@@ -64,7 +83,7 @@ pub(crate) fn fleet(tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
         let snapshot = CollectionSnapshot {
             state: PollState::Succeeded,
             entries: entries.into(),
-            last_success: Some(crate::clock::now()),
+            last_success: at,
             ..CollectionSnapshot::default()
         };
         account.set_collection(collection, snapshot);
