@@ -12,6 +12,7 @@ pub mod label;
 pub mod moment;
 pub mod probe;
 pub mod tally;
+pub mod text;
 pub mod tunnel;
 pub mod verdict;
 

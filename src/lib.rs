@@ -1,6 +1,16 @@
 //! Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod cloudflare;
+pub mod config;
 pub mod correlate;
 pub mod domain;
+pub mod exposition;
+pub mod http;
+pub mod poller;
 pub mod prober;
+pub mod series;
+pub mod server;
+pub mod telemetry;

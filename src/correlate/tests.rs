@@ -45,7 +45,7 @@ fn play() -> Stage {
     let (fleet, fleet_rx) = watch::channel(fleet);
     let (board, board_rx) = watch::channel(Arc::new(board));
     let (changes, changes_rx) = watch::channel(0);
-    let (stale_after, stale_after_rx) = watch::channel(Duration::from_secs(300));
+    let (stale_after, stale_after_rx) = watch::channel(Duration::from_mins(5));
     let (correlator, verdicts) = Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx);
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -92,7 +92,7 @@ async fn a_report_that_nobody_renews_grows_stale() {
     let took = clock::now().since(reported).as_secs();
     assert!((300..=306).contains(&took), "{took} s");
 
-    stage.stale_after.send_replace(Duration::from_secs(600));
+    stage.stale_after.send_replace(Duration::from_mins(10));
     assert_eq!(stage.next().await, Verdict::BgpFault, "a longer patience counts at once");
 }
 
@@ -102,7 +102,7 @@ async fn it_goes_on_when_the_prober_is_gone_and_stops_when_it_is_told_to() {
     stage.next().await;
     (stage.changes, _) = watch::channel(0);
     (stage.board, _) = watch::channel(Arc::default());
-    time::sleep(Duration::from_secs(60)).await;
+    time::sleep(Duration::from_mins(1)).await;
     stage.fleet.send_replace(fra(BgpState::Down));
     assert_eq!(stage.next().await, Verdict::ReportedDown);
     stage.stop.cancel();

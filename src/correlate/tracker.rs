@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 /// How long the first verdict on a tunnel is provisional at most, while its probes have no settled result yet.
-const SETTLING: Duration = Duration::from_secs(60);
+const SETTLING: Duration = Duration::from_mins(1);
 
 /// The verdicts so far. Told the time, and everything else.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@
 
 mod filter;
 mod judge;
+mod notice;
 
 use std::{
     fmt, io,
@@ -55,7 +56,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 const STALE_AFTER: u32 = 3;
 
 /// The least age of a datagram socket that is replaced for the sake of a new identifier.
-const RENEW_AFTER: Duration = Duration::from_secs(60);
+const RENEW_AFTER: Duration = Duration::from_mins(1);
 
 const ECHO_REPLY_V4: u8 = 0;
 const ECHO_REPLY_V6: u8 = 129;
@@ -179,15 +180,9 @@ impl IcmpLink {
         self.sockets.set(self.id, status);
         match opened {
             Ok(_) if matches!(before, State::Stale) => debug!("ICMPv{} socket is open again", self.version),
-            Ok(_) => info!("ICMPv{} socket is open: {mode}{}", self.version, Through(&self.binding)),
+            Ok(_) => info!("{}", notice::opened(self.version, mode, &self.binding)),
             Err(_) if matches!(before, State::Closed(_)) => {}
-            Err(error) => warn!(
-                "cannot open an ICMPv{} socket ({}){}: {error}; {}",
-                self.version,
-                self.binding.mode,
-                Through(&self.binding),
-                remedy(error)
-            ),
+            Err(error) => warn!("{}", notice::refused(self.version, &self.binding, error)),
         }
     }
 
@@ -325,31 +320,6 @@ fn judge_packet(packet: &IcmpPacket, echo: &Echo, mode: SocketMode) -> Option<Pr
     }
     // A message that is neither the reply nor an error has used up the waiter: as good as lost.
     Some(if ours { error.unwrap_or(ProbeFailure::Timeout) } else { ProbeFailure::Timeout })
-}
-
-/// The part of a log line that names what a socket is tied to.
-struct Through<'a>(&'a Binding);
-
-impl fmt::Display for Through<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(source) = self.0.source {
-            write!(f, " from {source}")?;
-        }
-        if let Some(interface) = &self.0.interface {
-            write!(f, " through `{interface}`")?;
-        }
-        Ok(())
-    }
-}
-
-/// What an operator can do about a socket that does not open.
-fn remedy(error: &io::Error) -> &'static str {
-    if judge::is_forbidden(error) {
-        "allow it in one of three ways: sysctl net.ipv4.ping_group_range=\"0 2147483647\" (unprivileged datagram sockets), \
-         AmbientCapabilities=CAP_NET_RAW in the systemd unit, or setcap cap_net_raw+ep on the program"
-    } else {
-        "it is tried again every 5 seconds"
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-const STALE_AFTER: Duration = Duration::from_secs(300);
+const STALE_AFTER: Duration = Duration::from_mins(5);
 
 /// A place where tunnels are probed by hand, second by second.
 struct Scene {

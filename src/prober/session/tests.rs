@@ -124,7 +124,7 @@ async fn a_dead_target_is_down_after_three_timeouts_and_asked_on() {
     assert_eq!((stage.tally.read().in_flight, stage.activity.in_flight()), (1, 1));
     time::sleep(SECOND).await;
     assert_eq!(stage.tally.standing().up, Some(false));
-    time::sleep(Duration::from_secs(60)).await;
+    time::sleep(Duration::from_mins(1)).await;
     let reading = stage.tally.read();
     assert_eq!(reading.requests, reading.failures(ProbeFailure::Timeout) + reading.in_flight);
     assert_eq!(reading.requests, 64, "not one turn was missed");
@@ -149,7 +149,7 @@ async fn a_prober_that_slept_too_long_skips_turns() {
     let stage = play(&link);
     time::sleep(Duration::from_millis(2_500)).await;
     // Nobody runs for a minute, as on a suspended machine.
-    time::advance(Duration::from_secs(60)).await;
+    time::advance(Duration::from_mins(1)).await;
     time::sleep(SECOND).await;
     let late = Duration::from_millis(62_500);
     assert_eq!(link.sent_at(stage.start), [secs([1, 2]), vec![late], secs([63])].concat());

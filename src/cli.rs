@@ -1,0 +1,166 @@
+//! The command line: what was asked for, checked, and run to its exit code.
+//!
+//! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
+
+use std::{
+    ffi::OsString,
+    fmt::Display,
+    io::{self, Write as _},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
+
+use crate::{
+    app,
+    config::{
+        Config, ConfigError, Log,
+        flags::{Flags, LogFlags},
+    },
+    telemetry,
+};
+
+const NAME: &str = "magic-tunnel-exporter";
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("MTE_REVISION"), ")");
+
+/// Wrong configuration.
+const USAGE: u8 = 64;
+
+/// Whatever still runs on the blocking pool, such as a name that does not resolve, is left behind after this long.
+const LAST_WAIT: Duration = Duration::from_millis(100);
+
+/// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
+///
+/// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as Prometheus
+/// metrics. Without a command it runs `serve`. Every flag can be set by the environment variable named beside it; a flag beats the
+/// environment.
+#[derive(Debug, Parser)]
+#[command(name = NAME, version = VERSION, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    flags: Flags,
+
+    #[command(flatten)]
+    log: LogFlags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Poll the accounts and serve metrics (the default)
+    Serve(Flags),
+}
+
+/// Runs the program with the arguments and the environment of this process.
+pub fn main() -> ExitCode {
+    match parse(std::env::args_os()) {
+        Ok(cli) => run(cli),
+        Err(refusal) => refusal.print(),
+    }
+}
+
+/// Why the arguments lead to no command.
+enum Refusal {
+    /// Help or version was asked for.
+    Asked(String),
+    /// One sentence.
+    Wrong(String),
+}
+
+impl Refusal {
+    fn print(self) -> ExitCode {
+        match self {
+            Self::Asked(text) => {
+                // A reader that went away is no failure of ours.
+                let _ = io::stdout().write_all(text.as_bytes());
+                ExitCode::SUCCESS
+            }
+            Self::Wrong(sentence) => fail(USAGE, &sentence),
+        }
+    }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
+    let matches = Cli::command().try_get_matches_from(arguments).map_err(|error| refusal(&error))?;
+    if let Some(flag) = misplaced_flag(&matches) {
+        return Err(Refusal::Wrong(format!("`--{flag}` must stand behind the command")));
+    }
+    Cli::from_arg_matches(&matches).map_err(|error| refusal(&error))
+}
+
+fn refusal(error: &clap::Error) -> Refusal {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        return Refusal::Asked(text);
+    }
+    let first = text.lines().next().unwrap_or_default();
+    let sentence = first.strip_prefix("error: ").unwrap_or(first);
+    Refusal::Wrong(format!("{sentence}; `{NAME} --help` lists the flags"))
+}
+
+/// A flag of `serve` that stands before a command, where it would have no effect.
+fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
+    matches.subcommand()?;
+    let command = Cli::command();
+    let mut given = command
+        .get_arguments()
+        .filter(|argument| !argument.is_global_set())
+        .filter(|argument| matches.try_contains_id(argument.get_id().as_str()).is_ok())
+        .filter(|argument| matches.value_source(argument.get_id().as_str()) == Some(ValueSource::CommandLine));
+    given.next().and_then(|argument| argument.get_long()).map(str::to_owned)
+}
+
+fn run(cli: Cli) -> ExitCode {
+    let log = match Log::from_flags(&cli.log) {
+        Ok(log) => log,
+        Err(error) => return fail(USAGE, &error),
+    };
+    let plan = match Plan::of(cli) {
+        Ok(plan) => plan,
+        Err(error) => return fail(USAGE, &error),
+    };
+    telemetry::init(log.level, log.format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("cannot start: {error}")),
+    };
+    let result = runtime.block_on(app::until_signal(|stop| plan.run(stop)));
+    runtime.shutdown_timeout(LAST_WAIT);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &format!("{error:#}")),
+    }
+}
+
+/// A command with its checked configuration.
+#[derive(Debug)]
+enum Plan {
+    Serve(Config),
+}
+
+impl Plan {
+    fn of(cli: Cli) -> Result<Self, ConfigError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        match cli.command.unwrap_or(Command::Serve(cli.flags)) {
+            Command::Serve(flags) => Ok(Self::Serve(Config::for_serve(&flags, &environment)?)),
+        }
+    }
+
+    async fn run(self, stop: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
+        match self {
+            Self::Serve(config) => app::serve(config, stop).await,
+        }
+    }
+}
+
+fn fail(code: u8, reason: &dyn Display) -> ExitCode {
+    // Nothing is left to be done where even standard error is closed.
+    let _ = writeln!(io::stderr(), "{NAME}: {reason}");
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests;

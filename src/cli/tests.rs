@@ -1,0 +1,43 @@
+use super::*;
+
+fn refused(arguments: &[&str]) -> String {
+    match parse([NAME].iter().chain(arguments).map(OsString::from)) {
+        Err(Refusal::Wrong(sentence)) => sentence,
+        Err(Refusal::Asked(text)) => panic!("help or version: {text}"),
+        Ok(cli) => panic!("accepted: {cli:?}"),
+    }
+}
+
+#[test]
+fn a_wrong_line_is_one_sentence() {
+    for (arguments, beginning) in [
+        (&["--nonsense"][..], "unexpected argument '--nonsense' found"),
+        (&["probe"], "unrecognized subcommand 'probe'"),
+        (&["--poll.interval"], "a value is required for '--poll.interval <DURATION>' but none was supplied"),
+    ] {
+        let sentence = refused(arguments);
+        assert!(sentence.starts_with(beginning) && !sentence.contains('\n'), "{sentence}");
+        assert!(sentence.ends_with("`magic-tunnel-exporter --help` lists the flags"));
+    }
+}
+
+#[test]
+fn a_flag_before_the_command_would_be_lost_and_is_refused() {
+    assert_eq!(refused(&["--poll.interval=5s", "serve"]), "`--poll.interval` must stand behind the command");
+    assert!(
+        parse([NAME, "--log.level=debug", "serve"].map(OsString::from)).is_ok(),
+        "flags of every command may stand anywhere"
+    );
+}
+
+#[test]
+fn help_and_version_are_asked_for_and_go_to_standard_output() {
+    for flag in ["--help", "-h", "--version"] {
+        assert!(matches!(parse([NAME, flag].map(OsString::from)), Err(Refusal::Asked(_))));
+    }
+}
+
+#[test]
+fn the_definition_of_the_flags_holds_together() {
+    Cli::command().debug_assert();
+}

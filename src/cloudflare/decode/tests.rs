@@ -1,0 +1,398 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::{
+    KnownField as F,
+    RejectReason::{DuplicateId, Malformed, MissingId, MissingName},
+    *,
+};
+
+fn list(tunnels: &Value) -> Vec<u8> {
+    json!({"result": {"ipsec_tunnels": tunnels}, "success": true, "errors": [], "messages": []}).to_string().into()
+}
+
+fn decode_ipsec(tunnels: &Value) -> Listing {
+    decode(&list(tunnels), 200, Collection::IpsecTunnels).unwrap()
+}
+
+fn tunnel(extra: Value) -> Value {
+    let mut tunnel = json!({"id": "0123456789abcdef0123456789abcdef", "name": "fra-1"});
+    if let (Value::Object(tunnel), Value::Object(extra)) = (&mut tunnel, extra) {
+        tunnel.extend(extra);
+    }
+    tunnel
+}
+
+fn one(extra: Value) -> (Tunnel, Vec<KnownField>) {
+    let listing = decode_ipsec(&json!([tunnel(extra)]));
+    assert_eq!(listing.rejected, []);
+    (Tunnel::clone(&listing.tunnels[0]), listing.unknown)
+}
+
+fn reason(body: &[u8]) -> FailureReason {
+    decode(body, 200, Collection::IpsecTunnels).unwrap_err().reason
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one tunnel with all its fields, beside what becomes of each")]
+fn every_field_of_an_ipsec_tunnel_is_read() {
+    let (tunnel, unknown) = one(json!({
+        "cloudflare_endpoint": "203.0.113.1",
+        "customer_endpoint": "198.51.100.7",
+        "interface_address": "10.0.0.1/31",
+        "interface_address6": "2606:54c1:7:0:a9fe:12d2:1:200/127",
+        "description": "Tunnel for ISP X",
+        "allow_null_cipher": true,
+        "automatic_return_routing": true,
+        "replay_protection": false,
+        "psk_metadata": {"last_generated_on": "2017-06-14T05:20:00Z"},
+        "custom_remote_identities": {"fqdn_id": "secret.example"},
+        "created_on": "2017-06-14T00:00:00Z",
+        "modified_on": "2017-06-14T05:20:00Z",
+        "health_check": {
+            "enabled": true, "direction": "bidirectional", "rate": "low", "type": "request",
+            "target": {"effective": "203.0.113.9", "saved": "203.0.113.8"},
+        },
+        "bgp": {"customer_asn": 4_200_000_000_u32, "extra_prefixes": ["192.0.2.0/24"], "md5_key": "hunter2"},
+        "bgp_status": {
+            "state": "BGP_UP", "tcp_established": true, "updated_at": "2026-11-20T10:00:00Z", "bgp_state": "Established",
+            "cf_speaker_ip": "10.0.0.1", "cf_speaker_port": 179,
+            "customer_speaker_ip": "10.0.0.0", "customer_speaker_port": 50000,
+        },
+        "remote_identities": {"hex_id": "", "fqdn_id": "", "user_id": ""},
+    }));
+    let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+    let expected = Tunnel {
+        id: TunnelId::new("0123456789abcdef0123456789abcdef"),
+        name: "fra-1".into(),
+        description: "Tunnel for ISP X".into(),
+        cloudflare_endpoint: Stated::Value("203.0.113.1".parse().unwrap()),
+        customer_endpoint: Stated::Value("198.51.100.7".parse().unwrap()),
+        interface_address: Stated::Value("10.0.0.1/31".parse().unwrap()),
+        interface_address6: Stated::Value("2606:54c1:7:0:a9fe:12d2:1:200/127".parse().unwrap()),
+        automatic_return_routing: Some(true),
+        health_check: Some(HealthCheck {
+            enabled: Some(true),
+            check_type: Some(CheckType::Request),
+            direction: Some(Direction::Bidirectional),
+            rate: Some(Rate::Low),
+            target: Target { saved: Some("203.0.113.8".into()), effective: Some("203.0.113.9".into()) },
+        }),
+        bgp: Some(BgpConfig { customer_asn: Some(4_200_000_000), extra_prefixes: Some(1), md5: true }),
+        bgp_status: Some(BgpStatus {
+            state: BgpState::Up,
+            fsm: FsmState::Established,
+            tcp_established: Some(true),
+            updated_at: time("2026-11-20T10:00:00Z"),
+            cloudflare_speaker: Speaker { ip: "10.0.0.1".parse().ok(), port: Some(179) },
+            customer_speaker: Speaker { ip: "10.0.0.0".parse().ok(), port: Some(50000) },
+        }),
+        created_on: time("2017-06-14T00:00:00Z"),
+        modified_on: time("2017-06-14T05:20:00Z"),
+        kind: Kind::Ipsec(Ipsec {
+            replay_protection: Some(false),
+            allow_null_cipher: Some(true),
+            psk_generated_on: time("2017-06-14T05:20:00Z"),
+            custom_identity: true,
+        }),
+    };
+    assert_eq!(tunnel, expected);
+    assert_eq!(unknown, []);
+    let shown = format!("{tunnel:?}");
+    assert!(!shown.contains("hunter2") && !shown.contains("secret.example"), "no secret survives decoding");
+}
+
+#[test]
+fn the_fields_of_a_gre_tunnel_have_names_of_their_own() {
+    let body = json!({"success": true, "result": {"gre_tunnels": [{
+        "id": "a", "name": "GRE_1", "cloudflare_gre_endpoint": "203.0.113.1", "customer_gre_endpoint": "203.0.113.2",
+        "customer_endpoint": "192.0.2.99", "mtu": 1476, "ttl": 64,
+    }]}});
+    let listing = decode(body.to_string().as_bytes(), 200, Collection::GreTunnels).unwrap();
+    let tunnel = &listing.tunnels[0];
+    assert_eq!(tunnel.customer_endpoint, Stated::Value("203.0.113.2".parse().unwrap()));
+    assert_eq!(tunnel.cloudflare_endpoint, Stated::Value("203.0.113.1".parse().unwrap()));
+    assert_eq!(tunnel.kind, Kind::Gre(Gre { mtu: Some(1476), ttl: Some(64) }));
+}
+
+#[test]
+fn absent_null_and_empty_all_mean_not_stated() {
+    let absent = one(json!({}));
+    let null = one(json!({
+        "description": null, "customer_endpoint": null, "interface_address": null, "health_check": null, "bgp": null,
+        "bgp_status": null, "created_on": null, "psk_metadata": null, "custom_remote_identities": null, "replay_protection": null,
+    }));
+    let empty = one(json!({
+        "description": "", "customer_endpoint": "", "interface_address": "", "interface_address6": "", "created_on": "",
+        "psk_metadata": {"last_generated_on": ""}, "custom_remote_identities": {"fqdn_id": ""},
+    }));
+    assert_eq!(absent, null);
+    assert_eq!(absent, empty);
+    assert_eq!(absent.0.bgp_status, None);
+    assert_eq!(absent.1, []);
+}
+
+#[test]
+fn the_health_check_target_comes_in_two_forms() {
+    let target = |target: Value| one(json!({"health_check": {"target": target}})).0.health_check.unwrap().target;
+    let (saved, effective) = (Some("192.0.2.1".into()), Some("192.0.2.2".into()));
+    assert_eq!(target(json!("192.0.2.1")), Target { saved: saved.clone(), effective: None });
+    assert_eq!(
+        target(json!({"saved": "192.0.2.1", "effective": "192.0.2.2"})),
+        Target { saved, effective: effective.clone() }
+    );
+    assert_eq!(target(json!({"saved": "", "effective": "192.0.2.2"})), Target { saved: None, effective });
+    for nothing in [json!(""), json!(null), json!({}), json!({"saved": null})] {
+        assert_eq!(target(nothing), Target::default());
+    }
+}
+
+#[test]
+fn unknown_values_are_noted_and_never_guessed() {
+    let (tunnel, unknown) = one(json!({
+        "bgp_status": {"state": "BGP_SLEEPING", "bgp_state": "Dreaming", "tcp_established": "yes", "updated_at": "yesterday"},
+        "health_check": {"type": "carrier pigeon", "rate": "unknown", "direction": 7},
+        "bgp": {"customer_asn": 4_294_967_296_u64, "extra_prefixes": "none"},
+        "interface_address": "<IPSEC_CIDR>",
+    }));
+    let status = tunnel.bgp_status.unwrap();
+    assert_eq!((status.state, status.fsm), (BgpState::Unknown, FsmState::Other));
+    assert_eq!((status.tcp_established, status.updated_at), (None, None));
+    let check = tunnel.health_check.unwrap();
+    assert_eq!((check.check_type, check.rate, check.direction), (Some(CheckType::Unknown), Some(Rate::Unknown), None));
+    assert_eq!(tunnel.bgp, Some(BgpConfig { customer_asn: None, extra_prefixes: None, md5: false }));
+    assert_eq!(tunnel.interface_address, Stated::Unparsable("<IPSEC_CIDR>".into()));
+    let expected = [
+        F::InterfaceAddress,
+        F::HealthCheckType,
+        F::HealthCheckDirection,
+        F::HealthCheckRate,
+        F::BgpCustomerAsn,
+        F::BgpExtraPrefixes,
+        F::BgpStatusState,
+        F::BgpStatusBgpState,
+        F::BgpStatusTcpEstablished,
+        F::BgpStatusUpdatedAt,
+    ];
+    assert_eq!(unknown, expected);
+}
+
+#[test]
+fn states_are_compared_without_case() {
+    let state = |state: &str| one(json!({"bgp_status": {"state": state}})).0.bgp_status.unwrap().state;
+    let table = [
+        ("BGP_UP", BgpState::Up),
+        ("bgp_up", BgpState::Up),
+        ("BGP_DOWN", BgpState::Down),
+        ("Bgp_Establishing", BgpState::Establishing),
+        ("UP", BgpState::Unknown),
+        (" BGP_UP", BgpState::Unknown),
+        ("BGP_UPDATING", BgpState::Unknown),
+    ];
+    for (text, expected) in table {
+        assert_eq!(state(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn the_fsm_state_is_folded_to_rfc_4271() {
+    let fsm =
+        |state: &str| one(json!({"bgp_status": {"state": "BGP_DOWN", "bgp_state": state}})).0.bgp_status.unwrap().fsm;
+    let table = [
+        ("Idle", FsmState::Idle),
+        ("CONNECT", FsmState::Connect),
+        ("active", FsmState::Active),
+        ("OpenSent", FsmState::OpenSent),
+        ("Open Sent", FsmState::OpenSent),
+        ("open_confirm", FsmState::OpenConfirm),
+        ("Established", FsmState::Established),
+        ("bgp_state", FsmState::Other),
+        ("none", FsmState::Other),
+        ("", FsmState::None),
+        ("é\u{0}", FsmState::Other),
+    ];
+    for (text, expected) in table {
+        assert_eq!(fsm(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn times_may_have_any_fraction_and_offset_and_zero_means_never() {
+    let created = |text: &str| one(json!({"created_on": text})).0.created_on.map(|time| time.to_string());
+    let table = [
+        ("2025-03-13T12:00:26Z", Some("2025-03-13T12:00:26Z")),
+        ("2025-03-13T12:00:26.09683Z", Some("2025-03-13T12:00:26.09683Z")),
+        ("2025-03-13T12:00:21.139535Z", Some("2025-03-13T12:00:21.139535Z")),
+        ("2025-03-13T12:00:47.054317925Z", Some("2025-03-13T12:00:47.054317925Z")),
+        ("2025-03-13T12:00:00+05:30", Some("2025-03-13T06:30:00Z")),
+        ("2025-03-13T12:00:00-11:00", Some("2025-03-13T23:00:00Z")),
+        ("0001-01-01T00:00:00Z", None),
+        ("2025-03-13T12:00:00", None),
+        ("2025-02-30T12:00:00Z", None),
+    ];
+    for (text, expected) in table {
+        assert_eq!(created(text).as_deref(), expected, "{text}");
+    }
+}
+
+#[test]
+fn prefixes_of_every_length_are_kept_as_stated() {
+    for text in ["10.49.0.11/31", "10.252.2.29/30", "10.0.0.1/32", "1.1.1.1/30", "2606:54c1:7:0:a9fe:12d2:1:200/127"] {
+        let (tunnel, unknown) = one(json!({"interface_address": text}));
+        assert_eq!(tunnel.interface_address.to_string(), text);
+        assert_eq!(unknown, []);
+    }
+    assert_eq!(one(json!({"interface_address": "10.0.0.1"})).0.interface_address.to_string(), "10.0.0.1/32");
+}
+
+#[test]
+fn a_bad_tunnel_is_rejected_alone() {
+    let listing = decode_ipsec(&json!([
+        {"id": "good", "name": "first"},
+        {"name": "no id"}, {"id": "", "name": "empty id"}, {"id": null, "name": "null id"}, {"id": 7, "name": "numeric id"},
+        {"id": "x\ny", "name": "line break in id"}, {"id": "x".repeat(65), "name": "long id"},
+        {"id": "nameless"}, {"id": "unnamed", "name": ""}, {"id": "misnamed", "name": ["list"]},
+        5, null, "text", ["id", "name"],
+        {"id": "good", "name": "second of one id"},
+        {"id": "also-good", "name": "first"},
+    ]));
+    let kept: Vec<&str> = listing.tunnels.iter().map(|tunnel| tunnel.id.as_str()).collect();
+    assert_eq!(kept, ["also-good", "good"], "two tunnels of one name are both kept, two of one id are not");
+    let reasons: Vec<(usize, RejectReason)> = listing.rejected.iter().map(|r| (r.index, r.reason)).collect();
+    let expected = [
+        (1, MissingId),
+        (2, MissingId),
+        (3, MissingId),
+        (4, Malformed),
+        (5, Malformed),
+        (6, Malformed),
+        (7, MissingName),
+        (8, MissingName),
+        (9, Malformed),
+        (10, Malformed),
+        (11, Malformed),
+        (12, Malformed),
+        (13, Malformed),
+        (14, DuplicateId),
+    ];
+    assert_eq!(reasons, expected);
+}
+
+#[test]
+fn an_object_that_names_a_field_twice_is_rejected_alone() {
+    let body = br#"{"success":true,"result":{"ipsec_tunnels":[
+        {"id":"a","id":"b","name":"twice"}, {"id":"c","name":"once"}]}}"#;
+    let listing = decode(body, 200, Collection::IpsecTunnels).unwrap();
+    assert_eq!(listing.tunnels.len(), 1);
+    assert_eq!(listing.rejected[0].reason, RejectReason::Malformed);
+}
+
+#[test]
+fn a_missing_or_null_list_is_an_empty_list() {
+    for body in [
+        r#"{"success":true,"result":{"ipsec_tunnels":[]}}"#,
+        r#"{"success":true,"result":{"ipsec_tunnels":null}}"#,
+        r#"{"success":true,"result":{}}"#,
+        r#"{"success":true,"result":null}"#,
+        r#"{"success":true,"errors":[{"code":1000,"message":"noise"}],"result":{"gre_tunnels":[{}]}}"#,
+    ] {
+        assert!(decode(body.as_bytes(), 200, Collection::IpsecTunnels).unwrap().tunnels.is_empty(), "{body}");
+    }
+}
+
+#[test]
+fn a_damaged_body_has_a_reason() {
+    use FailureReason::{Auth, Decode, NotEntitled, NotJson, RateLimited, Server};
+    let table: [(&[u8], FailureReason); 17] = [
+        (b"", NotJson),
+        (b"  \n", NotJson),
+        (b"<html>bad gateway</html>", NotJson),
+        (b"error code: 502", NotJson),
+        (br#"{"success":true,"result":{"ipsec_tunnels":[{"id":"a""#, Decode),
+        (b"[1, 2]", Decode),
+        (b"[true, [], {}]", Decode),
+        (b"{}", Decode),
+        (br#"{"success":"true"}"#, Decode),
+        (br#"{"success":true,"result":[]}"#, Decode),
+        (br#"{"success":true,"result":{"ipsec_tunnels":{}}}"#, Decode),
+        (b"{\"success\":true,\"result\":{\"ipsec_tunnels\":[{\"id\":\"\xff\"}]}}", Decode),
+        (br#"{"success":true,"result":{}} trailing"#, Decode),
+        (br#"{"success":false,"errors":[]}"#, Server),
+        (br#"{"success":false,"errors":[{"code":10000,"message":"Authentication error"}]}"#, Auth),
+        (br#"{"success":false,"errors":[{"code":"1012"}]}"#, NotEntitled),
+        (br#"{"success":false,"errors":[{"code":971}],"messages":[],"result":null}"#, RateLimited),
+    ];
+    for (body, expected) in table {
+        assert_eq!(reason(body), expected, "{}", String::from_utf8_lossy(body));
+    }
+}
+
+#[test]
+fn nesting_without_end_is_refused() {
+    let deep = format!("{}{}", r#"{"success":true,"result":"#, "[".repeat(100_000));
+    assert_eq!(reason(deep.as_bytes()), FailureReason::Decode);
+}
+
+#[test]
+fn a_failure_carries_nothing_of_the_body() {
+    let body = br#"{"success":true,"result":{"ipsec_tunnels":[{"bgp":{"md5_key":"hunter2"}, "mtu": "hunter2" "#;
+    let failure = decode(body, 200, Collection::IpsecTunnels).unwrap_err();
+    assert!(!format!("{failure} {failure:?}").contains("hunter2"));
+}
+
+/// Any JSON, with the API's own member names in it more often than chance would have it.
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        prop_oneof![Just("BGP_UP"), Just("10.0.0.1/31"), Just("2026-01-01T00:00:00Z")].prop_map(Value::from),
+    ];
+    let key = prop_oneof![
+        prop_oneof![
+            Just("id"),
+            Just("name"),
+            Just("bgp"),
+            Just("bgp_status"),
+            Just("state"),
+            Just("health_check"),
+            Just("target"),
+            Just("mtu"),
+            Just("interface_address"),
+            Just("created_on"),
+            Just("psk_metadata"),
+            Just("customer_asn"),
+            Just("md5_key"),
+        ]
+        .prop_map(str::to_owned),
+        ".{0,6}",
+    ];
+    leaf.prop_recursive(4, 48, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::hash_map(key.clone(), inner, 0..8)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_member_of_the_list_is_either_kept_or_rejected(members in prop::collection::vec(any_json(), 0..6)) {
+        let listing = decode_ipsec(&Value::from(members.clone()));
+        prop_assert_eq!(listing.tunnels.len() + listing.rejected.len(), members.len());
+    }
+
+    #[test]
+    fn any_bytes_are_decoded_without_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = decode(&body, 200, Collection::GreTunnels);
+    }
+
+    #[test]
+    fn any_cut_of_a_good_body_is_a_failure_and_not_a_shorter_list(cut in 1_usize..200) {
+        let whole = list(&json!([tunnel(json!({"description": "x".repeat(100)})), {"id": "b", "name": "second"}]));
+        prop_assert!(decode(&whole[..whole.len() - cut.min(whole.len())], 200, Collection::IpsecTunnels).is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! What the client tells about its own requests.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    metrics::{counter::Counter, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+use super::listing::KnownField;
+use crate::{
+    domain::{
+        inventory::{Collection, FailureReason},
+        label::Label,
+    },
+    series::{Counters, Histograms, label},
+};
+
+/// Seconds; the API answers small lists in a few hundred milliseconds and times out at ten seconds by default.
+const DURATION_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Counters of requests, failures and unknown values. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: Counters<2>,
+    failures: Counters<2>,
+    duration: Histograms<1>,
+    unknown_values: Counters<1>,
+}
+
+impl Metrics {
+    /// Registers the families, every member of a closed list at zero.
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            requests: Counters::new(Counter::default),
+            failures: Counters::new(Counter::default),
+            duration: Histograms::new(|| Histogram::new(DURATION_BUCKETS)),
+            unknown_values: Counters::new(Counter::default),
+        };
+        metrics.start_at_zero();
+        registry.register(
+            "api_requests",
+            "Requests to the Cloudflare API by HTTP status code, none where no answer came",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "api_request_failures",
+            "Requests to the Cloudflare API that gave nothing usable, by reason",
+            metrics.failures.clone(),
+        );
+        registry.register_with_unit(
+            "api_request_duration",
+            "Time from sending a request to the Cloudflare API to the end of its answer",
+            Unit::Seconds,
+            metrics.duration.clone(),
+        );
+        registry.register(
+            "unknown_values",
+            "Values in lists of the Cloudflare API that this version does not know or cannot read, by field, counted at each poll",
+            metrics.unknown_values.clone(),
+        );
+        metrics
+    }
+
+    fn start_at_zero(&self) {
+        for &collection in Collection::ALL {
+            self.requests.get([label("collection", collection.as_str()), label("code", "200")]);
+            self.duration.get([label("collection", collection.as_str())]);
+            for &reason in FailureReason::ALL {
+                self.failures.get([label("collection", collection.as_str()), label("reason", reason.as_str())]);
+            }
+        }
+        for &field in KnownField::ALL {
+            self.unknown_values.get([label("field", field.as_str())]);
+        }
+    }
+
+    pub(super) fn answered(&self, collection: Collection, status: Option<u16>, took: Duration) {
+        let collection = label("collection", collection.as_str());
+        let code = status.map_or("none".into(), |status| status.to_string());
+        self.requests.get([collection.clone(), label("code", code)]).inc();
+        self.duration.get([collection]).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn failed(&self, collection: Collection, reason: FailureReason) {
+        self.failures.get([label("collection", collection.as_str()), label("reason", reason.as_str())]).inc();
+    }
+
+    pub(super) fn unknown_value(&self, field: KnownField) {
+        self.unknown_values.get([label("field", field.as_str())]).inc();
+    }
+}

@@ -1,0 +1,103 @@
+//! The API's base URL, checked once.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use reqwest::Url;
+use thiserror::Error;
+
+/// Where the API lives, such as `https://api.cloudflare.com/client/v4`: `https`, or `http` on loopback, without a user or a query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiUrl(Url);
+
+/// Why a text is no [`ApiUrl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ApiUrlError {
+    #[error("must be a URL such as https://api.cloudflare.com/client/v4")]
+    NoUrl,
+    #[error("must use https: plain http is allowed on loopback only, for it would show the token to the network")]
+    NotHttps,
+    #[error("must not hold a user, a password, a query or a fragment")]
+    Extras,
+}
+
+impl ApiUrl {
+    /// The real API.
+    pub const DEFAULT: &'static str = "https://api.cloudflare.com/client/v4";
+
+    /// Whether requests stay on this machine.
+    pub fn is_loopback(&self) -> bool {
+        let Some(host) = self.0.host_str() else { return false };
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.map_or(host == "localhost", |address| address.is_loopback())
+    }
+
+    /// The base with further path segments, each percent-encoded.
+    pub(super) fn join<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Url {
+        let mut url = self.0.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+}
+
+impl FromStr for ApiUrl {
+    type Err = ApiUrlError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = Url::parse(text).map_err(|_| ApiUrlError::NoUrl)?;
+        if url.host_str().is_none_or(str::is_empty) || !matches!(url.scheme(), "http" | "https") {
+            return Err(ApiUrlError::NoUrl);
+        }
+        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+            return Err(ApiUrlError::Extras);
+        }
+        let url = Self(url);
+        if url.0.scheme() == "http" && !url.is_loopback() {
+            return Err(ApiUrlError::NotHttps);
+        }
+        Ok(url)
+    }
+}
+
+impl fmt::Display for ApiUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_may_do_without_https() {
+        use ApiUrlError::{Extras, NoUrl, NotHttps};
+        let table = [
+            ("https://api.cloudflare.com/client/v4", Ok(())),
+            ("https://proxy.example/cf/", Ok(())),
+            ("http://127.0.0.1:9848/client/v4", Ok(())),
+            ("http://127.9.9.9/client/v4", Ok(())),
+            ("http://[::1]:9848/client/v4", Ok(())),
+            ("http://localhost:9848", Ok(())),
+            ("http://api.cloudflare.com/client/v4", Err(NotHttps)),
+            ("http://localhost.example/client/v4", Err(NotHttps)),
+            ("http://192.0.2.1/", Err(NotHttps)),
+            ("ftp://127.0.0.1/", Err(NoUrl)),
+            ("api.cloudflare.com", Err(NoUrl)),
+            ("", Err(NoUrl)),
+            ("https://user:secret@api.cloudflare.com/", Err(Extras)),
+            ("https://api.cloudflare.com/?token=x", Err(Extras)),
+        ];
+        for (text, expected) in table {
+            assert_eq!(text.parse::<ApiUrl>().map(|_| ()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_account_id_cannot_leave_its_path_segment() {
+        let url: ApiUrl = "https://api.cloudflare.com/client/v4/".parse().unwrap();
+        let joined = url.join(["accounts", "a/../b?c", "magic"]);
+        assert_eq!(joined.as_str(), "https://api.cloudflare.com/client/v4/accounts/a%2F..%2Fb%3Fc/magic");
+    }
+}

@@ -1,0 +1,252 @@
+//! Checked configuration: a value that exists is a value that can be used.
+//!
+//! Flags and environment come in as text ([`flags`]); every text is checked here, once, and a wrong one is refused with a sentence that
+//! names the key, the value and the rule.
+
+pub mod flags;
+
+use std::{fmt, fs, str::FromStr, time::Duration};
+
+use secrecy::SecretString;
+
+use self::flags::{Flags, LogFlags, SandboxFlags};
+use crate::{
+    cloudflare::{self, ApiUrl, ApiUrlError, Credentials},
+    domain::{inventory::AccountName, label::Label},
+    poller::Account,
+    server::ListenAddress,
+    telemetry,
+};
+
+/// What `serve` runs with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub web: Web,
+    pub api: cloudflare::Settings,
+    pub accounts: Vec<Account>,
+    pub poll: Poll,
+}
+
+#[derive(Debug, Clone)]
+pub struct Web {
+    pub listen: Vec<ListenAddress>,
+    /// Path of the metrics; begins with `/`.
+    pub telemetry_path: String,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Poll {
+    pub interval: Duration,
+    pub stale_after: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Log {
+    pub level: telemetry::Level,
+    pub format: telemetry::Format,
+}
+
+/// A key with a value that breaks a rule. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    key: &'static str,
+    value: Option<String>,
+    rule: String,
+}
+
+impl ConfigError {
+    pub fn new(key: &'static str, value: impl Into<String>, rule: impl Into<String>) -> Self {
+        Self { key, value: Some(value.into()), rule: rule.into() }
+    }
+
+    /// A key that has no value, or none that may be shown.
+    pub fn without_value(key: &'static str, rule: impl Into<String>) -> Self {
+        Self { key, value: None, rule: rule.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "`{}` is `{value}`: {}", self.key, self.rule),
+            None => write!(f, "`{}` {}", self.key, self.rule),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads an environment variable; tests bring their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Defaults that differ between `serve` and `demo`.
+#[derive(Debug, Clone, Copy)]
+pub struct Defaults {
+    pub poll_interval: &'static str,
+}
+
+impl Config {
+    /// What `serve` runs with: flags first, then the environment (which clap has put in the place of missing flags).
+    ///
+    /// # Errors
+    /// The first key whose value breaks a rule.
+    pub fn for_serve(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
+        let ids = account_ids(flags)?;
+        let credentials = credentials(flags, environment)?;
+        let accounts = ids
+            .into_iter()
+            .map(|id| Account { name: AccountName::new(id.clone()), id, credentials: credentials.clone() })
+            .collect();
+        let url = api_url(flags.api_url.as_deref().unwrap_or(ApiUrl::DEFAULT))?;
+        Self::with_accounts(flags, url, accounts, Defaults { poll_interval: "60s" })
+    }
+
+    /// The same for accounts and an API that are known already.
+    pub fn with_accounts(
+        flags: &Flags,
+        url: ApiUrl,
+        accounts: Vec<Account>,
+        defaults: Defaults,
+    ) -> Result<Self, ConfigError> {
+        let timeout = duration("--poll.timeout", flags.poll_timeout.as_deref(), "10s", Duration::from_millis(100))?;
+        Ok(Self {
+            web: web(flags)?,
+            api: cloudflare::Settings { url, timeout },
+            accounts,
+            poll: poll(flags, defaults)?,
+        })
+    }
+}
+
+impl Log {
+    pub fn from_flags(flags: &LogFlags) -> Result<Self, ConfigError> {
+        Ok(Self {
+            level: member("--log.level", flags.level.as_deref(), telemetry::Level::Info)?,
+            format: member("--log.format", flags.format.as_deref(), telemetry::Format::Logfmt)?,
+        })
+    }
+}
+
+/// Where the sandbox listens.
+pub fn sandbox_listen(flags: &SandboxFlags, default: &str) -> Result<ListenAddress, ConfigError> {
+    parse("--sandbox.listen-address", flags.listen_address.as_deref().unwrap_or(default))
+}
+
+fn web(flags: &Flags) -> Result<Web, ConfigError> {
+    let texts = if flags.listen_addresses.is_empty() { &[":9847".to_owned()][..] } else { &flags.listen_addresses };
+    let listen = texts.iter().map(|text| parse("--web.listen-address", text)).collect::<Result<_, _>>()?;
+    let telemetry_path = flags.telemetry_path.clone().unwrap_or_else(|| "/metrics".to_owned());
+    let is_path = telemetry_path.starts_with('/')
+        && telemetry_path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b));
+    if !is_path || telemetry_path == "/" || telemetry_path.starts_with("/-/") {
+        let rule = "must be a path such as /metrics: it begins with `/`, and is neither `/` nor below `/-/`";
+        return Err(ConfigError::new("--web.telemetry-path", telemetry_path, rule));
+    }
+    Ok(Web { listen, telemetry_path })
+}
+
+fn poll(flags: &Flags, defaults: Defaults) -> Result<Poll, ConfigError> {
+    const LEAST: Duration = Duration::from_millis(200);
+    let interval = duration("--poll.interval", flags.poll_interval.as_deref(), defaults.poll_interval, LEAST)?;
+    let stale_after = duration("--poll.stale-after", flags.poll_stale_after.as_deref(), "5m", LEAST)?;
+    if stale_after <= interval {
+        let value = humantime::format_duration(stale_after).to_string();
+        let rule = format!("must be longer than `--poll.interval` ({})", humantime::format_duration(interval));
+        return Err(ConfigError::new("--poll.stale-after", value, rule));
+    }
+    Ok(Poll { interval, stale_after })
+}
+
+const NO_ACCOUNT: &str = "is missing: give `--cloudflare.account-id` or set CLOUDFLARE_ACCOUNT_ID \
+    (to see the exporter at work without an account, run `magic-tunnel-exporter demo`)";
+const NO_TOKEN: &str = "is missing: give a file with `--cloudflare.api-token-file`, or set CLOUDFLARE_API_TOKEN \
+    (to see the exporter at work without a token, run `magic-tunnel-exporter demo`)";
+
+fn account_ids(flags: &Flags) -> Result<Vec<String>, ConfigError> {
+    let mut ids: Vec<String> = Vec::new();
+    for id in flags.account_ids.iter().map(|id| id.trim()).filter(|id| !id.is_empty()) {
+        if id.len() > 32 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let rule = "must be an account id: at most 32 letters and digits, as the dashboard's address shows it";
+            return Err(ConfigError::new("--cloudflare.account-id", id, rule));
+        }
+        if !ids.iter().any(|known| known == id) {
+            ids.push(id.to_owned());
+        }
+    }
+    if ids.is_empty() { Err(ConfigError::without_value("--cloudflare.account-id", NO_ACCOUNT)) } else { Ok(ids) }
+}
+
+/// The token's file, the token, the key's file with the e-mail address, or the key: the first that is given.
+fn credentials(flags: &Flags, environment: Environment<'_>) -> Result<Credentials, ConfigError> {
+    let set = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+    let (key, credentials) = if let Some(path) = &flags.api_token_file {
+        ("--cloudflare.api-token-file", Credentials::Token(secret_file("--cloudflare.api-token-file", path)?))
+    } else if let Some(token) = set("CLOUDFLARE_API_TOKEN") {
+        ("CLOUDFLARE_API_TOKEN", Credentials::Token(token.trim().into()))
+    } else {
+        let key = match (&flags.api_key_file, set("CLOUDFLARE_API_KEY")) {
+            (Some(path), _) => Some(secret_file("--cloudflare.api-key-file", path)?),
+            (None, Some(key)) => Some(key.trim().into()),
+            (None, None) => None,
+        };
+        let Some(key) = key else { return Err(ConfigError::without_value("--cloudflare.api-token-file", NO_TOKEN)) };
+        let Some(email) = set("CLOUDFLARE_EMAIL") else {
+            return Err(ConfigError::without_value(
+                "CLOUDFLARE_EMAIL",
+                "is missing: an API key needs the e-mail address of its user",
+            ));
+        };
+        ("CLOUDFLARE_API_KEY", Credentials::Key { email: email.trim().to_owned(), key })
+    };
+    match credentials.check() {
+        Ok(()) => Ok(credentials),
+        Err(error) => Err(ConfigError::without_value(key, format!("cannot be used: {error}"))),
+    }
+}
+
+/// The content of a file that holds one secret, without the line break at its end.
+fn secret_file(key: &'static str, path: &str) -> Result<SecretString, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| ConfigError::new(key, path, format!("must be a readable file: {error}")))?;
+    match text.trim() {
+        "" => Err(ConfigError::new(key, path, "must hold a secret: the file is empty")),
+        secret => Ok(secret.into()),
+    }
+}
+
+/// The URL is not shown where it may hold a password.
+fn api_url(text: &str) -> Result<ApiUrl, ConfigError> {
+    text.trim().parse().map_err(|error: ApiUrlError| match error {
+        ApiUrlError::Extras => ConfigError::without_value("--cloudflare.api-url", error.to_string()),
+        ApiUrlError::NoUrl | ApiUrlError::NotHttps => ConfigError::new("--cloudflare.api-url", text, error.to_string()),
+    })
+}
+
+fn parse<T: FromStr<Err: fmt::Display>>(key: &'static str, text: &str) -> Result<T, ConfigError> {
+    text.trim().parse().map_err(|error: T::Err| ConfigError::new(key, text, error.to_string()))
+}
+
+fn duration(key: &'static str, text: Option<&str>, default: &str, least: Duration) -> Result<Duration, ConfigError> {
+    const MOST: Duration = Duration::from_hours(24);
+    let text = text.unwrap_or(default);
+    let wrong = |rule: String| ConfigError::new(key, text, rule);
+    let duration =
+        humantime::parse_duration(text.trim()).map_err(|_| wrong("must be a duration such as 30s, 5m or 1h".into()))?;
+    if duration < least || duration > MOST {
+        let least = humantime::format_duration(least);
+        return Err(wrong(format!("must be between {least} and 24h")));
+    }
+    Ok(duration)
+}
+
+fn member<T: Label>(key: &'static str, text: Option<&str>, default: T) -> Result<T, ConfigError> {
+    let Some(text) = text else { return Ok(default) };
+    let known = T::ALL.iter().copied().find(|member| member.as_str() == text.trim());
+    known.ok_or_else(|| {
+        let names: Vec<&str> = T::ALL.iter().map(|member| member.as_str()).collect();
+        ConfigError::new(key, text, format!("must be one of {}", names.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::{
+    bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
+    health_check::{CheckType, Direction, HealthCheck, Target},
+    inventory::{AccountName, AccountSnapshot, Collection, Entry, FailureReason, PollState, RejectReason},
+    tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId},
+};
+
+const STALE_AFTER: Duration = Duration::from_mins(5);
+
+fn polled_at() -> Moment {
+    Moment { wall: "2026-11-20T10:00:00.25Z".parse().unwrap(), ..clock::now() }
+}
+
+/// A tunnel of which the API says everything.
+fn talkative() -> Tunnel {
+    Tunnel {
+        id: TunnelId::new("0123456789abcdef0123456789abcdef"),
+        name: "fra-1".into(),
+        description: "Frankfurt, ISP X".into(),
+        cloudflare_endpoint: Stated::Value("203.0.113.1".parse().unwrap()),
+        customer_endpoint: Stated::Value("198.51.100.7".parse().unwrap()),
+        interface_address: Stated::Value("10.0.0.1/31".parse().unwrap()),
+        interface_address6: Stated::Value("2001:db8::/127".parse().unwrap()),
+        automatic_return_routing: Some(true),
+        health_check: Some(HealthCheck {
+            enabled: Some(true),
+            check_type: Some(CheckType::Request),
+            direction: Some(Direction::Bidirectional),
+            rate: None,
+            target: Target { saved: None, effective: Some("10.0.0.0".into()) },
+        }),
+        bgp: Some(BgpConfig { customer_asn: Some(4_200_000_001), extra_prefixes: Some(2), md5: true }),
+        bgp_status: Some(BgpStatus {
+            state: BgpState::Establishing,
+            fsm: FsmState::OpenSent,
+            tcp_established: Some(true),
+            updated_at: "2026-11-20T09:59:30.5Z".parse().ok(),
+            cloudflare_speaker: Speaker::default(),
+            customer_speaker: Speaker { ip: "10.0.0.0".parse().ok(), port: Some(179) },
+        }),
+        created_on: "2017-06-14T00:00:00Z".parse().ok(),
+        modified_on: "2017-06-14T05:20:00Z".parse().ok(),
+        kind: Kind::Ipsec(Ipsec {
+            replay_protection: Some(false),
+            allow_null_cipher: Some(true),
+            psk_generated_on: "2017-06-14T05:20:00Z".parse().ok(),
+            custom_identity: true,
+        }),
+    }
+}
+
+/// A tunnel of which the API says as little as it may, under a name made to break pages.
+fn silent(kind: Kind) -> Tunnel {
+    Tunnel {
+        id: TunnelId::new("b"),
+        name: "a\"b\\c\nd".into(),
+        description: "".into(),
+        cloudflare_endpoint: Stated::Absent,
+        customer_endpoint: Stated::Unparsable("162.159.X.X".into()),
+        interface_address: Stated::Absent,
+        interface_address6: Stated::Absent,
+        automatic_return_routing: None,
+        health_check: None,
+        bgp: None,
+        bgp_status: None,
+        created_on: None,
+        modified_on: None,
+        kind,
+    }
+}
+
+fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> CollectionSnapshot {
+    let entries =
+        tunnels.into_iter().map(|(tunnel, bgp_state_changes)| Entry { tunnel: Arc::new(tunnel), bgp_state_changes });
+    CollectionSnapshot {
+        state: PollState::Succeeded,
+        entries: entries.collect(),
+        last_success: Some(polled_at()),
+        duration: Some(Duration::from_millis(125)),
+        rejected: BTreeMap::from([(RejectReason::MissingId, 1)]),
+    }
+}
+
+/// One account whose IPsec list is good, and another that was never answered.
+fn fleet(ipsec: CollectionSnapshot, gre: CollectionSnapshot) -> Fleet {
+    let mut good = AccountSnapshot::default();
+    good.set_collection(Collection::IpsecTunnels, ipsec);
+    good.set_collection(Collection::GreTunnels, gre);
+    let mut refused = AccountSnapshot::default();
+    let failing =
+        || CollectionSnapshot { state: PollState::Failed(FailureReason::Auth), ..CollectionSnapshot::default() };
+    refused.set_collection(Collection::IpsecTunnels, failing());
+    let accounts = [("head office", good), ("lab", refused)];
+    Fleet { accounts: accounts.map(|(name, snapshot)| (AccountName::new(name), Arc::new(snapshot))).into() }
+}
+
+fn page(fleet: Fleet, format: Format) -> String {
+    let sources = Sources {
+        fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
+        stale_after: STALE_AFTER,
+        poll_interval: Duration::from_mins(1),
+    };
+    let mut exposition = Exposition::new(registry(), sources);
+    exposition.process = Registry::default();
+    exposition.render(format)
+}
+
+fn usual_fleet() -> Fleet {
+    let gre = Kind::Gre(Gre { mtu: Some(1476), ttl: Some(64) });
+    fleet(polled([(talkative(), 3)]), polled([(silent(gre), 0)]))
+}
+
+fn samples(page: &str) -> Vec<&str> {
+    page.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+fn the_page_of_a_known_fleet() {
+    insta::assert_snapshot!("open_metrics", page(usual_fleet(), Format::OpenMetrics));
+    insta::assert_snapshot!("classic", page(usual_fleet(), Format::Classic));
+}
+
+#[test]
+fn both_formats_hold_the_same_samples() {
+    let [open_metrics, classic] = [Format::OpenMetrics, Format::Classic].map(|format| page(usual_fleet(), format));
+    assert_eq!(samples(&open_metrics), samples(&classic));
+    assert!(open_metrics.ends_with("# EOF\n") && !classic.contains("# EOF"));
+}
+
+#[test]
+fn what_the_api_did_not_say_has_no_series() {
+    let silent = silent(Kind::Ipsec(Ipsec::default()));
+    let page = page(fleet(polled([(silent, 0)]), polled([])), Format::Classic);
+    let families: Vec<&str> = samples(&page)
+        .into_iter()
+        .filter(|line| line.contains("tunnel_id"))
+        .filter_map(|line| line.split('{').next()?.strip_prefix("cloudflare_magic_"))
+        .collect();
+    assert_eq!(families, ["tunnel_info", "tunnel_bgp_configured", "tunnel_custom_identity"]);
+}
+
+#[test]
+fn a_list_that_is_too_old_is_left_out_and_the_polls_are_not() {
+    let mut old = polled([(talkative(), 3)]);
+    let long_ago = clock::now().instant.checked_sub(STALE_AFTER + Duration::from_secs(1)).unwrap();
+    old.last_success = Some(Moment { instant: long_ago, ..polled_at() });
+    old.state = PollState::Failed(FailureReason::Timeout);
+    let page = page(fleet(old, polled([])), Format::Classic);
+    assert!(!page.contains("fra-1") && !page.contains(r#"tunnels{account="head office",tunnel_type="ipsec"}"#));
+    assert!(page.contains(r#"tunnels{account="head office",tunnel_type="gre"} 0"#));
+    assert!(page.contains(r#"collection_up{account="head office",collection="ipsec_tunnels"} 0"#));
+    assert!(page.contains(r#"poll_last_success_timestamp_seconds{account="head office",collection="ipsec_tunnels"}"#));
+}
+
+#[test]
+fn every_state_of_a_session_is_one_of_four_series_and_one_of_them_is_1() {
+    for (state, name) in [
+        (BgpState::Up, "up"),
+        (BgpState::Establishing, "establishing"),
+        (BgpState::Down, "down"),
+        (BgpState::Unknown, "unknown"),
+    ] {
+        let mut tunnel = talkative();
+        tunnel.bgp_status = tunnel.bgp_status.map(|status| BgpStatus { state, ..status });
+        let page = page(fleet(polled([(tunnel, 0)]), polled([])), Format::Classic);
+        let states: Vec<&str> = samples(&page).into_iter().filter(|line| line.contains("_tunnel_bgp_state{")).collect();
+        assert_eq!(states.len(), 4);
+        let current: Vec<&&str> = states.iter().filter(|line| line.ends_with(" 1")).collect();
+        assert!(matches!(current[..], [line] if line.contains(&format!("state=\"{name}\""))), "{states:?}");
+        let up = if state == BgpState::Up { "} 1" } else { "} 0" };
+        assert!(samples(&page).iter().any(|line| line.contains("tunnel_bgp_up{") && line.ends_with(up)));
+    }
+}
+
+#[test]
+fn a_label_from_outside_is_cut_and_cleaned() {
+    let mut tunnel = talkative();
+    tunnel.description = format!("\u{1b}[31m{}", "é".repeat(500)).into();
+    let page = page(fleet(polled([(tunnel, 0)]), polled([])), Format::Classic);
+    let info = samples(&page).into_iter().find(|line| line.contains("tunnel_info{")).unwrap();
+    assert!(info.ends_with(&format!("description=\"[31m{}\"}} 1", "é".repeat(124))), "{info}");
+}

@@ -1,0 +1,56 @@
+//! What the poller says in the log: each thing once, when it changes.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::watch::Event;
+use crate::domain::{
+    inventory::{AccountName, Collection},
+    text::shown,
+    tunnel::Tunnel,
+};
+
+/// More names than this are not spelled out in one line.
+const MOST_NAMES: usize = 5;
+
+pub(super) fn log(account: &AccountName, collection: Collection, event: &Event) {
+    let (account, collection) = (account.as_str(), collection.to_string());
+    match event {
+        Event::Answering { tunnels, after: None } => {
+            info!(account, collection, tunnels, "the API lists {tunnels} tunnels");
+        }
+        Event::Answering { tunnels, after: Some(reason) } => {
+            info!(
+                account,
+                collection, tunnels, "polls succeed again after `{reason}`: the API lists {tunnels} tunnels"
+            );
+        }
+        Event::Failing(failure) => {
+            warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {}", failure.remedy());
+        }
+        Event::BgpChanged { tunnel, from, to } => {
+            let name = shown(&tunnel.name);
+            let (from, to) = (from.to_string(), to.to_string());
+            info!(account, tunnel = %name, tunnel_id = %tunnel.id, from, to, "BGP session of `{name}` went from {from} to {to}");
+        }
+        Event::Appeared(tunnels) => info!(account, collection, "new tunnels: {}", names(tunnels)),
+        Event::Removed(tunnels) => info!(account, collection, "removed tunnels: {}", names(tunnels)),
+        Event::Rejected(rejected) => {
+            let id = rejected.id.as_ref().map_or("none", |id| id.as_str());
+            warn!(account, collection, reason = %rejected.reason, tunnel_id = id, "member {} of the list is left out: {}", rejected.index, rejected.reason);
+        }
+        Event::UnknownValues(field) => {
+            warn!(account, collection, %field, "the API gives values of `{field}` that this version does not know; see `unknown_values_total`");
+        }
+    }
+}
+
+fn names(tunnels: &[Arc<Tunnel>]) -> String {
+    let named: Vec<String> =
+        tunnels.iter().take(MOST_NAMES).map(|tunnel| format!("`{}`", shown(&tunnel.name))).collect();
+    match tunnels.len().saturating_sub(MOST_NAMES) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}

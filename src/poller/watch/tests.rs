@@ -1,0 +1,180 @@
+use super::*;
+use crate::{
+    clock,
+    domain::{
+        bgp::{BgpStatus, FsmState, Speaker},
+        inventory::RejectReason,
+        tunnel::{Ipsec, Kind, Stated},
+    },
+};
+
+const INTERVAL: Duration = Duration::from_mins(1);
+
+fn tunnel(id: &str, state: Option<BgpState>) -> Arc<Tunnel> {
+    let bgp_status = state.map(|state| BgpStatus {
+        state,
+        fsm: FsmState::None,
+        tcp_established: None,
+        updated_at: None,
+        cloudflare_speaker: Speaker::default(),
+        customer_speaker: Speaker::default(),
+    });
+    Arc::new(Tunnel {
+        id: TunnelId::new(id),
+        name: format!("name of {id}").into(),
+        description: "".into(),
+        cloudflare_endpoint: Stated::Absent,
+        customer_endpoint: Stated::Absent,
+        interface_address: Stated::Absent,
+        interface_address6: Stated::Absent,
+        automatic_return_routing: None,
+        health_check: None,
+        bgp: None,
+        bgp_status,
+        created_on: None,
+        modified_on: None,
+        kind: Kind::Ipsec(Ipsec::default()),
+    })
+}
+
+fn failure(reason: FailureReason) -> ApiFailure {
+    ApiFailure { reason, status: None, codes: Vec::new(), retry_after: None, transport: None }
+}
+
+/// One collection and a clock that the test moves: each poll takes a second, and the next starts a minute after it.
+struct Story {
+    watch: Watch,
+    now: Moment,
+}
+
+impl Story {
+    fn start() -> Self {
+        Self { watch: Watch::default(), now: clock::now() }
+    }
+
+    fn poll(&mut self, result: Result<Listing, ApiFailure>) -> Absorbed {
+        let started = self.now;
+        let ended = started.after(Duration::from_secs(1));
+        self.now = started.after(INTERVAL);
+        self.watch.absorb(result, started, ended, INTERVAL)
+    }
+
+    fn lists(&mut self, tunnels: &[Arc<Tunnel>]) -> Vec<Event> {
+        self.poll(Ok(Listing { tunnels: tunnels.to_vec(), ..Listing::default() })).events
+    }
+
+    fn fails(&mut self, reason: FailureReason) -> Vec<Event> {
+        self.poll(Err(failure(reason))).events
+    }
+
+    fn changes_of(&self, id: &str) -> u64 {
+        let entries = &self.watch.snapshot().entries;
+        entries.iter().find(|entry| entry.tunnel.id.as_str() == id).unwrap().bgp_state_changes
+    }
+}
+
+#[test]
+fn a_session_that_flaps_is_counted_and_told_each_time() {
+    use BgpState::{Down, Establishing, Up};
+    let mut story = Story::start();
+    let mut told = Vec::new();
+    for state in [Up, Up, Down, Establishing, Up, Up] {
+        for event in story.lists(&[tunnel("a", Some(state))]) {
+            if let Event::BgpChanged { from, to, .. } = event {
+                told.push((from, to));
+            }
+        }
+    }
+    assert_eq!(told, [(Up, Down), (Down, Establishing), (Establishing, Up)]);
+    assert_eq!(story.changes_of("a"), 3);
+}
+
+#[test]
+fn a_status_that_is_missing_for_a_while_hides_no_change() {
+    let mut story = Story::start();
+    story.lists(&[tunnel("a", Some(BgpState::Up))]);
+    assert_eq!(story.lists(&[tunnel("a", None)]), []);
+    let events = story.lists(&[tunnel("a", Some(BgpState::Down))]);
+    assert!(matches!(events[..], [Event::BgpChanged { from: BgpState::Up, to: BgpState::Down, .. }]));
+    story.lists(&[tunnel("a", None)]);
+    assert_eq!(story.lists(&[tunnel("a", Some(BgpState::Down))]), [], "the same state again is no change");
+    assert_eq!(story.changes_of("a"), 1);
+}
+
+#[test]
+fn failures_keep_the_last_good_list_and_are_told_once_per_reason() {
+    let mut story = Story::start();
+    story.lists(&[tunnel("a", Some(BgpState::Up))]);
+    let good_until = story.watch.snapshot().last_success;
+    assert_eq!(story.fails(FailureReason::Server), [Event::Failing(failure(FailureReason::Server))]);
+    assert_eq!(story.fails(FailureReason::Server), []);
+    assert_eq!(story.fails(FailureReason::Auth), [Event::Failing(failure(FailureReason::Auth))]);
+    assert_eq!(story.watch.snapshot().entries.len(), 1);
+    assert_eq!(story.watch.snapshot().last_success, good_until, "a failure does not move the time of the last success");
+    let events = story.lists(&[tunnel("a", Some(BgpState::Up))]);
+    assert_eq!(events, [Event::Answering { tunnels: 1, after: Some(FailureReason::Auth) }]);
+}
+
+#[test]
+fn a_change_that_happened_during_an_outage_of_the_api_is_counted_after_it() {
+    let mut story = Story::start();
+    story.lists(&[tunnel("a", Some(BgpState::Up))]);
+    story.fails(FailureReason::Timeout);
+    story.lists(&[tunnel("a", Some(BgpState::Down))]);
+    assert_eq!(story.changes_of("a"), 1);
+}
+
+#[test]
+fn new_and_removed_tunnels_are_told_but_not_those_of_the_first_list() {
+    let [a, b] = ["a", "b"].map(|id| tunnel(id, None));
+    let mut story = Story::start();
+    assert_eq!(story.lists(&[Arc::clone(&a)]), [Event::Answering { tunnels: 1, after: None }]);
+    assert_eq!(story.lists(&[Arc::clone(&b)]), [Event::Appeared(vec![b]), Event::Removed(vec![a])]);
+}
+
+#[test]
+fn counters_vanish_with_their_tunnel() {
+    let mut story = Story::start();
+    story.lists(&[tunnel("a", Some(BgpState::Up))]);
+    story.lists(&[tunnel("a", Some(BgpState::Down))]);
+    story.lists(&[]);
+    story.lists(&[tunnel("a", Some(BgpState::Up))]);
+    assert_eq!(story.changes_of("a"), 0, "a tunnel that comes back is a new one");
+}
+
+#[test]
+fn an_unchanged_list_is_not_rebuilt() {
+    let mut story = Story::start();
+    story.lists(&[tunnel("a", Some(BgpState::Up)), tunnel("b", None)]);
+    let before = Arc::clone(&story.watch.snapshot().entries);
+    story.lists(&[tunnel("a", Some(BgpState::Up)), tunnel("b", None)]);
+    assert!(Arc::ptr_eq(&before, &story.watch.snapshot().entries));
+    story.lists(&[tunnel("a", Some(BgpState::Down)), tunnel("b", None)]);
+    let after = &story.watch.snapshot().entries;
+    assert!(Arc::ptr_eq(&before[1].tunnel, &after[1].tunnel), "a tunnel that did not change keeps its allocation");
+}
+
+#[test]
+fn oddities_are_told_once() {
+    let odd = || {
+        let rejected = Rejected { reason: RejectReason::MissingName, index: 3, id: Some(TunnelId::new("x")) };
+        Ok(Listing {
+            tunnels: Vec::new(),
+            rejected: vec![rejected.clone()],
+            unknown: vec![KnownField::Mtu, KnownField::Mtu],
+        })
+    };
+    let mut story = Story::start();
+    assert_eq!(story.poll(odd()).events.len(), 3, "the list, the member, the field");
+    assert_eq!(story.poll(odd()).events, []);
+    assert_eq!(story.watch.snapshot().rejected, BTreeMap::from([(RejectReason::MissingName, 1)]));
+}
+
+#[test]
+fn polls_start_an_interval_apart_and_slow_down_when_refused() {
+    let mut story = Story::start();
+    assert_eq!(story.poll(Ok(Listing::default())).wait, INTERVAL.saturating_sub(Duration::from_secs(1)));
+    assert!(story.poll(Err(failure(FailureReason::Auth))).wait > 4 * INTERVAL);
+    let limited = story.poll(Err(failure(FailureReason::RateLimited)));
+    assert!(limited.rate_limited && limited.wait >= 5 * INTERVAL);
+}

@@ -1,0 +1,562 @@
+//! An API that answers with anything but what it should.
+//!
+//! Whatever it does, the exporter keeps serving, says why in a counter, and goes on showing the last good list.
+
+use std::{io::Write as _, sync::Arc, time::Duration};
+
+use flate2::{Compression, write::GzEncoder};
+use serde_json::{Value, json};
+
+use crate::support::{
+    SOON,
+    api::{self, Answer, Api, ipsec_only},
+    eventually,
+    exporter::{ACCOUNT, Exporter, TOKEN, program, token_file},
+    free_address, http,
+    samples::Samples,
+    tunnels::{self, all_is_well, envelope, gre, gre_list, ipsec, ipsec_list, with},
+};
+
+/// More than the cap on a list's body, which is 64 MiB.
+const TOO_LARGE: usize = 100 << 20;
+
+/// An exporter, the API that it polls every second, and what both need.
+struct House {
+    api: Api,
+    exporter: Exporter,
+    _folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new(answer: Answer) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let api = Api::start(answer);
+        let exporter = Exporter::serve(api.address, &token_file(&folder), &["--poll.stale-after=1h"]);
+        Self { api, exporter, _folder: folder }
+    }
+
+    /// A house in which one good list of each kind has been taken in.
+    fn in_order() -> Self {
+        let mut house = Self::new(all_is_well());
+        house.await_page("the first lists", |page| tunnels_shown(page) == ["gre-1", "ipsec-1"]);
+        house
+    }
+
+    fn await_page(&mut self, what: &str, check: impl Fn(&Samples) -> bool) {
+        self.exporter.await_page(what, SOON, |page| check(page).then_some(()));
+    }
+}
+
+fn tunnels_shown(page: &Samples) -> Vec<&str> {
+    let mut names: Vec<&str> =
+        page.all("tunnel_info", &[]).iter().map(|sample| sample.labels["tunnel_name"].as_str()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn failures(page: &Samples, collection: &str, reason: &str) -> f64 {
+    let labels = [("collection", collection), ("reason", reason)];
+    page.value("api_request_failures_total", &labels).expect("every reason has a series")
+}
+
+fn collection_up(page: &Samples, collection: &str) -> Option<f64> {
+    page.value("collection_up", &[("collection", collection)])
+}
+
+/// The collection `ipsec_tunnels` gets `answer` after a good start. Its failures are counted under `reason` and under no other, its last list
+/// stays on the page, and the other collection does not notice.
+fn the_last_good_list_survives(answer: Answer, reason: &str) -> House {
+    let mut house = House::in_order();
+    house.api.answer_with(ipsec_only(answer));
+    house.await_page(reason, |page| failures(page, "ipsec_tunnels", reason) >= 1.0);
+    house.await_page("collection_up at 0", |page| collection_up(page, "ipsec_tunnels") == Some(0.0));
+    let page = house.exporter.samples();
+    assert_eq!(tunnels_shown(&page), ["gre-1", "ipsec-1"], "after {reason}");
+    assert_eq!(page.value("tunnel_bgp_up", &[("tunnel_name", "ipsec-1")]), Some(1.0), "after {reason}");
+    let counted: Vec<&str> = page
+        .all("api_request_failures_total", &[])
+        .into_iter()
+        .filter(|sample| sample.value > 0.0)
+        .map(|sample| sample.labels["reason"].as_str())
+        .collect();
+    assert_eq!(counted, [reason], "of one collection, for one reason");
+    // A broken collection is not retried at once; the other goes on as ever.
+    let polled = |page: &Samples| page.value("poll_last_success_timestamp_seconds", &[("collection", "gre_tunnels")]);
+    let before = polled(&page);
+    house.await_page("the other collection polled again", |page| polled(page) > before);
+    assert!(house.exporter.process.is_running());
+    house
+}
+
+/// As above, for what passes: a good list is taken up again without a restart.
+fn the_exporter_recovers_from(answer: Answer, reason: &str) {
+    let mut house = the_last_good_list_survives(answer, reason);
+    let healed = with(ipsec("ipsec-1"), "/name", json!("ipsec-1-renamed"));
+    house.api.answer_with(tunnels_of(&[healed]));
+    house.exporter.await_page("the new list", Duration::from_mins(2), |page| {
+        (tunnels_shown(page) == ["gre-1", "ipsec-1-renamed"] && collection_up(page, "ipsec_tunnels") == Some(1.0))
+            .then_some(())
+    });
+}
+
+fn tunnels_of(ipsec: &[Value]) -> Answer {
+    ipsec_only(ipsec_list(ipsec))
+}
+
+const HTML: &str = "<!DOCTYPE html>\n<html><head><title>502 Bad Gateway</title></head><body>cloudflare</body></html>";
+
+fn html(status: &str) -> Answer {
+    api::answer(status, "Content-Type: text/html; charset=UTF-8\r\n", HTML)
+}
+
+fn good_body() -> String {
+    envelope("ipsec_tunnels", &[ipsec("ipsec-1")])
+}
+
+#[test]
+fn html_with_status_200() {
+    the_exporter_recovers_from(html("200 OK"), "not_json");
+}
+
+#[test]
+fn html_with_status_403() {
+    the_last_good_list_survives(html("403 Forbidden"), "auth");
+}
+
+#[test]
+fn html_with_status_502() {
+    the_exporter_recovers_from(html("502 Bad Gateway"), "server");
+}
+
+#[test]
+fn html_that_says_it_is_json() {
+    the_exporter_recovers_from(api::json("200 OK", HTML), "not_json");
+}
+
+#[test]
+fn a_body_that_is_cut_in_the_middle_and_says_it_is_whole() {
+    let body = good_body();
+    the_exporter_recovers_from(api::json("200 OK", &body[..body.len() / 2]), "decode");
+}
+
+#[test]
+fn a_connection_that_breaks_in_the_middle_of_the_body() {
+    let body = good_body();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    let half = body[..body.len() / 2].to_owned();
+    let cut: Answer = Arc::new(move |_, wire| {
+        wire.write(&head)?;
+        wire.write(&half)
+    });
+    the_exporter_recovers_from(cut, "connect");
+}
+
+#[test]
+fn a_connection_that_closes_without_a_word() {
+    the_exporter_recovers_from(Arc::new(|_, _| Ok(())), "connect");
+}
+
+#[test]
+fn something_that_is_no_http_at_all() {
+    the_exporter_recovers_from(Arc::new(|_, wire| wire.write("220 mail.example ESMTP\r\n")), "connect");
+}
+
+#[test]
+fn an_empty_body() {
+    the_exporter_recovers_from(api::json("200 OK", ""), "not_json");
+}
+
+#[test]
+fn no_body_at_all() {
+    the_exporter_recovers_from(api::answer("204 No Content", "", ""), "not_json");
+}
+
+#[test]
+fn bytes_that_are_no_utf_8() {
+    let body = good_body().replace("Frankfurt", "\u{1}\u{1}").into_bytes();
+    let broken: Vec<u8> = body.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
+    the_exporter_recovers_from(api::json("200 OK", broken), "decode");
+}
+
+#[test]
+fn json_of_another_shape() {
+    for body in [
+        "[]",
+        "{}",
+        r#"{"success":true,"result":[]}"#,
+        r#"{"success":true,"result":{"ipsec_tunnels":{"id":"x"}}}"#,
+        r#"{"success":"yes","result":{"ipsec_tunnels":[]}}"#,
+    ] {
+        the_last_good_list_survives(api::json("200 OK", body), "decode");
+    }
+}
+
+#[test]
+fn json_nested_deeper_than_any_stack() {
+    let body = format!("{}{}", r#"{"success":true,"result":"#, "[".repeat(1 << 20));
+    the_exporter_recovers_from(api::json("200 OK", body), "decode");
+}
+
+#[test]
+fn success_false_with_status_200_is_judged_by_its_codes() {
+    let refused =
+        |errors: Value| json!({"result": null, "success": false, "errors": errors, "messages": []}).to_string();
+    let table = [
+        (json!([{"code": 1012, "message": "?"}]), "not_entitled"),
+        (json!([{"code": "7003"}, {"code": 7000}]), "not_found"),
+        (json!([{"code": 10000, "message": "Authentication error"}]), "auth"),
+        (json!([]), "server"),
+        (json!("no list"), "server"),
+    ];
+    for (errors, reason) in table {
+        the_last_good_list_survives(api::json("200 OK", refused(errors)), reason);
+    }
+}
+
+#[test]
+fn a_body_of_a_hundred_megabytes() {
+    let endless: Answer = Arc::new(|_, wire| {
+        wire.write(format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {TOO_LARGE}\r\n\r\n"
+        ))?;
+        let blanks = vec![b' '; 1 << 20];
+        (0..TOO_LARGE >> 20).try_for_each(|_| wire.write(&blanks))
+    });
+    the_exporter_recovers_from(endless, "too_large");
+}
+
+#[test]
+fn a_body_that_grows_to_a_hundred_megabytes_when_decompressed() {
+    let mut zip = GzEncoder::new(Vec::new(), Compression::fast());
+    let blanks = vec![b' '; 1 << 20];
+    (0..TOO_LARGE >> 20).for_each(|_| zip.write_all(&blanks).expect("writing to memory"));
+    let body = zip.finish().expect("writing to memory");
+    assert!(body.len() < 1 << 20);
+    let bomb = api::answer("200 OK", "Content-Type: application/json\r\nContent-Encoding: gzip\r\n", body);
+    the_exporter_recovers_from(bomb, "too_large");
+}
+
+#[test]
+fn a_body_that_claims_to_be_compressed_and_is_not() {
+    the_exporter_recovers_from(api::answer("200 OK", "Content-Encoding: gzip\r\n", good_body()), "decode");
+}
+
+#[test]
+fn a_response_that_drips_one_byte_a_second() {
+    let dripping: Answer = Arc::new(|_, wire| {
+        wire.write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")?;
+        loop {
+            wire.write(" ")?;
+            wire.pause(Duration::from_secs(1))?;
+        }
+    });
+    the_exporter_recovers_from(dripping, "timeout");
+}
+
+#[test]
+fn headers_that_drip_one_byte_a_second() {
+    let dripping: Answer = Arc::new(|_, wire| {
+        wire.write("HTTP/1.1 200 OK\r\nX-Slow: ")?;
+        loop {
+            wire.write("x")?;
+            wire.pause(Duration::from_secs(1))?;
+        }
+    });
+    the_exporter_recovers_from(dripping, "timeout");
+}
+
+#[test]
+fn a_server_that_takes_the_request_and_says_nothing() {
+    let silent: Answer = Arc::new(|_, wire| {
+        loop {
+            wire.pause(Duration::from_millis(200))?;
+        }
+    });
+    the_exporter_recovers_from(silent, "timeout");
+}
+
+#[test]
+fn headers_without_end() {
+    let endless: Answer = Arc::new(|_, wire| {
+        wire.write("HTTP/1.1 200 OK\r\n")?;
+        let line = format!("X-Filler: {}\r\n", "x".repeat(1 << 16));
+        (0..200).try_for_each(|_| wire.write(&line))
+    });
+    the_exporter_recovers_from(endless, "connect");
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let elsewhere = Api::start(all_is_well());
+    for status in ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"] {
+        let location = format!("Location: http://{}/client/v4/x\r\n", elsewhere.address);
+        the_exporter_recovers_from(api::answer(status, &location, ""), "server");
+    }
+    assert_eq!(elsewhere.requests().len(), 0, "credentials must not travel with a redirect");
+}
+
+#[test]
+fn too_many_requests_with_a_time_is_tried_again_after_it() {
+    let throttled = api::answer(
+        "429 Too Many Requests",
+        "Content-Type: application/json\r\nRetry-After: 2\r\n",
+        r#"{"success":false,"errors":[{"code":971,"message":"Please wait and consider throttling your request speed"}]}"#,
+    );
+    let mut house = House::in_order();
+    house.api.answer_with(ipsec_only(throttled));
+    house.await_page("rate_limited", |page| failures(page, "ipsec_tunnels", "rate_limited") >= 1.0);
+    assert_eq!(tunnels_shown(&house.exporter.samples()), ["gre-1", "ipsec-1"]);
+    house.api.answer_with(all_is_well());
+    house.await_page("collection_up at 1", |page| collection_up(page, "ipsec_tunnels") == Some(1.0));
+}
+
+#[test]
+fn too_many_requests_without_a_time_is_left_alone() {
+    let mut house = House::in_order();
+    house.api.answer_with(ipsec_only(api::json("429 Too Many Requests", "")));
+    house.await_page("rate_limited", |page| failures(page, "ipsec_tunnels", "rate_limited") >= 1.0);
+    // One request of the other collection may be under way. At one poll a second, four seconds would see eight more.
+    let before = house.api.requests().len();
+    std::thread::sleep(Duration::from_secs(4));
+    let after = house.api.requests().len();
+    assert!(after <= before + 1, "{} requests within the five minutes that Cloudflare blocks", after - before);
+    assert_eq!(tunnels_shown(&house.exporter.samples()), ["gre-1", "ipsec-1"]);
+}
+
+#[test]
+fn wrong_types_at_any_place_cost_that_field_alone() {
+    let strange = [json!(null), json!(true), json!(-1), json!(1e300), json!("?"), json!([[]]), json!({ "a": {} })];
+    let fields = pointers(&ipsec("x"));
+    assert!(fields.len() > 25, "{fields:?}");
+    // One list that has every field wrong in every way, beside a tunnel that is as it should be.
+    let mut list = vec![ipsec("good")];
+    for (n, field) in fields.iter().filter(|field| !matches!(field.as_str(), "/id" | "/name")).enumerate() {
+        for (m, value) in strange.iter().enumerate() {
+            list.push(with(ipsec(&format!("odd-{n}-{m}")), field, value.clone()));
+        }
+    }
+    // And members that are no tunnels at all.
+    list.extend(strange.iter().cloned());
+    let no_name = list.len();
+    list.extend(strange.iter().map(|value| with(ipsec("nameless"), "/name", value.clone())));
+
+    let mut house = House::new(tunnels_of(&list));
+    house.await_page("the good tunnel", |page| tunnels_shown(page).contains(&"good"));
+    let page = house.exporter.samples();
+    let odd = tunnels_shown(&page).iter().filter(|name| name.starts_with("odd-")).count();
+    let expected = (fields.len() - 2) * strange.len();
+    assert_eq!(odd, expected, "a field that cannot be read costs no tunnel");
+    assert_eq!(page.value("tunnel_bgp_up", &[("tunnel_name", "good")]), Some(1.0));
+    assert_eq!(collection_up(&page, "ipsec_tunnels"), Some(1.0));
+    let rejected: f64 = page.all("tunnels_rejected", &[]).iter().map(|sample| sample.value).sum();
+    // `"?"` is a name like any other.
+    let expected = list.len() - no_name + strange.len() - 1;
+    assert_eq!(format!("{rejected}"), expected.to_string(), "what is no tunnel is counted");
+    for field in ["bgp_status.state", "bgp.customer_asn", "health_check.enabled", "created_on"] {
+        assert!(page.value("unknown_values_total", &[("field", field)]) > Some(0.0), "{field}");
+    }
+}
+
+/// The JSON pointer of every member, objects included.
+fn pointers(value: &Value) -> Vec<String> {
+    let Value::Object(members) = value else { return Vec::new() };
+    let below = |(name, value): (&String, &Value)| {
+        let name = format!("/{name}");
+        let deeper: Vec<String> = pointers(value).into_iter().map(|rest| format!("{name}{rest}")).collect();
+        [vec![name], deeper].concat()
+    };
+    members.iter().flat_map(below).collect()
+}
+
+#[test]
+fn a_state_of_tomorrow_is_unknown_and_not_down() {
+    let tomorrow = with(ipsec("ipsec-1"), "/bgp_status/state", json!("BGP_PAUSED"));
+    let mut house = House::new(tunnels_of(&[tomorrow]));
+    house.await_page("the tunnel", |page| tunnels_shown(page) == ["gre-1", "ipsec-1"]);
+    let page = house.exporter.samples();
+    let state = |state| page.value("tunnel_bgp_state", &[("tunnel_name", "ipsec-1"), ("state", state)]);
+    assert_eq!((state("unknown"), state("down"), state("up")), (Some(1.0), Some(0.0), Some(0.0)));
+    assert!(page.value("unknown_values_total", &[("field", "bgp_status.state")]) > Some(0.0));
+}
+
+#[test]
+fn a_name_with_a_quote_a_backslash_and_a_line_break_breaks_no_page_and_no_log() {
+    let forged = "a\"b\\c\nlevel=error msg=\"forged\" \u{1b}[31mred";
+    let nasty = with(ipsec("nasty"), "/name", json!(forged));
+    let mut house = House::new(tunnels_of(&[nasty.clone(), ipsec("ipsec-1")]));
+    let shown = "a\"b\\clevel=error msg=\"forged\" [31mred";
+    house.await_page("both tunnels", |page| {
+        tunnels_shown(page) == [shown, "ipsec-1"].map(str::to_owned) || tunnels_shown(page).contains(&shown)
+    });
+    // Its changes are logged, on one line each.
+    house.api.answer_with(tunnels_of(&[with(nasty, "/bgp_status/state", json!("BGP_DOWN"))]));
+    house.await_page("the change", |page| {
+        page.value("tunnel_bgp_state_changes_total", &[("tunnel_name", shown)]) == Some(1.0)
+    });
+    let said = house.exporter.process.said();
+    assert!(said.contains("forged"), "the change is logged with the tunnel's name:\n{said}");
+    assert!(!said.lines().any(|line| line.starts_with("level=error")), "a log line was forged:\n{said}");
+    assert!(!said.contains('\u{1b}'), "a name reached the terminal with its escapes:\n{said:?}");
+}
+
+#[test]
+fn a_very_long_name_is_cut() {
+    let long = with(ipsec("long"), "/name", json!("ü".repeat(5000)));
+    let mut house = House::new(tunnels_of(&[long]));
+    house.await_page("the tunnel", |page| tunnels_shown(page).contains(&"ü".repeat(128).as_str()));
+}
+
+#[test]
+fn two_tunnels_with_one_id_are_one_tunnel_and_a_rejected_one() {
+    let twin = with(ipsec("first"), "/name", json!("second"));
+    let mut house = House::new(tunnels_of(&[ipsec("first"), twin, ipsec("third")]));
+    house.await_page("two of three", |page| tunnels_shown(page) == ["first", "gre-1", "third"]);
+    let page = house.exporter.samples();
+    assert_eq!(page.value("tunnels_rejected", &[("reason", "duplicate_id")]), Some(1.0));
+    assert_eq!(page.value("tunnels", &[("tunnel_type", "ipsec")]), Some(2.0));
+}
+
+#[test]
+fn two_tunnels_with_one_name_are_told_apart_by_their_ids() {
+    let namesake = with(ipsec("other"), "/name", json!("first"));
+    let mut house = House::new(tunnels_of(&[ipsec("first"), namesake]));
+    house.await_page("both", |page| tunnels_shown(page) == ["first", "first", "gre-1"]);
+    let page = house.exporter.samples();
+    let mut series: Vec<String> = page.0.iter().map(|sample| format!("{} {:?}", sample.name, sample.labels)).collect();
+    let all = series.len();
+    series.sort();
+    series.dedup();
+    assert_eq!(series.len(), all, "no series twice");
+}
+
+#[test]
+fn a_tunnel_that_is_deleted_leaves_the_page() {
+    let mut house = House::new(tunnels_of(&[ipsec("stays"), ipsec("goes")]));
+    house.await_page("both", |page| tunnels_shown(page) == ["goes", "gre-1", "stays"]);
+    house.api.answer_with(tunnels_of(&[ipsec("stays")]));
+    house.await_page("one", |page| tunnels_shown(page) == ["gre-1", "stays"]);
+    let page = http::text(house.exporter.address, "/metrics");
+    assert!(!page.contains("\"goes\""), "{page}");
+}
+
+#[test]
+fn an_account_without_tunnels_is_no_failure() {
+    for body in [r#"{"success":true,"result":{}}"#, r#"{"success":true,"result":null,"errors":null}"#] {
+        let mut house = House::in_order();
+        house.api.answer_with(by_both(api::json("200 OK", body)));
+        house.await_page("an empty inventory", |page| tunnels_shown(page).is_empty());
+        let page = house.exporter.samples();
+        assert_eq!(page.value("tunnels", &[("tunnel_type", "ipsec")]), Some(0.0));
+        assert_eq!(collection_up(&page, "ipsec_tunnels"), Some(1.0));
+    }
+}
+
+fn by_both(answer: Answer) -> Answer {
+    api::by_collection(Arc::clone(&answer), answer)
+}
+
+#[test]
+fn requests_carry_what_the_api_wants_and_nothing_else() {
+    let mut house = House::in_order();
+    house.await_page("another poll", |page| {
+        page.value("api_requests_total", &[("collection", "gre_tunnels"), ("code", "200")]) >= Some(2.0)
+    });
+    let requests = house.api.requests();
+    for request in &requests {
+        let path = format!("GET /client/v4/accounts/{ACCOUNT}/magic/{} HTTP/1.1", request.collection());
+        assert_eq!(request.line, path);
+        assert_eq!(request.header("authorization"), Some(format!("Bearer {TOKEN}").as_str()));
+        assert_eq!(request.header("x-magic-new-hc-target"), Some("true"));
+        assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("magic-tunnel-exporter/")));
+        assert!(request.header("x-auth-key").is_none() && request.header("cookie").is_none());
+    }
+    assert!(requests.iter().any(|request| request.collection() == "gre_tunnels"));
+}
+
+#[test]
+fn an_api_that_is_not_there_at_start_is_waited_for() {
+    let address = free_address();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut exporter = Exporter::serve(address, &token_file(&folder), &[]);
+    exporter.await_page("connect failures", SOON, |page| {
+        (failures(page, "ipsec_tunnels", "connect") >= 1.0 && failures(page, "gre_tunnels", "connect") >= 1.0)
+            .then_some(())
+    });
+    let ready = http::get(exporter.address, "/-/ready").expect("an answer");
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    assert_eq!(tunnels_shown(&exporter.samples()), [""; 0]);
+    let _api = Api::start_on(address, all_is_well());
+    exporter.await_page("the tunnels", Duration::from_mins(2), |page| {
+        (tunnels_shown(page) == ["gre-1", "ipsec-1"]).then_some(())
+    });
+    exporter.await_ready();
+}
+
+#[test]
+fn a_lasting_refusal_is_ready_and_said_once() {
+    let refused =
+        r#"{"result":null,"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[]}"#;
+    let mut house = House::new(by_both(api::json("403 Forbidden", refused)));
+    house.await_page("auth failures", |page| failures(page, "ipsec_tunnels", "auth") >= 1.0);
+    house.exporter.await_ready();
+    let before = house.api.requests().len();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(house.api.requests().len(), before, "asking again each second mends no permission");
+    let said = house.exporter.process.said();
+    assert_eq!(said.lines().filter(|line| line.contains("403")).count(), 2, "one line for each collection:\n{said}");
+}
+
+#[test]
+fn a_dripping_api_does_not_hold_up_the_end() {
+    let silent: Answer = Arc::new(|_, wire| {
+        loop {
+            wire.pause(Duration::from_millis(200))?;
+        }
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let api = Api::start(silent);
+    let exporter = Exporter::serve(api.address, &token_file(&folder), &["--poll.timeout=60s", "--poll.interval=60s"]);
+    eventually("a request under way", SOON, || (!api.requests().is_empty()).then_some(()).ok_or_else(String::new));
+    let asked = crate::support::now();
+    exporter.process.signal("INT");
+    let ended = exporter.process.ended(SOON);
+    assert!(crate::support::now() - asked < Duration::from_secs(2), "{ended:?}");
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
+/// The older pair of e-mail and key, which some accounts still use.
+#[test]
+fn the_older_pair_of_e_mail_and_key_is_sent_instead_of_a_token() {
+    let api = Api::start(all_is_well());
+    let exporter = Exporter::start(
+        program()
+            .args(["serve", "--poll.interval=1s", "--cloudflare.account-id", ACCOUNT])
+            .arg(format!("--cloudflare.api-url=http://{}/client/v4", api.address))
+            .env("CLOUDFLARE_EMAIL", "noc@example.net")
+            .env("CLOUDFLARE_API_KEY", "e2e-global-key"),
+    );
+    exporter.await_ready();
+    let requests = api.requests();
+    let request = requests.first().expect("a request");
+    assert_eq!(request.header("x-auth-email"), Some("noc@example.net"));
+    assert_eq!(request.header("x-auth-key"), Some("e2e-global-key"));
+    assert_eq!(request.header("authorization"), None);
+}
+
+#[test]
+fn the_body_of_the_helpers_is_one_that_the_exporter_reads_whole() {
+    let both = api::by_collection(ipsec_list(&[ipsec("ipsec-1")]), gre_list(&[gre("gre-1")]));
+    let mut house = House::new(both);
+    house.await_page("both", |page| tunnels_shown(page) == ["gre-1", "ipsec-1"]);
+    let page = house.exporter.samples();
+    let unread: Vec<_> =
+        page.all("unknown_values_total", &[]).into_iter().filter(|sample| sample.value > 0.0).collect();
+    assert!(unread.is_empty(), "{unread:?}");
+    let of = |name: &str| page.value(name, &[("tunnel_name", "ipsec-1")]);
+    assert_eq!(of("tunnel_bgp_extra_prefixes"), Some(1.0));
+    assert_eq!(of("tunnel_modified_timestamp_seconds"), Some(1_741_868_906.096_83));
+    assert_eq!(page.value("tunnel_mtu_bytes", &[("tunnel_name", "gre-1")]), Some(1476.0));
+    let info = page.all("tunnel_bgp_info", &[("tunnel_name", "ipsec-1")]);
+    assert_eq!(info[0].labels["customer_asn"], "4200000001");
+    assert_eq!(tunnels::id_of("ipsec-1"), info[0].labels["tunnel_id"]);
+}

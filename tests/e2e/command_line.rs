@@ -1,0 +1,133 @@
+//! What a wrong or missing setting gets: one sentence that names it, and an exit code.
+
+use std::net::TcpListener;
+
+use crate::support::{
+    exporter::{ACCOUNT, program, run, token_file},
+    free_address,
+};
+
+/// Exit code of a wrong configuration (`EX_USAGE` of sysexits.h).
+const USAGE: i32 = 64;
+
+#[test]
+fn version_names_version_and_revision() {
+    let ended = run(program().arg("--version"));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(ended.stdout.contains(env!("CARGO_PKG_VERSION")), "{ended:?}");
+    assert!(ended.stdout.contains("revision"), "{ended:?}");
+}
+
+#[test]
+fn help_lists_commands_and_ends_well() {
+    let ended = run(program().arg("--help"));
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    for word in ["demo", "sandbox", "serve"] {
+        assert!(ended.stdout.contains(word), "no `{word}` in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn a_wrong_value_is_told_with_its_key_and_the_rule() {
+    let table: [(&[&str], &[&str]); 9] = [
+        (&["--poll.interval=banana"], &["poll.interval", "banana"]),
+        (&["--poll.interval=0s"], &["poll.interval", "0s"]),
+        (&["--poll.timeout=-1s"], &["poll.timeout", "-1s"]),
+        (&["--poll.stale-after=1ms"], &["poll.stale-after", "1ms"]),
+        (&["--web.listen-address=nonsense"], &["web.listen-address", "nonsense"]),
+        (&["--cloudflare.api-url=http://192.0.2.1/client/v4"], &["cloudflare.api-url", "192.0.2.1", "https"]),
+        (&["--cloudflare.api-url=ftp://127.0.0.1"], &["cloudflare.api-url", "ftp"]),
+        (&["--log.level=loud"], &["log.level", "loud"]),
+        (&["--log.format=xml"], &["log.format", "xml"]),
+    ];
+    for (flags, words) in table {
+        let mut command = program();
+        command.env("CLOUDFLARE_API_TOKEN", "x").env("CLOUDFLARE_ACCOUNT_ID", ACCOUNT).args(flags);
+        let ended = run(&mut command);
+        assert_eq!(ended.status.code(), Some(USAGE), "{flags:?}: {ended:?}");
+        for word in words {
+            assert!(ended.stderr.contains(word), "{flags:?}: no `{word}` in {}", ended.stderr);
+        }
+        assert!(ended.stderr.trim().lines().count() <= 3, "{flags:?} gets a sentence, not a page: {}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_flag_or_command_is_refused() {
+    for arg in ["--no.such-flag", "dance"] {
+        let ended = run(program().arg(arg));
+        assert_eq!(ended.status.code(), Some(USAGE), "{arg}: {ended:?}");
+        assert!(ended.stderr.contains(arg), "{arg}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn without_token_or_account_it_says_both_ways_and_that_demo_needs_neither() {
+    let mut without_token = program();
+    without_token.env("CLOUDFLARE_ACCOUNT_ID", ACCOUNT);
+    let mut without_account = program();
+    without_account.env("CLOUDFLARE_API_TOKEN", "x");
+    let table: [(_, &[&str]); 3] = [
+        (without_token, &["CLOUDFLARE_API_TOKEN", "--cloudflare.api-token-file", "demo"]),
+        (without_account, &["CLOUDFLARE_ACCOUNT_ID", "--cloudflare.account-id", "demo"]),
+        (program(), &["demo"]),
+    ];
+    for (mut command, words) in table {
+        let ended = run(&mut command);
+        assert_eq!(ended.status.code(), Some(USAGE), "{command:?}: {ended:?}");
+        for word in words {
+            assert!(ended.stderr.contains(word), "{command:?}: no `{word}` in {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_token_file_that_is_missing_or_empty_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let missing = folder.path().join("nowhere");
+    let empty = folder.path().join("empty");
+    std::fs::write(&empty, "\n").expect("a file");
+    for file in [missing, empty] {
+        let file = file.to_str().expect("a UTF-8 path");
+        let ended =
+            run(program().args(["serve", "--cloudflare.account-id", ACCOUNT, "--cloudflare.api-token-file", file]));
+        assert_eq!(ended.status.code(), Some(USAGE), "{file}: {ended:?}");
+        assert!(ended.stderr.contains(file), "{file}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_taken_port_is_one_sentence_and_exit_code_1() {
+    let taken = TcpListener::bind(free_address()).expect("a listener");
+    let address = taken.local_addr().expect("its address").to_string();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut serve = program();
+    serve
+        .args(["serve", "--cloudflare.account-id", ACCOUNT, "--cloudflare.api-url=http://127.0.0.1:1/client/v4"])
+        .arg("--cloudflare.api-token-file")
+        .arg(token_file(&folder))
+        .arg(format!("--web.listen-address={address}"));
+    let mut demo = program();
+    demo.args([
+        "demo",
+        &format!("--web.listen-address={address}"),
+        &format!("--sandbox.listen-address={}", free_address()),
+    ]);
+    let mut demo_sandbox = program();
+    demo_sandbox.args([
+        "demo",
+        &format!("--web.listen-address={}", free_address()),
+        &format!("--sandbox.listen-address={address}"),
+    ]);
+    let mut sandbox = program();
+    sandbox.args(["sandbox", &format!("--sandbox.listen-address={address}")]);
+    for mut command in [serve, demo, demo_sandbox, sandbox] {
+        let ended = run(&mut command);
+        assert_eq!(ended.status.code(), Some(1), "{command:?}: {ended:?}");
+        let sentences: Vec<&str> = ended.stderr.lines().filter(|line| line.contains(&address)).collect();
+        assert_eq!(sentences.len(), 1, "{command:?}: one line names the address: {}", ended.stderr);
+        assert!(sentences[0].to_lowercase().contains("in use"), "{command:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    }
+}

@@ -1,0 +1,72 @@
+//! `demo`: the whole product without an account.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::Duration,
+};
+
+use crate::support::{
+    SOON,
+    exporter::{Exporter, Process, program},
+    free_address, http, now,
+};
+
+#[test]
+fn answers_within_five_seconds_and_tells_where_to_look() {
+    let address = free_address();
+    let started = now();
+    let demo = Process::start(
+        program()
+            .arg("demo")
+            .arg(format!("--web.listen-address={address}"))
+            .arg(format!("--sandbox.listen-address={}", free_address())),
+    );
+    while http::get(address, "/metrics").map_or(true, |reply| reply.status != 200) {
+        assert!(now() - started < Duration::from_secs(5), "no page after 5 s; it said:\n{}", demo.said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(demo.said().contains(&address.port().to_string()), "it tells where to look:\n{}", demo.said());
+}
+
+#[test]
+fn tells_a_story_with_tunnels_of_all_kinds() {
+    let mut demo = Exporter::demo();
+    demo.await_page(
+        "at least six tunnels of both types, one down, one without BGP, one without health checks",
+        SOON,
+        |page| {
+            let tunnels = page.all("tunnel_bgp_configured", &[]);
+            let any = |name: &str, value: f64| page.all(name, &[]).iter().any(|sample| sample.value == value);
+            let both_types = ["ipsec", "gre"].iter().all(|t| tunnels.iter().any(|s| s.labels["tunnel_type"] == *t));
+            let told = tunnels.len() >= 6
+                && both_types
+                && any("tunnel_bgp_up", 0.0)
+                && any("tunnel_bgp_up", 1.0)
+                && any("tunnel_bgp_configured", 0.0)
+                && any("tunnel_health_check_enabled", 0.0);
+            told.then_some(())
+        },
+    );
+}
+
+#[test]
+fn ends_within_two_seconds_of_ctrl_c() {
+    for signal in ["INT", "TERM"] {
+        let demo = Exporter::demo();
+        demo.await_ready();
+        // A scraper keeps its connection open between scrapes; a slow one is in the middle of a request.
+        let mut idle = TcpStream::connect(demo.address).expect("a connection");
+        idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: demo\r\n\r\n").expect("a request");
+        let _ = idle.read(&mut [0; 1024]).expect("an answer");
+        let mut slow = TcpStream::connect(demo.address).expect("a connection");
+        slow.write_all(b"GET /metrics HTTP/1.1\r\nHost:").expect("half a request");
+
+        let asked = now();
+        demo.process.signal(signal);
+        let ended = demo.process.ended(SOON);
+        let took = now() - asked;
+        assert!(took < Duration::from_secs(2), "SIG{signal}: it took {took:?} and said:\n{}", ended.stderr);
+        assert_eq!(ended.status.code(), Some(0), "SIG{signal}: it said:\n{}", ended.stderr);
+    }
+}

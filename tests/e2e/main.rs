@@ -1,0 +1,15 @@
+//! The built program against real ones: what a user starts, scrapes, stops, and what a hostile API does to it.
+//!
+//! These tests know the program from outside only: flags, endpoints, metrics, exit codes. They use addresses of their own in
+//! 127.0.0.0/8, wait for what they expect with a generous deadline, and never for a fixed time. A test that needs a program
+//! which is not installed says so and passes; under `CI=true` it fails (see `scripts/test-tools`).
+
+#![expect(clippy::float_cmp, reason = "samples are compared with the exact values that were put in")]
+
+mod bad_api;
+mod command_line;
+mod demo;
+mod page;
+mod prometheus;
+mod secrets;
+mod support;

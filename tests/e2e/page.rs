@@ -1,0 +1,270 @@
+//! The page of metrics, as other people's programs read it, and the endpoints beside it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    process::Command,
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    SOON, eventually,
+    exporter::Exporter,
+    http,
+    samples::{Samples, series_of},
+    tools,
+};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What Prometheus sends.
+const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                                  text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+
+/// The metrics of the contract that a tunnel has, with the labels that it has beyond the four of every tunnel.
+const OF_A_TUNNEL: [(&str, &str, &[&str]); 18] = [
+    (
+        "tunnel_info",
+        "gauge",
+        &["customer_endpoint", "cloudflare_endpoint", "interface_address", "interface_address6", "description"],
+    ),
+    ("tunnel_bgp_configured", "gauge", &[]),
+    ("tunnel_bgp_up", "gauge", &[]),
+    ("tunnel_bgp_state", "gauge", &["state"]),
+    ("tunnel_bgp_tcp_established", "gauge", &[]),
+    ("tunnel_bgp_status_timestamp_seconds", "gauge", &[]),
+    ("tunnel_bgp_info", "gauge", &["customer_asn", "fsm_state", "md5"]),
+    ("tunnel_bgp_extra_prefixes", "gauge", &[]),
+    ("tunnel_bgp_state_changes_total", "counter", &[]),
+    ("tunnel_health_check_enabled", "gauge", &[]),
+    ("tunnel_health_check_info", "gauge", &["check_type", "direction", "rate", "target", "target_source"]),
+    ("tunnel_created_timestamp_seconds", "gauge", &[]),
+    ("tunnel_modified_timestamp_seconds", "gauge", &[]),
+    ("tunnel_automatic_return_routing", "gauge", &[]),
+    ("tunnel_replay_protection", "gauge", &[]),
+    ("tunnel_null_cipher_allowed", "gauge", &[]),
+    ("tunnel_mtu_bytes", "gauge", &[]),
+    ("tunnel_ttl_hops", "gauge", &[]),
+];
+
+/// The others, with all their labels.
+const OF_THE_EXPORTER: [(&str, &str, &[&str]); 15] = [
+    ("tunnels", "gauge", &["account", "tunnel_type"]),
+    ("api_requests_total", "counter", &["collection", "code"]),
+    ("api_request_failures_total", "counter", &["collection", "reason"]),
+    ("api_request_duration_seconds", "histogram", &["collection"]),
+    ("collection_up", "gauge", &["account", "collection"]),
+    ("poll_last_success_timestamp_seconds", "gauge", &["account", "collection"]),
+    ("poll_duration_seconds", "gauge", &["account", "collection"]),
+    ("poll_interval_seconds", "gauge", &[]),
+    ("unknown_values_total", "counter", &["field"]),
+    ("tunnels_rejected", "gauge", &["account", "reason"]),
+    ("config_last_reload_successful", "gauge", &[]),
+    ("config_last_reload_success_timestamp_seconds", "gauge", &[]),
+    ("exporter_build_info", "gauge", &["version", "revision"]),
+    ("tunnel_psk_generated_timestamp_seconds", "gauge", &["account", "tunnel_id", "tunnel_name", "tunnel_type"]),
+    ("tunnel_custom_identity", "gauge", &["account", "tunnel_id", "tunnel_name", "tunnel_type"]),
+];
+
+fn scrape(exporter: &Exporter, accept: &str) -> http::Reply {
+    let headers = if accept.is_empty() { vec![] } else { vec![("Accept", accept)] };
+    let reply = http::request(exporter.address, "GET", "/metrics", &headers).expect("a page");
+    assert_eq!(reply.status, 200);
+    reply
+}
+
+fn ready_demo() -> Exporter {
+    let demo = Exporter::demo();
+    demo.await_ready();
+    demo
+}
+
+/// What a foreign parser reads in a page, or what it has against it.
+fn read_by_python(form: &str, page: &str) -> Option<Vec<Value>> {
+    let python = tools::python()?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openmetrics/parse.py");
+    let output = tools::run(Command::new(python).args([script, form]), page);
+    assert!(output.status.success(), "{form}: {}\n{page}", String::from_utf8_lossy(&output.stderr));
+    Some(serde_json::from_slice(&output.stdout).expect("JSON from parse.py"))
+}
+
+/// Name and labels of every sample.
+fn series(families: &[Value]) -> BTreeSet<String> {
+    let samples = families.iter().flat_map(|family| family["samples"].as_array().expect("samples"));
+    samples.map(|sample| format!("{} {}", sample[0], sample[1])).collect()
+}
+
+#[test]
+fn promtool_has_nothing_against_the_page() {
+    let Some(promtool) = tools::tool("promtool") else { return };
+    let demo = ready_demo();
+    let output = tools::run(Command::new(promtool).args(["check", "metrics"]), &scrape(&demo, "").text());
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "promtool: {said}");
+}
+
+#[test]
+fn strict_parsers_of_another_project_read_the_same_series_in_both_formats() {
+    let demo = ready_demo();
+    let Some(openmetrics) = read_by_python("openmetrics", &scrape(&demo, OPENMETRICS).text()) else { return };
+    let classic = read_by_python("classic", &scrape(&demo, CLASSIC).text()).expect("the same python");
+    let (openmetrics, classic) = (series(&openmetrics), series(&classic));
+    assert!(openmetrics.len() > 100, "only {} series", openmetrics.len());
+    let lone: Vec<_> = openmetrics.symmetric_difference(&classic).collect();
+    assert!(lone.is_empty(), "only in one format: {lone:#?}");
+}
+
+#[test]
+fn every_metric_of_the_contract_is_there_with_its_type_and_labels() {
+    const L: [&str; 4] = ["account", "tunnel_id", "tunnel_name", "tunnel_type"];
+    let page = scrape(&ready_demo(), "").text();
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for sample in Samples::parse(&page).0 {
+        let name = sample.name.strip_suffix("_bucket").unwrap_or(&sample.name);
+        let names = sample.labels.into_keys().filter(|label| label != "le");
+        labels.entry(name.to_owned()).or_default().extend(names);
+    }
+    let of_a_tunnel = OF_A_TUNNEL.iter().map(|&(name, kind, more)| (name, kind, [&L, more].concat()));
+    let others = OF_THE_EXPORTER.iter().map(|&(name, kind, all)| (name, kind, all.to_vec()));
+    let mut complaints = Vec::new();
+    for (name, kind, expected) in of_a_tunnel.chain(others) {
+        let name = format!("cloudflare_magic_{name}");
+        let expected: BTreeSet<String> = expected.into_iter().map(str::to_owned).collect();
+        match labels.get(&name) {
+            None => complaints.push(format!("{name} is missing")),
+            Some(found) if *found != expected => {
+                complaints.push(format!("{name} has labels {found:?}, not {expected:?}"));
+            }
+            Some(_) => {}
+        }
+        if !page.contains(&format!("# TYPE {name} {kind}\n")) {
+            complaints.push(format!("{name} is not declared as a {kind}"));
+        }
+        if !page.contains(&format!("# HELP {name} ")) {
+            complaints.push(format!("{name} has no HELP"));
+        }
+    }
+    for name in
+        ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds", "process_open_fds"]
+    {
+        if !labels.contains_key(name) {
+            complaints.push(format!("{name} is missing"));
+        }
+    }
+    assert!(complaints.is_empty(), "{}\n{page}", complaints.join("\n"));
+}
+
+#[test]
+fn a_state_is_one_of_a_closed_list_and_each_member_has_a_series() {
+    let page = ready_demo().samples();
+    let mut tunnels: BTreeMap<&str, Vec<(&str, f64)>> = BTreeMap::new();
+    for sample in page.all("tunnel_bgp_state", &[]) {
+        tunnels.entry(&sample.labels["tunnel_id"]).or_default().push((&sample.labels["state"], sample.value));
+    }
+    assert!(!tunnels.is_empty());
+    for (tunnel, states) in tunnels {
+        let names: BTreeSet<&str> = states.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, BTreeSet::from(["down", "establishing", "unknown", "up"]), "{tunnel}");
+        assert_eq!(states.iter().filter(|(_, value)| *value == 1.0).count(), 1, "{tunnel}: {states:?}");
+        assert_eq!(states.iter().map(|(_, value)| value).sum::<f64>(), 1.0, "{tunnel}: {states:?}");
+    }
+}
+
+#[test]
+fn two_scrapes_can_be_compared_line_by_line() {
+    let (one, other) = (ready_demo(), ready_demo());
+    for accept in [OPENMETRICS, CLASSIC] {
+        // Series of status codes and the like may come in between, once.
+        eventually("the same series in the same order", SOON, || {
+            let [first, second] = [&one, &other].map(|demo| series_of(&scrape(demo, accept).text()));
+            if first == second { Ok(()) } else { Err(format!("{first}\n---\n{second}")) }
+        });
+    }
+}
+
+#[test]
+fn the_format_follows_the_accept_header() {
+    let demo = ready_demo();
+    let table = [
+        ("", CLASSIC),
+        ("*/*", CLASSIC),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", CLASSIC),
+        (CLASSIC, CLASSIC),
+        (OPENMETRICS, OPENMETRICS),
+        (PROMETHEUS_ACCEPTS, OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0;q=0,text/plain;version=0.0.4", CLASSIC),
+        ("application/openmetrics-text;version=1.0.0;q=0.2,text/plain;version=0.0.4;q=0.9", CLASSIC),
+        ("gibberish;;;q=,", CLASSIC),
+    ];
+    for (accept, expected) in table {
+        let reply = scrape(&demo, accept);
+        assert_eq!(media_type(&reply), media_type_of(expected), "Accept: {accept:?}");
+        assert!(reply.header("vary").to_lowercase().contains("accept"), "Accept: {accept:?}: no Vary");
+        let ends = reply.text().ends_with("# EOF\n");
+        assert_eq!(ends, expected == OPENMETRICS, "Accept: {accept:?}: `# EOF` ends an OpenMetrics page, and no other");
+    }
+}
+
+/// The content type without its charset and other parameters than the version, blanks removed.
+fn media_type(reply: &http::Reply) -> String {
+    media_type_of(&reply.header("content-type"))
+}
+
+fn media_type_of(text: &str) -> String {
+    let mut parts = text.split(';').map(str::trim);
+    let kind = parts.next().unwrap_or_default();
+    let version = parts.find(|part| part.starts_with("version=")).unwrap_or_default();
+    format!("{kind};{version}")
+}
+
+#[test]
+fn the_page_is_compressed_for_those_who_ask() {
+    let demo = ready_demo();
+    let plain = http::request(demo.address, "GET", "/metrics", &[]).expect("a page");
+    assert_eq!(plain.header("content-encoding"), "");
+    let zipped =
+        http::request(demo.address, "GET", "/metrics", &[("Accept-Encoding", "gzip, deflate")]).expect("a page");
+    assert_eq!(zipped.header("content-encoding"), "gzip");
+    assert!(zipped.header("vary").to_lowercase().contains("accept-encoding"), "Vary: {}", zipped.header("vary"));
+    assert!(zipped.body.len() < plain.body.len() / 3, "{} of {} bytes", zipped.body.len(), plain.body.len());
+    assert_eq!(series_of(&zipped.text()), series_of(&plain.text()));
+    let refused =
+        http::request(demo.address, "GET", "/metrics", &[("Accept-Encoding", "gzip;q=0, identity")]).expect("a page");
+    assert_eq!(refused.header("content-encoding"), "");
+}
+
+#[test]
+fn head_gives_the_headers_alone() {
+    let demo = ready_demo();
+    for path in ["/metrics", "/", "/-/healthy", "/-/ready"] {
+        let reply = http::request(demo.address, "HEAD", path, &[]).expect("headers");
+        assert_eq!((reply.status, reply.body.len()), (200, 0), "HEAD {path}");
+        assert!(!reply.header("content-type").is_empty(), "HEAD {path}");
+    }
+}
+
+#[test]
+fn wrong_paths_and_methods_get_a_sentence() {
+    let demo = ready_demo();
+    for path in ["/nowhere", "/metrics/", "/metrics/../x", "/-/", "/%00"] {
+        let reply = http::get(demo.address, path).expect("an answer");
+        assert_eq!(reply.status, 404, "{path}");
+        assert!(reply.text().contains("/metrics"), "{path}: it says where the metrics are: {}", reply.text());
+    }
+    for (method, path) in [("POST", "/metrics"), ("PUT", "/"), ("DELETE", "/-/healthy"), ("PATCH", "/-/ready")] {
+        let reply = http::request(demo.address, method, path, &[]).expect("an answer");
+        assert_eq!(reply.status, 405, "{method} {path}");
+        assert!(reply.header("allow").contains("GET"), "{method} {path}: Allow: {}", reply.header("allow"));
+        assert!(reply.text().contains(' '), "{method} {path} gets a sentence: {}", reply.text());
+    }
+}
+
+#[test]
+fn the_landing_page_leads_to_the_metrics() {
+    let demo = ready_demo();
+    let reply = http::get(demo.address, "/").expect("an answer");
+    assert_eq!(reply.status, 200);
+    assert!(reply.header("content-type").starts_with("text/html"), "{}", reply.header("content-type"));
+    assert!(reply.text().contains("/metrics"), "{}", reply.text());
+}

@@ -1,0 +1,147 @@
+//! A real Prometheus scrapes us; what it knows afterwards is what users see.
+
+use std::{fmt::Write as _, net::SocketAddr, path::Path, process::Command, time::Duration};
+
+use serde_json::Value;
+
+use crate::support::{
+    SOON, eventually,
+    exporter::{Exporter, Process, program, token_file},
+    free_address, http, tools,
+};
+
+/// Time for the demo's story to reach its next chapter.
+const STORY: Duration = Duration::from_mins(4);
+
+/// A running Prometheus with its data in a folder that goes away with it.
+struct Prometheus {
+    process: Process,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    /// Scrapes `target` every second; `None` where Prometheus is not installed.
+    fn scraping(target: SocketAddr) -> Option<Self> {
+        let binary = tools::tool("prometheus")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = folder.path().join("prometheus.yml");
+        let text = format!(
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
+             scrape_configs: [{{ job_name: magic, static_configs: [{{ targets: ['{target}'] }}] }}]\n"
+        );
+        std::fs::write(&config, text).expect("a file in a temporary folder");
+        Some(Self::start(&binary, &config, folder))
+    }
+
+    fn start(binary: &Path, config: &Path, folder: tempfile::TempDir) -> Self {
+        let address = free_address();
+        let process = Process::start(
+            Command::new(binary)
+                .arg(format!("--config.file={}", config.display()))
+                .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+                .arg(format!("--web.listen-address={address}"))
+                .arg("--log.level=warn"),
+        );
+        let prometheus = Self { process, address, _folder: folder };
+        eventually("Prometheus to be ready", Duration::from_mins(1), || match http::get(address, "/-/ready") {
+            Ok(reply) if reply.status == 200 => Ok(()),
+            other => Err(format!("{other:?}; it said:\n{}", prometheus.process.said())),
+        });
+        prometheus
+    }
+
+    /// The instant vector of a query: labels and value of each member.
+    fn query(&self, query: &str) -> Vec<(Value, f64)> {
+        let path = format!("/api/v1/query?query={}", percent_encoded(query));
+        let reply: Value = serde_json::from_str(&http::text(self.address, &path)).expect("JSON from Prometheus");
+        let members = reply["data"]["result"].as_array().unwrap_or_else(|| panic!("{query}: {reply}"));
+        let value = |member: &Value| member["value"][1].as_str().and_then(|text| text.parse().ok()).expect("a value");
+        members.iter().map(|member| (member["metric"].clone(), value(member))).collect()
+    }
+
+    /// Waits until the vector of a query is as `check` wants it.
+    fn await_query(&self, query: &str, within: Duration, check: impl Fn(&[(Value, f64)]) -> bool) {
+        eventually(query, within, || {
+            let found = self.query(query);
+            if check(&found) { Ok(()) } else { Err(format!("{found:?}")) }
+        });
+    }
+}
+
+/// The account of the sandbox, and a token that it takes.
+const SANDBOX_ACCOUNT: &str = crate::support::exporter::ACCOUNT;
+
+fn sandbox_token(folder: &tempfile::TempDir) -> std::path::PathBuf {
+    token_file(folder)
+}
+
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(3 * text.len());
+    for byte in text.bytes() {
+        write!(encoded, "%{byte:02X}").expect("writing to a string");
+    }
+    encoded
+}
+
+#[test]
+fn prometheus_finds_the_tunnel_that_is_down_and_sees_the_flapping_one_move() {
+    let demo = Exporter::demo();
+    let Some(prometheus) = Prometheus::scraping(demo.address) else { return };
+    prometheus.await_query("up{job=\"magic\"}", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
+    prometheus.await_query("cloudflare_magic_tunnel_bgp_up == 0", SOON, |found| {
+        found.iter().any(|(labels, _)| labels["tunnel_name"].as_str().is_some_and(|name| !name.is_empty()))
+    });
+    // The same labels on every series of a tunnel: two of them match without on() or group_left.
+    prometheus.await_query(
+        "cloudflare_magic_tunnel_bgp_up == 0 and cloudflare_magic_tunnel_bgp_configured == 1",
+        SOON,
+        |found| !found.is_empty(),
+    );
+    prometheus.await_query("increase(cloudflare_magic_tunnel_bgp_state_changes_total[5m]) > 0", STORY, |found| {
+        !found.is_empty()
+    });
+    // Whatever flaps, the page is taken at every scrape.
+    prometheus.await_query("min_over_time(up[1m])", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
+}
+
+#[test]
+fn prometheus_sees_data_go_stale_when_the_api_goes_away() {
+    let api = free_address();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut flags = program();
+    let sandbox = Process::start(flags.args(["sandbox", &format!("--sandbox.listen-address={api}")]));
+    eventually("the sandbox to listen", SOON, || std::net::TcpStream::connect(api).map_err(|e| e.to_string()));
+    let token = sandbox_token(&folder);
+    let mut exporter = Exporter::start(
+        program()
+            .args(["serve", "--cloudflare.account-id", SANDBOX_ACCOUNT])
+            .args(["--poll.interval=1s", "--poll.timeout=1s", "--poll.stale-after=5s"])
+            .arg("--cloudflare.api-token-file")
+            .arg(&token)
+            .arg(format!("--cloudflare.api-url=http://{api}/client/v4")),
+    );
+    exporter.await_ready();
+    let Some(prometheus) = Prometheus::scraping(exporter.address) else { return };
+    prometheus.await_query("cloudflare_magic_collection_up == 1", SOON, |found| found.len() == 2);
+    prometheus.await_query("count(cloudflare_magic_tunnel_info)", SOON, |found| matches!(found, [(_, n)] if *n >= 1.0));
+
+    drop(sandbox);
+
+    prometheus.await_query("cloudflare_magic_collection_up == 0", SOON, |found| found.len() == 2);
+    prometheus.await_query("cloudflare_magic_tunnel_info", SOON, <[_]>::is_empty);
+    prometheus.await_query("cloudflare_magic_tunnel_bgp_up", SOON, <[_]>::is_empty);
+    prometheus.await_query("cloudflare_magic_tunnels", SOON, <[_]>::is_empty);
+    prometheus.await_query("up{job=\"magic\"}", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
+    prometheus.await_query("cloudflare_magic_api_request_failures_total{reason=\"connect\"} > 0", SOON, |found| {
+        found.len() == 2
+    });
+    let age = "time() - cloudflare_magic_poll_last_success_timestamp_seconds > 5";
+    prometheus.await_query(age, SOON, |found| found.len() == 2);
+
+    // And back: nothing has to be restarted.
+    let _sandbox = Process::start(program().args(["sandbox", &format!("--sandbox.listen-address={api}")]));
+    prometheus.await_query("cloudflare_magic_collection_up == 1", Duration::from_mins(3), |found| found.len() == 2);
+    prometheus.await_query("count(cloudflare_magic_tunnel_info)", SOON, |found| matches!(found, [(_, n)] if *n >= 1.0));
+    assert!(exporter.process.is_running());
+}

@@ -1,0 +1,45 @@
+//! What the end-to-end tests share.
+
+pub(crate) mod api;
+pub(crate) mod exporter;
+pub(crate) mod http;
+pub(crate) mod samples;
+pub(crate) mod tools;
+pub(crate) mod tunnels;
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::atomic::{AtomicU8, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Long enough for anything that should happen at once, on a machine that is busy with other things.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Calls `look` until it gives a value; panics with `what` was expected and what `look` saw last.
+pub(crate) fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = now() + within;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) if now() > deadline => panic!("waited {within:?} for {what}; seen last: {seen}"),
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline for a real process is kept in real time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+/// An address that no other test and no outgoing connection of this machine uses, with a port that is free on it.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [high, low] = u16::try_from(std::process::id() % (1 << 16)).expect("less than 2^16").to_be_bytes();
+    // 127.128.0.0/9, so that 127.0.0.1 is never among them.
+    let host = Ipv4Addr::new(127, 128 | high, low, NEXT.fetch_add(1, Ordering::Relaxed));
+    let listener = TcpListener::bind((host, 0)).expect("a free port on a loopback address");
+    listener.local_addr().expect("the address just bound")
+}

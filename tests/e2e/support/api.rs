@@ -1,0 +1,147 @@
+//! An API that answers as a test tells it to, byte by byte if need be.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Write as _},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::free_address;
+
+/// What the exporter asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    /// `GET /client/v4/accounts/…`.
+    pub(crate) line: String,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+impl Request {
+    pub(crate) fn collection(&self) -> &'static str {
+        if self.line.contains("/gre_tunnels") { "gre_tunnels" } else { "ipsec_tunnels" }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Writes one answer to a connection, which is closed afterwards.
+pub(crate) type Answer = Arc<dyn Fn(&Request, &mut Wire<'_>) -> io::Result<()> + Send + Sync>;
+
+/// The connection to write to.
+pub(crate) struct Wire<'a> {
+    pub(crate) stream: &'a mut TcpStream,
+    stop: &'a AtomicBool,
+}
+
+impl Wire<'_> {
+    pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Waits; an error when the test is over.
+    pub(crate) fn pause(&self, time: Duration) -> io::Result<()> {
+        thread::sleep(time);
+        if self.stop.load(Ordering::Relaxed) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
+    }
+}
+
+/// A running API. Its threads end with it.
+pub(crate) struct Api {
+    pub(crate) address: SocketAddr,
+    answer: Arc<Mutex<Answer>>,
+    requests: Arc<Mutex<Vec<Request>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Api {
+    pub(crate) fn start(answer: Answer) -> Self {
+        Self::start_on(free_address(), answer)
+    }
+
+    pub(crate) fn start_on(address: SocketAddr, answer: Answer) -> Self {
+        let listener = TcpListener::bind(address).expect("an address of this test's own");
+        let api =
+            Self { address, answer: Arc::new(Mutex::new(answer)), requests: Arc::default(), stop: Arc::default() };
+        let (answer, requests, stop) = (Arc::clone(&api.answer), Arc::clone(&api.requests), Arc::clone(&api.stop));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let answer = Arc::clone(&answer.lock().expect("the answer"));
+                let (requests, stop) = (Arc::clone(&requests), Arc::clone(&stop));
+                // A client that hangs up early, or a test that is over, is no failure of the test.
+                thread::spawn(move || drop(serve(stream, &answer, &requests, &stop)));
+            }
+        });
+        api
+    }
+
+    /// From the next request on.
+    pub(crate) fn answer_with(&self, answer: Answer) {
+        *self.answer.lock().expect("the answer") = answer;
+    }
+
+    /// Everything that was asked so far.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("the requests").clone()
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn serve(mut stream: TcpStream, answer: &Answer, requests: &Mutex<Vec<Request>>, stop: &AtomicBool) -> io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let line = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+    let mut headers = Vec::new();
+    for header in lines.map_while(Result::ok).take_while(|header| !header.is_empty()) {
+        let (name, value) = header.split_once(':').unwrap_or((&header, ""));
+        headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    let request = Request { line, headers };
+    requests.lock().expect("the requests").push(request.clone());
+    answer(&request, &mut Wire { stream: &mut stream, stop })?;
+    stream.shutdown(Shutdown::Write)?;
+    Ok(())
+}
+
+/// A whole answer with the length of its body.
+pub(crate) fn answer(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
+    let body = body.as_ref().to_vec();
+    let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    Arc::new(move |_, wire| {
+        wire.write(&head)?;
+        wire.write(&body)
+    })
+}
+
+/// A whole answer that says it is JSON.
+pub(crate) fn json(status: &str, body: impl AsRef<[u8]>) -> Answer {
+    answer(status, "Content-Type: application/json; charset=UTF-8\r\n", body)
+}
+
+/// One answer for each collection.
+pub(crate) fn by_collection(ipsec: Answer, gre: Answer) -> Answer {
+    Arc::new(move |request, wire| match request.collection() {
+        "gre_tunnels" => gre(request, wire),
+        _ => ipsec(request, wire),
+    })
+}
+
+/// `answer` for the collection `ipsec_tunnels` only; the other one stays as it should be.
+pub(crate) fn ipsec_only(answer: Answer) -> Answer {
+    by_collection(answer, super::tunnels::gre_list(&[super::tunnels::gre("gre-1")]))
+}

@@ -1,0 +1,207 @@
+//! Our program as a child process that does not outlive its test.
+
+use std::{
+    io::{BufRead as _, BufReader, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use super::{SOON, eventually, free_address, http, samples::Samples};
+
+pub(crate) const TOKEN: &str = "e2e-token-7f3a9c51d2";
+pub(crate) const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
+/// The program with nothing in its environment that could configure it by accident.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
+    command.env_clear().env("RUST_BACKTRACE", "1");
+    command
+}
+
+/// How a process ended, and all it said.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs the program to its end, which has to come soon.
+pub(crate) fn run(command: &mut Command) -> Ended {
+    Process::start(command).ended(SOON)
+}
+
+/// A child whose output is collected while it runs. Killed when dropped; a failing test prints what it said.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    stdout: Said,
+    stderr: Said,
+}
+
+/// A stream of output: what came so far, and who reads it.
+#[derive(Debug)]
+struct Said {
+    text: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Said {
+    fn collect(stream: impl Read + Send + 'static) -> Self {
+        let text = Arc::<Mutex<String>>::default();
+        let shared = Arc::clone(&text);
+        let reader = thread::spawn(move || {
+            let mut stream = BufReader::new(stream);
+            let mut line = Vec::new();
+            while stream.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                shared.lock().expect("the text").push_str(&String::from_utf8_lossy(&line));
+                line.clear();
+            }
+        });
+        Self { text, reader: Some(reader) }
+    }
+
+    fn so_far(&self) -> String {
+        self.text.lock().expect("the text").clone()
+    }
+
+    fn all(&mut self) -> String {
+        self.reader.take().into_iter().for_each(|reader| reader.join().expect("the reader of a stream"));
+        self.so_far()
+    }
+}
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+        let stdout = Said::collect(child.stdout.take().expect("a piped stdout"));
+        let stderr = Said::collect(child.stderr.take().expect("a piped stderr"));
+        Self { child, stdout, stderr }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it has said so far, on both streams.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.stdout.so_far(), self.stderr.so_far())
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("the state of a child").is_none()
+    }
+
+    /// Sends a signal by name: `INT`, `TERM`, `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success(), "{kill}");
+    }
+
+    /// Waits for the process to end by itself.
+    pub(crate) fn ended(mut self, within: Duration) -> Ended {
+        let status = eventually("the process to end", within, || {
+            self.child
+                .try_wait()
+                .expect("the state of a child")
+                .ok_or_else(|| format!("it runs, and said:\n{}", self.said()))
+        });
+        Ended { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if thread::panicking() {
+            #[expect(clippy::print_stderr, reason = "shown by the test harness when the test fails")]
+            {
+                eprintln!("--- what process {} said:\n{}", self.id(), self.said());
+            }
+        }
+    }
+}
+
+/// A running exporter and where it listens.
+#[derive(Debug)]
+pub(crate) struct Exporter {
+    pub(crate) process: Process,
+    pub(crate) address: SocketAddr,
+}
+
+impl Exporter {
+    /// Starts `command`, which is told to listen on an address of its own, and waits until it serves.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let address = free_address();
+        let process = Process::start(command.arg(format!("--web.listen-address={address}")));
+        let mut exporter = Self { process, address };
+        exporter.await_healthy();
+        exporter
+    }
+
+    /// `demo` with its sandbox on an address of its own.
+    pub(crate) fn demo() -> Self {
+        Self::start(program().arg("demo").arg(format!("--sandbox.listen-address={}", free_address())))
+    }
+
+    /// `serve` on an API that runs on this machine, polled every second; `token_file` holds its token.
+    pub(crate) fn serve(api: SocketAddr, token_file: &Path, extra: &[&str]) -> Self {
+        Self::start(
+            program()
+                .args(["serve", "--cloudflare.account-id", ACCOUNT, "--poll.interval=1s", "--poll.timeout=3s"])
+                .arg("--cloudflare.api-token-file")
+                .arg(token_file)
+                .arg(format!("--cloudflare.api-url=http://{api}/client/v4"))
+                .args(extra),
+        )
+    }
+
+    fn await_healthy(&mut self) {
+        eventually("the exporter to serve", SOON, || {
+            assert!(self.process.is_running(), "it ended, and said:\n{}", self.process.said());
+            match http::get(self.address, "/-/healthy") {
+                Ok(reply) if reply.status == 200 => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+    }
+
+    pub(crate) fn samples(&self) -> Samples {
+        Samples::parse(&http::text(self.address, "/metrics"))
+    }
+
+    /// Waits until the page shows what `check` wants; it says what it misses.
+    pub(crate) fn await_page<T>(
+        &mut self,
+        what: &str,
+        within: Duration,
+        mut check: impl FnMut(&Samples) -> Option<T>,
+    ) -> T {
+        eventually(what, within, || {
+            assert!(self.process.is_running(), "it ended, and said:\n{}", self.process.said());
+            let page = http::text(self.address, "/metrics");
+            check(&Samples::parse(&page)).ok_or(page)
+        })
+    }
+
+    /// Waits until every collection has been polled.
+    pub(crate) fn await_ready(&self) {
+        eventually("the exporter to be ready", SOON, || match http::get(self.address, "/-/ready") {
+            Ok(reply) if reply.status == 200 => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+    }
+}
+
+/// A file with the token, as an operator would write it: with a line break at the end.
+pub(crate) fn token_file(folder: &tempfile::TempDir) -> std::path::PathBuf {
+    let file = folder.path().join("token");
+    std::fs::write(&file, format!("{TOKEN}\n")).expect("a file in a temporary folder");
+    file
+}

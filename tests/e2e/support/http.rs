@@ -1,0 +1,104 @@
+//! A small HTTP/1.1 client: one request, one connection, everything visible.
+
+use std::{
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use flate2::read::GzDecoder;
+
+/// No request of these tests takes longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An answer as it came over the wire; a chunked body is put together.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    /// Every value of a header, joined by commas; empty where it is missing.
+    pub(crate) fn header(&self, name: &str) -> String {
+        let values = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
+        values.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The body, decompressed where the answer says that it is compressed.
+    pub(crate) fn text(&self) -> String {
+        let mut body = Vec::new();
+        match self.header("content-encoding").as_str() {
+            "" => body.clone_from(&self.body),
+            "gzip" => drop(GzDecoder::new(&*self.body).read_to_end(&mut body).expect("a gzip body")),
+            other => panic!("content-encoding {other}"),
+        }
+        String::from_utf8(body).expect("a body of UTF-8 text")
+    }
+}
+
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
+    request(address, "GET", path, &[])
+}
+
+/// `GET` of a page that has to be there.
+pub(crate) fn text(address: SocketAddr, path: &str) -> String {
+    let reply = get(address, path).unwrap_or_else(|e| panic!("GET {path} from {address}: {e}"));
+    assert_eq!(reply.status, 200, "GET {path} from {address}: {}", reply.text());
+    reply.text()
+}
+
+pub(crate) fn request(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> io::Result<Reply> {
+    send(address, method, path, headers, "")
+}
+
+pub(crate) fn send(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Reply> {
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    stream.write_all(format!("{head}{length}\r\n{body}").as_bytes())?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    parse(&answer).ok_or_else(|| io::Error::other(format!("no HTTP answer: {}", String::from_utf8_lossy(&answer))))
+}
+
+fn parse(answer: &[u8]) -> Option<Reply> {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&answer[..end]).ok()?;
+    let (status_line, header_lines) = head.split_once("\r\n").unwrap_or((head, ""));
+    let status = status_line.split(' ').nth(1)?.parse().ok()?;
+    let headers: Vec<(String, String)> = header_lines
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+        .collect();
+    let mut reply = Reply { status, headers, body: answer[end + 4..].to_vec() };
+    if reply.header("transfer-encoding") == "chunked" {
+        reply.body = unchunk(&reply.body)?;
+    }
+    Some(reply)
+}
+
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|window| window == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).ok()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(line + 2..line + 2 + size)?);
+        rest = rest.get(line + 2 + size + 2..)?;
+    }
+}

@@ -1,0 +1,61 @@
+//! The real programs that judge ours.
+
+use std::{
+    env,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+/// Where a program is; `None`, with a line that says so, where it is not installed.
+///
+/// # Panics
+/// It is missing under `CI=true`: a check that did not run must not look like one that passed.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = env::var("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    or_skip(name, folders.map(|folder| folder.join(name)).find(|file| file.is_file()))
+}
+
+/// A Python that has the `prometheus_client` module.
+pub(crate) fn python() -> Option<PathBuf> {
+    let has_module = |python: &&str| {
+        let import = Command::new(python).args(["-c", "import prometheus_client"]).stderr(Stdio::null()).status();
+        import.is_ok_and(|status| status.success())
+    };
+    // Debian's own first: its packages are not seen by another Python that comes earlier in PATH.
+    or_skip(
+        "python3 with prometheus_client",
+        ["/usr/bin/python3", "python3"].iter().copied().find(|p| has_module(p)).map(PathBuf::from),
+    )
+}
+
+fn or_skip(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
+    if found.is_none() {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        assert!(
+            env::var("CI").map_or(true, |ci| ci != "true"),
+            "{name} is missing, and CI=true forbids to skip {test}"
+        );
+        // Past the capture of test output, which hides what a passing test prints.
+        writeln!(std::io::stderr(), "SKIPPED {test}: {name} is not installed; `make tools` installs it")
+            .expect("stderr");
+    }
+    found
+}
+
+/// Runs a program to its end with `input` on stdin.
+pub(crate) fn run(command: &mut Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let mut stdin = child.stdin.take().expect("a piped stdin");
+    let input = input.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().expect("the output of a child");
+    writer.join().expect("the writer of stdin").expect("a child that reads its stdin");
+    output
+}
