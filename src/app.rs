@@ -4,6 +4,7 @@
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
 mod about;
+mod play;
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+pub use self::play::{Demo, sandbox};
 use crate::{
     clock,
     cloudflare::{self, Client},
@@ -106,8 +108,10 @@ fn announce(config: &Config, bound: &[Bound]) {
 
 /// Awaits every task: until `stop` none may end, after it all must.
 async fn run_to_end(mut tasks: JoinSet<()>, stop: CancellationToken) -> anyhow::Result<()> {
-    // Cancel safety: a task that ended stays in the set until `join_next` hands it out.
+    // Cancel safety: a task that ended stays in the set until `join_next` hands it out. The token goes first: once it is cancelled,
+    // tasks end because they should.
     let fallen = tokio::select! {
+        biased;
         () = stop.cancelled() => None,
         Some(ended) = tasks.join_next() => Some(ended),
     };

@@ -11,13 +11,16 @@ use std::{
 };
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app,
     config::{
         Config, ConfigError, Log,
-        flags::{Flags, LogFlags},
+        flags::{ExporterFlags, Flags, LogFlags, SandboxFlags},
+        sandbox_listen,
     },
+    server::ListenAddress,
     telemetry,
 };
 
@@ -52,6 +55,15 @@ struct Cli {
 enum Command {
     /// Poll the accounts and serve metrics (the default)
     Serve(Flags),
+    /// Serve the built-in sandbox's tunnels: no account, no configuration, nothing leaves the machine
+    Demo {
+        #[command(flatten)]
+        flags: ExporterFlags,
+        #[command(flatten)]
+        sandbox: SandboxFlags,
+    },
+    /// Play Cloudflare's tunnels API on loopback, for rehearsals, tests and development
+    Sandbox(SandboxFlags),
 }
 
 /// Runs the program with the arguments and the environment of this process.
@@ -139,6 +151,8 @@ fn run(cli: Cli) -> ExitCode {
 #[derive(Debug)]
 enum Plan {
     Serve(Config),
+    Demo(app::Demo),
+    Sandbox(ListenAddress),
 }
 
 impl Plan {
@@ -146,12 +160,16 @@ impl Plan {
         let environment = |name: &str| std::env::var(name).ok();
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
             Command::Serve(flags) => Ok(Self::Serve(Config::for_serve(&flags, &environment)?)),
+            Command::Demo { flags, sandbox } => Ok(Self::Demo(app::Demo::new(flags, &sandbox)?)),
+            Command::Sandbox(flags) => Ok(Self::Sandbox(sandbox_listen(&flags, "127.0.0.1:9848")?)),
         }
     }
 
-    async fn run(self, stop: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
+    async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         match self {
             Self::Serve(config) => app::serve(config, stop).await,
+            Self::Demo(demo) => demo.run(stop).await,
+            Self::Sandbox(listen) => app::sandbox(listen, stop).await,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{fmt, fs, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
 
-use self::flags::{Flags, LogFlags, SandboxFlags};
+use self::flags::{CloudflareFlags, ExporterFlags, Flags, LogFlags, SandboxFlags};
 use crate::{
     cloudflare::{self, ApiUrl, ApiUrlError, Credentials},
     domain::{inventory::AccountName, label::Label},
@@ -91,19 +91,19 @@ impl Config {
     /// # Errors
     /// The first key whose value breaks a rule.
     pub fn for_serve(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let ids = account_ids(flags)?;
-        let credentials = credentials(flags, environment)?;
+        let ids = account_ids(&flags.cloudflare)?;
+        let credentials = credentials(&flags.cloudflare, environment)?;
         let accounts = ids
             .into_iter()
             .map(|id| Account { name: AccountName::new(id.clone()), id, credentials: credentials.clone() })
             .collect();
-        let url = api_url(flags.api_url.as_deref().unwrap_or(ApiUrl::DEFAULT))?;
-        Self::with_accounts(flags, url, accounts, Defaults { poll_interval: "60s" })
+        let url = api_url(flags.cloudflare.api_url.as_deref().unwrap_or(ApiUrl::DEFAULT))?;
+        Self::with_accounts(&flags.exporter, url, accounts, Defaults { poll_interval: "60s" })
     }
 
     /// The same for accounts and an API that are known already.
     pub fn with_accounts(
-        flags: &Flags,
+        flags: &ExporterFlags,
         url: ApiUrl,
         accounts: Vec<Account>,
         defaults: Defaults,
@@ -132,7 +132,7 @@ pub fn sandbox_listen(flags: &SandboxFlags, default: &str) -> Result<ListenAddre
     parse("--sandbox.listen-address", flags.listen_address.as_deref().unwrap_or(default))
 }
 
-fn web(flags: &Flags) -> Result<Web, ConfigError> {
+fn web(flags: &ExporterFlags) -> Result<Web, ConfigError> {
     let texts = if flags.listen_addresses.is_empty() { &[":9847".to_owned()][..] } else { &flags.listen_addresses };
     let listen = texts.iter().map(|text| parse("--web.listen-address", text)).collect::<Result<_, _>>()?;
     let telemetry_path = flags.telemetry_path.clone().unwrap_or_else(|| "/metrics".to_owned());
@@ -145,7 +145,7 @@ fn web(flags: &Flags) -> Result<Web, ConfigError> {
     Ok(Web { listen, telemetry_path })
 }
 
-fn poll(flags: &Flags, defaults: Defaults) -> Result<Poll, ConfigError> {
+fn poll(flags: &ExporterFlags, defaults: Defaults) -> Result<Poll, ConfigError> {
     const LEAST: Duration = Duration::from_millis(200);
     let interval = duration("--poll.interval", flags.poll_interval.as_deref(), defaults.poll_interval, LEAST)?;
     let stale_after = duration("--poll.stale-after", flags.poll_stale_after.as_deref(), "5m", LEAST)?;
@@ -162,7 +162,7 @@ const NO_ACCOUNT: &str = "is missing: give `--cloudflare.account-id` or set CLOU
 const NO_TOKEN: &str = "is missing: give a file with `--cloudflare.api-token-file`, or set CLOUDFLARE_API_TOKEN \
     (to see the exporter at work without a token, run `magic-tunnel-exporter demo`)";
 
-fn account_ids(flags: &Flags) -> Result<Vec<String>, ConfigError> {
+fn account_ids(flags: &CloudflareFlags) -> Result<Vec<String>, ConfigError> {
     let mut ids: Vec<String> = Vec::new();
     for id in flags.account_ids.iter().map(|id| id.trim()).filter(|id| !id.is_empty()) {
         if id.len() > 32 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
@@ -177,7 +177,7 @@ fn account_ids(flags: &Flags) -> Result<Vec<String>, ConfigError> {
 }
 
 /// The token's file, the token, the key's file with the e-mail address, or the key: the first that is given.
-fn credentials(flags: &Flags, environment: Environment<'_>) -> Result<Credentials, ConfigError> {
+fn credentials(flags: &CloudflareFlags, environment: Environment<'_>) -> Result<Credentials, ConfigError> {
     let set = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
     let (key, credentials) = if let Some(path) = &flags.api_token_file {
         ("--cloudflare.api-token-file", Credentials::Token(secret_file("--cloudflare.api-token-file", path)?))

@@ -11,6 +11,7 @@ pub mod exposition;
 pub mod http;
 pub mod poller;
 pub mod prober;
+pub mod sandbox;
 pub mod series;
 pub mod server;
 pub mod telemetry;

@@ -2,9 +2,19 @@
 
 use clap::Args;
 
-/// Flags of `serve` and `demo`.
+/// Flags of `serve`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
+    #[command(flatten)]
+    pub cloudflare: CloudflareFlags,
+
+    #[command(flatten)]
+    pub exporter: ExporterFlags,
+}
+
+/// Flags of `serve` and `demo`: the exporter, whatever it watches.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ExporterFlags {
     /// Address to serve on; repeat it for several [default: :9847]
     #[arg(
         long = "web.listen-address",
@@ -19,6 +29,22 @@ pub struct Flags {
     #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH", help_heading = "Web")]
     pub telemetry_path: Option<String>,
 
+    /// Time from one poll of the API to the next [default: 60s]
+    #[arg(long = "poll.interval", env = "MTE_POLL_INTERVAL", value_name = "DURATION", help_heading = "Poll")]
+    pub poll_interval: Option<String>,
+
+    /// Longest time one request may take [default: 10s]
+    #[arg(long = "poll.timeout", env = "MTE_POLL_TIMEOUT", value_name = "DURATION", help_heading = "Poll")]
+    pub poll_timeout: Option<String>,
+
+    /// What the API said is left out this long after the last successful poll [default: 5m]
+    #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION", help_heading = "Poll")]
+    pub poll_stale_after: Option<String>,
+}
+
+/// Whose tunnels are watched, and how to prove that we may.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CloudflareFlags {
     /// Account whose tunnels are watched; repeat it for several
     #[arg(
         long = "cloudflare.account-id",
@@ -50,18 +76,6 @@ pub struct Flags {
     /// Base URL of the API; https, or http on loopback [default: `https://api.cloudflare.com/client/v4`]
     #[arg(long = "cloudflare.api-url", env = "CLOUDFLARE_API_URL", value_name = "URL", help_heading = "Cloudflare")]
     pub api_url: Option<String>,
-
-    /// Time from one poll of the API to the next [default: 60s]
-    #[arg(long = "poll.interval", env = "MTE_POLL_INTERVAL", value_name = "DURATION", help_heading = "Poll")]
-    pub poll_interval: Option<String>,
-
-    /// Longest time one request may take [default: 10s]
-    #[arg(long = "poll.timeout", env = "MTE_POLL_TIMEOUT", value_name = "DURATION", help_heading = "Poll")]
-    pub poll_timeout: Option<String>,
-
-    /// What the API said is left out this long after the last successful poll [default: 5m]
-    #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION", help_heading = "Poll")]
-    pub poll_stale_after: Option<String>,
 }
 
 /// Flags of `sandbox` and `demo`.

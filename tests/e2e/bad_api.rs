@@ -7,6 +7,7 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
+use crate::page;
 use crate::support::{
     SOON,
     api::{self, Answer, Api, ipsec_only},
@@ -84,7 +85,7 @@ fn the_last_good_list_survives(answer: Answer, reason: &str) -> House {
     let polled = |page: &Samples| page.value("poll_last_success_timestamp_seconds", &[("collection", "gre_tunnels")]);
     let before = polled(&page);
     house.await_page("the other collection polled again", |page| polled(page) > before);
-    assert!(house.exporter.process.is_running());
+    house.exporter.process.assert_running();
     house
 }
 
@@ -385,9 +386,14 @@ fn a_name_with_a_quote_a_backslash_and_a_line_break_breaks_no_page_and_no_log() 
     let nasty = with(ipsec("nasty"), "/name", json!(forged));
     let mut house = House::new(tunnels_of(&[nasty.clone(), ipsec("ipsec-1")]));
     let shown = "a\"b\\clevel=error msg=\"forged\" [31mred";
-    house.await_page("both tunnels", |page| {
-        tunnels_shown(page) == [shown, "ipsec-1"].map(str::to_owned) || tunnels_shown(page).contains(&shown)
-    });
+    house.await_page("both tunnels", |page| tunnels_shown(page) == [shown, "gre-1", "ipsec-1"]);
+    for (form, accept) in [("openmetrics", page::OPENMETRICS), ("classic", page::CLASSIC)] {
+        let text = page::scrape(&house.exporter, accept).text();
+        let Some(families) = page::read_by_python(form, &text) else { break };
+        let infos =
+            families.iter().find(|family| family["name"] == "cloudflare_magic_tunnel_info").expect("the family");
+        assert_eq!(infos["samples"][0][1]["tunnel_name"], shown, "{form}");
+    }
     // Its changes are logged, on one line each.
     house.api.answer_with(tunnels_of(&[with(nasty, "/bgp_status/state", json!("BGP_DOWN"))]));
     house.await_page("the change", |page| {
@@ -515,7 +521,12 @@ fn a_dripping_api_does_not_hold_up_the_end() {
     });
     let folder = tempfile::tempdir().expect("a temporary folder");
     let api = Api::start(silent);
-    let exporter = Exporter::serve(api.address, &token_file(&folder), &["--poll.timeout=60s", "--poll.interval=60s"]);
+    let exporter = Exporter::start(
+        program()
+            .args(["serve", "--poll.timeout=60s", "--cloudflare.account-id", ACCOUNT, "--cloudflare.api-token-file"])
+            .arg(token_file(&folder))
+            .arg(format!("--cloudflare.api-url=http://{}/client/v4", api.address)),
+    );
     eventually("a request under way", SOON, || (!api.requests().is_empty()).then_some(()).ok_or_else(String::new));
     let asked = crate::support::now();
     exporter.process.signal("INT");

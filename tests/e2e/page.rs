@@ -15,8 +15,8 @@ use crate::support::{
     tools,
 };
 
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// What Prometheus sends.
 const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
@@ -67,7 +67,7 @@ const OF_THE_EXPORTER: [(&str, &str, &[&str]); 15] = [
     ("tunnel_custom_identity", "gauge", &["account", "tunnel_id", "tunnel_name", "tunnel_type"]),
 ];
 
-fn scrape(exporter: &Exporter, accept: &str) -> http::Reply {
+pub(crate) fn scrape(exporter: &Exporter, accept: &str) -> http::Reply {
     let headers = if accept.is_empty() { vec![] } else { vec![("Accept", accept)] };
     let reply = http::request(exporter.address, "GET", "/metrics", &headers).expect("a page");
     assert_eq!(reply.status, 200);
@@ -81,7 +81,7 @@ fn ready_demo() -> Exporter {
 }
 
 /// What a foreign parser reads in a page, or what it has against it.
-fn read_by_python(form: &str, page: &str) -> Option<Vec<Value>> {
+pub(crate) fn read_by_python(form: &str, page: &str) -> Option<Vec<Value>> {
     let python = tools::python()?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openmetrics/parse.py");
     let output = tools::run(Command::new(python).args([script, form]), page);

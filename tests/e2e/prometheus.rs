@@ -143,5 +143,5 @@ fn prometheus_sees_data_go_stale_when_the_api_goes_away() {
     let _sandbox = Process::start(program().args(["sandbox", &format!("--sandbox.listen-address={api}")]));
     prometheus.await_query("cloudflare_magic_collection_up == 1", Duration::from_mins(3), |found| found.len() == 2);
     prometheus.await_query("count(cloudflare_magic_tunnel_info)", SOON, |found| matches!(found, [(_, n)] if *n >= 1.0));
-    assert!(exporter.process.is_running());
+    exporter.process.assert_running();
 }

@@ -93,8 +93,10 @@ impl Process {
         format!("{}{}", self.stdout.so_far(), self.stderr.so_far())
     }
 
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("the state of a child").is_none()
+    pub(crate) fn assert_running(&mut self) {
+        if let Some(status) = self.child.try_wait().expect("the state of a child") {
+            panic!("it ended with {status}, and said:\n{}{}", self.stdout.all(), self.stderr.all());
+        }
     }
 
     /// Sends a signal by name: `INT`, `TERM`, `HUP`.
@@ -164,7 +166,7 @@ impl Exporter {
 
     fn await_healthy(&mut self) {
         eventually("the exporter to serve", SOON, || {
-            assert!(self.process.is_running(), "it ended, and said:\n{}", self.process.said());
+            self.process.assert_running();
             match http::get(self.address, "/-/healthy") {
                 Ok(reply) if reply.status == 200 => Ok(()),
                 other => Err(format!("{other:?}")),
@@ -184,7 +186,7 @@ impl Exporter {
         mut check: impl FnMut(&Samples) -> Option<T>,
     ) -> T {
         eventually(what, within, || {
-            assert!(self.process.is_running(), "it ended, and said:\n{}", self.process.said());
+            self.process.assert_running();
             let page = http::text(self.address, "/metrics");
             check(&Samples::parse(&page)).ok_or(page)
         })
