@@ -5,6 +5,7 @@
 
 mod about;
 mod play;
+mod probing;
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
@@ -84,8 +85,14 @@ fn start(config: &Config, bound: Vec<Bound>, stop: &CancellationToken, tasks: &m
         };
         tasks.spawn(poller.run(stop.clone()));
     }
-    let sources =
-        Sources { fleet: fleet.subscribe(), stale_after: config.poll.stale_after, poll_interval: config.poll.interval };
+    let observed = probing::start(config, &fleet, stop, tasks)?;
+    let sources = Sources {
+        fleet: fleet.subscribe(),
+        board: observed.board,
+        verdicts: observed.verdicts,
+        stale_after: config.poll.stale_after,
+        poll_interval: config.poll.interval,
+    };
     let http = Http::new(Exposition::new(registry, sources), fleet.subscribe(), config.web.telemetry_path.clone());
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
     Ok(())

@@ -98,7 +98,6 @@ fn log(change: &Change) {
         tunnel_type = change.key.tunnel_type.as_str(),
         from = change.from.as_str(),
         to = change.to.as_str(),
-        why = &*change.why,
         "tunnel {} is {}, was {}: {}",
         change.tunnel.name,
         change.to,
