@@ -10,6 +10,7 @@ mod observed;
 mod probes;
 mod process;
 mod tunnels;
+mod view;
 
 use std::{
     fmt,
@@ -27,14 +28,10 @@ use prometheus_client::{
 };
 use tokio::sync::watch;
 
+use self::view::View;
 use crate::{
     clock,
-    domain::{
-        board::ProbeBoard,
-        inventory::{CollectionSnapshot, Fleet},
-        moment::Moment,
-        verdict::Verdicts,
-    },
+    domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
 };
 
 /// Prefix of every family but `process_*`.
@@ -120,19 +117,6 @@ impl Collector for Page {
         observed::encode(&fleet, &board, &verdicts, &mut encoder)?;
         accounts::encode(&view, self.0.poll_interval, &mut encoder)?;
         probes::encode(&board, &mut encoder)
-    }
-}
-
-/// One scrape's picture.
-struct View<'a> {
-    fleet: &'a Fleet,
-    now: Moment,
-    stale_after: Duration,
-}
-
-impl View<'_> {
-    fn is_fresh(&self, collection: &CollectionSnapshot) -> bool {
-        collection.is_fresh(self.now, self.stale_after)
     }
 }
 

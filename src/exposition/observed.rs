@@ -181,3 +181,6 @@ fn each_verdict(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,7 +220,8 @@ fn foreign_to_sandbox(target: &[String]) -> bool {
     target[0] == "cloudflare" || (target[0] == "domain" && target.get(1).is_none_or(|child| child != "moment"))
 }
 
-/// Inside one part a file uses itself, its children and the files of its own folder. Tests use the whole part.
+/// Inside one part a file uses itself, its children, the files of its own folder and those of the folders around it, but never the file
+/// whose child it is. Tests use the whole part.
 fn inside_part(source: &Source, reference: &Reference, target: &[String]) -> Option<&'static str> {
     let own = source.module.as_slice();
     if source.is_test() || reference.in_test || target.starts_with(own) {
@@ -230,5 +231,6 @@ fn inside_part(source: &Source, reference: &Reference, target: &[String]) -> Opt
         return Some("is the parent, which knows its children: move what both need into a file beside this one");
     }
     let folder = &own[..own.len() - 1];
-    (!target.starts_with(folder)).then_some("is in another folder of this part: let the parent hand it in")
+    let around = own.starts_with(&target[..target.len() - 1]);
+    (!target.starts_with(folder) && !around).then_some("is in another folder of this part: let the parent hand it in")
 }
