@@ -8,6 +8,7 @@ mod classic;
 mod family;
 mod process;
 mod tunnels;
+mod view;
 
 use std::{
     fmt,
@@ -25,13 +26,8 @@ use prometheus_client::{
 };
 use tokio::sync::watch;
 
-use crate::{
-    clock,
-    domain::{
-        inventory::{CollectionSnapshot, Fleet},
-        moment::Moment,
-    },
-};
+use self::view::View;
+use crate::{clock, domain::inventory::Fleet};
 
 /// Prefix of every family but `process_*`.
 pub const PREFIX: &str = "cloudflare_magic";
@@ -110,19 +106,6 @@ impl Collector for Page {
         let view = View { fleet: &fleet, now: clock::now(), stale_after: self.0.stale_after };
         tunnels::encode(&view, &mut encoder)?;
         accounts::encode(&view, self.0.poll_interval, &mut encoder)
-    }
-}
-
-/// One scrape's picture.
-struct View<'a> {
-    fleet: &'a Fleet,
-    now: Moment,
-    stale_after: Duration,
-}
-
-impl View<'_> {
-    fn is_fresh(&self, collection: &CollectionSnapshot) -> bool {
-        collection.is_fresh(self.now, self.stale_after)
     }
 }
 

@@ -5,83 +5,29 @@
 //! a connection beyond the limit waits in the kernel's accept queue, a slow or an oversized head ends its connection.
 
 mod address;
+mod body;
 mod connection;
+mod handshake;
+mod limits;
 mod watched;
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::{Request, Response};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 pub use address::{BindError, Bound, ListenAddress, ListenAddressError, bind};
-
-/// A response body: in memory, streamed, or one that breaks off with an error.
-pub type Body = UnsyncBoxBody<Bytes, io::Error>;
-
-/// A body that is whole and in memory.
-pub fn full(bytes: impl Into<Bytes>) -> Body {
-    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
-}
-
-/// What clients may use up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections at one time, over all listen addresses. One more waits in the accept queue until another ends.
-    pub connections: usize,
-    /// From the first byte of a request's head to its last; for a new connection from the accept (a TLS handshake
-    /// included) on.
-    pub header_timeout: Duration,
-    /// How long a connection may rest between two requests. It must be longer than the longest usual scrape interval,
-    /// or every scrape pays for a new connection.
-    pub idle_timeout: Duration,
-    /// Request line and headers together; more is answered with 431. At least 8 KiB, hyper's own minimum.
-    pub header_bytes: usize,
-    /// After `stop`: how long requests in flight may take to finish.
-    pub grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 512,
-            header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(150),
-            header_bytes: 16 * 1024,
-            grace: Duration::from_millis(1500),
-        }
-    }
-}
-
-/// Turns an accepted TCP connection into the stream that HTTP is spoken on.
-pub trait Handshake: Clone + Send + Sync + 'static {
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// Counts towards [`Limits::header_timeout`]. An error ends this one connection.
-    fn handshake(&self, tcp: TcpStream) -> impl Future<Output = io::Result<Self::Stream>> + Send;
-}
-
-/// No handshake: HTTP in the clear.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Plain;
-
-impl Handshake for Plain {
-    type Stream = TcpStream;
-
-    async fn handshake(&self, tcp: TcpStream) -> io::Result<TcpStream> {
-        Ok(tcp)
-    }
-}
+pub use body::{Body, full};
+pub use handshake::{Handshake, Plain};
+pub use limits::Limits;
 
 /// Serves HTTP in the clear on all of `bound` until `stop`, then drains: idle connections close at once, requests in flight finish
 /// within [`Limits::grace`], what is left is cut.

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{run_to_end, start};
+use super::{exporter::start, tasks::run_to_end};
 use crate::{
     clock,
     cloudflare::Credentials,

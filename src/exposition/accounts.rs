@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::{
-    View,
     family::{Descriptor, RowLabels},
+    view::View,
 };
 use crate::domain::{
     inventory::{CollectionSnapshot, PollState, RejectReason},

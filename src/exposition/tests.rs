@@ -4,7 +4,10 @@ use super::*;
 use crate::domain::{
     bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
     health_check::{CheckType, Direction, HealthCheck, Target},
-    inventory::{AccountName, AccountSnapshot, Collection, Entry, FailureReason, PollState, RejectReason},
+    inventory::{
+        AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, FailureReason, PollState, RejectReason,
+    },
+    moment::Moment,
     tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId},
 };
 

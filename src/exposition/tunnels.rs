@@ -5,8 +5,8 @@ use std::{fmt, ops::Range};
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::{
-    View,
     family::{Descriptor, RowLabels, Samples, Value},
+    view::View,
 };
 use crate::domain::{
     bgp::{BgpState, BgpStatus},

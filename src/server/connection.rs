@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::watched::{Progress, Watched};
-use super::{Body, Handshake, Limits};
+use super::{body::Body, handshake::Handshake, limits::Limits};
 
 /// Returns when the connection is closed, for whatever reason: the client's mistakes are its own and only logged.
 pub(super) async fn serve<H, S, F>(handshake: H, tcp: TcpStream, limits: Limits, stop: CancellationToken, service: S)

@@ -73,6 +73,10 @@ pub(crate) fn references(module: &[String], tokens: &[Token]) -> Vec<Reference> 
             }
             "crate" | "self" | "super" | LIBRARY if reader.peek(1).is_some_and(|t| t.is("::")) => {
                 let here: Vec<String> = module.iter().cloned().chain(inline.iter().map(|(n, _)| n.clone())).collect();
+                if is_visibility(&tokens[..reader.at]) {
+                    reader.at += 1;
+                    continue;
+                }
                 reader.in_test = tests.iter().any(|range| range.contains(&reader.at));
                 reader.tree(&here);
                 continue;
@@ -82,6 +86,11 @@ pub(crate) fn references(module: &[String], tokens: &[Token]) -> Vec<Reference> 
         reader.at += 1;
     }
     reader.found
+}
+
+/// Whether a path that follows `before` says who may see an item, as in `pub(in crate::prober)`: that imports nothing.
+fn is_visibility(before: &[Token]) -> bool {
+    matches!(before, [.., open, within] if open.is("(") && within.is("in"))
 }
 
 struct Reader<'a> {

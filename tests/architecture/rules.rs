@@ -209,7 +209,7 @@ fn import(source: &Source, reference: &Reference, modules: &[&[String]]) -> Opti
         return (!from_root).then(|| format!("{at}: `{name}` is in no file below src/: name the file that owns it"));
     };
     if part == source.part() {
-        return None;
+        return inside_part(source, reference, target).map(|reason| format!("{at}: `{name}` {reason}"));
     }
     if source.part() == "sandbox" && !source.is_test && !reference.in_test && foreign_to_sandbox(target) {
         return Some(format!(
@@ -230,4 +230,19 @@ fn import(source: &Source, reference: &Reference, modules: &[&[String]]) -> Opti
 /// The client's own types, and those it decodes into; a moment is only time.
 fn foreign_to_sandbox(target: &[String]) -> bool {
     target[0] == "cloudflare" || (target[0] == "domain" && target.get(1).is_none_or(|child| child != "moment"))
+}
+
+/// Inside one part a file uses itself, its children, the files of its own folder and those of the folders around it, but never the file
+/// whose child it is. Tests use the whole part.
+fn inside_part(source: &Source, reference: &Reference, target: &[String]) -> Option<&'static str> {
+    let own = source.module.as_slice();
+    if source.is_test || reference.in_test || target.starts_with(own) {
+        return None;
+    }
+    if own.starts_with(target) {
+        return Some("is the parent, which knows its children: move what both need into a file beside this one");
+    }
+    let folder = &own[..own.len() - 1];
+    let around = own.starts_with(&target[..target.len() - 1]);
+    (!target.starts_with(folder) && !around).then_some("is in another folder of this part: let the parent hand it in")
 }
