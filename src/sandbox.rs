@@ -16,6 +16,7 @@ mod delivery;
 mod faults;
 mod generate;
 mod kind;
+mod object;
 mod operations;
 mod reply;
 mod route;
@@ -27,11 +28,12 @@ mod testing;
 mod tunnel;
 mod validate;
 mod world;
+mod yaml;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Request, Response};
@@ -40,7 +42,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use faults::{Fault, Faults};
 pub use kind::Kind;
-pub use story::{Story, StoryError};
+pub use story::Story;
+pub use yaml::FileError;
 
 use crate::clock;
 use crate::domain::moment::Moment;
@@ -52,6 +55,8 @@ use world::{Answer, Call, Credentials, World};
 
 /// The largest request body.
 const BODY_LIMIT: usize = 1024 * 1024;
+/// How much of a body that is too large is read before its client is refused.
+const BODY_READ_ON: usize = 16 * BODY_LIMIT;
 /// How long a request body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -135,14 +140,7 @@ impl Sandbox {
 
 async fn read(request: Request<Incoming>) -> Result<Call, Refusal> {
     let (head, body) = request.into_parts();
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_LIMIT).collect()).await;
-    let body = match collected {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Refusal::too_large(BODY_LIMIT)),
-        // The client has gone; nobody reads the answer.
-        Ok(Err(_)) => Bytes::new(),
-        Err(_) => return Err(Refusal::body_timeout()),
-    };
+    let body = tokio::time::timeout(BODY_TIMEOUT, collect(body)).await.map_err(|_| Refusal::body_timeout())??;
     let object =
         head.headers.get("x-magic-new-hc-target").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     Ok(Call {
@@ -153,6 +151,25 @@ async fn read(request: Request<Incoming>) -> Result<Call, Refusal> {
         method: head.method,
         body,
     })
+}
+
+/// A body that is too large is read on for a while and forgotten: an answer that comes while the client still sends is
+/// lost to most clients.
+async fn collect(mut body: Incoming) -> Result<Bytes, Refusal> {
+    let mut kept = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        // Half a request is not carried out. Its client is gone, and nobody reads the answer.
+        let Ok(frame) = frame else { return Err(Refusal::body_timeout()) };
+        let data = frame.into_data().unwrap_or_default();
+        length += data.len();
+        if length <= BODY_LIMIT {
+            kept.extend_from_slice(&data);
+        } else if length > BODY_READ_ON {
+            break;
+        }
+    }
+    if length > BODY_LIMIT { Err(Refusal::too_large(BODY_LIMIT)) } else { Ok(kept.into()) }
 }
 
 /// A token goes before a key, as at the real API.
@@ -185,4 +202,30 @@ fn response(answer: Answer) -> Response<server::Body> {
         }
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_story_goes_on_although_nobody_asks() {
+        let sandbox = Sandbox::new(Settings::default(), clock::now());
+        let endpoint = |sandbox: &Sandbox| -> Option<IpAddr> {
+            let world = sandbox.lock();
+            let mut tunnels = world.accounts[0].tunnels();
+            tunnels.find(|tunnel| tunnel.config().name == "fra-ipsec-1").unwrap().config().customer_endpoint
+        };
+        assert_eq!(endpoint(&sandbox), Some("127.0.1.1".parse().unwrap()));
+        let stop = CancellationToken::new();
+        tokio::select! {
+            () = sandbox.tell_story(stop.clone()) => panic!("the demo has no end"),
+            () = tokio::time::sleep(Duration::from_secs(16)) => {}
+        }
+        assert_eq!(endpoint(&sandbox), Some("203.0.113.1".parse().unwrap()));
+        stop.cancel();
+        sandbox.tell_story(stop).await;
+    }
 }

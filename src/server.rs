@@ -2,7 +2,8 @@
 //!
 //! It owns sockets and connections and knows no route. Binding ([`bind`]) is apart from serving ([`serve`]), so that a
 //! taken port is found before anything else is started. Everything a client can make grow has a limit ([`Limits`]):
-//! a connection beyond the limit waits in the kernel's accept queue, a slow or an oversized head ends its connection.
+//! a connection beyond the limit waits in the kernel's accept queue; a head that is slow or too long and an answer that is
+//! not fetched end their connection.
 
 mod address;
 mod body;

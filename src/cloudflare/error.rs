@@ -1,6 +1,6 @@
 //! What can go wrong between a request and a list of tunnels, folded into a closed list of reasons.
 
-use std::{fmt, time::Duration};
+use std::{error::Error as _, fmt, time::Duration};
 
 use super::wire::{Envelope, Field};
 use crate::domain::inventory::FailureReason;
@@ -30,7 +30,7 @@ impl ApiFailure {
     pub(super) fn transport(error: reqwest::Error) -> Self {
         let reason = if error.is_timeout() {
             FailureReason::Timeout
-        } else if error.is_decode() {
+        } else if error.is_decode() && !is_broken_connection(&error) {
             FailureReason::Decode
         } else {
             FailureReason::Connect
@@ -85,6 +85,18 @@ impl fmt::Display for ApiFailure {
 }
 
 impl std::error::Error for ApiFailure {}
+
+/// A body that ends too early is an error of decoding to the HTTP library, be it that the connection broke or the compression is damaged.
+fn is_broken_connection(error: &reqwest::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if error.is::<hyper::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
 
 /// The message of an error with those of its causes.
 fn chain(error: &dyn std::error::Error) -> String {

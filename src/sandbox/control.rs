@@ -47,6 +47,7 @@ impl World {
         }
         let tunnel = account.get(&id);
         let status = tunnel.and_then(|tunnel| Some(tunnel.session()?.json(tunnel.config().interface_address)));
+        let status: Option<Value> = status.and_then(|status| serde_json::from_str(&status).ok());
         Ok(json!({"id": id, "bgp_status": status}))
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn body(bytes: Vec<u8>, delivery: Delivery) -> server::Body {
     match delivery {
         Delivery::Whole | Delivery::Silence => server::full(bytes),
         Delivery::Drip(every) => Drip { rest: bytes, every, pause: None }.boxed_unsync(),
-        Delivery::Reset => Reset { half: Some(bytes.slice(..bytes.len() / 2)) }.boxed_unsync(),
+        Delivery::Reset => Reset { half: Some(bytes.slice(..bytes.len() / 2)), pause: None }.boxed_unsync(),
         Delivery::Endless => Endless { start: Some(Bytes::from_static(b"{\"result\":")) }.boxed_unsync(),
     }
 }
@@ -54,17 +54,25 @@ impl HttpBody for Drip {
 /// Half of it, and then an error, on which the server closes the connection.
 struct Reset {
     half: Option<Bytes>,
+    pause: Option<Pin<Box<Sleep>>>,
 }
+
+/// The server writes out what it has when a body makes it wait; an error at once would take the first half with it.
+const BEFORE_RESET: Duration = Duration::from_millis(20);
 
 impl HttpBody for Reset {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Poll::Ready(Some(match self.half.take() {
-            Some(half) => Ok(Frame::data(half)),
-            None => Err(io::Error::new(io::ErrorKind::ConnectionReset, "a fault was asked for")),
-        }))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if let Some(half) = self.half.take() {
+            return Poll::Ready(Some(Ok(Frame::data(half))));
+        }
+        let pause = self.pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(BEFORE_RESET)));
+        pause
+            .as_mut()
+            .poll(cx)
+            .map(|()| Some(Err(io::Error::new(io::ErrorKind::ConnectionReset, "a fault was asked for"))))
     }
 }
 

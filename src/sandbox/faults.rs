@@ -2,16 +2,19 @@
 //!
 //! A fault either replaces the answer (the operation is not carried out), spoils its body, or spoils its delivery.
 
+mod parse;
+
 use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use rand::RngExt as _;
 use rand::rngs::StdRng;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::kind::Kind;
 use super::reply::{Refusal, Reply};
+use super::yaml::{self, FileError};
 
 /// Faults at one time; more is a mistake in a script.
 const MOST: usize = 100;
@@ -23,13 +26,13 @@ pub struct Fault {
     /// Absent: both collections and the checks of a token.
     collection: Option<Kind>,
     /// `GET`, `POST`, `PUT` or `DELETE`. Absent: all.
-    #[serde(default, deserialize_with = "method")]
+    #[serde(default, deserialize_with = "parse::method")]
     method: Option<Method>,
     /// How many requests it hits before it is over. Absent: all until it is cleared.
-    #[serde(default, deserialize_with = "count")]
+    #[serde(default, deserialize_with = "parse::count")]
     count: Option<u64>,
     /// The share of requests that it hits, from 0 to 1. Absent: every one.
-    #[serde(default, deserialize_with = "probability")]
+    #[serde(default, deserialize_with = "parse::probability")]
     probability: Option<f64>,
     #[serde(rename = "fault")]
     effect: Effect,
@@ -40,23 +43,23 @@ pub struct Fault {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Effect {
     /// The answer comes later. Goes together with any other fault.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "parse::duration")]
     Latency(Duration),
     /// This status, with this body or none.
     Status {
-        #[serde(deserialize_with = "status")]
+        #[serde(deserialize_with = "parse::status")]
         code: StatusCode,
         #[serde(default)]
         body: String,
     },
     /// 429, code 971. `retry_after` is what the header says: seconds or a date.
     RateLimited {
-        #[serde(default, deserialize_with = "header_value")]
+        #[serde(default, deserialize_with = "parse::header_value")]
         retry_after: Option<String>,
     },
     /// A page of some gateway.
     Html {
-        #[serde(default = "bad_gateway", deserialize_with = "status")]
+        #[serde(default = "bad_gateway", deserialize_with = "parse::status")]
         code: StatusCode,
     },
     /// 403 for want of a permission.
@@ -74,7 +77,7 @@ enum Effect {
     /// Enum values that no reference knows.
     UnknownValue,
     /// One byte each so often.
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "parse::duration")]
     Drip(Duration),
     /// The connection breaks in the middle of the body.
     Reset,
@@ -105,20 +108,28 @@ pub(super) struct Strike {
     effect: Option<Effect>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct List {
+    faults: Vec<Fault>,
+}
+
 /// The faults in force, in the order given.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// `{"faults": [...]}`, as `PUT /sandbox/faults` and a file at start have it. The error is a sentence.
+    /// `{"faults": [...]}`, as `PUT /sandbox/faults` has it. The error is a sentence.
     pub fn from_json(text: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct File {
-            faults: Vec<Fault>,
-        }
-        let file: File = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-        Self::new(file.faults)
+        let list: List = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        Self::new(list.faults)
+    }
+
+    /// The same from a file at start, in YAML or JSON; `name` is what the file is called in errors.
+    pub fn parse(name: &str, text: &str) -> Result<Self, FileError> {
+        let faults = yaml::read(text)
+            .and_then(|list: List| Self::new(list.faults).map_err(|what| yaml::Mistake { line: 1, what }));
+        faults.map_err(|mistake| mistake.of(name))
     }
 
     pub(super) fn new(faults: Vec<Fault>) -> Result<Self, String> {
@@ -309,60 +320,6 @@ fn unknown_values(body: &mut Value) {
             tunnel["bgp_status"]["bgp_state"] = json!("Dampened");
         }
     });
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let duration = humantime::parse_duration(&text);
-    duration.map_err(|_| serde::de::Error::custom(format!("`{text}` is no duration: write 500ms, 1s or 2m")))
-}
-
-fn status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StatusCode, D::Error> {
-    let code = u16::deserialize(deserializer)?;
-    let status = StatusCode::from_u16(code).ok().filter(|status| (200..600).contains(&status.as_u16()));
-    status.ok_or_else(|| serde::de::Error::custom(format!("{code} is no status of an answer: it must be 200 to 599")))
-}
-
-fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Method>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
-    text.map(|text| {
-        let method = known.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(&text));
-        method.ok_or_else(|| serde::de::Error::custom(format!("method must be GET, POST, PUT or DELETE, not `{text}`")))
-    })
-    .transpose()
-}
-
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let count = Option::<u64>::deserialize(deserializer)?;
-    if count == Some(0) {
-        return Err(serde::de::Error::custom("count must be at least 1"));
-    }
-    Ok(count)
-}
-
-fn probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    let share = Option::<f64>::deserialize(deserializer)?;
-    match share {
-        Some(share) if !(0.0..=1.0).contains(&share) => {
-            Err(serde::de::Error::custom(format!("probability must be from 0 to 1, not {share}")))
-        }
-        share => Ok(share),
-    }
-}
-
-/// A number of seconds or any text that can stand in a header.
-fn header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let text = match Option::<Value>::deserialize(deserializer)? {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::String(text)) => text,
-        Some(Value::Number(number)) => number.to_string(),
-        Some(_) => return Err(serde::de::Error::custom("retry_after must be seconds or a date")),
-    };
-    if hyper::header::HeaderValue::from_str(&text).is_err() {
-        return Err(serde::de::Error::custom("retry_after must be text that can stand in a header"));
-    }
-    Ok(Some(text))
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
-/// A whole answer, before faults have their way with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A whole answer, before faults have their way with it. Not `Debug`: one kind of answer carries a pre-shared key.
 pub(super) struct Reply {
     pub status: StatusCode,
     pub content_type: &'static str,

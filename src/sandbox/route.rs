@@ -104,7 +104,7 @@ fn operation<'a>(method: &Method, path: &str, segments: &[&'a str]) -> Result<Op
 
 fn control<'a>(method: &Method, path: &str, segments: &[&'a str]) -> Result<Control<'a>, Refusal> {
     let wrong = |allow| Err(Refusal::method(method.as_str(), allow));
-    match (*segments).as_ref() {
+    match *segments {
         ["sandbox"] if *method == Method::GET => Ok(Control::Overview),
         ["sandbox"] => wrong("GET"),
         ["sandbox", "accounts", account, "tunnels", tunnel, "bgp_status"] if *method == Method::PUT => {

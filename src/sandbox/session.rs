@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::object::Object;
 use super::tunnel::{self, peer};
 use crate::domain::moment::Moment;
 
@@ -165,23 +166,22 @@ impl Session {
     }
 
     /// `bgp_status`. Cloudflare speaks from the address in `interface_address`, the customer from the other one.
-    pub(super) fn json(&self, interface: Ipv4Net) -> Value {
+    pub(super) fn json(&self, interface: Ipv4Net) -> String {
         let state = self.report.state;
         let tcp = self.report.tcp_established.unwrap_or(state == State::Up);
-        let mut status = json!({
-            "state": state.as_str(),
-            "tcp_established": tcp,
-            "updated_at": tunnel::time(self.updated),
-            "bgp_state": self.report.bgp_state.as_deref().unwrap_or(state.usual_fsm()),
-            "cf_speaker_ip": interface.addr(),
-        });
+        let mut status = Object::new();
+        status.plain("state", state.as_str());
+        status.raw("tcp_established", tcp);
+        status.plain("updated_at", tunnel::time(self.updated));
+        status.text("bgp_state", self.report.bgp_state.as_deref().unwrap_or(state.usual_fsm()));
+        status.plain("cf_speaker_ip", interface.addr());
         if let Some(peer) = peer(interface) {
-            status["customer_speaker_ip"] = json!(peer);
+            status.plain("customer_speaker_ip", peer);
         }
         if tcp {
-            status["cf_speaker_port"] = json!(179);
-            status["customer_speaker_port"] = json!(49152 + u32::from(self.connections) % 16384);
+            status.raw("cf_speaker_port", 179);
+            status.raw("customer_speaker_port", 49152 + u32::from(self.connections) % 16384);
         }
-        status
+        status.end()
     }
 }

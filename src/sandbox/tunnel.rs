@@ -1,13 +1,15 @@
 //! One tunnel: what a client has set, what the API adds, and the JSON of both.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
 use super::kind::{Form, Kind};
+use super::object::Object;
 use super::session::Session;
 use crate::domain::moment::Moment;
 
@@ -61,17 +63,19 @@ impl Bgp {
         self.customer_asn == other.customer_asn && key(self) == key(other)
     }
 
-    fn json(&self) -> Value {
-        let mut bgp = json!({"customer_asn": self.customer_asn, "extra_prefixes": self.extra_prefixes});
+    fn json(&self) -> String {
+        let mut bgp = Object::new();
+        bgp.raw("customer_asn", self.customer_asn);
+        bgp.texts("extra_prefixes", &self.extra_prefixes);
         if let Some(key) = &self.md5_key {
-            bgp["md5_key"] = json!(key.expose_secret());
+            bgp.text("md5_key", key.expose_secret());
         }
         for (key, id) in [("import_filter_id", &self.import_filter_id), ("export_filter_id", &self.export_filter_id)] {
             if let Some(id) = id {
-                bgp[key] = json!(id);
+                bgp.text(key, id);
             }
         }
-        bgp
+        bgp.end()
     }
 }
 
@@ -99,58 +103,78 @@ impl Config {
         }
     }
 
-    fn health_check_json(&self, form: Form) -> Value {
+    fn health_check_json(&self, form: Form) -> String {
         let text = |target: Option<IpAddr>| target.map(|ip| ip.to_string()).unwrap_or_default();
         let saved = text(self.health_check.saved);
-        let target = match form {
-            Form::Text => json!(saved),
-            Form::Object => json!({"effective": text(self.effective_target()), "saved": saved}),
-        };
-        json!({
-            "enabled": self.health_check.enabled,
-            "rate": self.health_check.rate,
-            "type": self.health_check.kind,
-            "direction": self.health_check.direction,
-            "target": target,
-        })
+        let mut check = Object::new();
+        check.raw("enabled", self.health_check.enabled);
+        check.plain("rate", self.health_check.rate);
+        check.plain("type", self.health_check.kind);
+        check.plain("direction", self.health_check.direction);
+        match form {
+            Form::Text => check.plain("target", saved),
+            Form::Object => {
+                let mut target = Object::new();
+                target.plain("effective", text(self.effective_target()));
+                target.plain("saved", saved);
+                check.raw("target", target.end());
+            }
+        }
+        check.end()
     }
 
     /// The body that would create this tunnel.
-    pub(super) fn json(&self, form: Form) -> Value {
+    pub(super) fn body(&self) -> Map<String, Value> {
+        let mut body = Object::new();
+        self.write(&mut body, Form::Object);
+        serde_json::from_str(&body.end()).unwrap_or_default()
+    }
+
+    fn write(&self, body: &mut Object, form: Form) {
         let kind = self.kind();
-        let mut body = json!({
-            "name": self.name,
-            "interface_address": self.interface_address.to_string(),
-            "automatic_return_routing": self.automatic_return_routing,
-            "health_check": self.health_check_json(form),
-        });
-        body[kind.cloudflare_endpoint()] = json!(self.cloudflare_endpoint);
-        let mut set = |key: &str, value: Option<Value>| {
-            if let Some(value) = value {
-                body[key] = value;
+        body.text("name", &self.name);
+        body.plain(kind.cloudflare_endpoint(), self.cloudflare_endpoint);
+        if let Some(endpoint) = self.customer_endpoint {
+            body.plain(kind.customer_endpoint(), endpoint);
+        }
+        body.plain("interface_address", self.interface_address);
+        if let Some(interface) = self.interface_address6 {
+            body.plain("interface_address6", interface);
+        }
+        if let Some(description) = &self.description {
+            body.text("description", description);
+        }
+        body.raw("automatic_return_routing", self.automatic_return_routing);
+        body.raw("health_check", self.health_check_json(form));
+        if let Some(bgp) = &self.bgp {
+            body.raw("bgp", bgp.json());
+        }
+        self.own.write(body);
+    }
+}
+
+impl Own {
+    fn write(&self, body: &mut Object) {
+        match self {
+            Self::Ipsec { allow_null_cipher, replay_protection, fqdn_id } => {
+                body.raw("allow_null_cipher", allow_null_cipher);
+                body.raw("replay_protection", replay_protection);
+                if let Some(id) = fqdn_id {
+                    let mut identities = Object::new();
+                    identities.text("fqdn_id", id);
+                    body.raw("custom_remote_identities", identities.end());
+                }
             }
-        };
-        set(kind.customer_endpoint(), self.customer_endpoint.map(|ip| json!(ip)));
-        set("interface_address6", self.interface_address6.map(|net| json!(net.to_string())));
-        set("description", self.description.as_ref().map(|text| json!(text)));
-        set("bgp", self.bgp.as_ref().map(Bgp::json));
-        match &self.own {
-            Own::Ipsec { allow_null_cipher, replay_protection, fqdn_id } => {
-                set("allow_null_cipher", Some(json!(allow_null_cipher)));
-                set("replay_protection", Some(json!(replay_protection)));
-                set("custom_remote_identities", fqdn_id.as_ref().map(|id| json!({"fqdn_id": id})));
-            }
-            Own::Gre { mtu, ttl } => {
-                set("mtu", Some(json!(mtu)));
-                set("ttl", Some(json!(ttl)));
+            Self::Gre { mtu, ttl } => {
+                body.raw("mtu", mtu);
+                body.raw("ttl", ttl);
             }
         }
-        body
     }
 }
 
 /// A tunnel of an account.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Tunnel {
     id: String,
     config: Config,
@@ -161,6 +185,18 @@ pub(super) struct Tunnel {
     session: Option<Session>,
     /// The JSON in both forms, until something changes: lists of 10,000 tunnels are asked for far more often.
     rendered: [Option<String>; 2],
+}
+
+/// Without the rendered JSON, which has the MD5 key in it.
+impl fmt::Debug for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tunnel = f.debug_struct("Tunnel");
+        tunnel
+            .field("id", &self.id)
+            .field("config", &self.config)
+            .field("session", &self.session)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Tunnel {
@@ -228,23 +264,26 @@ impl Tunnel {
             Form::Object => 1,
         };
         if self.rendered[slot].is_none() {
-            self.rendered[slot] = Some(self.render(form).to_string());
+            self.rendered[slot] = Some(self.render(form));
         }
         self.rendered[slot].as_deref().unwrap_or_default()
     }
 
-    fn render(&self, form: Form) -> Value {
-        let mut json = self.config.json(form);
-        json["id"] = json!(self.id);
-        json["created_on"] = json!(time(self.created));
-        json["modified_on"] = json!(time(self.modified));
+    fn render(&self, form: Form) -> String {
+        let mut json = Object::new();
+        json.plain("id", &self.id);
+        self.config.write(&mut json, form);
+        json.plain("created_on", time(self.created));
+        json.plain("modified_on", time(self.modified));
         if let Some(at) = self.psk_generated {
-            json["psk_metadata"] = json!({"last_generated_on": time(at)});
+            let mut metadata = Object::new();
+            metadata.plain("last_generated_on", time(at));
+            json.raw("psk_metadata", metadata.end());
         }
         if let Some(session) = &self.session {
-            json["bgp_status"] = session.json(self.config.interface_address);
+            json.raw("bgp_status", session.json(self.config.interface_address));
         }
-        json
+        json.end()
     }
 }
 

@@ -20,8 +20,7 @@ use super::story::{self, Event, Player, Story, Turn};
 use super::tunnel::Tunnel;
 use crate::domain::moment::Moment;
 
-/// One request, read to its end.
-#[derive(Debug)]
+/// One request, read to its end. Not `Debug`: bodies carry keys.
 pub(super) struct Call {
     pub method: Method,
     pub path: String,
@@ -65,7 +64,6 @@ impl Credentials {
 }
 
 /// What to send, when, and how.
-#[derive(Debug)]
 pub(super) struct Answer {
     pub reply: Reply,
     pub latency: std::time::Duration,
@@ -199,6 +197,7 @@ impl World {
             result.map_or_else(Reply::from, |result| Reply::result(&result))
         });
         strike.spoil(&mut reply);
+        debug!(fault = strike.name(), "{} {}: {}", call.method, call.path, reply.status.as_u16());
         self.calls.record(Entry {
             at: now.wall,
             method: call.method.to_string(),

@@ -44,7 +44,7 @@ where
             Ok::<_, Infallible>(response)
         }
     });
-    let io = TokioIo::new(Watched::new(stream, progress.clone()));
+    let io = TokioIo::new(Watched::new(stream, progress.clone(), limits.write_timeout));
     let mut connection = pin!(builder(limits).serve_connection(io, counted));
     let mut overdue = pin!(progress.head_overdue(limits.header_timeout));
     let mut stopping = false;

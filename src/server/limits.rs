@@ -13,6 +13,8 @@ pub struct Limits {
     /// How long a connection may rest between two requests. It must be longer than the longest usual scrape interval,
     /// or every scrape pays for a new connection.
     pub idle_timeout: Duration,
+    /// How long a client may take none of an answer that waits for it.
+    pub write_timeout: Duration,
     /// Request line and headers together; more is answered with 431. At least 8 KiB, hyper's own minimum.
     pub header_bytes: usize,
     /// After `stop`: how long requests in flight may take to finish.
@@ -25,6 +27,7 @@ impl Default for Limits {
             connections: 512,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(150),
+            write_timeout: Duration::from_secs(30),
             header_bytes: 16 * 1024,
             grace: Duration::from_millis(1500),
         }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hyper::body::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -15,6 +16,11 @@ struct Running {
 }
 
 fn start(limits: Limits, takes: Duration) -> Running {
+    start_with("hello", limits, takes)
+}
+
+fn start_with(body: impl Into<Bytes>, limits: Limits, takes: Duration) -> Running {
+    let body = body.into();
     let bound = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let at = bound[0].local_addr();
     let stop = CancellationToken::new();
@@ -22,9 +28,10 @@ fn start(limits: Limits, takes: Duration) -> Running {
     let seen = Arc::clone(&requests);
     let service = move |_request| {
         seen.fetch_add(1, Ordering::SeqCst);
+        let body = body.clone();
         async move {
             tokio::time::sleep(takes).await;
-            Response::new(full("hello"))
+            Response::new(full(body))
         }
     };
     let mut tasks = JoinSet::new();
@@ -115,6 +122,19 @@ async fn a_resting_connection_is_closed_after_the_idle_timeout() {
     let mut client = connect(server.at).await;
     client.write_all(REQUEST).await.unwrap();
     assert!(read_to_end(&mut client).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_fetch_its_answer_loses_its_slot() {
+    let limits = Limits { connections: 1, write_timeout: Duration::from_millis(300), ..Limits::default() };
+    // More than the socket buffers of both ends hold.
+    let server = start_with(vec![b'a'; 64 * 1024 * 1024], limits, Duration::ZERO);
+    let mut lazy = connect(server.at).await;
+    lazy.write_all(REQUEST).await.unwrap();
+    let mut next = connect(server.at).await;
+    next.write_all(REQUEST).await.unwrap();
+    let answered = tokio::time::timeout(Duration::from_secs(10), next.readable()).await;
+    answered.expect("the slot of the lazy client is free again").unwrap();
 }
 
 #[tokio::test]

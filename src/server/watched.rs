@@ -1,4 +1,4 @@
-//! Tells whether a client owes us the rest of a request's head.
+//! Tells whether a client owes us the rest of a request's head, or does not fetch its answer.
 //!
 //! hyper has one timer for both "reading a head" and "resting between requests". The first must be short, the second
 //! longer than a scrape interval, so the first is measured here: a stream that notices when bytes arrive on a
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 /// What one connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,16 +67,30 @@ impl Progress {
     }
 }
 
-/// A stream that reports arriving bytes to its [`Progress`].
+/// A stream that reports arriving bytes to its [`Progress`], and fails when the client takes nothing for too long.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     progress: Progress,
+    write_timeout: Duration,
+    /// Runs while a write waits.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, progress: Progress) -> Self {
-        Self { stream, progress }
+    pub(super) fn new(stream: S, progress: Progress, write_timeout: Duration) -> Self {
+        Self { stream, progress, write_timeout, stalled: None }
+    }
+
+    /// Passes `polled` on, or an error if the wait has been too long.
+    fn not_for_ever<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let write_timeout = self.write_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(write_timeout)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing")))
     }
 }
 
@@ -92,15 +107,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.not_for_ever(cx, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.not_for_ever(cx, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.not_for_ever(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -108,7 +126,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.not_for_ever(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {

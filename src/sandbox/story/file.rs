@@ -9,39 +9,19 @@ use serde_saphyr::{Location, Spanned};
 
 use super::{AccountPlan, Event, Story, TunnelPlan, id, merge};
 use crate::sandbox::faults::{Fault, Faults};
-use crate::sandbox::kind::{Form, Kind};
+use crate::sandbox::kind::Kind;
 use crate::sandbox::reply::ApiError;
 use crate::sandbox::session::Report;
 use crate::sandbox::store::{Account, Candidate};
 use crate::sandbox::tunnel::Config;
 use crate::sandbox::validate::{self, Context, Draft};
+use crate::sandbox::world;
+use crate::sandbox::yaml::{self, FileError, Mistake};
 
 /// Events of one period, repetitions counted; more is a mistake in the file.
 const MOST_EVENTS: usize = 10_000;
 
-/// Why a story cannot be told.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: line {line}: {what}")]
-pub struct StoryError {
-    file: String,
-    line: u64,
-    what: String,
-}
-
-/// A mistake whose file is not said yet.
-#[derive(Debug)]
-struct Mistake {
-    line: u64,
-    what: String,
-}
-
-impl Mistake {
-    fn at(location: Location, what: impl Into<String>) -> Self {
-        Self { line: location.line(), what: what.into() }
-    }
-}
-
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default, deserialize_with = "duration")]
@@ -51,7 +31,7 @@ struct File {
     events: Vec<Spanned<EventEntry>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AccountEntry {
     name: String,
@@ -66,7 +46,7 @@ struct AccountEntry {
 /// A tunnel's body, as for the API, and beside it `type` and `bgp_status`.
 type Fields = BTreeMap<String, Spanned<Value>>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EventEntry {
     #[serde(deserialize_with = "required_duration")]
@@ -97,17 +77,12 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     required_duration(deserializer).map(Some)
 }
 
-pub(super) fn parse(name: &str, text: &str) -> Result<Story, StoryError> {
-    let story = read(text).and_then(|file| check(&file));
-    story.map_err(|mistake| StoryError { file: name.to_owned(), line: mistake.line, what: mistake.what })
+pub(super) fn parse(name: &str, text: &str) -> Result<Story, FileError> {
+    yaml::read(text).and_then(|file| check(&file)).map_err(|mistake| mistake.of(name))
 }
 
-fn read(text: &str) -> Result<File, Mistake> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| Mistake {
-        line: error.location().map_or(1, |location| location.line()),
-        what: error.without_snippet().to_string(),
-    })
+fn wrong(location: Location, what: impl Into<String>) -> Mistake {
+    Mistake { line: location.line(), what: what.into() }
 }
 
 fn check(file: &File) -> Result<Story, Mistake> {
@@ -116,7 +91,7 @@ fn check(file: &File) -> Result<Story, Mistake> {
     for entry in &file.accounts {
         let plan = account(entry)?;
         if accounts.iter().any(|other: &AccountPlan| other.id == plan.id) {
-            return Err(Mistake::at(entry.defined, format!("accounts: `{}` has the id of another", entry.value.name)));
+            return Err(wrong(entry.defined, format!("accounts: `{}` has the id of another", entry.value.name)));
         }
         names.push(entry.value.name.clone());
         accounts.push(plan);
@@ -124,14 +99,17 @@ fn check(file: &File) -> Result<Story, Mistake> {
     if accounts.is_empty() {
         return Err(Mistake { line: 1, what: "accounts: there must be at least one".to_owned() });
     }
+    if file.period.is_some_and(|period| period < Duration::from_secs(1)) {
+        return Err(Mistake { line: 1, what: "period: must be at least 1s".to_owned() });
+    }
     let events = events(file, &accounts, &names)?;
     Ok(Story { accounts, period: file.period, events })
 }
 
 fn account(entry: &Spanned<AccountEntry>) -> Result<AccountPlan, Mistake> {
     let own = entry.value.id.clone().unwrap_or_else(|| id(&["account", &entry.value.name]));
-    if !super::super::world::is_id(&own) {
-        return Err(Mistake::at(entry.defined, format!("accounts.id: `{own}` is not 32 hex digits")));
+    if !world::is_id(&own) {
+        return Err(wrong(entry.defined, format!("accounts.id: `{own}` is not 32 hex digits")));
     }
     let fields = &entry.value.tunnels;
     let tunnels = fields.iter().map(|fields| tunnel(&own, fields)).collect::<Result<Vec<_>, _>>()?;
@@ -161,7 +139,7 @@ fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<TunnelPlan, Mistake
             "type" => kind = Some(tunnel_type(value)?),
             "bgp_status" => {
                 let parsed = Report::parse(&value.value);
-                let mistake = |rule| Mistake::at(value.defined, format!("tunnels.bgp_status: {rule}"));
+                let mistake = |rule| wrong(value.defined, format!("tunnels.bgp_status: {rule}"));
                 report = Some(parsed.map_err(mistake)?);
             }
             _ => {
@@ -169,14 +147,11 @@ fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<TunnelPlan, Mistake
             }
         }
     }
-    let missing = || Mistake::at(fields.defined, "tunnels.type: is required, `ipsec` or `gre`");
+    let missing = || wrong(fields.defined, "tunnels.type: is required, `ipsec` or `gre`");
     let kind = kind.ok_or_else(missing)?;
     let config = validated(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?.config;
     if report.is_some() && config.bgp.is_none() {
-        return Err(Mistake::at(
-            fields.defined,
-            "tunnels.bgp_status: needs `bgp`, or there is no session to report on",
-        ));
+        return Err(wrong(fields.defined, "tunnels.bgp_status: needs `bgp`, or there is no session to report on"));
     }
     let id = id(&["tunnel", account, &config.name]);
     Ok(TunnelPlan { id, config, report })
@@ -186,7 +161,7 @@ fn tunnel_type(value: &Spanned<Value>) -> Result<Kind, Mistake> {
     match value.value.as_str() {
         Some("ipsec") => Ok(Kind::Ipsec),
         Some("gre") => Ok(Kind::Gre),
-        _ => Err(Mistake::at(value.defined, "tunnels.type: must be `ipsec` or `gre`")),
+        _ => Err(wrong(value.defined, "tunnels.type: must be `ipsec` or `gre`")),
     }
 }
 
@@ -204,7 +179,7 @@ fn tunnel_mistake(fields: &Spanned<Fields>, error: &ApiError) -> Mistake {
     let pointer = error.pointer.as_deref().unwrap_or_default().trim_start_matches('/');
     let first = pointer.split('/').next().unwrap_or_default();
     let location = fields.value.get(first).map_or(fields.defined, |value| value.defined);
-    Mistake::at(location, format!("tunnels.{}: {}", pointer.replace('/', "."), error.message))
+    wrong(location, format!("tunnels.{}: {}", pointer.replace('/', "."), error.message))
 }
 
 /// Plays all events once, in order, so that none can fail when the story is told.
@@ -214,7 +189,7 @@ fn events(file: &File, accounts: &[AccountPlan], names: &[String]) -> Result<Vec
         let event = event(entry, accounts, names)?;
         let times = repetitions(entry, file.period)?;
         if all.len() + times.len() > MOST_EVENTS {
-            return Err(Mistake::at(entry.defined, format!("events: more than {MOST_EVENTS} in one period")));
+            return Err(wrong(entry.defined, format!("events: more than {MOST_EVENTS} in one period")));
         }
         all.extend(times.into_iter().map(|at| (entry.defined, Event { at, ..event.clone() })));
     }
@@ -241,13 +216,13 @@ fn rehearse(
     if let Some(set) = &event.set {
         let mistake = |error: ApiError| {
             let pointer = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
-            Mistake::at(location, format!("events.set.{pointer}: {}", error.message))
+            wrong(location, format!("events.set.{pointer}: {}", error.message))
         };
         *config = patched(&accounts[key.0].id, config, set).map_err(mistake)?;
     }
     if event.report.is_some() && config.bgp.is_none() {
         let what = format!("events.bgp_status: `{}` has no `bgp` at that time", event.name);
-        return Err(Mistake::at(location, what));
+        return Err(wrong(location, what));
     }
     Ok(())
 }
@@ -258,14 +233,14 @@ pub(in crate::sandbox) fn patched(
     config: &Config,
     set: &Map<String, Value>,
 ) -> Result<Config, ApiError> {
-    let Value::Object(mut body) = config.json(Form::Object) else { return Ok(config.clone()) };
+    let mut body = config.body();
     merge(&mut body, set);
     validated(account, config.kind(), &body).map(|draft| draft.config)
 }
 
 fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan], names: &[String]) -> Result<Event, Mistake> {
     let raw = &entry.value;
-    let mistake = |what: String| Mistake::at(entry.defined, what);
+    let mistake = |what: String| wrong(entry.defined, what);
     let tunnel = match &raw.tunnel {
         Some(name) => Some(find(raw.account.as_deref(), name, accounts, names).map_err(mistake)?),
         None if raw.set.is_some() || raw.bgp_status.is_some() => {
@@ -314,7 +289,7 @@ fn find(
 
 /// The times of an event in one period.
 fn repetitions(entry: &Spanned<EventEntry>, period: Option<Duration>) -> Result<Vec<Duration>, Mistake> {
-    let mistake = |what: &str| Err(Mistake::at(entry.defined, what.to_owned()));
+    let mistake = |what: &str| Err(wrong(entry.defined, what.to_owned()));
     let at = entry.value.at;
     if period.is_some_and(|period| at >= period) {
         return mistake("events.at: must be before the end of the period");

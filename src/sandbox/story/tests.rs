@@ -132,7 +132,7 @@ fn a_story_without_a_period_is_told_once() {
     let now = crate::clock::now();
     let mut player = Player::new(&story, now);
     assert_eq!(player.due(), Some(now.after(Duration::from_secs(5))));
-    let later = now.after(Duration::from_secs(3600));
+    let later = now.after(Duration::from_hours(1));
     assert!(matches!(player.next(later), Some(Turn::Event(_))));
     assert!(player.next(later).is_none());
     assert_eq!(player.due(), None);
@@ -254,6 +254,7 @@ fn what_is_no_story_file_is_refused_with_its_line() {
         ("accounts:\n  - name: a\n    color: red\n", "line 3:", "color"),
         ("accounts:\n  - name: a\n    id: abc\n", "line 2:", "`abc` is not 32 hex digits"),
         ("accounts:\n  - name: a\n  - name: a\n", "line 3:", "has the id of another"),
+        ("period: 0s\naccounts:\n  - name: a\n", "line 1:", "period: must be at least 1s"),
         ("period: soon\naccounts:\n  - name: a\n", "line 1:", "`soon` is no duration"),
         ("accounts: [", "line 1:", ""),
     ] {
@@ -261,4 +262,39 @@ fn what_is_no_story_file_is_refused_with_its_line() {
         assert!(error.starts_with(&format!("bad.yml: {line}")) && error.contains(word), "{text:?}: {error}");
         assert!(!error.contains('\n'), "one line: {error}");
     }
+}
+
+/// What the log says, in one place for the test to read.
+#[derive(Clone, Default)]
+struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn each_event_is_one_line_in_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber =
+        tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(move || writer.clone()).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let mut demo = Rehearsal::new(Settings::default());
+        for second in 0..185 {
+            demo.world.advance(demo.now.after(Duration::from_secs(second)));
+        }
+        demo.world.advance(demo.now.after(Duration::from_secs(185)));
+    });
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(text.lines().count(), Story::demo().events.len() + 1, "{text}");
+    assert!(text.lines().all(|line| line.contains(" INFO ")), "{text}");
+    assert!(text.contains("story: fra-ipsec-1: the circuit is cut, BGP will notice in 35 s"), "{text}");
+    assert!(text.lines().last().unwrap().contains("story: it begins again"), "{text}");
 }

@@ -1,1 +1,352 @@
+use proptest::prelude::*;
+use serde_json::json;
 
+use super::*;
+
+const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
+
+fn ipsec() -> Value {
+    json!({"name": "IPsec 1", "cloudflare_endpoint": "203.0.113.1", "interface_address": "10.0.0.0/31"})
+}
+
+fn gre() -> Value {
+    json!({
+        "name": "GRE_1",
+        "cloudflare_gre_endpoint": "203.0.113.1",
+        "customer_gre_endpoint": "198.51.100.1",
+        "interface_address": "10.0.0.0/31",
+    })
+}
+
+/// Sets the field at `pointer`, making the objects on the way; null removes.
+fn with(mut body: Value, pointer: &str, value: Value) -> Value {
+    let mut place = &mut body;
+    for key in pointer.trim_start_matches('/').split('/') {
+        place = &mut place[key];
+    }
+    *place = value;
+    body
+}
+
+fn check(context: Context<'_>, body: &Value) -> Result<Draft, Vec<ApiError>> {
+    draft(context, body.as_object().unwrap(), "")
+}
+
+fn lenient(kind: Kind) -> Context<'static> {
+    Context { kind, account: ACCOUNT, strict: false, form: Some(Form::Text) }
+}
+
+fn fqdn_of(label: &str, account: &str) -> Value {
+    json!(format!("{label}.{account}.custom.ipsec.cloudflare.com"))
+}
+
+/// One mistake each: field, value, rule.
+fn mistakes(kind: Kind) -> Vec<(String, Value, Rule)> {
+    let mut rows = vec![];
+    let mut row = |field: &str, value: Value, rule: Rule| rows.push((field.to_owned(), value, rule));
+    let mut required = vec!["/name", "/interface_address"];
+    match kind {
+        Kind::Ipsec => required.push("/cloudflare_endpoint"),
+        Kind::Gre => required.extend(["/cloudflare_gre_endpoint", "/customer_gre_endpoint"]),
+    }
+    for field in required {
+        row(field, Value::Null, Rule::Required);
+        row(field, json!(""), Rule::Required);
+        row(field, json!(7), Rule::Type);
+        row(field, json!(["a"]), Rule::Type);
+    }
+    for endpoint in [kind.cloudflare_endpoint(), kind.customer_endpoint()] {
+        for address in ["203.0.113", "203.0.113.256", "host.example.net", "203.0.113.1/32", " 203.0.113.1"] {
+            row(&format!("/{endpoint}"), json!(address), Rule::Address);
+        }
+    }
+    for prefix in ["10.0.0.0", "10.0.0.0/32", "10.0.0.0/29", "10.0.0.0/0", "10.0.0.0/33", "2001:db8::/127", "x"] {
+        row("/interface_address", json!(prefix), Rule::InterfacePrefix);
+    }
+    for host in ["10.0.0.4/30", "10.0.0.7/30"] {
+        row("/interface_address", json!(host), Rule::InterfaceHost);
+    }
+    for prefix in ["2001:db8::1/127", "2001:db8::/126", "2001:db8::/128", "2001:db8::", "10.0.0.0/31", "x"] {
+        row("/interface_address6", json!(prefix), Rule::InterfacePrefix6);
+    }
+    row("/interface_address6", json!(6), Rule::Type);
+    row("/description", json!(1), Rule::Type);
+    row("/automatic_return_routing", json!("yes"), Rule::Type);
+    row("/health_check", json!("on"), Rule::Type);
+    row("/health_check/enabled", json!(1), Rule::Type);
+    for (field, value) in [("rate", "medium"), ("type", "icmp"), ("direction", "both"), ("rate", "MID")] {
+        row(&format!("/health_check/{field}"), json!(value), Rule::Choice);
+        row(&format!("/health_check/{field}"), json!(3), Rule::Type);
+    }
+    row("/health_check/target", json!({"saved": ""}), Rule::TargetForm);
+    row("/health_check/target", json!(4), Rule::Type);
+    row("/health_check/target", json!("somewhere"), Rule::Address);
+    row("/bgp", json!(65000), Rule::Type);
+    for asn in [json!(-1), json!(4_294_967_296_u64), json!(65000.5)] {
+        row("/bgp/customer_asn", asn, Rule::Asn);
+    }
+    row("/bgp/customer_asn", json!("65000"), Rule::Type);
+    rows
+}
+
+/// Mistakes in fields that stand in an object with a required field beside them.
+fn bgp_mistakes() -> Vec<(&'static str, Value, Rule)> {
+    let mut rows = vec![
+        ("/bgp/customer_asn", Value::Null, Rule::Required),
+        ("/bgp/md5_key", json!(""), Rule::Md5Key),
+        ("/bgp/md5_key", json!(5), Rule::Type),
+        ("/bgp/extra_prefixes", json!("10.0.0.0/8"), Rule::Type),
+        ("/bgp/extra_prefixes", json!([8]), Rule::Type),
+        ("/bgp/extra_prefixes/0", json!(["10.0.0.0/99"]), Rule::ExtraPrefix),
+        ("/bgp/extra_prefixes/1", json!(["10.0.0.0/8", "here"]), Rule::ExtraPrefix),
+    ];
+    for wrong in ["a\nb", "a\"b", "a\u{b}b", "a\rb", "a\tb", "a\u{c}b", "a?b", "é", "a\u{7f}"] {
+        rows.push(("/bgp/md5_key", json!(wrong), Rule::Md5Key));
+    }
+    rows
+}
+
+fn ipsec_mistakes() -> Vec<(&'static str, Value, Rule)> {
+    let mut rows = vec![
+        ("/replay_protection", json!(0), Rule::Type),
+        ("/allow_null_cipher", json!("no"), Rule::Type),
+        ("/psk", json!(""), Rule::Psk),
+        ("/psk", json!(1), Rule::Type),
+        ("/custom_remote_identities", json!("a"), Rule::Type),
+        ("/custom_remote_identities/fqdn_id", json!(1), Rule::Type),
+    ];
+    let other = "f".repeat(32);
+    let long = "a".repeat(64);
+    for (label, account) in
+        [("", ACCOUNT), ("-a", ACCOUNT), ("a.b", ACCOUNT), ("a_b", ACCOUNT), ("a", &*other), (&*long, ACCOUNT)]
+    {
+        rows.push(("/custom_remote_identities/fqdn_id", fqdn_of(label, account), Rule::FqdnForm));
+    }
+    for text in
+        ["a", &format!("a.{ACCOUNT}.custom.ipsec.cloudflare.net"), &format!("{ACCOUNT}.custom.ipsec.cloudflare.com")]
+    {
+        rows.push(("/custom_remote_identities/fqdn_id", json!(text), Rule::FqdnForm));
+    }
+    rows
+}
+
+fn gre_mistakes() -> Vec<(&'static str, Value, Rule)> {
+    let mut rows = vec![("/name", json!("sixteen-letters-"), Rule::NameLength)];
+    for name in ["GRE 1", "GRE.1", "GRE/1", "Grün", "a\"b", "a\nb"] {
+        rows.push(("/name", json!(name), Rule::NameCharacters));
+    }
+    for mtu in [json!(575), json!(0), json!(-1), json!(65_536), json!(1400.5)] {
+        rows.push(("/mtu", mtu, Rule::Mtu));
+    }
+    for ttl in [json!(0), json!(256), json!(-1)] {
+        rows.push(("/ttl", ttl, Rule::Ttl));
+    }
+    rows.extend([("/mtu", json!("1400"), Rule::Type), ("/ttl", json!(true), Rule::Type)]);
+    rows
+}
+
+fn expect_one(context: Context<'_>, body: &Value, pointer: &str, rule: Rule) {
+    let errors = check(context, body).map(|draft| draft.config.name).unwrap_err();
+    let found: Vec<_> = errors.iter().map(|error| (error.code, error.pointer.as_deref().unwrap())).collect();
+    assert_eq!(found, [(rule as u32, pointer)], "{body}");
+    assert!(!errors[0].message.is_empty());
+}
+
+#[test]
+fn every_rule_of_both_kinds_is_enforced_with_its_pointer() {
+    for (kind, body) in [(Kind::Ipsec, ipsec()), (Kind::Gre, gre())] {
+        check(lenient(kind), &body).unwrap();
+        for (field, value, rule) in mistakes(kind) {
+            expect_one(lenient(kind), &with(body.clone(), &field, value), &field, rule);
+        }
+        let body = with(body, "/bgp/customer_asn", json!(65000));
+        check(lenient(kind), &body).unwrap();
+        for (field, value, rule) in bgp_mistakes() {
+            let list = field.strip_prefix("/bgp/extra_prefixes/").map_or(field, |_| "/bgp/extra_prefixes");
+            expect_one(lenient(kind), &with(body.clone(), list, value), field, rule);
+        }
+    }
+}
+
+#[test]
+fn every_rule_of_ipsec_alone_is_enforced() {
+    for (field, value, rule) in ipsec_mistakes() {
+        expect_one(lenient(Kind::Ipsec), &with(ipsec(), field, value), field, rule);
+    }
+}
+
+#[test]
+fn every_rule_of_gre_alone_is_enforced() {
+    for (field, value, rule) in gre_mistakes() {
+        expect_one(lenient(Kind::Gre), &with(gre(), field, value), field, rule);
+    }
+}
+
+#[test]
+fn what_the_rules_allow_is_taken() {
+    let good = [
+        ("/interface_address", json!("10.0.0.1/31")),
+        ("/interface_address", json!("169.254.250.1/30")),
+        ("/interface_address", json!("1.1.1.2/30")),
+        ("/interface_address6", json!("2606:54c1:7:0:a9fe:12d2:1:200/127")),
+        ("/interface_address6", json!("")),
+        ("/description", json!("")),
+        ("/health_check", Value::Null),
+        ("/health_check/target", json!("")),
+        ("/health_check/target", json!("203.0.113.7")),
+        ("/health_check/rate", json!("high")),
+        ("/bgp/customer_asn", json!(0)),
+        ("/bgp/customer_asn", json!(4_294_967_295_u64)),
+        ("/bgp", json!({"customer_asn": 1, "md5_key": "'!@#$%^&*()+[]{}<>/.,;:_-~`= |aZ9\\"})),
+        ("/bgp", json!({"customer_asn": 1, "extra_prefixes": ["0.0.0.0/0", "2001:db8::/32"]})),
+        ("/id", json!("read-only fields are ignored")),
+        ("/bgp_status", json!({"state": "BGP_UP"})),
+        ("/a_field_of_next_year", json!(1)),
+    ];
+    for (kind, body) in [(Kind::Ipsec, ipsec()), (Kind::Gre, gre())] {
+        for (field, value) in &good {
+            let body = with(body.clone(), field, value.clone());
+            assert!(check(lenient(kind), &body).is_ok(), "{body}: {:?}", check(lenient(kind), &body));
+        }
+    }
+    for (field, value) in [
+        ("/name", json!("any \"name\"\\ of\nany length, with any character ☃")),
+        ("/customer_endpoint", json!("")),
+        ("/customer_endpoint", json!("2001:db8::1")),
+        ("/custom_remote_identities/fqdn_id", json!("")),
+        ("/custom_remote_identities/fqdn_id", fqdn_of("site-1", ACCOUNT)),
+    ] {
+        check(lenient(Kind::Ipsec), &with(ipsec(), field, value)).unwrap();
+    }
+    for (field, value) in [("/name", json!("fifteen_letters")), ("/mtu", json!(576)), ("/ttl", json!(255))] {
+        check(lenient(Kind::Gre), &with(gre(), field, value)).unwrap();
+    }
+}
+
+#[test]
+fn strict_refuses_interface_addresses_outside_the_private_ranges() {
+    let strict = |kind| Context { strict: true, ..lenient(kind) };
+    for (address, private) in [
+        ("10.255.255.254/31", true),
+        ("172.16.0.0/31", true),
+        ("172.31.255.254/31", true),
+        ("192.168.0.1/30", true),
+        ("9.255.255.254/31", false),
+        ("172.15.255.254/31", false),
+        ("172.32.0.0/31", false),
+        ("192.169.0.0/31", false),
+        ("169.254.0.0/31", false),
+        ("192.0.2.0/31", false),
+    ] {
+        for (kind, body) in [(Kind::Ipsec, ipsec()), (Kind::Gre, gre())] {
+            let body = with(body, "/interface_address", json!(address));
+            check(lenient(kind), &body).unwrap();
+            if private {
+                check(strict(kind), &body).unwrap();
+            } else {
+                expect_one(strict(kind), &body, "/interface_address", Rule::InterfacePrivate);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_header_decides_which_form_of_the_target_is_taken() {
+    let text = with(ipsec(), "/health_check/target", json!("203.0.113.7"));
+    let object = with(ipsec(), "/health_check/target", json!({"saved": "203.0.113.7", "effective": "ignored"}));
+    let context = |form| Context { form, ..lenient(Kind::Ipsec) };
+    let saved = |form, body| check(context(form), body).unwrap().config.health_check.saved.unwrap().to_string();
+    assert_eq!(saved(Some(Form::Text), &text), "203.0.113.7");
+    assert_eq!(saved(Some(Form::Object), &object), "203.0.113.7");
+    assert_eq!(saved(None, &text), "203.0.113.7");
+    assert_eq!(saved(None, &object), "203.0.113.7");
+    expect_one(context(Some(Form::Object)), &text, "/health_check/target", Rule::TargetForm);
+    expect_one(context(Some(Form::Text)), &object, "/health_check/target", Rule::TargetForm);
+    let nonsense = with(ipsec(), "/health_check/target", json!({"saved": "nonsense"}));
+    expect_one(context(Some(Form::Object)), &nonsense, "/health_check/target/saved", Rule::Address);
+}
+
+#[test]
+fn all_mistakes_of_a_body_are_named_at_once() {
+    let body = json!({"name": "a name that is too long", "interface_address": "x", "bgp": {"md5_key": "?"}});
+    let errors = check(lenient(Kind::Gre), &body).map(|draft| draft.config.name).unwrap_err();
+    let pointers: Vec<_> = errors.iter().map(|error| error.pointer.as_deref().unwrap()).collect();
+    let expected = [
+        "/name",
+        "/name",
+        "/cloudflare_gre_endpoint",
+        "/customer_gre_endpoint",
+        "/interface_address",
+        "/bgp/customer_asn",
+        "/bgp/md5_key",
+    ];
+    assert_eq!(pointers, expected);
+}
+
+/// Values that fit, nearly fit, or do not fit at all.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from),
+        "[0-9]{1,3}\\.0\\.0\\.[0-9]{1,3}(/(30|31|32))?".prop_map(Value::from),
+        "2001:db8::[0-9a-f]{0,4}(/127)?".prop_map(Value::from),
+        prop::sample::select(vec!["", "low", "mid", "request", "bidirectional"]).prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 8, 3, |inner| {
+        let keys = prop::sample::select(vec![
+            "customer_asn",
+            "md5_key",
+            "enabled",
+            "rate",
+            "type",
+            "target",
+            "saved",
+            "fqdn_id",
+        ]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+            prop::collection::hash_map(keys, inner, 0..4)
+                .prop_map(|fields| fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    /// Whatever is sent, the answer is a tunnel or a list of mistakes; and a tunnel that was taken is taken again as it is shown.
+    #[test]
+    fn any_body_is_taken_or_refused(
+        gre_kind in any::<bool>(),
+        changes in prop::collection::vec(
+            (
+                prop::sample::select(vec![
+                    "name", "cloudflare_endpoint", "cloudflare_gre_endpoint", "customer_endpoint", "customer_gre_endpoint",
+                    "interface_address", "interface_address6", "description", "automatic_return_routing", "health_check", "bgp",
+                    "custom_remote_identities", "psk", "mtu", "ttl", "replay_protection", "allow_null_cipher",
+                ]),
+                any_value(),
+            ),
+            0..4,
+        ),
+    ) {
+        let (kind, mut body) = if gre_kind { (Kind::Gre, gre()) } else { (Kind::Ipsec, ipsec()) };
+        for (field, value) in changes {
+            body[field] = value;
+        }
+        let context = Context { form: None, ..lenient(kind) };
+        match check(context, &body) {
+            Ok(draft) => {
+                let shown = draft.config.body();
+                let again = super::draft(context, &shown, "");
+                prop_assert!(again.is_ok(), "{:?}: {:?}", shown, again);
+                prop_assert_eq!(again.map(|draft| draft.config.body()).unwrap_or_default(), shown);
+            }
+            Err(errors) => {
+                prop_assert!(!errors.is_empty());
+                prop_assert!(errors.iter().all(|error| error.pointer.is_some() && error.code >= 1100));
+            }
+        }
+    }
+}
