@@ -16,7 +16,7 @@ use tracing::info;
 use self::tracker::{Change, Tracker, View};
 use crate::{
     clock,
-    domain::{board::ProbeBoard, inventory::Fleet, label::Label as _, verdict::Verdicts},
+    domain::{board::ProbeBoard, inventory::Fleet, label::Label as _, text::shown, verdict::Verdicts},
 };
 
 /// A burst of state changes is looked at once.
@@ -94,12 +94,12 @@ fn log(change: &Change) {
     info!(
         account = change.key.account.as_str(),
         tunnel_id = change.key.id.as_str(),
-        tunnel_name = &*change.tunnel.name,
+        tunnel_name = %shown(&change.tunnel.name),
         tunnel_type = change.key.tunnel_type.as_str(),
         from = change.from.as_str(),
         to = change.to.as_str(),
         "tunnel {} is {}, was {}: {}",
-        change.tunnel.name,
+        shown(&change.tunnel.name),
         change.to,
         change.from,
         change.why
