@@ -111,7 +111,11 @@ impl World {
         for plan in &self.story.accounts {
             let mut account = Account::new(plan.id.clone(), plan.onboarded);
             for plan in &plan.tunnels {
-                account.insert(Tunnel::new(plan.id.clone(), plan.config.clone(), now));
+                let mut tunnel = Tunnel::new(plan.id.clone(), plan.config.clone(), now);
+                if plan.psk {
+                    tunnel.psk_was_set(now);
+                }
+                account.insert(tunnel);
                 if let Some(report) = &plan.report {
                     account.follow(&plan.id, report.clone(), now);
                 }
@@ -170,7 +174,12 @@ impl World {
         if let Some(set) = &event.set {
             let Some(config) = account.get(&id).map(Tunnel::config) else { return };
             match story::patched(account.id(), config, set) {
-                Ok(config) => account.apply(vec![(id.clone(), config)], Tunnel::replace),
+                Ok(draft) => account.apply(vec![(id.clone(), draft.config)], |tunnel, config| {
+                    tunnel.replace(config);
+                    if draft.psk {
+                        tunnel.psk_was_set(now);
+                    }
+                }),
                 Err(error) => debug!("story: {}: left as it is: {}", event.name, error.message),
             }
         }

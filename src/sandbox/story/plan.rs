@@ -30,6 +30,8 @@ pub(in crate::sandbox) struct AccountPlan {
 pub(in crate::sandbox) struct TunnelPlan {
     pub id: String,
     pub config: Config,
+    /// Its body brings a pre-shared key, which is set at the start.
+    pub psk: bool,
     /// What BGP reports at the start; `None` lets the session live by itself.
     pub report: Option<Report>,
 }
