@@ -112,6 +112,8 @@ fn page(fleet: Fleet) {
     let sender = watch::Sender::new(Arc::new(fleet));
     let sources = Sources {
         fleet: sender.subscribe(),
+        board: watch::Sender::new(Arc::default()).subscribe(),
+        verdicts: watch::Sender::new(Arc::default()).subscribe(),
         stale_after: Duration::from_hours(1),
         poll_interval: Duration::from_mins(1),
     };

@@ -6,6 +6,7 @@
 mod exporter;
 mod metrics;
 mod play;
+mod probing;
 mod tasks;
 
 use std::{future::Future, pin::pin};

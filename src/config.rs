@@ -5,15 +5,23 @@
 
 pub mod flags;
 
-use std::{fmt, fs, str::FromStr, time::Duration};
+mod check;
+mod probe;
+
+use std::{fs, time::Duration};
 
 use secrecy::SecretString;
 
-use self::flags::{CloudflareFlags, ExporterFlags, Flags, LogFlags, SandboxFlags};
+pub use self::check::ConfigError;
+use self::{
+    check::{duration, member, parse},
+    flags::{CloudflareFlags, ExporterFlags, Flags, LogFlags, SandboxFlags},
+};
 use crate::{
     cloudflare::{self, ApiUrl, ApiUrlError, Credentials},
-    domain::{inventory::AccountName, label::Label},
+    domain::inventory::AccountName,
     poller::Account,
+    prober,
     server::ListenAddress,
     telemetry,
 };
@@ -25,6 +33,7 @@ pub struct Config {
     pub api: cloudflare::Settings,
     pub accounts: Vec<Account>,
     pub poll: Poll,
+    pub probe: prober::settings::Settings,
 }
 
 #[derive(Debug, Clone)]
@@ -46,43 +55,20 @@ pub struct Log {
     pub format: telemetry::Format,
 }
 
-/// A key with a value that breaks a rule. Never holds a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    key: &'static str,
-    value: Option<String>,
-    rule: String,
-}
-
-impl ConfigError {
-    pub fn new(key: &'static str, value: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self { key, value: Some(value.into()), rule: rule.into() }
-    }
-
-    /// A key that has no value, or none that may be shown.
-    pub fn without_value(key: &'static str, rule: impl Into<String>) -> Self {
-        Self { key, value: None, rule: rule.into() }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Some(value) => write!(f, "`{}` is `{value}`: {}", self.key, self.rule),
-            None => write!(f, "`{}` {}", self.key, self.rule),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 /// Reads an environment variable; tests bring their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Defaults that differ between `serve` and `demo`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Defaults {
     pub poll_interval: &'static str,
+    pub probe: prober::settings::Settings,
+}
+
+impl Default for Defaults {
+    fn default() -> Self {
+        Self { poll_interval: "60s", probe: prober::settings::Settings::default() }
+    }
 }
 
 impl Config {
@@ -98,7 +84,7 @@ impl Config {
             .map(|id| Account { name: AccountName::new(id.clone()), id, credentials: credentials.clone() })
             .collect();
         let url = api_url(flags.cloudflare.api_url.as_deref().unwrap_or(ApiUrl::DEFAULT))?;
-        Self::with_accounts(&flags.exporter, url, accounts, Defaults { poll_interval: "60s" })
+        Self::with_accounts(&flags.exporter, url, accounts, &Defaults::default())
     }
 
     /// The same for accounts and an API that are known already.
@@ -106,7 +92,7 @@ impl Config {
         flags: &ExporterFlags,
         url: ApiUrl,
         accounts: Vec<Account>,
-        defaults: Defaults,
+        defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
         let timeout = duration("--poll.timeout", flags.poll_timeout.as_deref(), "10s", Duration::from_millis(100))?;
         Ok(Self {
@@ -114,6 +100,7 @@ impl Config {
             api: cloudflare::Settings { url, timeout },
             accounts,
             poll: poll(flags, defaults)?,
+            probe: probe::settings(&flags.probe, &defaults.probe)?,
         })
     }
 }
@@ -145,7 +132,7 @@ fn web(flags: &ExporterFlags) -> Result<Web, ConfigError> {
     Ok(Web { listen, telemetry_path })
 }
 
-fn poll(flags: &ExporterFlags, defaults: Defaults) -> Result<Poll, ConfigError> {
+fn poll(flags: &ExporterFlags, defaults: &Defaults) -> Result<Poll, ConfigError> {
     const LEAST: Duration = Duration::from_millis(200);
     let interval = duration("--poll.interval", flags.poll_interval.as_deref(), defaults.poll_interval, LEAST)?;
     let stale_after = duration("--poll.stale-after", flags.poll_stale_after.as_deref(), "5m", LEAST)?;
@@ -219,32 +206,6 @@ fn api_url(text: &str) -> Result<ApiUrl, ConfigError> {
     text.trim().parse().map_err(|error: ApiUrlError| match error {
         ApiUrlError::Extras => ConfigError::without_value("--cloudflare.api-url", error.to_string()),
         ApiUrlError::NoUrl | ApiUrlError::NotHttps => ConfigError::new("--cloudflare.api-url", text, error.to_string()),
-    })
-}
-
-fn parse<T: FromStr<Err: fmt::Display>>(key: &'static str, text: &str) -> Result<T, ConfigError> {
-    text.trim().parse().map_err(|error: T::Err| ConfigError::new(key, text, error.to_string()))
-}
-
-fn duration(key: &'static str, text: Option<&str>, default: &str, least: Duration) -> Result<Duration, ConfigError> {
-    const MOST: Duration = Duration::from_hours(24);
-    let text = text.unwrap_or(default);
-    let wrong = |rule: String| ConfigError::new(key, text, rule);
-    let duration =
-        humantime::parse_duration(text.trim()).map_err(|_| wrong("must be a duration such as 30s, 5m or 1h".into()))?;
-    if duration < least || duration > MOST {
-        let least = humantime::format_duration(least);
-        return Err(wrong(format!("must be between {least} and 24h")));
-    }
-    Ok(duration)
-}
-
-fn member<T: Label>(key: &'static str, text: Option<&str>, default: T) -> Result<T, ConfigError> {
-    let Some(text) = text else { return Ok(default) };
-    let known = T::ALL.iter().copied().find(|member| member.as_str() == text.trim());
-    known.ok_or_else(|| {
-        let names: Vec<&str> = T::ALL.iter().map(|member| member.as_str()).collect();
-        ConfigError::new(key, text, format!("must be one of {}", names.join(", ")))
     })
 }
 

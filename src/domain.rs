@@ -4,9 +4,17 @@
 //! prober and the poller fill them with time, and the exposition only formats them.
 
 pub mod bgp;
+pub mod board;
 pub mod health_check;
+pub mod histogram;
 pub mod inventory;
 pub mod label;
 pub mod moment;
+pub mod probe;
+pub mod tally;
 pub mod text;
 pub mod tunnel;
+pub mod verdict;
+
+#[cfg(test)]
+pub(crate) mod fixtures;

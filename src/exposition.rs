@@ -6,6 +6,8 @@
 mod accounts;
 mod classic;
 mod family;
+mod observed;
+mod probes;
 mod process;
 mod tunnels;
 mod view;
@@ -27,7 +29,10 @@ use prometheus_client::{
 use tokio::sync::watch;
 
 use self::view::View;
-use crate::{clock, domain::inventory::Fleet};
+use crate::{
+    clock,
+    domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
+};
 
 /// Prefix of every family but `process_*`.
 pub const PREFIX: &str = "cloudflare_magic";
@@ -54,6 +59,8 @@ impl Format {
 #[derive(Debug, Clone)]
 pub struct Sources {
     pub fleet: watch::Receiver<Arc<Fleet>>,
+    pub board: watch::Receiver<Arc<ProbeBoard>>,
+    pub verdicts: watch::Receiver<Arc<Verdicts>>,
     /// What the API said is shown for this long after the last successful poll.
     pub stale_after: Duration,
     pub poll_interval: Duration,
@@ -104,8 +111,12 @@ impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let fleet = Arc::clone(&self.0.fleet.borrow());
         let view = View { fleet: &fleet, now: clock::now(), stale_after: self.0.stale_after };
+        let board = Arc::clone(&self.0.board.borrow());
+        let verdicts = Arc::clone(&self.0.verdicts.borrow());
         tunnels::encode(&view, &mut encoder)?;
-        accounts::encode(&view, self.0.poll_interval, &mut encoder)
+        observed::encode(&fleet, &board, &verdicts, &mut encoder)?;
+        accounts::encode(&view, self.0.poll_interval, &mut encoder)?;
+        probes::encode(&board, &mut encoder)
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::metrics;
+use super::{metrics, probing};
 use crate::{
     clock,
     cloudflare::{self, Client},
@@ -41,8 +41,14 @@ pub(super) fn start(
         };
         tasks.spawn(poller.run(stop.clone()));
     }
-    let sources =
-        Sources { fleet: fleet.subscribe(), stale_after: config.poll.stale_after, poll_interval: config.poll.interval };
+    let observed = probing::start(config, &fleet, stop, tasks)?;
+    let sources = Sources {
+        fleet: fleet.subscribe(),
+        board: observed.board,
+        verdicts: observed.verdicts,
+        stale_after: config.poll.stale_after,
+        poll_interval: config.poll.interval,
+    };
     let http = Http::new(Exposition::new(registry, sources), fleet.subscribe(), config.web.telemetry_path.clone());
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
     Ok(())

@@ -15,8 +15,9 @@ use crate::{
         flags::{ExporterFlags, SandboxFlags},
         sandbox_listen,
     },
-    domain::inventory::AccountName,
+    domain::{inventory::AccountName, probe::Silence},
     poller::Account,
+    prober::{self, settings::TunnelSettings},
     sandbox::{Sandbox, Settings},
     server::{self, Bound, ListenAddress},
 };
@@ -25,7 +26,19 @@ use crate::{
 const DEMO_TOKEN: &str = "demo-token";
 
 /// The story moves every few seconds, so the demo looks more often than anybody should at the real API.
-const DEFAULTS: Defaults = Defaults { poll_interval: "2s" };
+///
+/// Probing is on, and bound to `lo`: addresses in 127.0.0.0/8 answer, all others are silent, and nothing leaves the machine. An address
+/// that is silent from its first echo on counts as silent, for the story moves tunnels to such addresses.
+fn defaults() -> Defaults {
+    let tunnels = TunnelSettings { interface: Some("lo".into()), ..TunnelSettings::default() };
+    let probe = prober::settings::Settings {
+        enabled: true,
+        silence: Silence::Always,
+        tunnels,
+        ..prober::settings::Settings::default()
+    };
+    Defaults { poll_interval: "2s", probe }
+}
 
 /// The exporter on a sandbox of its own.
 #[derive(Debug)]
@@ -46,7 +59,7 @@ impl Demo {
 
     fn config(&self, url: &str, accounts: Vec<Account>) -> Result<Config, ConfigError> {
         let url = url.parse().map_err(|error| ConfigError::new("--sandbox.listen-address", url, format!("{error}")))?;
-        Config::with_accounts(&self.flags, url, accounts, DEFAULTS)
+        Config::with_accounts(&self.flags, url, accounts, &defaults())
     }
 
     /// Runs sandbox and exporter until `stop`.

@@ -40,6 +40,98 @@ pub struct ExporterFlags {
     /// What the API said is left out this long after the last successful poll [default: 5m]
     #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION", help_heading = "Poll")]
     pub poll_stale_after: Option<String>,
+
+    #[command(flatten)]
+    pub probe: ProbeFlags,
+}
+
+/// What is probed, from where, and what that counts for.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ProbeFlags {
+    /// Send ICMP echoes to the addresses of every tunnel [default: off; on in `demo`]
+    #[arg(
+        long = "probe",
+        env = "MTE_PROBE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Probe"
+    )]
+    pub enabled: Option<String>,
+
+    /// Time from one echo to an address to the next [default: 1s]
+    #[arg(long = "probe.interval", env = "MTE_PROBE_INTERVAL", value_name = "DURATION", help_heading = "Probe")]
+    pub interval: Option<String>,
+
+    /// Longest time a reply may take; not above the interval [default: 1s]
+    #[arg(long = "probe.timeout", env = "MTE_PROBE_TIMEOUT", value_name = "DURATION", help_heading = "Probe")]
+    pub timeout: Option<String>,
+
+    /// Failures in a row until an address is down [default: 3]
+    #[arg(long = "probe.down-after", env = "MTE_PROBE_DOWN_AFTER", value_name = "COUNT", help_heading = "Probe")]
+    pub down_after: Option<String>,
+
+    /// Replies in a row until an address is up [default: 2]
+    #[arg(long = "probe.up-after", env = "MTE_PROBE_UP_AFTER", value_name = "COUNT", help_heading = "Probe")]
+    pub up_after: Option<String>,
+
+    /// What to probe: `customer_endpoint`, `interface_address`, `interface_address6`, `interface_peer`, `interface_peer6`,
+    /// `health_check_target` [default: the first three]
+    #[arg(
+        long = "probe.targets",
+        env = "MTE_PROBE_TARGETS",
+        value_name = "TARGET",
+        value_delimiter = ',',
+        help_heading = "Probe"
+    )]
+    pub targets: Vec<String>,
+
+    /// Address to send from; repeat it for IPv4 and IPv6
+    #[arg(
+        long = "probe.source",
+        env = "MTE_PROBE_SOURCE",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        help_heading = "Probe"
+    )]
+    pub sources: Vec<String>,
+
+    /// Network interface to send through [default: as routed; `lo` in `demo`]
+    #[arg(long = "probe.interface", env = "MTE_PROBE_INTERFACE", value_name = "NAME", help_heading = "Probe")]
+    pub interface: Option<String>,
+
+    /// Kind of ICMP socket: auto, dgram, raw [default: auto]
+    #[arg(long = "probe.socket", env = "MTE_PROBE_SOCKET", value_name = "MODE", help_heading = "Probe")]
+    pub socket: Option<String>,
+
+    /// Where the prober stands: site (behind the tunnels' own router), remote (reached over Magic WAN) [default: site]
+    #[arg(long = "probe.vantage", env = "MTE_PROBE_VANTAGE", value_name = "VANTAGE", help_heading = "Probe")]
+    pub vantage: Option<String>,
+
+    /// Address outside all tunnels that answers while this site is connected; repeat it for several
+    #[arg(
+        long = "probe.uplink",
+        env = "MTE_PROBE_UPLINK",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        help_heading = "Probe"
+    )]
+    pub uplinks: Vec<String>,
+
+    /// When silence counts: after-answer, always [default: after-answer; always in `demo`]
+    #[arg(long = "probe.silence", env = "MTE_PROBE_SILENCE", value_name = "WHEN", help_heading = "Probe")]
+    pub silence: Option<String>,
+
+    /// Upper bounds of the round-trip time histogram, ascending [default: 500us,1ms,2ms,5ms,…,2s]
+    #[arg(
+        long = "probe.rtt-buckets",
+        env = "MTE_PROBE_RTT_BUCKETS",
+        value_name = "DURATION",
+        value_delimiter = ',',
+        help_heading = "Probe"
+    )]
+    pub rtt_buckets: Vec<String>,
 }
 
 /// Whose tunnels are watched, and how to prove that we may.

@@ -116,3 +116,78 @@ fn accounts_are_listed_once_each() {
     let names: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
 }
+
+#[test]
+fn probing_is_off_until_it_is_asked_for() {
+    let silent = config(&[ACCOUNT], &token).unwrap().probe;
+    assert_eq!(silent, prober::settings::Settings::default());
+    for (argument, on) in [("--probe", true), ("--probe=true", true), ("--probe=false", false)] {
+        assert_eq!(config(&[ACCOUNT, argument], &token).unwrap().probe.enabled, on, "{argument}");
+    }
+}
+
+#[test]
+fn every_probe_flag_reaches_the_prober() {
+    use crate::domain::probe::{ProbeTarget, Silence, SocketMode, Vantage};
+    let arguments = [
+        ACCOUNT,
+        "--probe",
+        "--probe.interval=500ms",
+        "--probe.down-after=5",
+        "--probe.up-after=1",
+        "--probe.targets=interface_peer,customer_endpoint",
+        "--probe.source=192.0.2.1,2001:db8::1",
+        "--probe.interface=gre1",
+        "--probe.socket=raw",
+        "--probe.vantage=remote",
+        "--probe.uplink=192.0.2.9",
+        "--probe.uplink=192.0.2.10",
+        "--probe.silence=always",
+        "--probe.rtt-buckets=1ms,10ms",
+    ];
+    let probe = config(&arguments, &token).unwrap().probe;
+    assert_eq!(probe.pace.timing.interval(), Duration::from_millis(500));
+    assert_eq!(probe.pace.timing.timeout(), Duration::from_millis(500), "no longer than the interval");
+    assert_eq!((probe.pace.thresholds.down_after.get(), probe.pace.thresholds.up_after.get()), (5, 1));
+    let targets = [ProbeTarget::CustomerEndpoint, ProbeTarget::InterfacePeer];
+    assert_eq!(probe.tunnels.targets, targets.into());
+    assert_eq!(probe.tunnels.sources.v4, "192.0.2.1".parse().ok());
+    assert_eq!(probe.tunnels.sources.v6, "2001:db8::1".parse().ok());
+    assert_eq!(probe.tunnels.interface.as_deref(), Some("gre1"));
+    assert_eq!((probe.socket, probe.silence), (SocketMode::Raw, Silence::Always));
+    assert_eq!((probe.tunnels.vantage, probe.uplinks.len()), (Vantage::Remote, 2));
+    assert_eq!(probe.buckets.bounds().len(), 2);
+}
+
+#[test]
+fn a_wrong_probe_flag_is_one_sentence_too() {
+    let table = [
+        ("--probe=perhaps", "`--probe` is `perhaps`: must be true or false"),
+        ("--probe.interval=10ms", "`--probe.interval` is `10ms`: must be between 100ms and 24h"),
+        ("--probe.timeout=5s", "`--probe.timeout` is `5s`: must not be longer than `--probe.interval` (1s)"),
+        ("--probe.down-after=0", "`--probe.down-after` is `0`: must be a whole number from 1 to 1000"),
+        ("--probe.up-after=many", "`--probe.up-after` is `many`: must be a whole number from 1 to 1000"),
+        (
+            "--probe.targets=everything",
+            "`--probe.targets` is `everything`: must be one of customer_endpoint, interface_address, interface_address6, \
+             interface_peer, interface_peer6, health_check_target",
+        ),
+        ("--probe.source=eth0", "`--probe.source` is `eth0`: invalid IP address syntax"),
+        (
+            "--probe.source=192.0.2.1,192.0.2.2",
+            "`--probe.source` is `192.0.2.1,192.0.2.2`: must be given once for IPv4 and once for IPv6 at most",
+        ),
+        (
+            "--probe.interface=a/b",
+            "`--probe.interface` is `a/b`: must be the name of a network interface: at most 15 characters, no blank and no `/`",
+        ),
+        ("--probe.socket=udp", "`--probe.socket` is `udp`: must be one of auto, dgram, raw"),
+        ("--probe.vantage=moon", "`--probe.vantage` is `moon`: must be one of site, remote"),
+        ("--probe.uplink=example.com", "`--probe.uplink` is `example.com`: invalid IP address syntax"),
+        ("--probe.silence=never", "`--probe.silence` is `never`: must be one of after-answer, always"),
+        ("--probe.rtt-buckets=2s,1s", "`--probe.rtt-buckets` is `2s,1s`: buckets must be above zero and ascend"),
+    ];
+    for (argument, sentence) in table {
+        assert_eq!(config(&[ACCOUNT, argument], &token).unwrap_err(), sentence);
+    }
+}

@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use crate::domain::{label::Label, text::shown};
+use crate::domain::{histogram::Histogram, label::Label, text::shown};
 
 /// What HELP and TYPE say of a family. `name` is without prefix, and without the suffix that the unit or a counter's `_total` adds.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +47,11 @@ impl Descriptor {
         Self { unit: Some(&SECONDS), ..Self::counter(name, help) }
     }
 
+    /// A histogram of seconds.
+    pub(super) const fn seconds_histogram(name: &'static str, help: &'static str) -> Self {
+        Self { unit: Some(&SECONDS), metric_type: MetricType::Histogram, ..Self::gauge(name, help) }
+    }
+
     /// Writes HELP and TYPE; the samples go through what is returned.
     pub(super) fn open<'e>(&'e self, encoder: &'e mut DescriptorEncoder<'_>) -> Result<Samples<'e>, fmt::Error> {
         let metric = encoder.encode_descriptor(self.name, self.help, self.unit, self.metric_type)?;
@@ -70,6 +75,23 @@ impl Samples<'_> {
             return encode_value(&mut self.metric, self.is_counter, value);
         }
         encode_value(&mut self.metric.encode_family(&labels)?, self.is_counter, value)
+    }
+
+    /// Sum, count and buckets of a histogram with the labels of `row` and `more`.
+    pub(super) fn histogram(
+        &mut self,
+        row: &RowLabels<'_>,
+        more: &[(&str, &str)],
+        histogram: &Histogram,
+    ) -> fmt::Result {
+        let bounds = histogram.buckets().bounds().iter().map(std::time::Duration::as_secs_f64);
+        let buckets: Vec<_> = bounds.chain([f64::INFINITY]).zip(histogram.counts().iter().copied()).collect();
+        let (sum, count) = (histogram.sum().as_secs_f64(), histogram.count());
+        let labels = Labels { row, more };
+        if labels.are_none() {
+            return self.metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None);
+        }
+        self.metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
 
     /// One sample per member of a closed list: 1 for `current`, else 0.

@@ -103,6 +103,8 @@ fn fleet(ipsec: CollectionSnapshot, gre: CollectionSnapshot) -> Fleet {
 fn page(fleet: Fleet, format: Format) -> String {
     let sources = Sources {
         fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
+        board: watch::Sender::new(Arc::default()).subscribe(),
+        verdicts: watch::Sender::new(Arc::default()).subscribe(),
         stale_after: STALE_AFTER,
         poll_interval: Duration::from_mins(1),
     };

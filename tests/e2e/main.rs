@@ -9,6 +9,7 @@
 mod bad_api;
 mod command_line;
 mod demo;
+mod network;
 mod page;
 mod prometheus;
 mod sandbox;

@@ -23,7 +23,7 @@ const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,app
                                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 /// The metrics of the contract that a tunnel has, with the labels that it has beyond the four of every tunnel.
-const OF_A_TUNNEL: [(&str, &str, &[&str]); 18] = [
+const OF_A_TUNNEL: [(&str, &str, &[&str]); 28] = [
     (
         "tunnel_info",
         "gauge",
@@ -46,10 +46,20 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 18] = [
     ("tunnel_null_cipher_allowed", "gauge", &[]),
     ("tunnel_mtu_bytes", "gauge", &[]),
     ("tunnel_ttl_hops", "gauge", &[]),
+    ("tunnel_reachable", "gauge", &[]),
+    ("tunnel_probe_up", "gauge", &["probe_target"]),
+    ("tunnel_probe_requests_total", "counter", &["probe_target"]),
+    ("tunnel_probe_replies_total", "counter", &["probe_target"]),
+    ("tunnel_probe_failures_total", "counter", &["probe_target", "reason"]),
+    ("tunnel_probe_rtt_seconds", "histogram", &["probe_target"]),
+    ("tunnel_probe_last_reply_timestamp_seconds", "gauge", &["probe_target"]),
+    ("tunnel_verdict", "gauge", &["verdict"]),
+    ("tunnel_verdict_changed_timestamp_seconds", "gauge", &[]),
+    ("tunnel_verdict_changes_total", "counter", &[]),
 ];
 
 /// The others, with all their labels.
-const OF_THE_EXPORTER: [(&str, &str, &[&str]); 15] = [
+const OF_THE_EXPORTER: [(&str, &str, &[&str]); 20] = [
     ("tunnels", "gauge", &["account", "tunnel_type"]),
     ("api_requests_total", "counter", &["collection", "code"]),
     ("api_request_failures_total", "counter", &["collection", "reason"]),
@@ -60,6 +70,11 @@ const OF_THE_EXPORTER: [(&str, &str, &[&str]); 15] = [
     ("poll_interval_seconds", "gauge", &[]),
     ("unknown_values_total", "counter", &["field"]),
     ("tunnels_rejected", "gauge", &["account", "reason"]),
+    ("probe_targets", "gauge", &[]),
+    ("probe_targets_refused", "gauge", &["reason"]),
+    ("probe_in_flight", "gauge", &[]),
+    ("probe_schedule_lag_seconds", "histogram", &[]),
+    ("probe_socket_up", "gauge", &["ip_version", "mode"]),
     ("config_last_reload_successful", "gauge", &[]),
     ("config_last_reload_success_timestamp_seconds", "gauge", &[]),
     ("exporter_build_info", "gauge", &["version", "revision"]),

@@ -1,0 +1,157 @@
+//! CPU, memory and false loss of the prober at many targets, beside `fping` on the same addresses in the same run.
+//!
+//! `cargo bench --bench echo -- [targets] [seconds]`. Probes loopback addresses only, once a second each; needs the permission
+//! to open an ICMP socket. `fping` is left out where it is not installed.
+
+#![expect(clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
+
+use std::{
+    error::Error,
+    fs,
+    net::Ipv4Addr,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use magic_tunnel_exporter::{
+    clock,
+    domain::{
+        board::ProbeBoard,
+        inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, Fleet, PollState},
+        label::Label as _,
+        tally::Reading,
+        tunnel::{Ipsec, Kind, Stated, Tunnel, TunnelId},
+    },
+    prober::{self, icmp::IcmpNetwork, settings::Settings},
+};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let numbers: Vec<u32> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let targets = numbers.first().copied().unwrap_or(10_000);
+    let seconds = numbers.get(1).copied().unwrap_or(20);
+    println!("{targets} targets at 1/s for {seconds} s");
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(prober(targets, seconds))?;
+    fping(targets, seconds)
+}
+
+/// `127.1.0.0` and on.
+fn address(n: u32) -> Ipv4Addr {
+    (u32::from_be_bytes([127, 1, 0, 0]) + n).into()
+}
+
+fn tunnel(n: u32) -> Tunnel {
+    Tunnel {
+        id: TunnelId::new(format!("{n:032x}")),
+        name: format!("tunnel-{n}").into(),
+        description: "".into(),
+        cloudflare_endpoint: Stated::Absent,
+        customer_endpoint: Stated::Value(address(n).into()),
+        interface_address: Stated::Absent,
+        interface_address6: Stated::Absent,
+        automatic_return_routing: None,
+        health_check: None,
+        bgp: None,
+        bgp_status: None,
+        created_on: None,
+        modified_on: None,
+        kind: Kind::Ipsec(Ipsec::default()),
+    }
+}
+
+fn fleet(targets: u32) -> Fleet {
+    let mut account = AccountSnapshot::default();
+    let entries = (0..targets).map(|n| Entry { tunnel: Arc::new(tunnel(n)), bgp_state_changes: 0 });
+    let snapshot =
+        CollectionSnapshot { state: PollState::Succeeded, entries: entries.collect(), ..CollectionSnapshot::default() };
+    account.set_collection(Collection::IpsecTunnels, snapshot);
+    Fleet { accounts: [(AccountName::new("bench"), Arc::new(account))].into() }
+}
+
+/// User and system time of this process, or of the children it waited for.
+fn cpu(children: bool) -> Result<Duration> {
+    let stat = procfs::process::Process::myself()?.stat()?;
+    let ticks = if children { stat.cutime + stat.cstime } else { i64::try_from(stat.utime + stat.stime)? };
+    Ok(Duration::from_secs(u64::try_from(ticks)?) / u32::try_from(procfs::ticks_per_second())?)
+}
+
+fn per_echo(spent: Duration, echoes: u64) -> f64 {
+    spent.as_secs_f64() * 1e6 / echoes as f64
+}
+
+async fn prober(targets: u32, seconds: u32) -> Result<()> {
+    let (_fleet, fleet) = watch::channel(Arc::new(fleet(targets)));
+    let (_settings, settings) = watch::channel(Arc::new(Settings { enabled: true, ..Settings::default() }));
+    let stop = CancellationToken::new();
+    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet, settings, stop.clone())?;
+    handle.board.wait_for(|board| !board.sessions.is_empty()).await?;
+    let (began, before) = (clock::now(), cpu(false)?);
+    tokio::time::sleep(Duration::from_secs(seconds.into())).await;
+    let spent = cpu(false)?.saturating_sub(before);
+    let took = clock::now().since(began);
+    let board = Arc::clone(&handle.board.borrow());
+    let reported = report(&board, spent, took);
+    stop.cancel();
+    thread.stopped().await?;
+    reported
+}
+
+fn report(board: &ProbeBoard, spent: Duration, took: Duration) -> Result<()> {
+    let readings: Vec<_> = board.sessions.iter().map(|(_, tally)| tally.read()).collect();
+    let requests: u64 = readings.iter().map(|reading| reading.requests).sum();
+    let failures: u64 = readings.iter().map(Reading::failures_total).sum();
+    let rss = procfs::process::Process::myself()?.status()?.vmrss.unwrap_or(0);
+    println!(
+        "prober: {:.2} us CPU per echo, {requests} echoes in {took:.1?}, {failures} lost, {} MB resident, socket: {}",
+        per_echo(spent, requests),
+        rss / 1024,
+        board.sockets.list().first().filter(|socket| socket.up).map_or("no socket", |socket| socket.mode.as_str()),
+    );
+    let lag = board.activity.lag();
+    let sends = lag.count();
+    let mut below = 0;
+    for (bound, count) in lag.buckets().bounds().iter().zip(lag.counts()) {
+        below += count;
+        println!("  sent at most {bound:?} late: {:.3} %", below as f64 * 100.0 / sends as f64);
+        if below == sends {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Lets `fping` ping the same addresses at the same pace, and counts what it says it sent.
+fn fping(targets: u32, seconds: u32) -> Result<()> {
+    let file = tempfile::NamedTempFile::new()?;
+    let addresses: Vec<_> = (0..targets).map(|n| address(n).to_string()).collect();
+    fs::write(file.path(), addresses.join("\n"))?;
+    let gap = format!("{:.3}", 900.0 / f64::from(targets));
+    let before = cpu(true)?;
+    let output = Command::new("timeout")
+        .args(["--signal=INT", &seconds.to_string(), "fping", "-l", "-q", "-p", "1000", "-t", "1000", "-i", &gap, "-f"])
+        .arg(file.path())
+        .stdin(Stdio::null())
+        .output();
+    let Ok(output) = output else {
+        println!("fping: left out, it does not start");
+        return Ok(());
+    };
+    let spent = cpu(true)?.saturating_sub(before);
+    let (echoes, replies) = fping_counts(&String::from_utf8_lossy(&output.stderr));
+    println!("fping: {:.2} us CPU per echo, {echoes} echoes, {} lost", per_echo(spent, echoes), echoes - replies);
+    Ok(())
+}
+
+/// Sums lines such as `127.1.0.0 : xmt/rcv/%loss = 19/19/0%, ...`.
+fn fping_counts(summary: &str) -> (u64, u64) {
+    let counts = summary.lines().filter_map(|line| {
+        let (_, counts) = line.split_once("%loss = ")?;
+        let mut counts = counts.split('/').map_while(|count| count.parse::<u64>().ok());
+        Some((counts.next()?, counts.next()?))
+    });
+    counts.fold((0, 0), |(sent, received), (s, r)| (sent + s, received + r))
+}

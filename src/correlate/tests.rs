@@ -1,0 +1,110 @@
+use std::num::NonZeroU32;
+
+use tokio::{task::JoinSet, time};
+
+use super::*;
+use crate::domain::{
+    bgp::BgpState,
+    board::{TargetProbe, TunnelKey, TunnelProbes},
+    fixtures::{addressed, polled, reporting},
+    histogram::Buckets,
+    inventory::AccountName,
+    probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
+    tally::Tally,
+    verdict::Verdict,
+};
+
+struct Stage {
+    fleet: watch::Sender<Arc<Fleet>>,
+    changes: watch::Sender<u64>,
+    tally: Arc<Tally>,
+    verdicts: watch::Receiver<Arc<Verdicts>>,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+    board: watch::Sender<Arc<ProbeBoard>>,
+    stale_after: watch::Sender<Duration>,
+}
+
+fn fra(state: BgpState) -> Arc<Fleet> {
+    let tunnel = addressed("fra", "", "10.0.0.0/31", "");
+    polled(Some(clock::now()), [reporting(tunnel, state)])
+}
+
+fn play() -> Stage {
+    let tally = Arc::new(Tally::new(Buckets::rtt()));
+    let probe = TargetProbe {
+        target: ProbeTarget::InterfaceAddress,
+        address: "10.0.0.0".parse().unwrap(),
+        tally: Arc::clone(&tally),
+    };
+    let fleet = fra(BgpState::Up);
+    let account = AccountName::new("acme");
+    let key = TunnelKey::of(&account, &fleet.accounts[&account].entries().next().unwrap().tunnel);
+    let probes = TunnelProbes { vantage: Vantage::Site, targets: [probe].into() };
+    let board = ProbeBoard { tunnels: [(Arc::new(key), Arc::new(probes))].into(), ..ProbeBoard::default() };
+    let (fleet, fleet_rx) = watch::channel(fleet);
+    let (board, board_rx) = watch::channel(Arc::new(board));
+    let (changes, changes_rx) = watch::channel(0);
+    let (stale_after, stale_after_rx) = watch::channel(Duration::from_mins(5));
+    let (correlator, verdicts) = Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx);
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(correlator.run(stop.clone()));
+    Stage { fleet, changes, tally, verdicts, stop, tasks, board, stale_after }
+}
+
+impl Stage {
+    fn settle(&self, outcome: Outcome) {
+        let one = NonZeroU32::MIN;
+        self.tally.begin();
+        self.tally.finish(outcome, clock::now(), Thresholds { down_after: one, up_after: one });
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    async fn next(&mut self) -> Verdict {
+        self.verdicts.changed().await.unwrap();
+        self.verdicts.borrow_and_update().tunnels.values().next().unwrap().verdict
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_change_reaches_the_verdict_within_a_tenth_of_a_second() {
+    let mut stage = play();
+    assert_eq!(stage.next().await, Verdict::Healthy);
+    stage.settle(Outcome::Reply { rtt: Duration::from_millis(5) });
+    assert_eq!(stage.next().await, Verdict::Healthy, "now because it answers");
+    let fell = clock::now();
+    stage.settle(Outcome::Failed(ProbeFailure::Timeout));
+    assert_eq!(stage.next().await, Verdict::PathMismatch);
+    assert!(clock::now().since(fell) <= Duration::from_millis(100));
+    stage.fleet.send_replace(fra(BgpState::Down));
+    assert_eq!(stage.next().await, Verdict::Unreachable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_that_nobody_renews_grows_stale() {
+    let mut stage = play();
+    stage.settle(Outcome::Reply { rtt: Duration::from_millis(5) });
+    stage.fleet.send_replace(fra(BgpState::Down));
+    while stage.next().await != Verdict::BgpFault {}
+    let reported = clock::now();
+    assert_eq!(stage.next().await, Verdict::Healthy);
+    let took = clock::now().since(reported).as_secs();
+    assert!((300..=306).contains(&took), "{took} s");
+
+    stage.stale_after.send_replace(Duration::from_mins(10));
+    assert_eq!(stage.next().await, Verdict::BgpFault, "a longer patience counts at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_goes_on_when_the_prober_is_gone_and_stops_when_it_is_told_to() {
+    let mut stage = play();
+    stage.next().await;
+    (stage.changes, _) = watch::channel(0);
+    (stage.board, _) = watch::channel(Arc::default());
+    time::sleep(Duration::from_mins(1)).await;
+    stage.fleet.send_replace(fra(BgpState::Down));
+    assert_eq!(stage.next().await, Verdict::ReportedDown);
+    stage.stop.cancel();
+    assert!(stage.tasks.join_next().await.unwrap().is_ok());
+}

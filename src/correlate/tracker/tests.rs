@@ -1,0 +1,303 @@
+use std::num::NonZeroU32;
+
+use super::*;
+use crate::{
+    clock,
+    domain::{
+        bgp::BgpState,
+        board::UplinkProbe,
+        fixtures::{addressed, polled, reporting},
+        histogram::Buckets,
+        probe::{Binding, Outcome, ProbeFailure, ProbeTarget, SessionKey, SocketMode, Thresholds},
+        tally::Tally,
+    },
+};
+
+const STALE_AFTER: Duration = Duration::from_mins(5);
+
+/// A place where tunnels are probed by hand, second by second.
+struct Scene {
+    now: Moment,
+    polled: Moment,
+    tunnels: Vec<Tunnel>,
+    board: ProbeBoard,
+    tracker: Tracker,
+}
+
+const ADDRESSES: [&str; 2] = ["203.0.113.1", "10.0.0.0"];
+
+impl Scene {
+    fn new(tunnels: impl IntoIterator<Item = Tunnel>) -> Self {
+        let now = clock::now();
+        let mut scene = Self {
+            now,
+            polled: now,
+            tunnels: tunnels.into_iter().collect(),
+            board: ProbeBoard::default(),
+            tracker: Tracker::default(),
+        };
+        scene.board.tunnels = scene.tunnels.iter().map(probes).collect();
+        scene.share_sessions();
+        scene
+    }
+
+    fn with_uplink(mut self, address: &str) -> Self {
+        let uplink = UplinkProbe { address: address.parse().unwrap(), tally: Arc::new(Tally::new(Buckets::rtt())) };
+        self.board.uplinks = [uplink].into();
+        self.share_sessions();
+        self
+    }
+
+    fn share_sessions(&mut self) {
+        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
+        let targets = self.board.tunnels.values().flat_map(|probes| probes.targets.iter());
+        let targets = targets.map(|probe| (probe.address, &probe.tally));
+        let uplinks = self.board.uplinks.iter().map(|uplink| (uplink.address, &uplink.tally));
+        let sessions = targets
+            .chain(uplinks)
+            .map(|(address, tally)| (SessionKey { address, binding: Arc::clone(&binding) }, Arc::clone(tally)));
+        self.board.sessions = sessions.collect();
+    }
+
+    /// Lets enough results of one kind come in from an address to settle it.
+    fn settle(&self, address: &str, answers: bool) {
+        let one = NonZeroU32::MIN;
+        let outcome = if answers {
+            Outcome::Reply { rtt: Duration::from_millis(5) }
+        } else {
+            Outcome::Failed(ProbeFailure::Timeout)
+        };
+        let sessions = self.board.sessions.iter().filter(|(key, _)| key.address.to_string() == address);
+        for (_, tally) in sessions {
+            tally.begin();
+            tally.finish(outcome, self.now, Thresholds { down_after: one, up_after: one });
+        }
+    }
+
+    fn everything(&self, answers: bool) {
+        for (key, _) in self.board.sessions.iter() {
+            self.settle(&key.address.to_string(), answers);
+        }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now = self.now.after(Duration::from_secs(seconds));
+    }
+
+    fn poll(&mut self, id: &str, state: BgpState) {
+        self.polled = self.now;
+        for tunnel in &mut self.tunnels {
+            if tunnel.id.as_str() == id {
+                *tunnel = reporting(tunnel.clone(), state);
+            }
+        }
+    }
+
+    fn look(&mut self) -> Round {
+        let fleet = polled(Some(self.polled), self.tunnels.iter().cloned());
+        self.tracker.judge(View { fleet: &fleet, board: &self.board, stale_after: STALE_AFTER, now: self.now })
+    }
+
+    /// Looks, and gives `from -> to` of each change.
+    fn changes(&mut self) -> Vec<String> {
+        self.look().changes.iter().map(|c| format!("{} {} -> {}", c.tunnel.name, c.from, c.to)).collect()
+    }
+
+    fn verdict(&self, id: &str) -> Arc<TunnelVerdict> {
+        let verdicts = self.tracker.verdicts();
+        let (_, found) = verdicts.tunnels.iter().find(|(key, _)| key.id.as_str() == id).unwrap();
+        Arc::clone(found)
+    }
+}
+
+fn probes(tunnel: &Tunnel) -> (Arc<TunnelKey>, Arc<TunnelProbes>) {
+    let key = TunnelKey {
+        account: crate::domain::inventory::AccountName::new("acme"),
+        tunnel_type: tunnel.tunnel_type(),
+        id: tunnel.id.clone(),
+    };
+    let target = |target, address| TargetProbe { target, address, tally: Arc::new(Tally::new(Buckets::rtt())) };
+    let endpoint = tunnel.customer_endpoint.value().map(|ip| target(ProbeTarget::CustomerEndpoint, *ip));
+    let inside = tunnel.interface_address.value().map(|net| target(ProbeTarget::InterfaceAddress, net.addr()));
+    let targets = endpoint.into_iter().chain(inside).collect();
+    (Arc::new(key), Arc::new(TunnelProbes { vantage: Vantage::Site, targets }))
+}
+
+fn fra() -> Tunnel {
+    addressed("fra", ADDRESSES[0], "10.0.0.0/31", "")
+}
+
+fn par() -> Tunnel {
+    addressed("par", "203.0.113.2", "10.0.0.2/31", "")
+}
+
+/// One tunnel, up, whose addresses answer.
+fn healthy() -> Scene {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Up)]);
+    scene.everything(true);
+    assert_eq!(scene.changes(), [""; 0]);
+    assert_eq!(scene.verdict("fra").verdict, Verdict::Healthy);
+    scene
+}
+
+#[test]
+fn the_first_verdict_is_no_change() {
+    let mut scene = healthy();
+    assert_eq!(scene.verdict("fra").changes, 0);
+    assert_eq!(scene.verdict("fra").changed, scene.now);
+    assert!(!scene.look().moved, "nor is a second look");
+}
+
+#[test]
+fn nor_is_what_comes_when_the_probes_settle() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Down)]);
+    assert_eq!(scene.changes(), [""; 0]);
+    assert_eq!(scene.verdict("fra").verdict, Verdict::ReportedDown);
+    scene.wait(3);
+    scene.everything(true);
+    let round = scene.look();
+    assert!(round.moved && round.changes.is_empty());
+    assert_eq!((scene.verdict("fra").verdict, scene.verdict("fra").changes), (Verdict::BgpFault, 0));
+    assert_eq!(scene.verdict("fra").changed, scene.now);
+}
+
+#[test]
+fn a_probe_that_never_settles_does_not_hide_changes_for_ever() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Up)]);
+    scene.look();
+    scene.wait(61);
+    scene.look();
+    scene.poll("fra", BgpState::Down);
+    assert_eq!(scene.changes(), ["fra healthy -> reported_down"]);
+}
+
+#[test]
+fn a_tunnel_that_dies_goes_through_path_mismatch() {
+    let mut scene = healthy();
+    let fine = scene.now;
+    scene.wait(3);
+    scene.settle("10.0.0.0", false);
+    assert_eq!(scene.changes(), ["fra healthy -> path_mismatch"]);
+    scene.wait(90);
+    scene.poll("fra", BgpState::Down);
+    assert_eq!(scene.changes(), ["fra path_mismatch -> tunnel_fault"]);
+    let verdict = scene.verdict("fra");
+    assert_eq!((verdict.changes, verdict.changed), (2, fine.after(Duration::from_secs(93))));
+    assert!(verdict.why.contains("10.0.0.0 inside the tunnel is silent"), "{}", verdict.why);
+}
+
+#[test]
+fn a_router_without_power_is_unreachable() {
+    let mut scene = healthy();
+    scene.everything(false);
+    scene.poll("fra", BgpState::Down);
+    assert_eq!(scene.changes(), ["fra healthy -> unreachable"]);
+}
+
+#[test]
+fn a_session_that_stays_down_while_traffic_flows_is_a_bgp_fault() {
+    let mut scene = healthy();
+    scene.poll("fra", BgpState::Establishing);
+    assert_eq!(scene.changes(), ["fra healthy -> bgp_fault"]);
+    scene.poll("fra", BgpState::Up);
+    assert_eq!(scene.changes(), ["fra bgp_fault -> healthy"]);
+}
+
+#[test]
+fn an_address_that_never_answered_proves_nothing_unless_told_to() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Down)]);
+    scene.everything(false);
+    scene.look();
+    assert_eq!(scene.verdict("fra").verdict, Verdict::ReportedDown);
+    scene.board.silence = Silence::Always;
+    assert_eq!(scene.changes(), ["fra reported_down -> unreachable"]);
+}
+
+#[test]
+fn where_there_is_an_uplink_the_router_proves_nothing_about_the_outside() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Up)]).with_uplink("192.0.2.1");
+    scene.everything(true);
+    scene.look();
+    // The circuit breaks: the router beside us still answers.
+    scene.settle("192.0.2.1", false);
+    scene.settle("10.0.0.0", false);
+    scene.poll("fra", BgpState::Down);
+    assert_eq!(scene.changes(), ["fra healthy -> unreachable"]);
+    assert!(scene.verdict("fra").why.ends_with("check this site's circuit"));
+}
+
+#[test]
+fn a_stale_report_counts_no_more() {
+    let mut scene = healthy();
+    scene.poll("fra", BgpState::Down);
+    assert_eq!(scene.changes(), ["fra healthy -> bgp_fault"]);
+    scene.wait(STALE_AFTER.as_secs());
+    assert_eq!(scene.changes(), [""; 0]);
+    scene.wait(1);
+    assert_eq!(scene.changes(), ["fra bgp_fault -> healthy"]);
+    assert!(scene.verdict("fra").why.contains("too old to count"), "{}", scene.verdict("fra").why);
+}
+
+#[test]
+fn without_probes_the_verdict_is_what_cloudflare_says() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Up), par()]);
+    scene.board = ProbeBoard::default();
+    scene.look();
+    assert_eq!(scene.verdict("fra").verdict, Verdict::Healthy);
+    assert_eq!(scene.verdict("par").verdict, Verdict::Unknown);
+    scene.poll("fra", BgpState::Down);
+    assert_eq!(scene.changes(), ["fra healthy -> reported_down"]);
+}
+
+#[test]
+fn a_prober_that_reaches_nothing_while_sessions_are_up_suspects_itself() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Up), reporting(par(), BgpState::Down)]);
+    scene.everything(true);
+    scene.look();
+    scene.everything(false);
+    assert_eq!(scene.changes(), ["fra healthy -> prober_isolated", "par bgp_fault -> prober_isolated"]);
+    assert!(scene.verdict("par").why.contains("the fault is on this side"));
+    scene.settle("203.0.113.2", true);
+    assert_eq!(scene.changes(), ["fra prober_isolated -> path_mismatch", "par prober_isolated -> tunnel_fault"]);
+}
+
+#[test]
+fn it_does_not_when_no_session_is_up_or_only_one_target_ever_answered() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Down), reporting(par(), BgpState::Down)]);
+    scene.everything(true);
+    scene.look();
+    scene.everything(false);
+    assert_eq!(scene.changes(), ["fra bgp_fault -> unreachable", "par bgp_fault -> unreachable"]);
+
+    let mut scene = Scene::new([reporting(fra(), BgpState::Up), reporting(par(), BgpState::Up)]);
+    scene.everything(false);
+    scene.settle("10.0.0.0", true);
+    scene.look();
+    scene.everything(false);
+    assert_eq!(scene.changes(), ["fra healthy -> path_mismatch"]);
+}
+
+#[test]
+fn isolation_touches_no_verdict_that_does_not_rest_on_silence() {
+    let silent = addressed("ams", "203.0.113.3", "", "");
+    let mut scene = Scene::new([reporting(fra(), BgpState::Up), reporting(silent, BgpState::Up)]);
+    scene.everything(true);
+    scene.board.tunnels.retain(|key, _| key.id.as_str() == "fra");
+    scene.look();
+    scene.everything(false);
+    assert_eq!(scene.changes(), ["fra healthy -> prober_isolated"]);
+    assert_eq!(scene.verdict("ams").verdict, Verdict::Healthy);
+}
+
+#[test]
+fn a_removed_tunnel_is_forgotten_and_a_new_one_starts_afresh() {
+    let mut scene = healthy();
+    scene.poll("fra", BgpState::Down);
+    scene.look();
+    let kept = std::mem::take(&mut scene.tunnels);
+    assert!(scene.look().moved);
+    assert!(scene.tracker.verdicts().tunnels.is_empty());
+    scene.tunnels = kept;
+    assert_eq!(scene.changes(), [""; 0]);
+    assert_eq!(scene.verdict("fra").changes, 0);
+}

@@ -1,0 +1,230 @@
+//! What the prober shows the rest of the program: who is probed, and how each of them does.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    histogram::{Buckets, Histogram},
+    inventory::AccountName,
+    probe::{Binding, IpVersion, ProbeTarget, Refusal, SessionKey, Silence, SocketMode, Vantage},
+    tally::{Standing, Tally},
+    tunnel::{Tunnel, TunnelId, TunnelType},
+    verdict::Side,
+};
+
+/// What makes a tunnel this tunnel: its name and its addresses may change, these do not.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TunnelKey {
+    pub account: AccountName,
+    pub tunnel_type: TunnelType,
+    pub id: TunnelId,
+}
+
+impl TunnelKey {
+    pub fn of(account: &AccountName, tunnel: &Tunnel) -> Self {
+        Self { account: account.clone(), tunnel_type: tunnel.tunnel_type(), id: tunnel.id.clone() }
+    }
+}
+
+/// One probed address of a tunnel.
+#[derive(Debug, Clone)]
+pub struct TargetProbe {
+    pub target: ProbeTarget,
+    pub address: IpAddr,
+    /// Shared with every other tunnel that has this address.
+    pub tally: Arc<Tally>,
+}
+
+/// What is probed of one tunnel, sorted by [`ProbeTarget`].
+#[derive(Debug, Clone)]
+pub struct TunnelProbes {
+    pub vantage: Vantage,
+    pub targets: Box<[TargetProbe]>,
+}
+
+impl TunnelProbes {
+    /// The targets that prove whether the tunnel carries traffic.
+    pub fn inside(&self) -> impl Iterator<Item = &TargetProbe> + Clone {
+        self.targets.iter().filter(|probe| self.vantage.inside().contains(&probe.target))
+    }
+
+    /// The targets that prove whether the underlay is there, where no uplink does.
+    pub fn customer_endpoint(&self) -> impl Iterator<Item = &TargetProbe> + Clone {
+        self.targets.iter().filter(|probe| probe.target == ProbeTarget::CustomerEndpoint)
+    }
+}
+
+/// An address outside every tunnel that answers while this site's way to the Internet works.
+#[derive(Debug, Clone)]
+pub struct UplinkProbe {
+    pub address: IpAddr,
+    pub tally: Arc<Tally>,
+}
+
+/// Everything that is probed. Replaced as a whole when the plan changes; the tallies in it move on their own.
+#[derive(Debug, Clone, Default)]
+pub struct ProbeBoard {
+    pub tunnels: BTreeMap<Arc<TunnelKey>, Arc<TunnelProbes>>,
+    pub uplinks: Arc<[UplinkProbe]>,
+    /// Each session once, however many tunnels share it.
+    pub sessions: Arc<[(SessionKey, Arc<Tally>)]>,
+    /// Addresses that could have been probed but for a reason.
+    pub refused: BTreeMap<Refusal, u64>,
+    pub silence: Silence,
+    pub sockets: Arc<Sockets>,
+    pub activity: Arc<Activity>,
+}
+
+impl Side {
+    /// What the addresses of one side amount to.
+    ///
+    /// One that has never answered proves nothing by its silence, unless [`Silence::Always`] says so.
+    pub fn of(standings: impl IntoIterator<Item = Standing>, silence: Silence) -> Self {
+        let mut any_counts = false;
+        let mut all_down = true;
+        for standing in standings {
+            if standing.up == Some(true) {
+                return Self::Answers;
+            }
+            if standing.ever_answered || silence == Silence::Always {
+                any_counts = true;
+                all_down &= standing.up == Some(false);
+            }
+        }
+        if any_counts && all_down { Self::Silent } else { Self::Unsettled }
+    }
+}
+
+/// What the prober does right now.
+#[derive(Debug)]
+pub struct Activity {
+    in_flight: AtomicU64,
+    lag: Mutex<Histogram>,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self { in_flight: AtomicU64::new(0), lag: Mutex::new(Histogram::new(Buckets::lag())) }
+    }
+}
+
+impl Activity {
+    /// An echo is in flight until the guard is dropped.
+    pub fn echo(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(&self.in_flight)
+    }
+
+    /// Echoes sent and not ended yet.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// A send was this late.
+    pub fn observe_lag(&self, lag: Duration) {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(lag);
+    }
+
+    /// How late sends were.
+    pub fn lag(&self) -> Histogram {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// See [`Activity::echo`].
+#[derive(Debug)]
+pub struct InFlight<'a>(&'a AtomicU64);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One ICMP socket, open or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketStatus {
+    pub version: IpVersion,
+    pub binding: Arc<Binding>,
+    /// The mode in use; while the socket is closed, the mode that was asked for.
+    pub mode: SocketMode,
+    pub up: bool,
+}
+
+/// The ICMP sockets that the targets need. A version of which there is no target has none.
+#[derive(Debug, Default)]
+pub struct Sockets {
+    statuses: Mutex<BTreeMap<u64, SocketStatus>>,
+    next: AtomicU64,
+}
+
+impl Sockets {
+    /// Names a new socket. It shows up with its first [`set`](Self::set).
+    pub fn register(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn set(&self, id: u64, status: SocketStatus) {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status);
+    }
+
+    pub fn remove(&self, id: u64) {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Every socket in the order in which they were needed.
+    pub fn list(&self) -> Vec<SocketStatus> {
+        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: Standing = Standing { up: Some(true), ever_answered: true };
+    const DOWN: Standing = Standing { up: Some(false), ever_answered: true };
+    const NEVER: Standing = Standing { up: Some(false), ever_answered: false };
+    const NEW: Standing = Standing { up: None, ever_answered: false };
+    const LOST: Standing = Standing { up: None, ever_answered: true };
+
+    #[test]
+    fn a_side_is_what_its_addresses_amount_to() {
+        use Side::{Answers, Silent, Unsettled};
+        for (standings, after_answer, always) in [
+            (&[][..], Unsettled, Unsettled),
+            (&[NEW], Unsettled, Unsettled),
+            (&[NEVER], Unsettled, Silent),
+            (&[NEVER, NEVER], Unsettled, Silent),
+            (&[DOWN], Silent, Silent),
+            (&[DOWN, NEVER], Silent, Silent),
+            (&[DOWN, NEW], Silent, Unsettled),
+            (&[DOWN, LOST], Unsettled, Unsettled),
+            (&[LOST], Unsettled, Unsettled),
+            (&[UP], Answers, Answers),
+            (&[NEVER, DOWN, UP], Answers, Answers),
+            (&[LOST, UP], Answers, Answers),
+        ] {
+            assert_eq!(Side::of(standings.iter().copied(), Silence::AfterAnswer), after_answer, "{standings:?}");
+            assert_eq!(Side::of(standings.iter().copied(), Silence::Always), always, "{standings:?} always");
+        }
+    }
+
+    #[test]
+    fn what_is_in_flight_is_counted_while_its_guard_lives() {
+        let activity = Activity::default();
+        let first = activity.echo();
+        let second = activity.echo();
+        assert_eq!(activity.in_flight(), 2);
+        drop(first);
+        drop(second);
+        assert_eq!(activity.in_flight(), 0);
+    }
+}

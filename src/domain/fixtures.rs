@@ -1,0 +1,92 @@
+//! Tunnels and fleets for tests.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{
+    bgp::{BgpState, BgpStatus, FsmState, Speaker},
+    inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, Fleet, PollState},
+    moment::Moment,
+    tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
+};
+
+/// A tunnel without any address.
+pub(crate) fn tunnel(id: &str) -> Tunnel {
+    Tunnel {
+        id: TunnelId::new(id),
+        name: id.into(),
+        description: "".into(),
+        cloudflare_endpoint: Stated::Absent,
+        customer_endpoint: Stated::Absent,
+        interface_address: Stated::Absent,
+        interface_address6: Stated::Absent,
+        automatic_return_routing: None,
+        health_check: None,
+        bgp: None,
+        bgp_status: None,
+        created_on: None,
+        modified_on: None,
+        kind: Kind::Ipsec(Ipsec::default()),
+    }
+}
+
+pub(crate) fn gre(mut tunnel: Tunnel) -> Tunnel {
+    tunnel.kind = Kind::Gre(Gre::default());
+    tunnel
+}
+
+/// A tunnel with a customer endpoint and prefixes; `""` leaves one out, and what is no address stays text.
+pub(crate) fn addressed(id: &str, endpoint: &str, prefix: &str, prefix6: &str) -> Tunnel {
+    fn stated<T: std::str::FromStr>(text: &str) -> Stated<T> {
+        if text.is_empty() {
+            return Stated::Absent;
+        }
+        text.parse().map_or_else(|_| Stated::Unparsable(text.into()), Stated::Value)
+    }
+    Tunnel {
+        customer_endpoint: stated(endpoint),
+        interface_address: stated(prefix),
+        interface_address6: stated(prefix6),
+        ..tunnel(id)
+    }
+}
+
+/// The same tunnel with a session in this state.
+pub(crate) fn reporting(mut tunnel: Tunnel, state: BgpState) -> Tunnel {
+    tunnel.bgp_status = Some(BgpStatus {
+        state,
+        fsm: FsmState::None,
+        tcp_established: None,
+        updated_at: None,
+        cloudflare_speaker: Speaker::default(),
+        customer_speaker: Speaker::default(),
+    });
+    tunnel
+}
+
+/// One account, called `acme`, with these tunnels, and no word about when it was polled.
+pub(crate) fn fleet(tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
+    polled(None, tunnels)
+}
+
+/// The same, polled at this moment.
+pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
+    let mut collections: BTreeMap<Collection, Vec<Entry>> = BTreeMap::new();
+    for tunnel in tunnels {
+        let collection = match tunnel.tunnel_type() {
+            TunnelType::Gre => Collection::GreTunnels,
+            TunnelType::Ipsec => Collection::IpsecTunnels,
+        };
+        collections.entry(collection).or_default().push(Entry { tunnel: Arc::new(tunnel), bgp_state_changes: 0 });
+    }
+    let mut account = AccountSnapshot::default();
+    for (collection, entries) in collections {
+        let snapshot = CollectionSnapshot {
+            state: PollState::Succeeded,
+            entries: entries.into(),
+            last_success: at,
+            ..CollectionSnapshot::default()
+        };
+        account.set_collection(collection, snapshot);
+    }
+    Arc::new(Fleet { accounts: [(AccountName::new("acme"), Arc::new(account))].into() })
+}

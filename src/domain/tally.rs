@@ -1,0 +1,165 @@
+//! What is known of one probed address: counters, round-trip times, and whether it answers.
+//!
+//! The prober writes, the page and the correlation read, and each of them sees one consistent state: requests are always
+//! replies plus failures plus what is in flight.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+
+use super::{
+    histogram::{Buckets, Histogram},
+    label::Label,
+    moment::Moment,
+    probe::{Outcome, ProbeFailure, Thresholds},
+};
+
+/// Counters and state of one probed address. Shared by every tunnel that has this address.
+#[derive(Debug)]
+pub struct Tally(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    reading: Reading,
+    runs: Runs,
+}
+
+/// One consistent view of a [`Tally`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Echoes begun: always `replies + failures + in_flight`.
+    pub requests: u64,
+    pub replies: u64,
+    failures: [u64; ProbeFailure::ALL.len()],
+    pub in_flight: u64,
+    /// One observation for each reply.
+    pub rtt: Histogram,
+    pub standing: Standing,
+    /// Wall clock of the newest reply.
+    pub last_reply: Option<Timestamp>,
+}
+
+/// What a target's answers amount to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// Debounced; `None` until enough results agree, and again when the kernel takes no packets.
+    pub up: Option<bool>,
+    pub ever_answered: bool,
+}
+
+impl Reading {
+    /// Failures for one reason.
+    pub const fn failures(&self, reason: ProbeFailure) -> u64 {
+        self.failures[reason as usize]
+    }
+
+    /// Failures for any reason.
+    pub fn failures_total(&self) -> u64 {
+        self.failures.iter().sum()
+    }
+}
+
+impl Tally {
+    pub fn new(buckets: Buckets) -> Self {
+        Self(Mutex::new(State {
+            reading: Reading {
+                requests: 0,
+                replies: 0,
+                failures: [0; ProbeFailure::ALL.len()],
+                in_flight: 0,
+                rtt: Histogram::new(buckets),
+                standing: Standing::default(),
+                last_reply: None,
+            },
+            runs: Runs::default(),
+        }))
+    }
+
+    /// An echo begins. Each `begin` is followed by one [`finish`](Self::finish).
+    pub fn begin(&self) {
+        let mut state = self.state();
+        state.reading.requests += 1;
+        state.reading.in_flight += 1;
+    }
+
+    /// The echo ended. Says whether the debounced state changed, or the first answer ever came.
+    pub fn finish(&self, outcome: Outcome, now: Moment, thresholds: Thresholds) -> bool {
+        let mut state = self.state();
+        let before = state.reading.standing;
+        let state = &mut *state;
+        state.reading.count(outcome, now);
+        state.reading.standing.up = state.runs.settle(before.up, outcome, thresholds);
+        state.reading.standing != before
+    }
+
+    /// Takes other buckets; what was observed in the old ones is dropped.
+    pub fn set_buckets(&self, buckets: Buckets) {
+        self.state().reading.rtt = Histogram::new(buckets);
+    }
+
+    pub fn read(&self) -> Reading {
+        self.state().reading.clone()
+    }
+
+    pub fn standing(&self) -> Standing {
+        self.state().reading.standing
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A writer that panicked half-way could at worst have left one echo uncounted.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reading {
+    fn count(&mut self, outcome: Outcome, now: Moment) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        match outcome {
+            Outcome::Reply { rtt } => {
+                self.replies += 1;
+                self.rtt.observe(rtt);
+                self.standing.ever_answered = true;
+                self.last_reply = Some(now.wall);
+            }
+            Outcome::Failed(reason) => self.failures[reason as usize] += 1,
+        }
+    }
+}
+
+/// Lengths of the runs of equal results that the debouncing looks at.
+#[derive(Debug, Default)]
+struct Runs {
+    replies: u32,
+    failures: u32,
+    not_sent: u32,
+}
+
+impl Runs {
+    /// The state after one more result.
+    ///
+    /// A packet that never left says nothing about the path: it neither breaks nor lengthens a run. But a state that nothing
+    /// confirms any more is given up after as many of them as it takes to be down.
+    fn settle(&mut self, up: Option<bool>, outcome: Outcome, thresholds: Thresholds) -> Option<bool> {
+        match outcome {
+            Outcome::Reply { .. } => {
+                *self = Self { replies: self.replies.saturating_add(1), ..Self::default() };
+                if self.replies >= thresholds.up_after.get() { Some(true) } else { up }
+            }
+            Outcome::Failed(ProbeFailure::NotSent) => {
+                self.not_sent = self.not_sent.saturating_add(1);
+                if self.not_sent < thresholds.down_after.get() {
+                    return up;
+                }
+                *self = Self { not_sent: self.not_sent, ..Self::default() };
+                None
+            }
+            Outcome::Failed(_) => {
+                *self = Self { failures: self.failures.saturating_add(1), ..Self::default() };
+                if self.failures >= thresholds.down_after.get() { Some(false) } else { up }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

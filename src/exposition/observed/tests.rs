@@ -1,0 +1,122 @@
+use std::{num::NonZeroU32, time::Duration};
+
+use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
+
+use super::*;
+use crate::{
+    clock,
+    domain::{
+        board::{TargetProbe, UplinkProbe},
+        fixtures::{addressed, fleet},
+        histogram::Buckets,
+        inventory::AccountName,
+        moment::Moment,
+        probe::{Outcome, ProbeTarget, Thresholds, Vantage},
+        tally::Tally,
+        verdict::{Evidence, Reported, Verdict},
+    },
+    exposition::probes,
+};
+
+#[derive(Debug)]
+struct Page {
+    fleet: Arc<Fleet>,
+    board: ProbeBoard,
+    verdicts: Verdicts,
+}
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        encode(&self.fleet, &self.board, &self.verdicts, &mut encoder)?;
+        probes::encode(&self.board, &mut encoder)
+    }
+}
+
+fn render(page: Page) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(page));
+    let mut text = String::new();
+    text::encode(&mut text, &registry).unwrap();
+    text
+}
+
+fn at() -> Moment {
+    Moment { wall: "2026-11-20T10:00:00.5Z".parse().unwrap(), ..clock::now() }
+}
+
+fn tally(outcomes: &[Outcome]) -> Arc<Tally> {
+    let tally = Tally::new(Buckets::new([Duration::from_millis(1), Duration::from_millis(20)]).unwrap());
+    let thresholds = Thresholds { down_after: NonZeroU32::new(2).unwrap(), up_after: NonZeroU32::new(2).unwrap() };
+    for &outcome in outcomes {
+        tally.begin();
+        tally.finish(outcome, at(), thresholds);
+    }
+    Arc::new(tally)
+}
+
+const fn reply(millis: u64) -> Outcome {
+    Outcome::Reply { rtt: Duration::from_millis(millis) }
+}
+
+const LOST: Outcome = Outcome::Failed(ProbeFailure::Timeout);
+const REFUSED: Outcome = Outcome::Failed(ProbeFailure::Prohibited);
+
+fn page() -> Page {
+    let fleet = fleet([addressed("fra", "203.0.113.1", "10.0.0.0/31", ""), addressed("new", "", "", "")]);
+    let account = AccountName::new("acme");
+    let keys: Vec<_> =
+        fleet.accounts[&account].entries().map(|entry| Arc::new(TunnelKey::of(&account, &entry.tunnel))).collect();
+    let probe = |target, address: &str, tally| TargetProbe { target, address: address.parse().unwrap(), tally };
+    let endpoint = tally(&[LOST, REFUSED]);
+    endpoint.begin();
+    let targets = [
+        probe(ProbeTarget::CustomerEndpoint, "203.0.113.1", endpoint),
+        probe(ProbeTarget::InterfaceAddress, "10.0.0.0", tally(&[reply(1), reply(15), LOST, reply(300)])),
+    ];
+    let board = ProbeBoard {
+        tunnels: [(Arc::clone(&keys[0]), Arc::new(TunnelProbes { vantage: Vantage::Site, targets: targets.into() }))]
+            .into(),
+        uplinks: [UplinkProbe { address: "192.0.2.1".parse().unwrap(), tally: tally(&[reply(1), reply(1)]) }].into(),
+        ..ProbeBoard::default()
+    };
+    let verdict = TunnelVerdict {
+        verdict: Verdict::BgpFault,
+        evidence: Evidence { reported: Reported::Down, inside: Side::Answers, outside: Side::Unsettled },
+        changed: at(),
+        changes: 3,
+        why: "".into(),
+    };
+    let verdicts = Verdicts { tunnels: [(Arc::clone(&keys[0]), Arc::new(verdict))].into() };
+    Page { fleet, board, verdicts }
+}
+
+#[test]
+fn the_page_of_what_was_observed() {
+    insta::assert_snapshot!("observed", render(page()));
+}
+
+#[test]
+fn a_tunnel_that_is_not_probed_has_no_series_but_its_verdict() {
+    let text = render(page());
+    assert!(!text.contains("tunnel_name=\"new\""));
+}
+
+#[test]
+fn silence_that_proves_nothing_leaves_the_tunnel_without_a_state() {
+    let mut page = page();
+    let probes = TunnelProbes {
+        vantage: Vantage::Site,
+        targets: [TargetProbe {
+            target: ProbeTarget::InterfaceAddress,
+            address: "10.0.0.0".parse().unwrap(),
+            tally: tally(&[LOST, LOST]),
+        }]
+        .into(),
+    };
+    for old in page.board.tunnels.values_mut() {
+        *old = Arc::new(probes.clone());
+    }
+    let text = render(page);
+    assert!(!text.contains("\ntunnel_reachable{"), "{text}");
+    assert!(text.contains("probe_target=\"interface_address\"} 0\n"), "{text}");
+}

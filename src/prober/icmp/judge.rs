@@ -1,0 +1,149 @@
+//! What ICMP messages, and errors of the kernel, say about a path.
+
+use std::io;
+
+use crate::domain::probe::ProbeFailure;
+
+/// What an ICMP error that quotes our echo says (IPv4: RFC 792, RFC 1812 section 5.2.7.1); `None` for a message that is no error.
+pub(super) const fn error_v4(kind: u8, code: u8) -> Option<ProbeFailure> {
+    match (kind, code) {
+        (3, 4) => Some(ProbeFailure::TooBig),
+        (3, 9 | 10 | 13) => Some(ProbeFailure::Prohibited),
+        (3, _) => Some(ProbeFailure::Unreachable),
+        (11, _) => Some(ProbeFailure::TtlExceeded),
+        _ => None,
+    }
+}
+
+/// The same for IPv6 (RFC 4443 section 3). Codes 5 and 6 of type 1 are policies, too.
+pub(super) const fn error_v6(kind: u8, code: u8) -> Option<ProbeFailure> {
+    match (kind, code) {
+        (1, 1 | 5 | 6) => Some(ProbeFailure::Prohibited),
+        (1, _) => Some(ProbeFailure::Unreachable),
+        (2, _) => Some(ProbeFailure::TooBig),
+        (3, _) => Some(ProbeFailure::TtlExceeded),
+        _ => None,
+    }
+}
+
+// Error numbers of Linux that `io::ErrorKind` does not tell apart (asm-generic/errno.h).
+const EPERM: i32 = 1;
+const ENXIO: i32 = 6;
+const EBADF: i32 = 9;
+const EACCES: i32 = 13;
+const ENODEV: i32 = 19;
+const EINVAL: i32 = 22;
+const EMSGSIZE: i32 = 90;
+const EADDRNOTAVAIL: i32 = 99;
+const ENETDOWN: i32 = 100;
+const ENETUNREACH: i32 = 101;
+const EHOSTDOWN: i32 = 112;
+const EHOSTUNREACH: i32 = 113;
+
+/// What a refused send says.
+///
+/// Where the kernel knows no way (no route, link down, interface gone), the address is as unreachable as if a router had said
+/// so. A firewall rule (EPERM) or a `prohibit` route (EACCES) of this machine is a policy on the path. Whatever else
+/// (ENOBUFS, ENOMEM, EINVAL, EADDRNOTAVAIL, ...) is this machine's own trouble and says nothing about the tunnel.
+pub(super) fn send_error(error: &io::Error) -> ProbeFailure {
+    match error.raw_os_error() {
+        Some(ENETUNREACH | EHOSTUNREACH | ENETDOWN | EHOSTDOWN | ENODEV | ENXIO) => ProbeFailure::Unreachable,
+        Some(EPERM | EACCES) => ProbeFailure::Prohibited,
+        Some(EMSGSIZE) => ProbeFailure::TooBig,
+        _ => ProbeFailure::NotSent,
+    }
+}
+
+/// What it says about the address when the socket cannot even be opened. A missing permission is no policy on the path.
+pub(super) fn open_error(error: &io::Error) -> ProbeFailure {
+    match send_error(error) {
+        ProbeFailure::Unreachable => ProbeFailure::Unreachable,
+        _ => ProbeFailure::NotSent,
+    }
+}
+
+/// Whether a new socket may succeed where this one fails: it may be bound to an interface or an address that went and came
+/// back as another one.
+pub(super) fn is_stale_socket(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(ENODEV | ENXIO | EBADF | EINVAL | EADDRNOTAVAIL))
+}
+
+/// Whether the kernel refused the socket for want of a permission.
+pub(super) fn is_forbidden(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ProbeFailure::{NotSent, Prohibited, TooBig, TtlExceeded, Unreachable};
+
+    #[test]
+    fn every_icmpv4_message_is_an_error_with_a_reason_or_none() {
+        for kind in 0..=u8::MAX {
+            for code in 0..=u8::MAX {
+                let expected = match kind {
+                    3 if code == 4 => Some(TooBig),
+                    3 if [9, 10, 13].contains(&code) => Some(Prohibited),
+                    3 => Some(Unreachable),
+                    11 => Some(TtlExceeded),
+                    _ => None,
+                };
+                assert_eq!(error_v4(kind, code), expected, "type {kind} code {code}");
+            }
+        }
+        assert_eq!(error_v4(5, 1), None, "a redirect is no failure");
+    }
+
+    #[test]
+    fn every_icmpv6_message_is_an_error_with_a_reason_or_none() {
+        for (kind, code, expected) in [
+            (1, 0, Some(Unreachable)),
+            (1, 1, Some(Prohibited)),
+            (1, 2, Some(Unreachable)),
+            (1, 3, Some(Unreachable)),
+            (1, 4, Some(Unreachable)),
+            (1, 5, Some(Prohibited)),
+            (1, 6, Some(Prohibited)),
+            (2, 0, Some(TooBig)),
+            (3, 0, Some(TtlExceeded)),
+            (3, 1, Some(TtlExceeded)),
+            (4, 0, None),
+            (128, 0, None),
+            (129, 0, None),
+            (137, 0, None),
+        ] {
+            assert_eq!(error_v6(kind, code), expected, "type {kind} code {code}");
+        }
+    }
+
+    #[test]
+    fn a_refused_send_is_judged_by_what_it_says_about_the_path() {
+        const ENOMEM: i32 = 12;
+        const EAGAIN: i32 = 11;
+        const ENOBUFS: i32 = 105;
+        for (errno, send, open, stale) in [
+            (ENETUNREACH, Unreachable, Unreachable, false),
+            (EHOSTUNREACH, Unreachable, Unreachable, false),
+            (ENETDOWN, Unreachable, Unreachable, false),
+            (EHOSTDOWN, Unreachable, Unreachable, false),
+            (ENODEV, Unreachable, Unreachable, true),
+            (ENXIO, Unreachable, Unreachable, true),
+            (EPERM, Prohibited, NotSent, false),
+            (EACCES, Prohibited, NotSent, false),
+            (EMSGSIZE, TooBig, NotSent, false),
+            (ENOBUFS, NotSent, NotSent, false),
+            (ENOMEM, NotSent, NotSent, false),
+            (EAGAIN, NotSent, NotSent, false),
+            (EINVAL, NotSent, NotSent, true),
+            (EADDRNOTAVAIL, NotSent, NotSent, true),
+            (EBADF, NotSent, NotSent, true),
+        ] {
+            let error = io::Error::from_raw_os_error(errno);
+            assert_eq!(send_error(&error), send, "{error}");
+            assert_eq!(open_error(&error), open, "{error}");
+            assert_eq!(is_stale_socket(&error), stale, "{error}");
+        }
+        assert_eq!(send_error(&io::Error::other("no number")), NotSent);
+    }
+}

@@ -1,0 +1,120 @@
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    clock,
+    domain::{
+        fixtures::{addressed, fleet},
+        probe::{Outcome, Silence},
+    },
+    prober::settings::Pace,
+};
+
+fn roster() -> Roster {
+    Roster::new(Arc::default(), Arc::default())
+}
+
+fn on() -> Settings {
+    Settings { enabled: true, ..Settings::default() }
+}
+
+fn addresses<'a>(keys: impl IntoIterator<Item = &'a SessionKey>) -> Vec<String> {
+    let mut addresses: Vec<_> = keys.into_iter().map(|key| key.address.to_string()).collect();
+    addresses.sort();
+    addresses
+}
+
+fn started(change: &Change) -> Vec<String> {
+    addresses(change.start.iter().map(|(key, _)| key))
+}
+
+/// Requests counted of the `n`th target of a tunnel.
+fn requests(roster: &Roster, id: &str, n: usize) -> u64 {
+    let (_, probes) = roster.board().tunnels.iter().find(|(key, _)| key.id.as_str() == id).unwrap();
+    probes.targets[n].tally.read().requests
+}
+
+fn probe_everybody_once(roster: &Roster) {
+    for (_, tally) in roster.board().sessions.iter() {
+        tally.begin();
+        tally.finish(Outcome::Reply { rtt: Duration::from_millis(1) }, clock::now(), Pace::default().thresholds);
+    }
+}
+
+#[test]
+fn the_same_inventory_changes_nothing() {
+    let mut roster = roster();
+    let fleet = fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]);
+    assert_eq!(started(&roster.adopt(&fleet, &on())), ["10.0.0.0", "203.0.113.1"]);
+    let again = roster.adopt(&fleet, &on());
+    assert!(again.start.is_empty() && again.stop.is_empty() && again.board.is_none());
+}
+
+#[test]
+fn a_new_tunnel_leaves_the_others_and_their_counters_alone() {
+    let mut roster = roster();
+    let t1 = || addressed("t1", "203.0.113.1", "10.0.0.0/31", "");
+    roster.adopt(&fleet([t1()]), &on());
+    probe_everybody_once(&roster);
+    let change = roster.adopt(&fleet([t1(), addressed("t2", "203.0.113.2", "", "")]), &on());
+    assert_eq!(started(&change), ["203.0.113.2"]);
+    assert!(change.stop.is_empty());
+    assert_eq!((requests(&roster, "t1", 0), requests(&roster, "t2", 0)), (1, 0));
+}
+
+#[test]
+fn a_changed_address_restarts_that_target_alone() {
+    let mut roster = roster();
+    roster.adopt(&fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]), &on());
+    probe_everybody_once(&roster);
+    let change = roster.adopt(&fleet([addressed("t1", "203.0.113.9", "10.0.0.0/31", "")]), &on());
+    assert_eq!(started(&change), ["203.0.113.9"]);
+    assert_eq!(addresses(&change.stop), ["203.0.113.1"]);
+    assert_eq!((requests(&roster, "t1", 0), requests(&roster, "t1", 1)), (0, 1));
+}
+
+#[test]
+fn a_removed_tunnel_takes_its_counters_with_it_but_not_those_that_others_share() {
+    let mut roster = roster();
+    let t2 = || addressed("t2", "203.0.113.1", "", "");
+    roster.adopt(&fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", ""), t2()]), &on());
+    probe_everybody_once(&roster);
+    let change = roster.adopt(&fleet([t2()]), &on());
+    assert_eq!(addresses(&change.stop), ["10.0.0.0"]);
+    assert_eq!(requests(&roster, "t2", 0), 1);
+    assert_eq!(roster.board().tunnels.len(), 1);
+    assert_eq!(roster.board().sessions.len(), 1);
+}
+
+#[test]
+fn switching_probing_off_empties_the_board() {
+    let mut roster = roster();
+    let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
+    roster.adopt(&fleet, &on());
+    let change = roster.adopt(&fleet, &Settings::default());
+    assert_eq!(addresses(&change.stop), ["203.0.113.1"]);
+    assert!(roster.board().tunnels.is_empty() && roster.board().sessions.is_empty());
+}
+
+#[test]
+fn another_pace_or_other_buckets_restart_nobody() {
+    let mut roster = roster();
+    let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
+    roster.adopt(&fleet, &on());
+    probe_everybody_once(&roster);
+    let mut settings = on();
+    settings.buckets = Buckets::new([Duration::from_secs(1)]).unwrap();
+    let change = roster.adopt(&fleet, &settings);
+    assert!(change.start.is_empty() && change.stop.is_empty());
+    let reading = roster.board().sessions[0].1.read();
+    assert_eq!((reading.requests, reading.rtt.counts().len()), (1, 2));
+}
+
+#[test]
+fn another_silence_rule_reaches_the_board() {
+    let mut roster = roster();
+    let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
+    roster.adopt(&fleet, &on());
+    let change = roster.adopt(&fleet, &Settings { silence: Silence::Always, ..on() });
+    assert_eq!(change.board.unwrap().silence, Silence::Always);
+}

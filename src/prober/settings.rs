@@ -1,0 +1,301 @@
+//! What the operator decides about probing. Checked once, here; the rest of the prober can rely on it.
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU32,
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::domain::{
+    histogram::Buckets,
+    probe::{IpVersion, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
+    tunnel::Tunnel,
+};
+
+/// How often an address is probed and how long an answer may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    interval: Duration,
+    timeout: Duration,
+}
+
+/// Why a pair of durations is no [`Timing`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimingError {
+    #[error("the interval must be at least {}", humantime::format_duration(Timing::LEAST_INTERVAL))]
+    TooFast,
+    #[error("the timeout must be at least {}", humantime::format_duration(Timing::LEAST_TIMEOUT))]
+    TooImpatient,
+    #[error("the timeout must not be longer than the interval")]
+    TimeoutAboveInterval,
+}
+
+impl Timing {
+    pub const LEAST_INTERVAL: Duration = Duration::from_millis(100);
+    pub const LEAST_TIMEOUT: Duration = Duration::from_millis(10);
+
+    /// The timeout is never longer than the interval, so a session has one echo in flight at most.
+    pub fn new(interval: Duration, timeout: Duration) -> Result<Self, TimingError> {
+        if interval < Self::LEAST_INTERVAL {
+            return Err(TimingError::TooFast);
+        }
+        if timeout < Self::LEAST_TIMEOUT {
+            return Err(TimingError::TooImpatient);
+        }
+        if timeout > interval {
+            return Err(TimingError::TimeoutAboveInterval);
+        }
+        Ok(Self { interval, timeout })
+    }
+
+    pub const fn interval(self) -> Duration {
+        self.interval
+    }
+
+    pub const fn timeout(self) -> Duration {
+        self.timeout
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(1), timeout: Duration::from_secs(1) }
+    }
+}
+
+/// What a running session is told again at each change of the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    pub timing: Timing,
+    pub thresholds: Thresholds,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        const DOWN_AFTER: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
+        const UP_AFTER: NonZeroU32 = NonZeroU32::new(2).expect("not zero");
+        Self { timing: Timing::default(), thresholds: Thresholds { down_after: DOWN_AFTER, up_after: UP_AFTER } }
+    }
+}
+
+/// Addresses to send from, one for each version of the protocol; none leaves the choice to the routing table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sources {
+    pub v4: Option<Ipv4Addr>,
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl Sources {
+    pub fn of(self, version: IpVersion) -> Option<IpAddr> {
+        match version {
+            IpVersion::V4 => self.v4.map(IpAddr::V4),
+            IpVersion::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+impl From<IpAddr> for Sources {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self { v4: Some(v4), v6: None },
+            IpAddr::V6(v6) => Self { v4: None, v6: Some(v6) },
+        }
+    }
+}
+
+/// The settings that may differ from tunnel to tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelSettings {
+    pub enabled: bool,
+    pub vantage: Vantage,
+    /// What to probe; [`Vantage::Remote`] adds the peer targets by itself.
+    pub targets: BTreeSet<ProbeTarget>,
+    pub sources: Sources,
+    /// Name of the network interface to send through.
+    pub interface: Option<Arc<str>>,
+}
+
+impl Default for TunnelSettings {
+    fn default() -> Self {
+        use ProbeTarget::{CustomerEndpoint, InterfaceAddress, InterfaceAddress6};
+        Self {
+            enabled: true,
+            vantage: Vantage::Site,
+            targets: [CustomerEndpoint, InterfaceAddress, InterfaceAddress6].into(),
+            sources: Sources::default(),
+            interface: None,
+        }
+    }
+}
+
+/// Which tunnels an [`Override`] is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    Id(Box<str>),
+    /// A pattern over the whole name: `*` stands for any run of characters, `?` for one.
+    Name(Box<str>),
+}
+
+impl Selector {
+    pub fn matches(&self, tunnel: &Tunnel) -> bool {
+        match self {
+            Self::Id(id) => tunnel.id.as_str() == &**id,
+            Self::Name(pattern) => glob(pattern.as_bytes(), tunnel.name.as_bytes()),
+        }
+    }
+}
+
+/// Whether the whole of `text` fits `pattern`. Linear in the product of their lengths, whatever the pattern.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&c) if c == b'?' || c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            // Let the last star swallow one character more.
+            _ => match &mut star {
+                Some((at, swallowed)) => {
+                    *swallowed += 1;
+                    p = *at + 1;
+                    t = *swallowed;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|&c| c == b'*')
+}
+
+/// Other settings for some tunnels. What is `None` stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    pub selector: Selector,
+    pub enabled: Option<bool>,
+    pub vantage: Option<Vantage>,
+    pub targets: Option<BTreeSet<ProbeTarget>>,
+    pub sources: Option<Sources>,
+    pub interface: Option<Arc<str>>,
+}
+
+impl Override {
+    /// One that changes nothing yet.
+    pub const fn new(selector: Selector) -> Self {
+        Self { selector, enabled: None, vantage: None, targets: None, sources: None, interface: None }
+    }
+
+    fn apply(&self, settings: &mut TunnelSettings) {
+        if let Some(enabled) = self.enabled {
+            settings.enabled = enabled;
+        }
+        if let Some(vantage) = self.vantage {
+            settings.vantage = vantage;
+        }
+        if let Some(targets) = &self.targets {
+            settings.targets.clone_from(targets);
+        }
+        if let Some(sources) = self.sources {
+            settings.sources = sources;
+        }
+        if let Some(interface) = &self.interface {
+            settings.interface = Some(Arc::clone(interface));
+        }
+    }
+}
+
+/// Everything the operator decides about probing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether anything is probed at all.
+    pub enabled: bool,
+    pub pace: Pace,
+    pub socket: SocketMode,
+    pub silence: Silence,
+    pub buckets: Buckets,
+    /// Addresses outside every tunnel, pinged once for all of them, with the sources and interface of `tunnels`.
+    pub uplinks: Vec<IpAddr>,
+    /// What holds for every tunnel that no override names.
+    pub tunnels: TunnelSettings,
+    /// Applied in this order, so that the last word wins.
+    pub overrides: Vec<Override>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            pace: Pace::default(),
+            socket: SocketMode::Auto,
+            silence: Silence::default(),
+            buckets: Buckets::rtt(),
+            uplinks: Vec::new(),
+            tunnels: TunnelSettings::default(),
+            overrides: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// What holds for this tunnel.
+    pub fn of(&self, tunnel: &Tunnel) -> TunnelSettings {
+        let mut settings = self.tunnels.clone();
+        for other in self.overrides.iter().filter(|other| other.selector.matches(tunnel)) {
+            other.apply(&mut settings);
+        }
+        if settings.vantage == Vantage::Remote {
+            settings.targets.extend(Vantage::Remote.inside());
+        }
+        settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_above_the_interval_is_refused() {
+        let ms = Duration::from_millis;
+        assert_eq!(Timing::new(ms(1000), ms(1001)), Err(TimingError::TimeoutAboveInterval));
+        assert_eq!(Timing::new(ms(99), ms(50)), Err(TimingError::TooFast));
+        assert_eq!(Timing::new(ms(100), ms(9)), Err(TimingError::TooImpatient));
+        assert_eq!(Timing::new(ms(1000), ms(1000)), Ok(Timing::default()));
+        assert_eq!(TimingError::TooFast.to_string(), "the interval must be at least 100ms");
+    }
+
+    #[test]
+    fn name_patterns_cover_the_whole_name() {
+        for (pattern, name, expected) in [
+            ("fra-*", "fra-gre", true),
+            ("fra-*", "xfra-gre", false),
+            ("*-gre", "fra-gre", true),
+            ("*-gre", "fra-gre-2", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("*a*b*", "xxbxxa", false),
+            ("fra-?", "fra-1", true),
+            ("fra-?", "fra-12", false),
+            ("fra", "fra", true),
+            ("fra", "fra1", false),
+            ("", "", true),
+            ("*", "", true),
+            ("?", "", false),
+            ("**", "x", true),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), name.as_bytes()), expected, "{pattern} on {name}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_pattern_takes_no_longer_than_its_size() {
+        let pattern = "*a".repeat(200);
+        assert!(!glob(pattern.as_bytes(), "b".repeat(5_000).as_bytes()));
+    }
+}

@@ -1,0 +1,202 @@
+use std::{net::IpAddr, sync::Mutex, time::Duration};
+
+use tokio::time;
+
+use super::{
+    link::{Echo, Link},
+    *,
+};
+use crate::domain::{
+    fixtures::{addressed, fleet},
+    probe::{Outcome, ProbeFailure},
+};
+
+/// A network in which some addresses answer after a millisecond and all others are silent.
+#[derive(Debug, Clone, Default)]
+struct Site {
+    answering: Arc<Mutex<BTreeSet<IpAddr>>>,
+    sent: Arc<Mutex<Vec<(std::time::Instant, IpAddr)>>>,
+    links: Arc<Mutex<Vec<IpVersion>>>,
+}
+
+impl Site {
+    fn answers(&self, address: &str) {
+        self.answering.lock().unwrap().insert(address.parse().unwrap());
+    }
+
+    fn falls_silent(&self, address: &str) {
+        self.answering.lock().unwrap().remove(&address.parse::<IpAddr>().unwrap());
+    }
+
+    fn sent_to(&self, address: &str) -> usize {
+        let address: IpAddr = address.parse().unwrap();
+        self.sent.lock().unwrap().iter().filter(|(_, to)| *to == address).count()
+    }
+}
+
+impl Link for Site {
+    async fn echo(&self, echo: Echo) -> Outcome {
+        self.sent.lock().unwrap().push((clock::now().instant, echo.target));
+        let answers = self.answering.lock().unwrap().contains(&echo.target);
+        let rtt = Duration::from_millis(1);
+        time::sleep(if answers { rtt } else { echo.timeout }).await;
+        if answers { Outcome::Reply { rtt } } else { Outcome::Failed(ProbeFailure::Timeout) }
+    }
+}
+
+impl Network for Site {
+    type Link = Self;
+
+    fn link(&self, version: IpVersion, _: &Arc<Binding>) -> Self {
+        self.links.lock().unwrap().push(version);
+        self.clone()
+    }
+}
+
+struct Stage {
+    site: Site,
+    fleet: watch::Sender<Arc<Fleet>>,
+    settings: watch::Sender<Arc<Settings>>,
+    handle: ProberHandle,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+fn on() -> Settings {
+    Settings { enabled: true, ..Settings::default() }
+}
+
+/// Sets a prober going, and waits until half a second is between whole seconds and now.
+async fn play(first: Arc<Fleet>) -> Stage {
+    let site = Site::default();
+    let (fleet, fleet_rx) = watch::channel(first);
+    let (settings, settings_rx) = watch::channel(Arc::new(on()));
+    let (driver, handle) = Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx);
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(driver.run(stop.clone()));
+    time::sleep(Duration::from_millis(500)).await;
+    Stage { site, fleet, settings, handle, stop, tasks }
+}
+
+impl Stage {
+    /// Requests and debounced state of each target of a tunnel.
+    fn state(&self, id: &str) -> Vec<(u64, Option<bool>)> {
+        let board = self.handle.board.borrow();
+        let found = board.tunnels.iter().find(|(key, _)| key.id.as_str() == id);
+        found.map_or_else(Vec::new, |(_, probes)| {
+            probes.targets.iter().map(|probe| (probe.tally.read().requests, probe.tally.standing().up)).collect()
+        })
+    }
+}
+
+async fn seconds(count: u64) {
+    time::sleep(Duration::from_secs(count)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn targets_follow_the_inventory() {
+    let t1 = || addressed("t1", "203.0.113.1", "10.0.0.0/31", "");
+    let mut stage = play(fleet([])).await;
+    seconds(5).await;
+    assert!(stage.handle.board.borrow().sessions.is_empty());
+
+    stage.site.answers("10.0.0.0");
+    stage.fleet.send_replace(fleet([t1()]));
+    seconds(10).await;
+    assert_eq!(stage.state("t1"), [(10, Some(false)), (10, Some(true))]);
+
+    stage.fleet.send_replace(fleet([t1(), addressed("t2", "203.0.113.1", "10.0.0.2/31", "")]));
+    seconds(10).await;
+    assert_eq!(stage.state("t1"), [(20, Some(false)), (20, Some(true))]);
+    assert_eq!(stage.state("t2"), [(20, Some(false)), (10, Some(false))], "the endpoint is shared");
+
+    stage.fleet.send_replace(fleet([addressed("t2", "203.0.113.1", "10.0.0.2/31", "")]));
+    seconds(5).await;
+    let sent = stage.site.sent_to("10.0.0.0");
+    seconds(5).await;
+    assert_eq!(stage.site.sent_to("10.0.0.0"), sent, "a removed tunnel is left alone");
+    assert_eq!(stage.state("t1"), []);
+
+    stage.stop.cancel();
+    assert!(stage.tasks.join_next().await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_state_is_announced_within_the_third_interval() {
+    let mut stage = play(fleet([addressed("t1", "203.0.113.1", "", "")])).await;
+    stage.site.answers("203.0.113.1");
+    seconds(10).await;
+    stage.handle.changes.borrow_and_update();
+    stage.site.falls_silent("203.0.113.1");
+    let fell = clock::now();
+    stage.handle.changes.changed().await.unwrap();
+    assert_eq!(stage.state("t1")[0].1, Some(false));
+    let took = clock::now().since(fell);
+    assert!(took <= Duration::from_millis(4_100), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_a_start_nor_a_reload_with_a_thousand_targets_sends_a_burst() {
+    let tunnels = |prefix: u8| {
+        (0..1_000_u32)
+            .map(move |n| addressed(&format!("t{prefix}-{n}"), &format!("10.{prefix}.{}.{}", n / 250, n % 250), "", ""))
+    };
+    let stage = play(fleet(tunnels(1))).await;
+    seconds(10).await;
+    stage.fleet.send_replace(fleet(tunnels(1).chain(tunnels(2))));
+    seconds(10).await;
+    let mut sent: Vec<_> = stage.site.sent.lock().unwrap().iter().map(|(at, _)| *at).collect();
+    sent.sort_unstable();
+    let window = Duration::from_millis(10);
+    let densest =
+        sent.iter().enumerate().map(|(n, at)| sent[n..].iter().take_while(|later| **later < *at + window).count());
+    let densest = densest.max().unwrap();
+    assert!(densest <= 24, "{densest} of 2,000 sends a second within 10 ms");
+    assert!((29_000..=31_000).contains(&sent.len()), "{}", sent.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_disturbs_no_session_that_stays_the_same() {
+    let stage = play(fleet([addressed("t1", "203.0.113.1", "", "")])).await;
+    stage.site.answers("203.0.113.1");
+    seconds(10).await;
+    let mut settings = on();
+    settings.uplinks = vec!["192.0.2.1".parse().unwrap()];
+    settings.pace.timing = settings::Timing::new(Duration::from_millis(500), Duration::from_millis(500)).unwrap();
+    stage.settings.send_replace(Arc::new(settings));
+    seconds(10).await;
+    let requests = stage.state("t1")[0].0;
+    assert!((29..=31).contains(&requests), "{requests}");
+    assert_eq!(stage.handle.board.borrow().uplinks.len(), 1);
+
+    stage.settings.send_replace(Arc::new(Settings::default()));
+    seconds(1).await;
+    let sent = stage.site.sent.lock().unwrap().len();
+    seconds(10).await;
+    assert_eq!(stage.site.sent.lock().unwrap().len(), sent, "switched off");
+    assert!(stage.handle.board.borrow().tunnels.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_with_the_same_binding_share_one_link() {
+    let tunnels =
+        (0..50).map(|n| addressed(&format!("t{n}"), &format!("203.0.113.{n}"), "", &format!("fd00::{n}/127")));
+    let stage = play(fleet(tunnels)).await;
+    seconds(2).await;
+    let versions = stage.site.links.lock().unwrap();
+    assert_eq!(versions.len(), 2, "one for each version: {versions:?}");
+}
+
+#[tokio::test]
+async fn the_thread_stops_when_it_is_told_to() {
+    let (_fleet, fleet_rx) = watch::channel(fleet([addressed("t1", "203.0.113.1", "", "")]));
+    let (_settings, settings_rx) = watch::channel(Arc::new(on()));
+    let stop = CancellationToken::new();
+    let site = Site::default();
+    let (mut handle, thread) = start(move |_| site, fleet_rx, settings_rx, stop.clone()).unwrap();
+    handle.board.changed().await.unwrap();
+    assert_eq!(handle.board.borrow().sessions.len(), 1);
+    stop.cancel();
+    thread.stopped().await.unwrap();
+}
