@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
-use super::{AccountPlan, Event, Story, TunnelPlan, id, merge};
+use super::plan::{AccountPlan, Event, Story, TunnelPlan, id};
 use crate::sandbox::faults::{Fault, Faults};
 use crate::sandbox::kind::Kind;
 use crate::sandbox::reply::ApiError;
@@ -149,12 +149,12 @@ fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<TunnelPlan, Mistake
     }
     let missing = || wrong(fields.defined, "tunnels.type: is required, `ipsec` or `gre`");
     let kind = kind.ok_or_else(missing)?;
-    let config = validated(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?.config;
+    let Draft { config, psk } = validated(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?;
     if report.is_some() && config.bgp.is_none() {
         return Err(wrong(fields.defined, "tunnels.bgp_status: needs `bgp`, or there is no session to report on"));
     }
     let id = id(&["tunnel", account, &config.name]);
-    Ok(TunnelPlan { id, config, report })
+    Ok(TunnelPlan { id, config, psk, report })
 }
 
 fn tunnel_type(value: &Spanned<Value>) -> Result<Kind, Mistake> {
@@ -218,7 +218,7 @@ fn rehearse(
             let pointer = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
             wrong(location, format!("events.set.{pointer}: {}", error.message))
         };
-        *config = patched(&accounts[key.0].id, config, set).map_err(mistake)?;
+        *config = patched(&accounts[key.0].id, config, set).map_err(mistake)?.config;
     }
     if event.report.is_some() && config.bgp.is_none() {
         let what = format!("events.bgp_status: `{}` has no `bgp` at that time", event.name);
@@ -227,15 +227,26 @@ fn rehearse(
     Ok(())
 }
 
-/// The configuration after a change of some of its fields.
-pub(in crate::sandbox) fn patched(
-    account: &str,
-    config: &Config,
-    set: &Map<String, Value>,
-) -> Result<Config, ApiError> {
+/// Changes `fields` as `patch` says: objects are merged, null removes, all else replaces (RFC 7396).
+fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (fields.get_mut(key), value) {
+            (_, Value::Null) => {
+                fields.remove(key);
+            }
+            (Some(Value::Object(inner)), Value::Object(patch)) => merge(inner, patch),
+            _ => {
+                fields.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// The tunnel's body after a change of some of its fields.
+pub(in crate::sandbox) fn patched(account: &str, config: &Config, set: &Map<String, Value>) -> Result<Draft, ApiError> {
     let mut body = config.body();
     merge(&mut body, set);
-    validated(account, config.kind(), &body).map(|draft| draft.config)
+    validated(account, config.kind(), &body)
 }
 
 fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan], names: &[String]) -> Result<Event, Mistake> {
