@@ -1,7 +1,8 @@
 //! CPU, memory and false loss of the prober at many targets, beside `fping` on the same addresses in the same run.
 //!
-//! `cargo bench --bench echo -- [targets] [seconds]`. Probes loopback addresses only, once a second each; needs the permission
-//! to open an ICMP socket. `fping` is left out where it is not installed.
+//! `cargo bench --bench echo -- [targets] [seconds]`; without numbers it grows from 100 to 10,000 targets. Probes loopback
+//! addresses only, once a second each; needs the permission to open an ICMP socket. `fping` is left out where it is not
+//! installed.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
 
@@ -32,11 +33,18 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     let numbers: Vec<u32> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
-    let targets = numbers.first().copied().unwrap_or(10_000);
-    let seconds = numbers.get(1).copied().unwrap_or(20);
-    println!("{targets} targets at 1/s for {seconds} s");
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(prober(targets, seconds))?;
-    fping(targets, seconds)
+    let rounds = match numbers[..] {
+        [] => vec![(100, 10), (1_000, 10), (10_000, 60)],
+        [targets] => vec![(targets, 20)],
+        [targets, seconds, ..] => vec![(targets, seconds)],
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for (targets, seconds) in rounds {
+        println!("{targets} targets at 1/s for {seconds} s");
+        runtime.block_on(prober(targets, seconds))?;
+        fping(targets, seconds)?;
+    }
+    Ok(())
 }
 
 /// `127.1.0.0` and on.
@@ -72,11 +80,16 @@ fn fleet(targets: u32) -> Fleet {
     Fleet { accounts: [(AccountName::new("bench"), Arc::new(account))].into() }
 }
 
-/// User and system time of this process, or of the children it waited for.
-fn cpu(children: bool) -> Result<Duration> {
+/// User and system time of this process.
+fn own_cpu() -> Result<Duration> {
+    Ok(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime).try_into()?)
+}
+
+/// User and system time of the children that were waited for, in ticks of ten milliseconds.
+fn cpu_of_children() -> Result<Duration> {
     let stat = procfs::process::Process::myself()?.stat()?;
-    let ticks = if children { stat.cutime + stat.cstime } else { i64::try_from(stat.utime + stat.stime)? };
-    Ok(Duration::from_secs(u64::try_from(ticks)?) / u32::try_from(procfs::ticks_per_second())?)
+    let ticks = u64::try_from(stat.cutime + stat.cstime)?;
+    Ok(Duration::from_secs(ticks) / u32::try_from(procfs::ticks_per_second())?)
 }
 
 fn per_echo(spent: Duration, echoes: u64) -> f64 {
@@ -89,9 +102,9 @@ async fn prober(targets: u32, seconds: u32) -> Result<()> {
     let stop = CancellationToken::new();
     let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet, settings, stop.clone())?;
     handle.board.wait_for(|board| !board.sessions.is_empty()).await?;
-    let (began, before) = (clock::now(), cpu(false)?);
+    let (began, before) = (clock::now(), own_cpu()?);
     tokio::time::sleep(Duration::from_secs(seconds.into())).await;
-    let spent = cpu(false)?.saturating_sub(before);
+    let spent = own_cpu()?.saturating_sub(before);
     let took = clock::now().since(began);
     let board = Arc::clone(&handle.board.borrow());
     let reported = report(&board, spent, took);
@@ -130,7 +143,7 @@ fn fping(targets: u32, seconds: u32) -> Result<()> {
     let addresses: Vec<_> = (0..targets).map(|n| address(n).to_string()).collect();
     fs::write(file.path(), addresses.join("\n"))?;
     let gap = format!("{:.3}", 900.0 / f64::from(targets));
-    let before = cpu(true)?;
+    let before = cpu_of_children()?;
     let output = Command::new("timeout")
         .args(["--signal=INT", &seconds.to_string(), "fping", "-l", "-q", "-p", "1000", "-t", "1000", "-i", &gap, "-f"])
         .arg(file.path())
@@ -140,7 +153,7 @@ fn fping(targets: u32, seconds: u32) -> Result<()> {
         println!("fping: left out, it does not start");
         return Ok(());
     };
-    let spent = cpu(true)?.saturating_sub(before);
+    let spent = cpu_of_children()?.saturating_sub(before);
     let (echoes, replies) = fping_counts(&String::from_utf8_lossy(&output.stderr));
     println!("fping: {:.2} us CPU per echo, {echoes} echoes, {} lost", per_echo(spent, echoes), echoes - replies);
     Ok(())
