@@ -17,7 +17,6 @@ test: tools fmt lint unit $(if $(filter true,$(CI)),deny,deny-if-installed) ## a
 
 tools: ## the programs the end-to-end tests run, and Cloudflare's own client; installs what is missing when it may
 	@scripts/test-tools
-	@tests/sdk/venv.sh
 
 fmt:
 	$(CARGO) fmt --check
