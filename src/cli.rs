@@ -157,8 +157,8 @@ fn run(cli: Cli) -> ExitCode {
 /// A command with its checked configuration.
 #[derive(Debug)]
 enum Plan {
-    Serve(Config),
-    Demo(app::Demo),
+    Serve(Box<Config>),
+    Demo(Box<app::Demo>),
     Sandbox(SandboxConfig),
 }
 
@@ -166,10 +166,10 @@ impl Plan {
     fn of(cli: Cli) -> Result<Self, ConfigError> {
         let environment = |name: &str| std::env::var(name).ok();
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
-            Command::Serve(flags) => Ok(Self::Serve(Config::for_serve(&flags, &environment)?)),
+            Command::Serve(flags) => Ok(Self::Serve(Box::new(Config::for_serve(&flags, &environment)?))),
             Command::Demo { flags, sandbox } => {
                 let sandbox = SandboxConfig::from_flags(&sandbox, "127.0.0.1:0", &environment)?;
-                Ok(Self::Demo(app::Demo::new(flags, sandbox)?))
+                Ok(Self::Demo(Box::new(app::Demo::new(flags, sandbox)?)))
             }
             Command::Sandbox(flags) => {
                 Ok(Self::Sandbox(SandboxConfig::from_flags(&flags, "127.0.0.1:9848", &environment)?))
@@ -179,7 +179,7 @@ impl Plan {
 
     async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         match self {
-            Self::Serve(config) => app::serve(config, stop).await,
+            Self::Serve(config) => app::serve(*config, stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
         }
