@@ -26,6 +26,9 @@ const MOST: usize = 1 << 22;
 pub(super) fn tunnels(account: &mut Account, count: usize, now: Moment) {
     for number in 0..u32::try_from(count.min(MOST)).unwrap_or(u32::MAX) {
         let config = config(number);
+        if account.find_id(&config.name).is_some() {
+            continue; // the story has it already
+        }
         let id = id(&["generated", account.id(), &config.name]);
         let bgp = config.bgp.is_some();
         let ipsec = config.kind() == Kind::Ipsec;

@@ -87,13 +87,14 @@ fn wrong(location: Location, what: impl Into<String>) -> Mistake {
 
 fn check(file: &File) -> Result<Story, Mistake> {
     let mut accounts = Vec::with_capacity(file.accounts.len());
-    let mut names = Vec::with_capacity(file.accounts.len());
     for entry in &file.accounts {
         let plan = account(entry)?;
-        if accounts.iter().any(|other: &AccountPlan| other.id == plan.id) {
-            return Err(wrong(entry.defined, format!("accounts: `{}` has the id of another", entry.value.name)));
+        if accounts.iter().any(|other: &AccountPlan| other.name == plan.name) {
+            return Err(wrong(entry.defined, format!("accounts.name: `{}` has the name of another", plan.name)));
         }
-        names.push(entry.value.name.clone());
+        if accounts.iter().any(|other: &AccountPlan| other.id == plan.id) {
+            return Err(wrong(entry.defined, format!("accounts.id: `{}` has the id of another", plan.name)));
+        }
         accounts.push(plan);
     }
     if accounts.is_empty() {
@@ -102,7 +103,7 @@ fn check(file: &File) -> Result<Story, Mistake> {
     if file.period.is_some_and(|period| period < Duration::from_secs(1)) {
         return Err(Mistake { line: 1, what: "period: must be at least 1s".to_owned() });
     }
-    let events = events(file, &accounts, &names)?;
+    let events = events(file, &accounts)?;
     Ok(Story { accounts, period: file.period, events })
 }
 
@@ -119,7 +120,7 @@ fn account(entry: &Spanned<AccountEntry>) -> Result<AccountPlan, Mistake> {
     if let Some(error) = Account::new(own.clone(), true).check(&candidates).into_iter().next() {
         return Err(clash(fields, error));
     }
-    Ok(AccountPlan { id: own, onboarded: entry.value.onboarded, tunnels })
+    Ok(AccountPlan { name: entry.value.name.clone(), id: own, onboarded: entry.value.onboarded, tunnels })
 }
 
 /// Names the tunnel of a mistake that lies between two tunnels.
@@ -183,10 +184,10 @@ fn tunnel_mistake(fields: &Spanned<Fields>, error: &ApiError) -> Mistake {
 }
 
 /// Plays all events once, in order, so that none can fail when the story is told.
-fn events(file: &File, accounts: &[AccountPlan], names: &[String]) -> Result<Vec<Event>, Mistake> {
+fn events(file: &File, accounts: &[AccountPlan]) -> Result<Vec<Event>, Mistake> {
     let mut all: Vec<(Location, Event)> = Vec::new();
     for entry in &file.events {
-        let event = event(entry, accounts, names)?;
+        let event = event(entry, accounts)?;
         let times = repetitions(entry, file.period)?;
         if all.len() + times.len() > MOST_EVENTS {
             return Err(wrong(entry.defined, format!("events: more than {MOST_EVENTS} in one period")));
@@ -249,11 +250,11 @@ pub(in crate::sandbox) fn patched(account: &str, config: &Config, set: &Map<Stri
     validated(account, config.kind(), &body)
 }
 
-fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan], names: &[String]) -> Result<Event, Mistake> {
+fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan]) -> Result<Event, Mistake> {
     let raw = &entry.value;
     let mistake = |what: String| wrong(entry.defined, what);
     let tunnel = match &raw.tunnel {
-        Some(name) => Some(find(raw.account.as_deref(), name, accounts, names).map_err(mistake)?),
+        Some(name) => Some(find(raw.account.as_deref(), name, accounts).map_err(mistake)?),
         None if raw.set.is_some() || raw.bgp_status.is_some() => {
             return Err(mistake("events.tunnel: is required with `set` and `bgp_status`".to_owned()));
         }
@@ -275,18 +276,13 @@ fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan], names: &[String]
     })
 }
 
-fn find(
-    account: Option<&str>,
-    name: &str,
-    accounts: &[AccountPlan],
-    names: &[String],
-) -> Result<(usize, String), String> {
-    if let Some(account) = account.filter(|account| !names.iter().any(|name| name == account)) {
+fn find(account: Option<&str>, name: &str, accounts: &[AccountPlan]) -> Result<(usize, String), String> {
+    if let Some(account) = account.filter(|account| !accounts.iter().any(|plan| plan.name == *account)) {
         return Err(format!("events.account: there is no account `{account}`"));
     }
     let mut found = Vec::new();
     for (position, plan) in accounts.iter().enumerate() {
-        if account.is_none_or(|account| names[position] == account) {
+        if account.is_none_or(|account| plan.name == account) {
             let tunnels = plan.tunnels.iter().filter(|tunnel| tunnel.config.name == name);
             found.extend(tunnels.map(|tunnel| (position, tunnel.id.clone())));
         }

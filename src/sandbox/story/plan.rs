@@ -21,6 +21,8 @@ pub struct Story {
 
 #[derive(Debug, Clone)]
 pub(in crate::sandbox) struct AccountPlan {
+    /// What the story calls it, and no other account.
+    pub name: String,
     pub id: String,
     pub onboarded: bool,
     pub tunnels: Vec<TunnelPlan>,
@@ -61,11 +63,16 @@ impl fmt::Debug for Event {
 }
 
 impl Story {
+    /// Name and id of every account, in the story's order.
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.accounts.iter().map(|account| (account.name.as_str(), account.id.as_str()))
+    }
+
     /// One account without tunnels, in which nothing happens.
     pub fn empty() -> Self {
         let id = id(&["account", "empty"]);
         Self {
-            accounts: vec![AccountPlan { id, onboarded: true, tunnels: Vec::new() }],
+            accounts: vec![AccountPlan { name: "empty".to_owned(), id, onboarded: true, tunnels: Vec::new() }],
             period: None,
             events: Vec::new(),
         }

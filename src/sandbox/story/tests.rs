@@ -269,7 +269,12 @@ fn what_is_no_story_file_is_refused_with_its_line() {
         ("acounts: []", "line 1:", "acounts"),
         ("accounts:\n  - name: a\n    color: red\n", "line 3:", "color"),
         ("accounts:\n  - name: a\n    id: abc\n", "line 2:", "`abc` is not 32 hex digits"),
-        ("accounts:\n  - name: a\n  - name: a\n", "line 3:", "has the id of another"),
+        ("accounts:\n  - name: a\n  - name: a\n", "line 3:", "accounts.name: `a` has the name of another"),
+        (
+            "accounts:\n  - name: a\n    id: 00000000000000000000000000000001\n  - name: b\n    id: 00000000000000000000000000000001\n",
+            "line 4:",
+            "accounts.id: `b` has the id of another",
+        ),
         ("period: 0s\naccounts:\n  - name: a\n", "line 1:", "period: must be at least 1s"),
         ("period: soon\naccounts:\n  - name: a\n", "line 1:", "`soon` is no duration"),
         ("accounts: [", "line 1:", ""),
