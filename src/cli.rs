@@ -33,11 +33,12 @@ const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// Below the flags of `sandbox`.
 const TALK_TO_THE_SANDBOX: &str = "\
-The API is below /client/v4, as at Cloudflare. Beside it, and without a token:
-  GET /sandbox                                                accounts, tunnels, states of their sessions
-  PUT /sandbox/accounts/ID/tunnels/NAME/bgp_status            {\"state\": \"BGP_DOWN\"}, until told otherwise
-  PUT /sandbox/faults                                         {\"faults\": [{\"fault\": \"silence\"}]}; DELETE ends them
-  GET /sandbox/calls                                          what was asked of the API";
+The API is below /client/v4, as at Cloudflare. Beside it, without a token:
+  GET  /sandbox         accounts, tunnels, states of their sessions
+  PUT  /sandbox/accounts/ID/tunnels/NAME/bgp_status
+                        what is reported from now on: {\"state\": \"BGP_DOWN\"}
+  PUT  /sandbox/faults  {\"faults\": [{\"fault\": \"silence\"}]}; DELETE ends them
+  GET  /sandbox/calls   what was asked of the API";
 
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///
@@ -157,8 +158,8 @@ fn run(cli: Cli) -> ExitCode {
 /// A command with its checked configuration.
 #[derive(Debug)]
 enum Plan {
-    Serve(Config),
-    Demo(app::Demo),
+    Serve(Box<Config>),
+    Demo(Box<app::Demo>),
     Sandbox(SandboxConfig),
 }
 
@@ -166,10 +167,10 @@ impl Plan {
     fn of(cli: Cli) -> Result<Self, ConfigError> {
         let environment = |name: &str| std::env::var(name).ok();
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
-            Command::Serve(flags) => Ok(Self::Serve(Config::for_serve(&flags, &environment)?)),
+            Command::Serve(flags) => Ok(Self::Serve(Box::new(Config::for_serve(&flags, &environment)?))),
             Command::Demo { flags, sandbox } => {
                 let sandbox = SandboxConfig::from_flags(&sandbox, "127.0.0.1:0", &environment)?;
-                Ok(Self::Demo(app::Demo::new(flags, sandbox)?))
+                Ok(Self::Demo(Box::new(app::Demo::new(flags, sandbox)?)))
             }
             Command::Sandbox(flags) => {
                 Ok(Self::Sandbox(SandboxConfig::from_flags(&flags, "127.0.0.1:9848", &environment)?))
@@ -179,7 +180,7 @@ impl Plan {
 
     async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         match self {
-            Self::Serve(config) => app::serve(config, stop).await,
+            Self::Serve(config) => app::serve(*config, stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
         }
