@@ -23,7 +23,7 @@ fmt:
 
 lint: ## clippy and rustdoc, warnings are errors
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --locked --no-deps --document-private-items --quiet
 
 unit: ## unit, property and end-to-end tests, without the other checks
 	$(CARGO) test --release --locked --no-fail-fast
