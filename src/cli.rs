@@ -33,11 +33,12 @@ const LAST_WAIT: Duration = Duration::from_millis(100);
 
 /// Below the flags of `sandbox`.
 const TALK_TO_THE_SANDBOX: &str = "\
-The API is below /client/v4, as at Cloudflare. Beside it, and without a token:
-  GET /sandbox                                                accounts, tunnels, states of their sessions
-  PUT /sandbox/accounts/ID/tunnels/NAME/bgp_status            {\"state\": \"BGP_DOWN\"}, until told otherwise
-  PUT /sandbox/faults                                         {\"faults\": [{\"fault\": \"silence\"}]}; DELETE ends them
-  GET /sandbox/calls                                          what was asked of the API";
+The API is below /client/v4, as at Cloudflare. Beside it, without a token:
+  GET  /sandbox         accounts, tunnels, states of their sessions
+  PUT  /sandbox/accounts/ID/tunnels/NAME/bgp_status
+                        what is reported from now on: {\"state\": \"BGP_DOWN\"}
+  PUT  /sandbox/faults  {\"faults\": [{\"fault\": \"silence\"}]}; DELETE ends them
+  GET  /sandbox/calls   what was asked of the API";
 
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///

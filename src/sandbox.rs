@@ -7,7 +7,7 @@
 //! ```text
 //! request -> read -> [lock] advance(now) -> route -> faults -> operation -> [unlock] -> delivery
 //! ```
-//! All state is one [`world::World`] behind one lock, which is never held over an await. The story goes on with each
+//! All state is one `world::World` behind one lock, which is never held over an await. The story goes on with each
 //! request and, so that its log lines come in time, by the timer in [`Sandbox::run`].
 
 mod calls;

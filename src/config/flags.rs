@@ -198,7 +198,7 @@ pub struct SandboxFlags {
     )]
     pub strict: Option<String>,
 
-    /// So many tunnels more in the first account, IPsec and GRE by turns; of ten, eight sessions are up [default: 0]
+    /// Generated tunnels in the first account beside those of the story, IPsec and GRE by turns [default: 0]
     #[arg(long = "sandbox.tunnels", env = "MTE_SANDBOX_TUNNELS", value_name = "COUNT", help_heading = "Sandbox")]
     pub tunnels: Option<String>,
 

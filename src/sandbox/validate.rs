@@ -146,7 +146,7 @@ fn health_check(form: Option<Form>, check: Option<&Reader<'_>>) -> HealthCheck {
     read
 }
 
-/// "Must be in object form if the x-magic-new-hc-target header is set to true and string form if (it) is absent or set
+/// "Must be in object form if the x-magic-new-hc-target header is set to true and string form if \[it\] is absent or set
 /// to false"; the empty string stands for the calculated default; `effective` is ignored.
 fn target(form: Option<Form>, check: &Reader<'_>) -> Option<IpAddr> {
     const KEY: &str = "target";
