@@ -21,6 +21,7 @@ use magic_tunnel_exporter::{
         board::ProbeBoard,
         inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, Fleet, PollState},
         label::Label as _,
+        probe::ProbeFailure,
         tally::Reading,
         tunnel::{Ipsec, Kind, Stated, Tunnel, TunnelId},
     },
@@ -124,6 +125,12 @@ fn report(board: &ProbeBoard, spent: Duration, took: Duration) -> Result<()> {
         rss / 1024,
         board.sockets.list().first().filter(|socket| socket.up).map_or("no socket", |socket| socket.mode.as_str()),
     );
+    for &reason in ProbeFailure::ALL {
+        let count: u64 = readings.iter().map(|reading| reading.failures(reason)).sum();
+        if count > 0 {
+            println!("  lost for {reason}: {count}");
+        }
+    }
     let lag = board.activity.lag();
     let sends = lag.count();
     let mut below = 0;

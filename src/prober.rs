@@ -11,6 +11,7 @@ pub mod plan;
 pub mod schedule;
 pub mod session;
 pub mod settings;
+pub mod turnstile;
 
 mod address;
 mod roster;
@@ -37,6 +38,7 @@ use self::{
     schedule::Phases,
     session::Common,
     settings::{Pace, Settings},
+    turnstile::Turnstile,
 };
 use crate::{
     clock,
@@ -135,6 +137,7 @@ impl<N: Network> Driver<N> {
             pace: pace_rx,
             changes: Arc::new(changes),
             activity: Arc::default(),
+            turnstile: Turnstile::default(),
         };
         let roster = Roster::new(sockets, Arc::clone(&common.activity));
         let (board, board_rx) = watch::channel(Arc::clone(roster.board()));

@@ -21,6 +21,7 @@ use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     os::fd::BorrowedFd,
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -57,6 +58,12 @@ const STALE_AFTER: u32 = 3;
 
 /// The least age of a datagram socket that is replaced for the sake of a new identifier.
 const RENEW_AFTER: Duration = Duration::from_mins(1);
+
+/// A timer that fires this much late tells of a thread that did not run.
+const HELD_UP: Duration = Duration::from_millis(20);
+
+/// Enough to read what came meanwhile.
+const READING: Duration = Duration::from_millis(100);
 
 const ECHO_REPLY_V4: u8 = 0;
 const ECHO_REPLY_V6: u8 = 129;
@@ -127,7 +134,7 @@ impl Link for IcmpLink {
         let started = clock::now().instant;
         match self.socket(started) {
             Ok(socket) => {
-                let answer = socket.ping(&echo).await;
+                let answer = socket.ping(&echo, started).await;
                 let ended = clock::now().instant;
                 self.judge(answer, &echo, socket.mode, started, ended)
             }
@@ -276,10 +283,19 @@ impl Socket {
     }
 
     /// `None` where the deadline passed first.
-    async fn ping(&self, echo: &Echo) -> Option<Result<IcmpPacket, SurgeError>> {
+    ///
+    /// A thread that was held up finds the deadline passed and the reply waiting in the socket, both at once. It reads before it
+    /// judges: a busy machine must not look like a lossy path.
+    async fn ping(&self, echo: &Echo, started: Instant) -> Option<Result<IcmpPacket, SurgeError>> {
         let mut pinger = self.client.pinger(echo.target, PingIdentifier(echo.identifier)).await;
-        pinger.timeout(echo.timeout);
-        let answer = timeout(echo.timeout, pinger.ping(PingSequence(echo.sequence), &PAYLOAD)).await;
+        // Ours is the deadline that counts.
+        pinger.timeout(echo.timeout + 2 * READING);
+        let mut ping = pin!(pinger.ping(PingSequence(echo.sequence), &PAYLOAD));
+        let mut answer = timeout(echo.timeout, ping.as_mut()).await;
+        let late = clock::now().instant.saturating_duration_since(started).saturating_sub(echo.timeout);
+        if answer.is_err() && late >= HELD_UP {
+            answer = timeout(READING, ping).await;
+        }
         Some(answer.ok()?.map(|(packet, _)| packet))
     }
 }

@@ -8,6 +8,7 @@ use super::{
     link::{Echo, Link},
     schedule::{Phase, Schedule},
     settings::{Pace, Timing},
+    turnstile::Turnstile,
 };
 use crate::{
     clock,
@@ -91,6 +92,7 @@ pub struct Common {
     /// Moves with every change of a debounced state.
     pub changes: Arc<watch::Sender<u64>>,
     pub activity: Arc<Activity>,
+    pub turnstile: Turnstile,
 }
 
 impl Common {
@@ -121,11 +123,12 @@ pub async fn run<L: Link>(mut session: Session, link: Arc<L>, tally: Arc<Tally>,
             }
             () = sleep_until(session.due().into()) => {}
         }
+        let turn = common.turnstile.pass(session.due()).await;
         let Some((echo, lag)) = session.take_turn(clock::now().instant) else { continue };
         common.activity.observe_lag(lag);
         tally.begin();
         let in_flight = common.activity.echo();
-        let outcome = link.echo(echo).await;
+        let outcome = turn.send(link.echo(echo)).await;
         drop(in_flight);
         if tally.finish(outcome, clock::now(), pace.thresholds) {
             common.changes.send_modify(|count| *count = count.wrapping_add(1));

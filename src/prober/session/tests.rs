@@ -88,6 +88,7 @@ fn play(link: &Arc<Played>) -> Stage {
         pace: pace_rx,
         changes: Arc::new(changes),
         activity: Arc::default(),
+        turnstile: Turnstile::default(),
     };
     let tally = Arc::new(Tally::new(Buckets::rtt()));
     let session = common.session(address(), Phases::default().take(), common.origin);
