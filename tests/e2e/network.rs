@@ -60,6 +60,32 @@ fn await_results(exporter: &mut Exporter, labels: &[(&str, &str)], count: f64) -
     })
 }
 
+/// The histogram of round-trip times with the buckets 20 ms and 21 ms.
+#[derive(Debug, Clone, Copy, Default)]
+struct RoundTrips {
+    replies: f64,
+    below: f64,
+    within: f64,
+    sum: f64,
+}
+
+impl RoundTrips {
+    fn of(page: &Samples) -> Self {
+        let bucket = |le: &str| sum(page, "tunnel_probe_rtt_seconds_bucket", &[("le", le)]);
+        let sum = sum(page, "tunnel_probe_rtt_seconds_sum", &[]);
+        Self { replies: bucket("+Inf"), below: bucket("0.02"), within: bucket("0.021"), sum }
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            replies: self.replies - earlier.replies,
+            below: self.below - earlier.below,
+            within: self.within - earlier.within,
+            sum: self.sum - earlier.sum,
+        }
+    }
+}
+
 stories! {
     fn every_verdict_at_a_site_follows_from_packets_and_report(lab) {
         let api = api(&[fra("UP")]);
@@ -200,15 +226,20 @@ stories! {
         let api = api(&[fra("UP")]);
         let flags = ["--probe.targets=interface_address", "--probe.rtt-buckets=20ms,21ms,1s"];
         let mut exporter = lab.exporter(&api, &[&QUICK[..], &flags].concat());
-        let page = await_results(&mut exporter, &[], 40.0);
-        let bucket = |le: &str| sum(&page, "tunnel_probe_rtt_seconds_bucket", &[("le", le)]);
-        let [replies, below, within] = [bucket("+Inf"), bucket("0.02"), bucket("0.021")];
-        assert_eq!(below, 0.0, "no reply came sooner than it was sent");
-        assert!(within >= replies * 0.5, "only {within} of {replies} replies within a millisecond");
-        let mean = sum(&page, "tunnel_probe_rtt_seconds_sum", &[]) / replies;
-        if let Some(oracle) = ping_mean(INSIDE) {
-            assert!((mean - oracle).abs() < 0.002, "{mean:.5} s, ping says {oracle:.5} s");
-        }
+        let mut before = RoundTrips::default();
+        // Neighbours on the machine delay some replies of some windows; a bias of ours would show in every one.
+        let good = (1..=8).any(|round| {
+            let page = await_results(&mut exporter, &[], f64::from(round) * 40.0);
+            let now = RoundTrips::of(&page);
+            assert_eq!(now.below, 0.0, "no reply came sooner than it was sent");
+            let window = now.since(std::mem::replace(&mut before, now));
+            let mean = window.sum / window.replies;
+            let as_ping = ping_mean(INSIDE).is_none_or(|oracle| (mean - oracle).abs() < 0.001);
+            let good = window.within >= window.replies * 0.5 && as_ping;
+            println!("{window:?}, mean {mean:.5} s: {good}");
+            good
+        });
+        assert!(good, "in no window half of the replies took less than 21 ms and as long as for ping");
     }
 
     fn the_same_hosts_are_alive_for_fping_and_for_us(lab) {
