@@ -15,7 +15,7 @@ help: ## this list
 
 test: tools fmt lint unit $(if $(filter true,$(CI)),deny,deny-if-installed) ## all checks: format, lints, unit, property and end-to-end tests, dependencies
 
-tools: ## the programs the end-to-end tests run; installs what is missing from Debian packages when it may
+tools: ## the programs the end-to-end tests run, and Cloudflare's own client; installs what is missing when it may
 	@scripts/test-tools
 
 fmt:
@@ -23,7 +23,7 @@ fmt:
 
 lint: ## clippy and rustdoc, warnings are errors
 	$(CARGO) clippy --release --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --release --locked --no-deps --document-private-items --quiet
 
 unit: ## unit, property and end-to-end tests, without the other checks
 	$(CARGO) test --release --locked --no-fail-fast

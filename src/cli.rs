@@ -16,11 +16,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app,
     config::{
-        Config, ConfigError, Log,
+        Config, ConfigError, Log, SandboxConfig,
         flags::{ExporterFlags, Flags, LogFlags, SandboxFlags},
-        sandbox_listen,
     },
-    server::ListenAddress,
     telemetry,
 };
 
@@ -32,6 +30,15 @@ const USAGE: u8 = 64;
 
 /// Whatever still runs on the blocking pool, such as a name that does not resolve, is left behind after this long.
 const LAST_WAIT: Duration = Duration::from_millis(100);
+
+/// Below the flags of `sandbox`.
+const TALK_TO_THE_SANDBOX: &str = "\
+The API is below /client/v4, as at Cloudflare. Beside it, without a token:
+  GET  /sandbox         accounts, tunnels, states of their sessions
+  PUT  /sandbox/accounts/ID/tunnels/NAME/bgp_status
+                        what is reported from now on: {\"state\": \"BGP_DOWN\"}
+  PUT  /sandbox/faults  {\"faults\": [{\"fault\": \"silence\"}]}; DELETE ends them
+  GET  /sandbox/calls   what was asked of the API";
 
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///
@@ -63,6 +70,7 @@ enum Command {
         sandbox: SandboxFlags,
     },
     /// Play Cloudflare's tunnels API on loopback, for rehearsals, tests and development
+    #[command(after_help = TALK_TO_THE_SANDBOX)]
     Sandbox(SandboxFlags),
 }
 
@@ -150,26 +158,31 @@ fn run(cli: Cli) -> ExitCode {
 /// A command with its checked configuration.
 #[derive(Debug)]
 enum Plan {
-    Serve(Config),
-    Demo(app::Demo),
-    Sandbox(ListenAddress),
+    Serve(Box<Config>),
+    Demo(Box<app::Demo>),
+    Sandbox(SandboxConfig),
 }
 
 impl Plan {
     fn of(cli: Cli) -> Result<Self, ConfigError> {
         let environment = |name: &str| std::env::var(name).ok();
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
-            Command::Serve(flags) => Ok(Self::Serve(Config::for_serve(&flags, &environment)?)),
-            Command::Demo { flags, sandbox } => Ok(Self::Demo(app::Demo::new(flags, &sandbox)?)),
-            Command::Sandbox(flags) => Ok(Self::Sandbox(sandbox_listen(&flags, "127.0.0.1:9848")?)),
+            Command::Serve(flags) => Ok(Self::Serve(Box::new(Config::for_serve(&flags, &environment)?))),
+            Command::Demo { flags, sandbox } => {
+                let sandbox = SandboxConfig::from_flags(&sandbox, "127.0.0.1:0", &environment)?;
+                Ok(Self::Demo(Box::new(app::Demo::new(flags, sandbox)?)))
+            }
+            Command::Sandbox(flags) => {
+                Ok(Self::Sandbox(SandboxConfig::from_flags(&flags, "127.0.0.1:9848", &environment)?))
+            }
         }
     }
 
     async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         match self {
-            Self::Serve(config) => app::serve(config, stop).await,
+            Self::Serve(config) => app::serve(*config, stop).await,
             Self::Demo(demo) => demo.run(stop).await,
-            Self::Sandbox(listen) => app::sandbox(listen, stop).await,
+            Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
         }
     }
 }

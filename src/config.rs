@@ -7,15 +7,17 @@ pub mod flags;
 
 mod check;
 mod probe;
+mod sandbox;
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use secrecy::SecretString;
-
-pub use self::check::ConfigError;
+pub use self::{
+    check::{ConfigError, Environment},
+    sandbox::SandboxConfig,
+};
 use self::{
-    check::{duration, member, parse},
-    flags::{CloudflareFlags, ExporterFlags, Flags, LogFlags, SandboxFlags},
+    check::{duration, member, parse, secret_file},
+    flags::{CloudflareFlags, ExporterFlags, Flags, LogFlags},
 };
 use crate::{
     cloudflare::{self, ApiUrl, ApiUrlError, Credentials},
@@ -54,9 +56,6 @@ pub struct Log {
     pub level: telemetry::Level,
     pub format: telemetry::Format,
 }
-
-/// Reads an environment variable; tests bring their own.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Defaults that differ between `serve` and `demo`.
 #[derive(Debug, Clone)]
@@ -112,11 +111,6 @@ impl Log {
             format: member("--log.format", flags.format.as_deref(), telemetry::Format::Logfmt)?,
         })
     }
-}
-
-/// Where the sandbox listens.
-pub fn sandbox_listen(flags: &SandboxFlags, default: &str) -> Result<ListenAddress, ConfigError> {
-    parse("--sandbox.listen-address", flags.listen_address.as_deref().unwrap_or(default))
 }
 
 fn web(flags: &ExporterFlags) -> Result<Web, ConfigError> {
@@ -188,16 +182,6 @@ fn credentials(flags: &CloudflareFlags, environment: Environment<'_>) -> Result<
     match credentials.check() {
         Ok(()) => Ok(credentials),
         Err(error) => Err(ConfigError::without_value(key, format!("cannot be used: {error}"))),
-    }
-}
-
-/// The content of a file that holds one secret, without the line break at its end.
-fn secret_file(key: &'static str, path: &str) -> Result<SecretString, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| ConfigError::new(key, path, format!("must be a readable file: {error}")))?;
-    match text.trim() {
-        "" => Err(ConfigError::new(key, path, "must hold a secret: the file is empty")),
-        secret => Ok(secret.into()),
     }
 }
 

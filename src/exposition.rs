@@ -1,6 +1,6 @@
 //! The page: draws what is known as Prometheus text.
 //!
-//! One [`Collector`](prometheus_client::collector::Collector) reads the newest [`Fleet`] at each scrape, so a tunnel that is gone is
+//! One [`Collector`] reads the newest [`Fleet`] at each scrape, so a tunnel that is gone is
 //! gone from the page. Nothing here does I/O or waits, and what is too old to be shown is left out here and nowhere else.
 
 mod accounts;

@@ -7,7 +7,7 @@
 //! ```text
 //! request -> read -> [lock] advance(now) -> route -> faults -> operation -> [unlock] -> delivery
 //! ```
-//! All state is one [`world::World`] behind one lock, which is never held over an await. The story goes on with each
+//! All state is one `world::World` behind one lock, which is never held over an await. The story goes on with each
 //! request and, so that its log lines come in time, by the timer in [`Sandbox::run`].
 
 mod calls;
@@ -21,6 +21,7 @@ mod operations;
 mod reply;
 mod route;
 mod session;
+mod settings;
 mod store;
 mod story;
 #[cfg(test)]
@@ -37,11 +38,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::{Request, Response};
-use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 pub use faults::{Fault, Faults};
 pub use kind::Kind;
+pub use settings::Settings;
 pub use story::Story;
 pub use yaml::FileError;
 
@@ -59,26 +60,6 @@ const BODY_LIMIT: usize = 1024 * 1024;
 const BODY_READ_ON: usize = 16 * BODY_LIMIT;
 /// How long a request body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the sandbox is started with.
-#[derive(Debug)]
-pub struct Settings {
-    /// The one secret that is accepted, as a bearer token or as the key of an e-mail and key pair; `None` accepts any.
-    pub token: Option<SecretString>,
-    /// Refuse interface addresses outside the private ranges, as the reference asks for and the live API does not.
-    pub strict: bool,
-    /// Generated tunnels beside those of the story, in its first account.
-    pub tunnels: usize,
-    pub story: Story,
-    /// In force from the start.
-    pub faults: Faults,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { token: None, strict: false, tunnels: 0, story: Story::demo(), faults: Faults::default() }
-    }
-}
 
 /// A running copy of the API.
 #[derive(Debug)]

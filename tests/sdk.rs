@@ -1,7 +1,7 @@
 //! Cloudflare's own Python client, made for the real API, walks every operation of the sandbox (`tests/sdk/walk.py`).
 //!
-//! `tests/sdk/venv.sh` makes the virtual environment. Without it the test says so and passes; under `CI=true` that is
-//! a failure.
+//! `make tools` prepares the virtual environment. Without it the test says so and passes; under `CI=true` that is a
+//! failure.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,9 +17,9 @@ use tokio_util::sync::CancellationToken;
 async fn an_official_client_walks_every_operation() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/sdk-venv/bin/python");
-    if !python.exists() {
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python client: run tests/sdk/venv.sh first");
-        return println!("skipped: no Python client, run tests/sdk/venv.sh first");
+    if !root.join("target/sdk-venv/made-from.txt").exists() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "no Python client: run `make tools` first");
+        return println!("skipped: no Python client, run `make tools` first");
     }
     let bound = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let url = format!("http://{}/client/v4", bound[0].local_addr());

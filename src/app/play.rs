@@ -10,19 +10,15 @@ use super::{exporter::start, tasks::run_to_end};
 use crate::{
     clock,
     cloudflare::Credentials,
-    config::{
-        Config, ConfigError, Defaults,
-        flags::{ExporterFlags, SandboxFlags},
-        sandbox_listen,
-    },
+    config::{Config, ConfigError, Defaults, SandboxConfig, flags::ExporterFlags},
     domain::{inventory::AccountName, probe::Silence},
     poller::Account,
     prober::{self, settings::TunnelSettings},
-    sandbox::{Sandbox, Settings},
-    server::{self, Bound, ListenAddress},
+    sandbox::Sandbox,
+    server::{self, Bound},
 };
 
-/// Accepted by the demo's sandbox, which listens on loopback and knows no other.
+/// Accepted by the demo's sandbox, which listens on loopback, unless it is told another.
 const DEMO_TOKEN: &str = "demo-token";
 
 /// The story moves every few seconds, so the demo looks more often than anybody should at the real API.
@@ -45,34 +41,30 @@ fn defaults() -> Defaults {
 pub struct Demo {
     /// Checked once already; the API's address is not known before the sandbox is bound.
     flags: ExporterFlags,
-    sandbox: ListenAddress,
+    sandbox: SandboxConfig,
 }
 
 impl Demo {
     /// # Errors
     /// A flag with a wrong value.
-    pub fn new(flags: ExporterFlags, sandbox: &SandboxFlags) -> Result<Self, ConfigError> {
-        let demo = Self { flags, sandbox: sandbox_listen(sandbox, "127.0.0.1:0")? };
-        demo.config("http://127.0.0.1/", Vec::new())?;
+    pub fn new(flags: ExporterFlags, sandbox: SandboxConfig) -> Result<Self, ConfigError> {
+        let demo = Self { flags, sandbox };
+        config(&demo.flags, "http://127.0.0.1/", Vec::new())?;
         Ok(demo)
-    }
-
-    fn config(&self, url: &str, accounts: Vec<Account>) -> Result<Config, ConfigError> {
-        let url = url.parse().map_err(|error| ConfigError::new("--sandbox.listen-address", url, format!("{error}")))?;
-        Config::with_accounts(&self.flags, url, accounts, &defaults())
     }
 
     /// Runs sandbox and exporter until `stop`.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let stage = server::bind(std::slice::from_ref(&self.sandbox))?;
-        let token = DEMO_TOKEN.into();
-        let sandbox = Sandbox::new(Settings { token: Some(token), ..Settings::default() }, clock::now());
-        let accounts = sandbox.account_ids().into_iter().map(|id| Account {
-            name: AccountName::new("demo"),
-            id,
-            credentials: Credentials::Token(DEMO_TOKEN.into()),
+        let SandboxConfig { listen, mut settings } = self.sandbox;
+        let stage = server::bind(&[listen])?;
+        let token = settings.token.get_or_insert_with(|| DEMO_TOKEN.into()).clone();
+        let accounts = settings.story.accounts().map(|(name, id)| Account {
+            name: AccountName::new(name),
+            id: id.to_owned(),
+            credentials: Credentials::Token(token.clone()),
         });
-        let config = self.config(&api_url(&stage), accounts.collect())?;
+        let config = config(&self.flags, &api_url(&stage), accounts.collect())?;
+        let sandbox = Sandbox::new(settings, clock::now());
         let bound = server::bind(&config.web.listen)?;
         say_where_to_look(&config, &bound, &stage);
         let mut tasks = JoinSet::new();
@@ -82,16 +74,24 @@ impl Demo {
     }
 }
 
+fn config(flags: &ExporterFlags, url: &str, accounts: Vec<Account>) -> Result<Config, ConfigError> {
+    let url = url.parse().map_err(|error| ConfigError::new("--sandbox.listen-address", url, format!("{error}")))?;
+    Config::with_accounts(flags, url, accounts, &defaults())
+}
+
 /// Runs a sandbox alone until `stop`.
 ///
 /// # Errors
 /// The address is taken, or the sandbox ended by itself.
-pub async fn sandbox(listen: ListenAddress, stop: CancellationToken) -> anyhow::Result<()> {
+pub async fn sandbox(config: SandboxConfig, stop: CancellationToken) -> anyhow::Result<()> {
+    let SandboxConfig { listen, settings } = config;
     let bound = server::bind(&[listen])?;
-    let sandbox = Sandbox::new(Settings::default(), clock::now());
-    for account in sandbox.account_ids() {
-        info!(account, "the sandbox plays account {account} at {}, any token is accepted", api_url(&bound));
+    let accepted = if settings.token.is_some() { "one token" } else { "any token" };
+    for (name, account) in settings.story.accounts() {
+        let url = api_url(&bound);
+        info!(account, "the sandbox plays account {account} (`{name}`) at {url}, {accepted} is accepted");
     }
+    let sandbox = Sandbox::new(settings, clock::now());
     let mut tasks = JoinSet::new();
     tasks.spawn(sandbox.run(bound, stop.clone()));
     run_to_end(tasks, stop).await
@@ -104,16 +104,18 @@ fn api_url(bound: &[Bound]) -> String {
 
 /// For the person who has just typed the command.
 fn say_where_to_look(config: &Config, bound: &[Bound], stage: &[Bound]) {
-    let Some(port) = bound.first().map(|bound| bound.local_addr().port()) else { return };
+    let Some(address) = bound.first().map(Bound::local_addr) else { return };
+    let host =
+        if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
     let path = &config.web.telemetry_path;
     let api = api_url(stage);
     // A reader that went away is no failure of ours.
     let _ = writeln!(
         io::stdout(),
         "The demo runs on a built-in sandbox: no account is needed, and nothing leaves this machine.\n  \
-         page      http://localhost:{port}/\n  \
-         metrics   http://localhost:{port}{path}\n  \
+         page      http://{host}/\n  \
+         metrics   http://{host}{path}\n  \
          API       {api} (the sandbox; any HTTP client can change it)\n\
-         Its story takes three minutes and starts again; each turn of it is a line below. Ctrl-C ends it.\n"
+         Each turn of its story is a line below. Ctrl-C ends it.\n"
     );
 }

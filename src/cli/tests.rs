@@ -41,3 +41,14 @@ fn help_and_version_are_asked_for_and_go_to_standard_output() {
 fn the_definition_of_the_flags_holds_together() {
     Cli::command().debug_assert();
 }
+
+#[test]
+fn the_flags_of_the_sandbox_are_for_those_who_have_one() {
+    let flags = ["--sandbox.strict", "--sandbox.tunnels=5", "--sandbox.story=s.yml", "--sandbox.faults=f.yml"];
+    for command in ["sandbox", "demo"] {
+        let line = [&[NAME, command], &flags[..]].concat();
+        assert!(parse(line.into_iter().map(OsString::from)).is_ok(), "{command}");
+    }
+    let sentence = refused(&["serve", "--sandbox.tunnels=5"]);
+    assert!(sentence.starts_with("unexpected argument '--sandbox.tunnels' found"), "{sentence}");
+}

@@ -55,7 +55,7 @@ impl ApiFailure {
             FailureReason::RateLimited => {
                 "the budget of 1,200 requests in 5 minutes is shared with the dashboard and other tools: poll less often, or use a token of its own"
             }
-            FailureReason::Server => "Cloudflare's side: it is retried",
+            FailureReason::Server => "a fault at Cloudflare: it is retried",
             FailureReason::NotJson => {
                 "something between here and the API answers in its place: check proxies and `--cloudflare.api-url`"
             }

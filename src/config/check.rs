@@ -1,6 +1,8 @@
 //! Checks of single values, and what a wrong one is told.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, fs, str::FromStr, time::Duration};
+
+use secrecy::SecretString;
 
 use crate::domain::label::Label;
 
@@ -34,6 +36,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// Reads an environment variable; tests bring their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
 pub(super) fn parse<T: FromStr<Err: fmt::Display>>(key: &'static str, text: &str) -> Result<T, ConfigError> {
     text.trim().parse().map_err(|error: T::Err| ConfigError::new(key, text, error.to_string()))
 }
@@ -63,4 +68,24 @@ pub(super) fn member<T: Label>(key: &'static str, text: Option<&str>, default: T
         let names: Vec<&str> = T::ALL.iter().map(|member| member.as_str()).collect();
         ConfigError::new(key, text, format!("must be one of {}", names.join(", ")))
     })
+}
+
+/// On or off; an empty value, as of a variable that is set to nothing, says neither.
+pub(super) fn switch(key: &'static str, text: Option<&str>, default: bool) -> Result<bool, ConfigError> {
+    match text.map(str::trim) {
+        None | Some("") => Ok(default),
+        Some("true" | "1" | "yes" | "on") => Ok(true),
+        Some("false" | "0" | "no" | "off") => Ok(false),
+        Some(other) => Err(ConfigError::new(key, other, "must be true or false")),
+    }
+}
+
+/// The content of a file that holds one secret, without the line break at its end.
+pub(super) fn secret_file(key: &'static str, path: &str) -> Result<SecretString, ConfigError> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| ConfigError::new(key, path, format!("must be a readable file: {error}")))?;
+    match text.trim() {
+        "" => Err(ConfigError::new(key, path, "must hold a secret: the file is empty")),
+        secret => Ok(secret.into()),
+    }
 }

@@ -181,6 +181,34 @@ pub struct SandboxFlags {
         help_heading = "Sandbox"
     )]
     pub listen_address: Option<String>,
+
+    /// File with the one secret that is accepted as a token or a key (or set `MTE_SANDBOX_TOKEN`) [default: any]
+    #[arg(long = "sandbox.token-file", env = "MTE_SANDBOX_TOKEN_FILE", value_name = "FILE", help_heading = "Sandbox")]
+    pub token_file: Option<String>,
+
+    /// Refuse interface addresses outside the private ranges, as the API reference does and the API does not [default: off]
+    #[arg(
+        long = "sandbox.strict",
+        env = "MTE_SANDBOX_STRICT",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Sandbox"
+    )]
+    pub strict: Option<String>,
+
+    /// Generated tunnels in the first account beside those of the story, IPsec and GRE by turns [default: 0]
+    #[arg(long = "sandbox.tunnels", env = "MTE_SANDBOX_TUNNELS", value_name = "COUNT", help_heading = "Sandbox")]
+    pub tunnels: Option<String>,
+
+    /// YAML file with accounts, tunnels and timed events, as docs/SANDBOX.md describes it [default: the demo's story]
+    #[arg(long = "sandbox.story", env = "MTE_SANDBOX_STORY", value_name = "FILE", help_heading = "Sandbox")]
+    pub story: Option<String>,
+
+    /// File with faults that are in force from the start, as for `PUT /sandbox/faults`, YAML or JSON [default: none]
+    #[arg(long = "sandbox.faults", env = "MTE_SANDBOX_FAULTS", value_name = "FILE", help_heading = "Sandbox")]
+    pub faults: Option<String>,
 }
 
 /// Flags of every command.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use super::{
-    check::{ConfigError, duration, member, parse},
+    check::{ConfigError, duration, member, parse, switch},
     flags::ProbeFlags,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn settings(flags: &ProbeFlags, defaults: &Settings) -> Result<Settings, ConfigError> {
     let uplinks = flags.uplinks.iter().map(|text| parse::<IpAddr>("--probe.uplink", text));
     Ok(Settings {
-        enabled: switch(flags.enabled.as_deref(), defaults.enabled)?,
+        enabled: switch("--probe", flags.enabled.as_deref(), defaults.enabled)?,
         pace: pace(flags, defaults.pace)?,
         socket: member::<SocketMode>("--probe.socket", flags.socket.as_deref(), defaults.socket)?,
         silence: member::<Silence>("--probe.silence", flags.silence.as_deref(), defaults.silence)?,
@@ -27,15 +27,6 @@ pub(super) fn settings(flags: &ProbeFlags, defaults: &Settings) -> Result<Settin
         tunnels: tunnels(flags, &defaults.tunnels)?,
         overrides: defaults.overrides.clone(),
     })
-}
-
-fn switch(text: Option<&str>, default: bool) -> Result<bool, ConfigError> {
-    match text.map(str::trim) {
-        None | Some("") => Ok(default),
-        Some("true" | "1" | "yes" | "on") => Ok(true),
-        Some("false" | "0" | "no" | "off") => Ok(false),
-        Some(other) => Err(ConfigError::new("--probe", other, "must be true or false")),
-    }
 }
 
 fn pace(flags: &ProbeFlags, defaults: Pace) -> Result<Pace, ConfigError> {

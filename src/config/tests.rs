@@ -1,3 +1,5 @@
+use std::fs;
+
 use clap::Parser;
 
 use super::*;
@@ -8,6 +10,8 @@ struct Line {
     flags: Flags,
     #[command(flatten)]
     log: LogFlags,
+    #[command(flatten)]
+    sandbox: flags::SandboxFlags,
 }
 
 const ACCOUNT: &str = "--cloudflare.account-id=c4a7362d577a6c3019a474fd6f485821";
@@ -189,5 +193,91 @@ fn a_wrong_probe_flag_is_one_sentence_too() {
     ];
     for (argument, sentence) in table {
         assert_eq!(config(&[ACCOUNT, argument], &token).unwrap_err(), sentence);
+    }
+}
+
+fn sandbox(arguments: &[&str], environment: Environment<'_>) -> Result<SandboxConfig, String> {
+    let line = Line::try_parse_from(["test"].iter().chain(arguments)).map_err(|error| error.to_string())?;
+    SandboxConfig::from_flags(&line.sandbox, "127.0.0.1:9848", environment).map_err(|error| error.to_string())
+}
+
+/// A file in a folder of its own, and the flag that names it.
+fn flag_with_file(flag: &str, text: &str) -> (tempfile::NamedTempFile, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    let flag = format!("{flag}={}", file.path().display());
+    (file, flag)
+}
+
+#[test]
+fn a_sandbox_needs_no_flags() {
+    let config = sandbox(&[], &|_| None).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:9848".parse().unwrap());
+    assert!(config.settings.token.is_none() && !config.settings.strict);
+    assert_eq!(config.settings.tunnels, 0);
+    assert_eq!(config.settings.story.accounts().map(|(name, _)| name).collect::<Vec<_>>(), ["demo"]);
+    assert_eq!(config.settings.faults.count(), 0);
+}
+
+#[test]
+fn every_sandbox_flag_reaches_the_sandbox() {
+    use secrecy::ExposeSecret as _;
+    let (_story, story) = flag_with_file("--sandbox.story", "accounts:\n  - name: lab\n  - name: office\n");
+    let (_faults, faults) = flag_with_file("--sandbox.faults", "faults:\n  - {fault: silence}\n  - {fault: reset}\n");
+    let (_token, token) = flag_with_file("--sandbox.token-file", "from-file\n");
+    let arguments = ["--sandbox.strict", "--sandbox.tunnels=10000", &story, &faults, &token];
+    let variable = |name: &str| (name == "MTE_SANDBOX_TOKEN").then(|| "from-variable".to_owned());
+    let settings = sandbox(&arguments, &variable).unwrap().settings;
+    assert!(settings.strict);
+    assert_eq!(settings.tunnels, 10_000);
+    assert_eq!(settings.story.accounts().map(|(name, _)| name).collect::<Vec<_>>(), ["lab", "office"]);
+    assert_eq!(settings.faults.count(), 2);
+    assert_eq!(settings.token.as_ref().unwrap().expose_secret(), "from-file");
+    assert!(!format!("{settings:?}").contains("from-file"));
+    let settings = sandbox(&["--sandbox.strict=false"], &variable).unwrap().settings;
+    assert_eq!(settings.token.unwrap().expose_secret(), "from-variable");
+    assert!(!settings.strict);
+}
+
+#[test]
+fn a_wrong_sandbox_flag_is_one_sentence_too() {
+    let table = [
+        ("--sandbox.strict=perhaps", "`--sandbox.strict` is `perhaps`: must be true or false"),
+        ("--sandbox.tunnels=many", "`--sandbox.tunnels` is `many`: must be a whole number from 0 to 100000"),
+        ("--sandbox.tunnels=100001", "`--sandbox.tunnels` is `100001`: must be a whole number from 0 to 100000"),
+        ("--sandbox.tunnels=-1", "`--sandbox.tunnels` is `-1`: must be a whole number from 0 to 100000"),
+        (
+            "--sandbox.listen-address=9848",
+            "`--sandbox.listen-address` is `9848`: must be `:port`, `host:port` or `[ipv6]:port`, with a port from 0 to 65535",
+        ),
+    ];
+    for (argument, sentence) in table {
+        assert_eq!(sandbox(&[argument], &|_| None).unwrap_err(), sentence);
+    }
+    let secret = |name: &str| (name == "MTE_SANDBOX_TOKEN").then(|| "hunter2\nhunter2".to_owned());
+    let sentence = sandbox(&[], &secret).unwrap_err();
+    assert!(
+        sentence.starts_with("`MTE_SANDBOX_TOKEN` cannot be used: ") && !sentence.contains("hunter2"),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn a_wrong_sandbox_file_is_named_with_its_line() {
+    let table = [
+        ("--sandbox.token-file", "\n", "must hold a secret: the file is empty"),
+        ("--sandbox.story", "accounts:\n  - name: a\n    color: red\n", ": line 3: "),
+        ("--sandbox.story", "", ": line 1: "),
+        ("--sandbox.faults", "faults:\n  - {fault: earthquake}\n", ": line 2: "),
+    ];
+    for (flag, text, rule) in table {
+        let (file, argument) = flag_with_file(flag, text);
+        let sentence = sandbox(&[&argument], &|_| None).unwrap_err();
+        let path = file.path().display().to_string();
+        assert!(sentence.starts_with(&format!("`{flag}` ")), "{sentence}");
+        assert!(sentence.contains(&path) && sentence.contains(rule) && !sentence.contains('\n'), "{sentence}");
+        let missing = format!("{flag}=/does/not/exist");
+        let sentence = sandbox(&[&missing], &|_| None).unwrap_err();
+        assert!(sentence.contains("/does/not/exist") && sentence.contains("must be a readable file"), "{sentence}");
     }
 }

@@ -91,7 +91,7 @@ impl Case<'_> {
                 ", Cloudflare reports the BGP session down (no TCP connection)"
             }
             (Reported::Down, _) => ", Cloudflare reports the BGP session down",
-            (Reported::None, _) if !self.fresh => ", Cloudflare's report is too old to count",
+            (Reported::None, _) if !self.fresh => ", the report of Cloudflare is too old to count",
             (Reported::None, Some(_)) => ", Cloudflare reports a state that is not known here",
             (Reported::None, _) => ", Cloudflare reports no BGP session",
         }
@@ -104,11 +104,11 @@ impl Case<'_> {
             Verdict::BgpFault => "check ASN, MD5 key, TCP port 179 and policy",
             Verdict::TunnelFault => "check IKE, pre-shared key, GRE and MTU",
             Verdict::Unreachable => match (self.vantage, self.uplinks) {
-                (Vantage::Site, true) => "check this site's circuit",
+                (Vantage::Site, true) => "check the circuit of this site",
                 (Vantage::Site, false) | (Vantage::Remote, _) => "check circuit, router and power of the site",
             },
             Verdict::PathMismatch => {
-                "an outage younger than BGP's hold time, a stale status, newly filtered ICMP or an asymmetric path"
+                "an outage younger than the hold time of BGP, a stale status, newly filtered ICMP or an asymmetric path"
             }
             Verdict::ReportedDown => "probe an address inside the tunnel to learn more",
             Verdict::Unknown => "configure BGP or probe an address that answers to learn more",

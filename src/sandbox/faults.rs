@@ -139,6 +139,11 @@ impl Faults {
         Ok(Self(faults))
     }
 
+    /// How many are in force.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// Finds what hits a request and counts it. All latencies add up; of the others the first wins.
     pub(super) fn strike(&mut self, collection: Option<Kind>, method: &Method, rng: &mut StdRng) -> Strike {
         let mut strike = Strike::default();

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::Ipv4Net;
 use serde_json::json;
 
+use super::kind::Kind;
 use super::session::Report;
 use super::store::Account;
 use super::story::id;
@@ -25,9 +26,17 @@ const MOST: usize = 1 << 22;
 pub(super) fn tunnels(account: &mut Account, count: usize, now: Moment) {
     for number in 0..u32::try_from(count.min(MOST)).unwrap_or(u32::MAX) {
         let config = config(number);
+        if account.find_id(&config.name).is_some() {
+            continue; // the story has it already
+        }
         let id = id(&["generated", account.id(), &config.name]);
         let bgp = config.bgp.is_some();
-        account.insert(Tunnel::new(id.clone(), config, now));
+        let ipsec = config.kind() == Kind::Ipsec;
+        let mut tunnel = Tunnel::new(id.clone(), config, now);
+        if ipsec {
+            tunnel.psk_was_set(now);
+        }
+        account.insert(tunnel);
         if bgp {
             let state = if number % 10 == 8 { "down" } else { "up" };
             if let Ok(report) = Report::parse(&json!(state)) {

@@ -4,6 +4,7 @@
 //! need the other tunnels of the account (unique names, custom FQDNs) are in [`super::store`].
 
 mod reader;
+mod rule;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -15,40 +16,7 @@ use super::kind::{Form, Kind};
 use super::reply::ApiError;
 use super::tunnel::{Bgp, Config, HealthCheck, Own};
 use reader::{Findings, Reader};
-
-/// The reference states no number for these rules: the codes are the sandbox's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rule {
-    Required = 1101,
-    Type = 1102,
-    NameTaken = 1103,
-    NameCharacters = 1104,
-    NameLength = 1105,
-    Address = 1106,
-    InterfacePrefix = 1107,
-    InterfaceHost = 1108,
-    InterfacePrivate = 1109,
-    InterfacePrefix6 = 1110,
-    Md5Key = 1111,
-    Mtu = 1112,
-    Ttl = 1113,
-    Asn = 1114,
-    FqdnForm = 1115,
-    FqdnTaken = 1116,
-    Choice = 1117,
-    TargetForm = 1118,
-    ExtraPrefix = 1119,
-    Psk = 1120,
-    Duplicate = 1121,
-}
-
-impl Rule {
-    pub(super) fn error(self, pointer: impl Into<String>, message: impl Into<String>) -> ApiError {
-        let mut error = ApiError::new(self as u32, message);
-        error.pointer = Some(pointer.into());
-        error
-    }
-}
+pub(super) use rule::Rule;
 
 /// What the rules depend on besides the body.
 #[derive(Debug, Clone, Copy)]
@@ -178,7 +146,7 @@ fn health_check(form: Option<Form>, check: Option<&Reader<'_>>) -> HealthCheck {
     read
 }
 
-/// "Must be in object form if the x-magic-new-hc-target header is set to true and string form if [it] is absent or set
+/// "Must be in object form if the x-magic-new-hc-target header is set to true and string form if \[it\] is absent or set
 /// to false"; the empty string stands for the calculated default; `effective` is ignored.
 fn target(form: Option<Form>, check: &Reader<'_>) -> Option<IpAddr> {
     const KEY: &str = "target";

@@ -15,6 +15,7 @@ use super::kind::Form;
 use super::operations::{Outcome, Turn as ApiTurn};
 use super::reply::{Refusal, Reply};
 use super::route::{self, MOUNT, Operation, Route};
+use super::settings::Settings;
 use super::store::{Account, Candidate};
 use super::story::{self, Event, Player, Story, Turn};
 use super::tunnel::Tunnel;
@@ -90,7 +91,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(settings: super::Settings, now: Moment) -> Self {
+    pub(super) fn new(settings: Settings, now: Moment) -> Self {
         let player = Player::new(&settings.story, now);
         let mut world = Self {
             accounts: Vec::new(),
@@ -110,7 +111,11 @@ impl World {
         for plan in &self.story.accounts {
             let mut account = Account::new(plan.id.clone(), plan.onboarded);
             for plan in &plan.tunnels {
-                account.insert(Tunnel::new(plan.id.clone(), plan.config.clone(), now));
+                let mut tunnel = Tunnel::new(plan.id.clone(), plan.config.clone(), now);
+                if plan.psk {
+                    tunnel.psk_was_set(now);
+                }
+                account.insert(tunnel);
                 if let Some(report) = &plan.report {
                     account.follow(&plan.id, report.clone(), now);
                 }
@@ -169,7 +174,12 @@ impl World {
         if let Some(set) = &event.set {
             let Some(config) = account.get(&id).map(Tunnel::config) else { return };
             match story::patched(account.id(), config, set) {
-                Ok(config) => account.apply(vec![(id.clone(), config)], Tunnel::replace),
+                Ok(draft) => account.apply(vec![(id.clone(), draft.config)], |tunnel, config| {
+                    tunnel.replace(config);
+                    if draft.psk {
+                        tunnel.psk_was_set(now);
+                    }
+                }),
                 Err(error) => debug!("story: {}: left as it is: {}", event.name, error.message),
             }
         }

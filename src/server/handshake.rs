@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 pub trait Handshake: Clone + Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// Counts towards [`Limits::header_timeout`]. An error ends this one connection.
+    /// Counts towards [`Limits::header_timeout`](super::Limits::header_timeout). An error ends this one connection.
     fn handshake(&self, tcp: TcpStream) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 

@@ -9,7 +9,7 @@ const HOUSE: [(&str, &str); 17] = [
     ("cli.rs", "//! Commands."),
     ("clock.rs", "//! Reads the clock."),
     ("domain.rs", "//! Values."),
-    ("domain/tunnel.rs", "//! A tunnel.\nuse super::{label::Label, label::Label};"),
+    ("domain/tunnel.rs", "//! A tunnel.\nuse super::{label::Label, moment};"),
     ("domain/label.rs", "//! Labels."),
     ("domain/moment.rs", "//! Time."),
     ("cloudflare.rs", "//! The client.\nuse wire::Envelope;\nmod wire;"),

@@ -54,6 +54,30 @@ fn a_wrong_value_is_told_with_its_key_and_the_rule() {
 }
 
 #[test]
+fn a_wrong_value_for_the_sandbox_is_told_before_anything_starts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let story = folder.path().join("story.yml");
+    std::fs::write(&story, "accounts:\n  - name: lab\n    tunnels: [{name: lost}]\n").expect("a file");
+    let wrong_story = format!("--sandbox.story={}", story.display());
+    let table: [(&str, &[&str]); 4] = [
+        ("--sandbox.tunnels=many", &["sandbox.tunnels", "many", "whole number"]),
+        ("--sandbox.strict=perhaps", &["sandbox.strict", "perhaps", "true or false"]),
+        ("--sandbox.token-file=/nowhere", &["sandbox.token-file", "/nowhere", "readable file"]),
+        (&wrong_story, &["sandbox.story", "line 3", "tunnels.type: is required"]),
+    ];
+    for command in ["sandbox", "demo"] {
+        for (flag, words) in table {
+            let ended = run(program().args([command, flag]));
+            assert_eq!(ended.status.code(), Some(USAGE), "{command} {flag}: {ended:?}");
+            for word in words {
+                assert!(ended.stderr.contains(word), "{command} {flag}: no `{word}` in {}", ended.stderr);
+            }
+            assert_eq!(ended.stderr.trim().lines().count(), 1, "{command} {flag}: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
 fn an_unknown_flag_or_command_is_refused() {
     for arg in ["--no.such-flag", "dance"] {
         let ended = run(program().arg(arg));

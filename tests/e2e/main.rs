@@ -9,6 +9,7 @@
 mod bad_api;
 mod command_line;
 mod demo;
+mod faults;
 mod network;
 mod page;
 mod prometheus;

@@ -24,7 +24,12 @@ impl Sandbox {
     }
 
     pub(crate) fn start_on(address: SocketAddr) -> Self {
-        let process = Process::start(program().args(["sandbox", &format!("--sandbox.listen-address={address}")]));
+        Self::start_with(address, &[])
+    }
+
+    pub(crate) fn start_with(address: SocketAddr, flags: &[&str]) -> Self {
+        let listen = format!("--sandbox.listen-address={address}");
+        let process = Process::start(program().args(["sandbox", &listen]).args(flags));
         let overview = eventually("the sandbox to answer", SOON, || match http::get(address, "/sandbox") {
             Ok(reply) if reply.status == 200 => Ok(reply.text()),
             other => Err(format!("{other:?}; it said:\n{}", process.said())),
@@ -38,7 +43,7 @@ impl Sandbox {
     pub(crate) fn watched(&self, folder: &tempfile::TempDir, more: &[&str]) -> Exporter {
         Exporter::start(
             program()
-                .args(["serve", "--poll.interval=1s", "--poll.timeout=1s", "--cloudflare.api-token-file"])
+                .args(["serve", "--poll.interval=1s", "--poll.timeout=3s", "--cloudflare.api-token-file"])
                 .arg(token_file(folder))
                 .args(["--cloudflare.account-id", &self.account])
                 .arg(format!("--cloudflare.api-url=http://{}/client/v4", self.address))
@@ -99,4 +104,59 @@ fn a_wrong_path_a_missing_token_and_a_wrong_account_are_refused_as_the_real_api_
         let errors = body["errors"].as_array().expect("a list of errors");
         assert_eq!(errors.is_empty(), reply.status == 200, "{path} {header:?}: {body}");
     }
+}
+
+/// Writes `text` to a file and gives the flag that names it.
+fn flag_with_file(folder: &tempfile::TempDir, flag: &str, text: &str) -> String {
+    let file = folder.path().join(flag);
+    std::fs::write(&file, text).expect("a file in a temporary folder");
+    format!("--sandbox.{flag}={}", file.display())
+}
+
+const TWO_ACCOUNTS: &str = "
+accounts:
+  - name: lab
+    tunnels:
+      - type: gre
+        name: lab-gre-1
+        cloudflare_gre_endpoint: 198.51.100.1
+        customer_gre_endpoint: 127.0.1.1
+        interface_address: 127.0.10.0/31
+  - name: office
+";
+
+#[test]
+fn what_it_plays_is_chosen_at_the_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let story = flag_with_file(&folder, "story", TWO_ACCOUNTS);
+    let faults = flag_with_file(&folder, "faults", "faults: [{collection: gre_tunnels, fault: {status: {code: 503}}}]");
+    let token = flag_with_file(&folder, "token-file", "the-right-one\n");
+    let sandbox =
+        Sandbox::start_with(free_address(), &[&story, &faults, &token, "--sandbox.strict", "--sandbox.tunnels=10"]);
+    let ask = |method: &str, collection: &str, secret: &str, body: &str| {
+        let path = format!("/client/v4/accounts/{}/magic/{collection}", sandbox.account);
+        let bearer = format!("Bearer {secret}");
+        http::send(sandbox.address, method, &path, &[("Authorization", &bearer)], body).expect("an answer")
+    };
+    assert_eq!(ask("GET", "ipsec_tunnels", "another", "").status, 401);
+    assert_eq!(ask("GET", "gre_tunnels", "the-right-one", "").status, 503);
+    let list: Value =
+        serde_json::from_str(&ask("GET", "ipsec_tunnels", "the-right-one", "").text()).expect("a list as JSON");
+    assert_eq!(list["result"]["ipsec_tunnels"].as_array().map(Vec::len), Some(5), "of ten, half are IPsec");
+    let public = r#"{"name": "x", "cloudflare_endpoint": "198.51.100.1", "interface_address": "203.0.113.0/31"}"#;
+    let refused = ask("POST", "ipsec_tunnels", "the-right-one", public);
+    assert!(refused.status == 400 && refused.text().contains("10.0.0.0/8"), "{}", refused.text());
+}
+
+#[test]
+fn the_demo_plays_any_story_with_all_its_accounts() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let story = flag_with_file(&folder, "story", TWO_ACCOUNTS);
+    let token = flag_with_file(&folder, "token-file", "the-demo-uses-it-too\n");
+    let mut demo = Exporter::start(program().args(["demo", &story, &token, "--sandbox.tunnels=10"]));
+    demo.await_page("the tunnels of both accounts", SOON, |page| {
+        let count = |account: &str, kind: &str| page.value("tunnels", &[("account", account), ("tunnel_type", kind)]);
+        let counts = [count("lab", "ipsec"), count("lab", "gre"), count("office", "ipsec"), count("office", "gre")];
+        (counts == [Some(5.0), Some(6.0), Some(0.0), Some(0.0)]).then_some(())
+    });
 }

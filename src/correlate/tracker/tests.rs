@@ -223,7 +223,7 @@ fn where_there_is_an_uplink_the_router_proves_nothing_about_the_outside() {
     scene.settle("10.0.0.0", false);
     scene.poll("fra", BgpState::Down);
     assert_eq!(scene.changes(), ["fra healthy -> unreachable"]);
-    assert!(scene.verdict("fra").why.ends_with("check this site's circuit"));
+    assert!(scene.verdict("fra").why.ends_with("check the circuit of this site"));
 }
 
 #[test]

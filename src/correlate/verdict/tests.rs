@@ -109,12 +109,12 @@ fn the_reason_names_what_was_seen_what_was_said_and_where_to_look() {
         (
             why(Silent, Silent, None, true),
             "10.0.0.0 (and 1 more) inside the tunnel is silent and so is the uplink 203.0.113.1, \
-             Cloudflare reports no BGP session; check this site's circuit",
+             Cloudflare reports no BGP session; check the circuit of this site",
         ),
         (
             why(Silent, Unsettled, Some(BgpState::Up), false),
             "10.0.0.0 (and 1 more) inside the tunnel is silent, Cloudflare reports the BGP session up; \
-             an outage younger than BGP's hold time, a stale status, newly filtered ICMP or an asymmetric path",
+             an outage younger than the hold time of BGP, a stale status, newly filtered ICMP or an asymmetric path",
         ),
         (
             why(Unsettled, Unsettled, Some(BgpState::Establishing), false),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 
-use super::{AccountPlan, Event, Story, TunnelPlan, id, merge};
+use super::plan::{AccountPlan, Event, Story, TunnelPlan, id};
 use crate::sandbox::faults::{Fault, Faults};
 use crate::sandbox::kind::Kind;
 use crate::sandbox::reply::ApiError;
@@ -87,13 +87,14 @@ fn wrong(location: Location, what: impl Into<String>) -> Mistake {
 
 fn check(file: &File) -> Result<Story, Mistake> {
     let mut accounts = Vec::with_capacity(file.accounts.len());
-    let mut names = Vec::with_capacity(file.accounts.len());
     for entry in &file.accounts {
         let plan = account(entry)?;
-        if accounts.iter().any(|other: &AccountPlan| other.id == plan.id) {
-            return Err(wrong(entry.defined, format!("accounts: `{}` has the id of another", entry.value.name)));
+        if accounts.iter().any(|other: &AccountPlan| other.name == plan.name) {
+            return Err(wrong(entry.defined, format!("accounts.name: `{}` has the name of another", plan.name)));
         }
-        names.push(entry.value.name.clone());
+        if accounts.iter().any(|other: &AccountPlan| other.id == plan.id) {
+            return Err(wrong(entry.defined, format!("accounts.id: `{}` has the id of another", plan.name)));
+        }
         accounts.push(plan);
     }
     if accounts.is_empty() {
@@ -102,7 +103,7 @@ fn check(file: &File) -> Result<Story, Mistake> {
     if file.period.is_some_and(|period| period < Duration::from_secs(1)) {
         return Err(Mistake { line: 1, what: "period: must be at least 1s".to_owned() });
     }
-    let events = events(file, &accounts, &names)?;
+    let events = events(file, &accounts)?;
     Ok(Story { accounts, period: file.period, events })
 }
 
@@ -119,7 +120,7 @@ fn account(entry: &Spanned<AccountEntry>) -> Result<AccountPlan, Mistake> {
     if let Some(error) = Account::new(own.clone(), true).check(&candidates).into_iter().next() {
         return Err(clash(fields, error));
     }
-    Ok(AccountPlan { id: own, onboarded: entry.value.onboarded, tunnels })
+    Ok(AccountPlan { name: entry.value.name.clone(), id: own, onboarded: entry.value.onboarded, tunnels })
 }
 
 /// Names the tunnel of a mistake that lies between two tunnels.
@@ -149,12 +150,12 @@ fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<TunnelPlan, Mistake
     }
     let missing = || wrong(fields.defined, "tunnels.type: is required, `ipsec` or `gre`");
     let kind = kind.ok_or_else(missing)?;
-    let config = validated(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?.config;
+    let Draft { config, psk } = validated(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?;
     if report.is_some() && config.bgp.is_none() {
         return Err(wrong(fields.defined, "tunnels.bgp_status: needs `bgp`, or there is no session to report on"));
     }
     let id = id(&["tunnel", account, &config.name]);
-    Ok(TunnelPlan { id, config, report })
+    Ok(TunnelPlan { id, config, psk, report })
 }
 
 fn tunnel_type(value: &Spanned<Value>) -> Result<Kind, Mistake> {
@@ -183,10 +184,10 @@ fn tunnel_mistake(fields: &Spanned<Fields>, error: &ApiError) -> Mistake {
 }
 
 /// Plays all events once, in order, so that none can fail when the story is told.
-fn events(file: &File, accounts: &[AccountPlan], names: &[String]) -> Result<Vec<Event>, Mistake> {
+fn events(file: &File, accounts: &[AccountPlan]) -> Result<Vec<Event>, Mistake> {
     let mut all: Vec<(Location, Event)> = Vec::new();
     for entry in &file.events {
-        let event = event(entry, accounts, names)?;
+        let event = event(entry, accounts)?;
         let times = repetitions(entry, file.period)?;
         if all.len() + times.len() > MOST_EVENTS {
             return Err(wrong(entry.defined, format!("events: more than {MOST_EVENTS} in one period")));
@@ -218,7 +219,7 @@ fn rehearse(
             let pointer = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
             wrong(location, format!("events.set.{pointer}: {}", error.message))
         };
-        *config = patched(&accounts[key.0].id, config, set).map_err(mistake)?;
+        *config = patched(&accounts[key.0].id, config, set).map_err(mistake)?.config;
     }
     if event.report.is_some() && config.bgp.is_none() {
         let what = format!("events.bgp_status: `{}` has no `bgp` at that time", event.name);
@@ -227,22 +228,33 @@ fn rehearse(
     Ok(())
 }
 
-/// The configuration after a change of some of its fields.
-pub(in crate::sandbox) fn patched(
-    account: &str,
-    config: &Config,
-    set: &Map<String, Value>,
-) -> Result<Config, ApiError> {
-    let mut body = config.body();
-    merge(&mut body, set);
-    validated(account, config.kind(), &body).map(|draft| draft.config)
+/// Changes `fields` as `patch` says: objects are merged, null removes, all else replaces (RFC 7396).
+fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (fields.get_mut(key), value) {
+            (_, Value::Null) => {
+                fields.remove(key);
+            }
+            (Some(Value::Object(inner)), Value::Object(patch)) => merge(inner, patch),
+            _ => {
+                fields.insert(key.clone(), value.clone());
+            }
+        }
+    }
 }
 
-fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan], names: &[String]) -> Result<Event, Mistake> {
+/// The tunnel's body after a change of some of its fields.
+pub(in crate::sandbox) fn patched(account: &str, config: &Config, set: &Map<String, Value>) -> Result<Draft, ApiError> {
+    let mut body = config.body();
+    merge(&mut body, set);
+    validated(account, config.kind(), &body)
+}
+
+fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan]) -> Result<Event, Mistake> {
     let raw = &entry.value;
     let mistake = |what: String| wrong(entry.defined, what);
     let tunnel = match &raw.tunnel {
-        Some(name) => Some(find(raw.account.as_deref(), name, accounts, names).map_err(mistake)?),
+        Some(name) => Some(find(raw.account.as_deref(), name, accounts).map_err(mistake)?),
         None if raw.set.is_some() || raw.bgp_status.is_some() => {
             return Err(mistake("events.tunnel: is required with `set` and `bgp_status`".to_owned()));
         }
@@ -264,18 +276,13 @@ fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan], names: &[String]
     })
 }
 
-fn find(
-    account: Option<&str>,
-    name: &str,
-    accounts: &[AccountPlan],
-    names: &[String],
-) -> Result<(usize, String), String> {
-    if let Some(account) = account.filter(|account| !names.iter().any(|name| name == account)) {
+fn find(account: Option<&str>, name: &str, accounts: &[AccountPlan]) -> Result<(usize, String), String> {
+    if let Some(account) = account.filter(|account| !accounts.iter().any(|plan| plan.name == *account)) {
         return Err(format!("events.account: there is no account `{account}`"));
     }
     let mut found = Vec::new();
     for (position, plan) in accounts.iter().enumerate() {
-        if account.is_none_or(|account| names[position] == account) {
+        if account.is_none_or(|account| plan.name == account) {
             let tunnels = plan.tunnels.iter().filter(|tunnel| tunnel.config.name == name);
             found.extend(tunnels.map(|tunnel| (position, tunnel.id.clone())));
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Event, Story};
+use super::plan::{Event, Story};
 use crate::domain::moment::Moment;
 
 /// Where a story stands.

@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::sandbox::Settings;
@@ -99,6 +100,10 @@ fn the_demo_has_tunnels_of_all_kinds() {
     assert!(state("BGP_UP") && state("BGP_ESTABLISHING") && state("BGP_DOWN"));
     assert!(tunnels.iter().any(|tunnel| tunnel.get("bgp").is_none() && tunnel.get("bgp_status").is_none()));
     assert!(tunnels.iter().any(|tunnel| tunnel["health_check"]["enabled"] == false));
+    assert!(tunnels.iter().any(|tunnel| tunnel["automatic_return_routing"] == true));
+    let psk = |tunnel: &Value| tunnel["psk_metadata"]["last_generated_on"].is_string();
+    assert!(tunnels.iter().any(psk) && !tunnels.iter().all(psk));
+    assert!(tunnels.iter().any(|tunnel| tunnel["custom_remote_identities"]["fqdn_id"].is_string()));
     assert!(!demo.list("ipsec_tunnels").is_empty() && !demo.list("gre_tunnels").is_empty());
 }
 
@@ -174,6 +179,17 @@ fn faults_can_be_part_of_a_story() {
         assert_eq!(told.answer(&call).reply.status.as_u16(), status, "after {at} s");
         told.now = start;
     }
+}
+
+#[test]
+fn a_new_key_is_an_event_and_only_its_time_is_shown() {
+    let text = format!("{SMALL}  - {{at: 10s, tunnel: two, say: rekeyed, set: {{psk: hunter2}}}}\n");
+    let mut told = Rehearsal::new(Settings { story: Story::parse("keys.yml", &text).unwrap(), ..Settings::default() });
+    assert!(told.list("ipsec_tunnels")[0].get("psk_metadata").is_none());
+    told.pass(Duration::from_secs(11));
+    let two = told.list("ipsec_tunnels").swap_remove(0);
+    assert!(two["psk_metadata"]["last_generated_on"].is_string(), "{two}");
+    assert!(!two.to_string().contains("hunter2"), "{two}");
 }
 
 const SMALL: &str = "\
@@ -253,7 +269,12 @@ fn what_is_no_story_file_is_refused_with_its_line() {
         ("acounts: []", "line 1:", "acounts"),
         ("accounts:\n  - name: a\n    color: red\n", "line 3:", "color"),
         ("accounts:\n  - name: a\n    id: abc\n", "line 2:", "`abc` is not 32 hex digits"),
-        ("accounts:\n  - name: a\n  - name: a\n", "line 3:", "has the id of another"),
+        ("accounts:\n  - name: a\n  - name: a\n", "line 3:", "accounts.name: `a` has the name of another"),
+        (
+            "accounts:\n  - name: a\n    id: 00000000000000000000000000000001\n  - name: b\n    id: 00000000000000000000000000000001\n",
+            "line 4:",
+            "accounts.id: `b` has the id of another",
+        ),
         ("period: 0s\naccounts:\n  - name: a\n", "line 1:", "period: must be at least 1s"),
         ("period: soon\naccounts:\n  - name: a\n", "line 1:", "`soon` is no duration"),
         ("accounts: [", "line 1:", ""),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::Rule;
+use super::rule::Rule;
 use crate::sandbox::reply::ApiError;
 
 /// All mistakes of one body, in the order of reading.
