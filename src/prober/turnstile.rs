@@ -73,7 +73,7 @@ mod tests {
 
     use super::*;
 
-    /// Starts `count` sessions that were due `lateness` ago, and says how many have sent after one turn of the scheduler.
+    /// Starts `count` sessions that were due `lateness` ago, and says how many have sent when this task runs again, and how many in the end.
     async fn sent_at_once(count: usize, lateness: Duration) -> (usize, usize) {
         let turnstile = Turnstile::default();
         let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
@@ -99,7 +99,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn sessions_in_time_are_not_held_up() {
-        assert_eq!(sent_at_once(1_000, Duration::from_millis(2)).await, (1_000, 1_000));
+        let (first, all) = sent_at_once(1_000, Duration::from_millis(2)).await;
+        assert!(first > AT_ONCE, "{first}");
+        assert_eq!(all, 1_000);
     }
 
     #[tokio::test(start_paused = true)]
