@@ -35,5 +35,6 @@ deny: ## licences, bans and sources of the dependencies; builds cargo-deny once 
 deny-if-installed:
 	$(if $(CARGO_DENY),$(CARGO_DENY) --locked --log-level error check licenses bans sources,@echo "cargo-deny is not installed: licences and sources were not checked; \`make deny\` builds it and does")
 
-bench: ## benchmarks
+bench: ## benchmarks, beside the peers that are installed
+	@scripts/test-tools bench
 	$(CARGO) bench --locked --bench '*'

@@ -1,15 +1,16 @@
 //! CPU, memory and false loss of the prober at many targets, beside `fping` on the same addresses in the same run.
 //!
 //! `cargo bench --bench echo -- [targets] [seconds]`; without numbers it grows from 100 to 10,000 targets. Probes loopback
-//! addresses only, once a second each; needs the permission to open an ICMP socket. `fping` is left out where it is not
-//! installed.
+//! addresses only, once a second each; needs the permission to open an ICMP socket. `fping` and `prometheus-smokeping-prober`
+//! are left out where they are not installed.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
 
 use std::{
     error::Error,
     fs,
-    net::Ipv4Addr,
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::{Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -42,8 +43,11 @@ fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for (targets, seconds) in rounds {
         println!("{targets} targets at 1/s for {seconds} s");
-        runtime.block_on(prober(targets, seconds))?;
-        fping(targets, seconds)?;
+        let ours = runtime.block_on(prober(targets, seconds))?;
+        if let Some(theirs) = fping(targets, seconds)? {
+            println!("ratio to fping: {:.2}", ours / theirs);
+        }
+        smokeping(targets, seconds)?;
     }
     Ok(())
 }
@@ -54,22 +58,8 @@ fn address(n: u32) -> Ipv4Addr {
 }
 
 fn tunnel(n: u32) -> Tunnel {
-    Tunnel {
-        id: TunnelId::new(format!("{n:032x}")),
-        name: format!("tunnel-{n}").into(),
-        description: "".into(),
-        cloudflare_endpoint: Stated::Absent,
-        customer_endpoint: Stated::Value(address(n).into()),
-        interface_address: Stated::Absent,
-        interface_address6: Stated::Absent,
-        automatic_return_routing: None,
-        health_check: None,
-        bgp: None,
-        bgp_status: None,
-        created_on: None,
-        modified_on: None,
-        kind: Kind::Ipsec(Ipsec::default()),
-    }
+    let bare = Tunnel::bare(TunnelId::new(format!("{n:032x}")), format!("tunnel-{n}"), Kind::Ipsec(Ipsec::default()));
+    Tunnel { customer_endpoint: Stated::Value(address(n).into()), ..bare }
 }
 
 fn fleet(targets: u32) -> Fleet {
@@ -97,7 +87,8 @@ fn per_echo(spent: Duration, echoes: u64) -> f64 {
     spent.as_secs_f64() * 1e6 / echoes as f64
 }
 
-async fn prober(targets: u32, seconds: u32) -> Result<()> {
+/// Returns microseconds of CPU per echo.
+async fn prober(targets: u32, seconds: u32) -> Result<f64> {
     let (_fleet, fleet) = watch::channel(Arc::new(fleet(targets)));
     let (_settings, settings) = watch::channel(Arc::new(Settings { enabled: true, ..Settings::default() }));
     let stop = CancellationToken::new();
@@ -114,7 +105,7 @@ async fn prober(targets: u32, seconds: u32) -> Result<()> {
     reported
 }
 
-fn report(board: &ProbeBoard, spent: Duration, took: Duration) -> Result<()> {
+fn report(board: &ProbeBoard, spent: Duration, took: Duration) -> Result<f64> {
     let readings: Vec<_> = board.sessions.iter().map(|(_, tally)| tally.read()).collect();
     let requests: u64 = readings.iter().map(|reading| reading.requests).sum();
     let failures: u64 = readings.iter().map(Reading::failures_total).sum();
@@ -141,11 +132,11 @@ fn report(board: &ProbeBoard, spent: Duration, took: Duration) -> Result<()> {
             break;
         }
     }
-    Ok(())
+    Ok(per_echo(spent, requests))
 }
 
-/// Lets `fping` ping the same addresses at the same pace, and counts what it says it sent.
-fn fping(targets: u32, seconds: u32) -> Result<()> {
+/// Lets `fping` ping the same addresses at the same pace, and counts what it says it sent. Returns microseconds of CPU per echo.
+fn fping(targets: u32, seconds: u32) -> Result<Option<f64>> {
     let file = tempfile::NamedTempFile::new()?;
     let addresses: Vec<_> = (0..targets).map(|n| address(n).to_string()).collect();
     fs::write(file.path(), addresses.join("\n"))?;
@@ -158,12 +149,12 @@ fn fping(targets: u32, seconds: u32) -> Result<()> {
         .output();
     let Ok(output) = output else {
         println!("fping: left out, it does not start");
-        return Ok(());
+        return Ok(None);
     };
     let spent = cpu_of_children()?.saturating_sub(before);
     let (echoes, replies) = fping_counts(&String::from_utf8_lossy(&output.stderr));
     println!("fping: {:.2} us CPU per echo, {echoes} echoes, {} lost", per_echo(spent, echoes), echoes - replies);
-    Ok(())
+    Ok(Some(per_echo(spent, echoes)))
 }
 
 /// Sums lines such as `127.1.0.0 : xmt/rcv/%loss = 19/19/0%, ...`.
@@ -174,4 +165,68 @@ fn fping_counts(summary: &str) -> (u64, u64) {
         Some((counts.next()?, counts.next()?))
     });
     counts.fold((0, 0), |(sent, received), (s, r)| (sent + s, received + r))
+}
+
+/// More targets than this drown `smokeping_prober`.
+const SMOKEPING_TARGETS: u32 = 1_000;
+
+/// Lets `smokeping_prober` ping as many of the same addresses as it can, and counts what its page says it sent.
+fn smokeping(targets: u32, seconds: u32) -> Result<()> {
+    let targets = targets.min(SMOKEPING_TARGETS);
+    let file = tempfile::NamedTempFile::new()?;
+    let hosts: Vec<_> = (0..targets).map(|n| format!("  - {}\n", address(n))).collect();
+    fs::write(
+        file.path(),
+        format!("targets:\n- hosts:\n{}  interval: 1s\n  network: ip4\n  protocol: icmp\n", hosts.concat()),
+    )?;
+    let listen = free_address()?;
+    let child = Command::new("prometheus-smokeping-prober")
+        .arg(format!("--config.file={}", file.path().display()))
+        .arg(format!("--web.listen-address={listen}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("smokeping_prober: left out, it does not start");
+        return Ok(());
+    };
+    // It starts its targets one by one over the first interval.
+    std::thread::sleep(Duration::from_secs(2 + u64::from(seconds)));
+    let spent = cpu_of(child.id());
+    let page = get(listen, "/metrics");
+    child.kill()?;
+    child.wait()?;
+    let (spent, page) = (spent?, page?);
+    let sum = |family: &str| -> f64 {
+        let samples = page.lines().filter(|line| line.starts_with(family) && line[family.len()..].starts_with('{'));
+        samples.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    };
+    let (echoes, replies) = (sum("smokeping_requests_total"), sum("smokeping_response_duration_seconds_count"));
+    println!(
+        "smokeping_prober at {targets} targets: {:.2} us CPU per echo, {echoes} echoes, {} lost",
+        spent.as_secs_f64() * 1e6 / echoes,
+        (echoes - replies - f64::from(targets)).max(0.0)
+    );
+    Ok(())
+}
+
+/// User and system time of a running process.
+fn cpu_of(pid: u32) -> Result<Duration> {
+    let stat = procfs::process::Process::new(i32::try_from(pid)?)?.stat()?;
+    Ok(Duration::from_secs(stat.utime + stat.stime) / u32::try_from(procfs::ticks_per_second())?)
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// The body of a page.
+fn get(address: SocketAddr, path: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page)?;
+    Ok(page)
 }

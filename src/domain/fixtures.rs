@@ -11,22 +11,7 @@ use super::{
 
 /// A tunnel without any address.
 pub(crate) fn tunnel(id: &str) -> Tunnel {
-    Tunnel {
-        id: TunnelId::new(id),
-        name: id.into(),
-        description: "".into(),
-        cloudflare_endpoint: Stated::Absent,
-        customer_endpoint: Stated::Absent,
-        interface_address: Stated::Absent,
-        interface_address6: Stated::Absent,
-        automatic_return_routing: None,
-        health_check: None,
-        bgp: None,
-        bgp_status: None,
-        created_on: None,
-        modified_on: None,
-        kind: Kind::Ipsec(Ipsec::default()),
-    }
+    Tunnel::bare(TunnelId::new(id), id, Kind::Ipsec(Ipsec::default()))
 }
 
 pub(crate) fn gre(mut tunnel: Tunnel) -> Tunnel {

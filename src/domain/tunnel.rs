@@ -93,6 +93,26 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
+    /// A tunnel of which nothing is stated but what every tunnel has.
+    pub fn bare(id: TunnelId, name: impl Into<Box<str>>, kind: Kind) -> Self {
+        Self {
+            id,
+            name: name.into(),
+            description: Box::default(),
+            cloudflare_endpoint: Stated::Absent,
+            customer_endpoint: Stated::Absent,
+            interface_address: Stated::Absent,
+            interface_address6: Stated::Absent,
+            automatic_return_routing: None,
+            health_check: None,
+            bgp: None,
+            bgp_status: None,
+            created_on: None,
+            modified_on: None,
+            kind,
+        }
+    }
+
     pub const fn tunnel_type(&self) -> TunnelType {
         match self.kind {
             Kind::Ipsec(_) => TunnelType::Ipsec,

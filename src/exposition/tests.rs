@@ -58,20 +58,8 @@ fn talkative() -> Tunnel {
 /// A tunnel of which the API says as little as it may, under a name made to break pages.
 fn silent(kind: Kind) -> Tunnel {
     Tunnel {
-        id: TunnelId::new("b"),
-        name: "a\"b\\c\nd".into(),
-        description: "".into(),
-        cloudflare_endpoint: Stated::Absent,
         customer_endpoint: Stated::Unparsable("162.159.X.X".into()),
-        interface_address: Stated::Absent,
-        interface_address6: Stated::Absent,
-        automatic_return_routing: None,
-        health_check: None,
-        bgp: None,
-        bgp_status: None,
-        created_on: None,
-        modified_on: None,
-        kind,
+        ..Tunnel::bare(TunnelId::new("b"), "a\"b\\c\nd", kind)
     }
 }
 

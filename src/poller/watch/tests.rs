@@ -4,7 +4,7 @@ use crate::{
     domain::{
         bgp::{BgpStatus, FsmState, Speaker},
         inventory::RejectReason,
-        tunnel::{Ipsec, Kind, Stated},
+        tunnel::{Ipsec, Kind},
     },
 };
 
@@ -19,22 +19,8 @@ fn tunnel(id: &str, state: Option<BgpState>) -> Arc<Tunnel> {
         cloudflare_speaker: Speaker::default(),
         customer_speaker: Speaker::default(),
     });
-    Arc::new(Tunnel {
-        id: TunnelId::new(id),
-        name: format!("name of {id}").into(),
-        description: "".into(),
-        cloudflare_endpoint: Stated::Absent,
-        customer_endpoint: Stated::Absent,
-        interface_address: Stated::Absent,
-        interface_address6: Stated::Absent,
-        automatic_return_routing: None,
-        health_check: None,
-        bgp: None,
-        bgp_status,
-        created_on: None,
-        modified_on: None,
-        kind: Kind::Ipsec(Ipsec::default()),
-    })
+    let bare = Tunnel::bare(TunnelId::new(id), format!("name of {id}"), Kind::Ipsec(Ipsec::default()));
+    Arc::new(Tunnel { bgp_status, ..bare })
 }
 
 fn failure(reason: FailureReason) -> ApiFailure {
