@@ -6,6 +6,8 @@
 
 #![expect(clippy::float_cmp, reason = "samples are compared with the exact values that were put in")]
 
+mod alerting;
+mod alerts;
 mod bad_api;
 mod command_line;
 mod demo;

@@ -15,7 +15,7 @@ use crate::support::{
 const STORY: Duration = Duration::from_mins(4);
 
 /// A running Prometheus with its data in a folder that goes away with it.
-struct Prometheus {
+pub(crate) struct Prometheus {
     process: Process,
     address: SocketAddr,
     _folder: tempfile::TempDir,
@@ -24,15 +24,19 @@ struct Prometheus {
 impl Prometheus {
     /// Scrapes `target` every second; `None` where Prometheus is not installed.
     fn scraping(target: SocketAddr) -> Option<Self> {
-        let binary = tools::tool("prometheus")?;
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = folder.path().join("prometheus.yml");
-        let text = format!(
+        Self::configured(&format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
              scrape_configs: [{{ job_name: magic, static_configs: [{{ targets: ['{target}'] }}] }}]\n"
-        );
-        std::fs::write(&config, text).expect("a file in a temporary folder");
-        Some(Self::start(&binary, &config, folder))
+        ))
+    }
+
+    /// Runs with this configuration; `None` where Prometheus is not installed.
+    pub(crate) fn configured(config: &str) -> Option<Self> {
+        let binary = tools::tool("prometheus")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("prometheus.yml");
+        std::fs::write(&file, config).expect("a file in a temporary folder");
+        Some(Self::start(&binary, &file, folder))
     }
 
     fn start(binary: &Path, config: &Path, folder: tempfile::TempDir) -> Self {
@@ -62,7 +66,7 @@ impl Prometheus {
     }
 
     /// Waits until the vector of a query is as `check` wants it.
-    fn await_query(&self, query: &str, within: Duration, check: impl Fn(&[(Value, f64)]) -> bool) {
+    pub(crate) fn await_query(&self, query: &str, within: Duration, check: impl Fn(&[(Value, f64)]) -> bool) {
         eventually(query, within, || {
             let found = self.query(query);
             if check(&found) { Ok(()) } else { Err(format!("{found:?}")) }

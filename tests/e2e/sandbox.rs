@@ -52,7 +52,7 @@ impl Sandbox {
     }
 
     /// Sets what the API reports of a tunnel's session.
-    fn report(&self, tunnel: &str, state: &str) {
+    pub(crate) fn report(&self, tunnel: &str, state: &str) {
         let path = format!("/sandbox/accounts/{}/tunnels/{tunnel}/bgp_status", self.account);
         let body = format!("{{\"state\":\"{state}\"}}");
         let reply = http::send(self.address, "PUT", &path, &[("Content-Type", "application/json")], &body);

@@ -1,0 +1,360 @@
+//! From a fault to the page it raises: exporter, sandbox, a real Prometheus with the shipped rules, a real Alertmanager with the
+//! shipped routes, and a receiver of webhooks. Only times and addresses in the shipped files are replaced.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::alerts::shipped;
+use crate::prometheus::Prometheus;
+use crate::sandbox::Sandbox;
+use crate::support::{
+    SOON, eventually,
+    exporter::{Exporter, Process},
+    free_address, http,
+    tools::tool,
+};
+
+/// For what has to pass through every program, with a `for` in between.
+const DELIVERED: Duration = Duration::from_mins(3);
+
+/// More tunnels than can break without an alert of their account.
+const TUNNELS: [&str; 5] = ["alfa", "bravo", "charlie", "delta", "echo"];
+
+/// What the shipped files wait for, and what we wait for instead. What is longer stays longer, by more than a busy machine is late.
+const SHORTER: [(&str, &str); 8] = [
+    ("interval: 15s", "interval: 1s"),
+    ("for: 30s", "for: 1s"),
+    ("for: 2m", "for: 8s"),
+    ("for: 3m", "for: 10s"),
+    ("for: 5m", "for: 20s"),
+    ("group_wait: 30s", "group_wait: 3s"),
+    ("group_interval: 5m", "group_interval: 1s"),
+    ("127.0.0.1:9095", "RECEIVER"),
+];
+
+/// One alert in a notification.
+#[derive(Debug, Clone)]
+struct Delivery {
+    /// `pager`, `chat` or `record`.
+    to: String,
+    firing: bool,
+    labels: Value,
+    annotations: Value,
+}
+
+/// Takes what Alertmanager delivers, until dropped.
+struct Receiver {
+    address: SocketAddr,
+    deliveries: Arc<Mutex<Vec<Delivery>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Receiver {
+    fn start() -> Self {
+        let address = free_address();
+        let listener = TcpListener::bind(address).expect("an address of this test's own");
+        let receiver = Self { address, deliveries: Arc::default(), stop: Arc::default() };
+        let (deliveries, stop) = (Arc::clone(&receiver.deliveries), Arc::clone(&receiver.stop));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let deliveries = Arc::clone(&deliveries);
+                // A connection that breaks is tried again by Alertmanager.
+                thread::spawn(move || take(stream).map(|taken| deliveries.lock().expect("the list").extend(taken)));
+            }
+        });
+        receiver
+    }
+
+    fn deliveries(&self) -> Vec<Delivery> {
+        self.deliveries.lock().expect("the list").clone()
+    }
+
+    /// Waits for an alert of a tunnel to be delivered as firing or as resolved.
+    fn await_delivery(&self, alert: &str, tunnel: &str, firing: bool) -> Delivery {
+        let what = format!("{alert} of {tunnel}, firing: {firing}");
+        eventually(&what, DELIVERED, || {
+            let all = self.deliveries();
+            let found = all.iter().rev().find(|one| one.is(alert, tunnel) && one.firing == firing);
+            found.cloned().ok_or_else(|| format!("{all:#?}"))
+        })
+    }
+}
+
+impl Delivery {
+    fn is(&self, alert: &str, tunnel: &str) -> bool {
+        self.labels["alertname"] == alert && self.labels["tunnel_name"] == tunnel
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the thread that accepts.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+/// Reads one notification and thanks for it. `None`: the connection broke.
+fn take(stream: TcpStream) -> Option<Vec<Delivery>> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let (mut line, mut to, mut length) = (String::new(), String::new(), 0);
+    while reader.read_line(&mut line).ok()? > 0 && line != "\r\n" {
+        if let Some(path) = line.strip_prefix("POST /") {
+            path.split(' ').next()?.clone_into(&mut to);
+        } else if let Some((_, value)) =
+            line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+        {
+            length = value.trim().parse().ok()?;
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let body: Value = serde_json::from_slice(&body).expect("a notification in JSON");
+    let alerts = body["alerts"].as_array().expect("alerts in a notification").iter().map(|alert| Delivery {
+        to: to.clone(),
+        firing: alert["status"] == "firing",
+        labels: alert["labels"].clone(),
+        annotations: alert["annotations"].clone(),
+    });
+    let alerts = alerts.collect();
+    (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()?;
+    Some(alerts)
+}
+
+/// The whole chain, from the API to the receiver. Ends from the front to the back.
+struct Chain {
+    prometheus: Prometheus,
+    alertmanager: SocketAddr,
+    _alertmanager: Process,
+    receiver: Receiver,
+    exporter: Exporter,
+    api: Fleet,
+    _folder: tempfile::TempDir,
+}
+
+impl Chain {
+    /// `None` where Prometheus or Alertmanager is not installed.
+    fn start(more: &[&str]) -> Option<Self> {
+        let (_, binary) = (tool("prometheus")?, tool("prometheus-alertmanager")?);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let api = Fleet::start();
+        let exporter = api.sandbox.watched(&folder, more);
+        let receiver = Receiver::start();
+        let alertmanager = free_address();
+        let write = |file: &str, text: String| std::fs::write(folder.path().join(file), text).expect("a file");
+        for file in ["magic-tunnel-exporter.rules.yml", "magic-tunnel-exporter.alerts.yml"] {
+            write(file, shorter(file));
+        }
+        write(
+            "alertmanager.yml",
+            shorter("alertmanager.example.yml").replace("RECEIVER", &receiver.address.to_string()),
+        );
+        let process = Process::start(
+            Command::new(binary)
+                .arg(format!("--config.file={}", folder.path().join("alertmanager.yml").display()))
+                .arg(format!("--storage.path={}", folder.path().join("alertmanager").display()))
+                .arg(format!("--web.listen-address={alertmanager}"))
+                .args(["--cluster.listen-address=", "--log.level=warn"]),
+        );
+        eventually("Alertmanager to be ready", Duration::from_mins(1), || match http::get(alertmanager, "/-/ready") {
+            Ok(reply) if reply.status == 200 => Ok(()),
+            other => Err(format!("{other:?}; it said:\n{}", process.said())),
+        });
+        let config = format!(
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
+             rule_files: ['{rules}/*.rules.yml', '{rules}/*.alerts.yml']\n\
+             alerting: {{ alertmanagers: [{{ static_configs: [{{ targets: ['{alertmanager}'] }}] }}] }}\n\
+             scrape_configs: [{{ job_name: magic-tunnels, static_configs: [{{ targets: ['{target}'] }}] }}]\n",
+            rules = folder.path().display(),
+            target = exporter.address,
+        );
+        let prometheus = Prometheus::configured(&config)?;
+        Some(Self { prometheus, alertmanager, _alertmanager: process, receiver, exporter, api, _folder: folder })
+    }
+
+    /// Waits until Prometheus has seen a verdict on all tunnels.
+    fn await_verdicts(&self, verdict: &str) {
+        let query = format!("count(cloudflare_magic_tunnel_verdict{{verdict='{verdict}'}} == 1)");
+        self.prometheus.await_query(&query, DELIVERED, |found| matches!(found, [(_, n)] if *n >= 5.0));
+    }
+
+    /// Waits until an alert of a tunnel has been in a state, now or before.
+    fn await_alert(&self, alert: &str, tunnel: &str, state: &str) {
+        let alerts = format!("ALERTS{{alertname='{alert}',tunnel_name='{tunnel}',alertstate='{state}'}}");
+        self.prometheus.await_query(&format!("max_over_time({alerts}[5m])"), DELIVERED, |found| found.len() == 1);
+    }
+
+    /// Waits until Alertmanager holds an alert of a tunnel back because of another alert.
+    fn await_inhibited(&self, alert: &str, tunnel: &str) {
+        eventually("an alert to be inhibited", DELIVERED, || {
+            let alerts: Value = serde_json::from_str(&http::text(self.alertmanager, "/api/v2/alerts")).expect("JSON");
+            let found = alerts.as_array().expect("a list").iter().any(|one| {
+                one["labels"]["alertname"] == alert
+                    && one["labels"]["tunnel_name"] == tunnel
+                    && one["status"]["state"] == "suppressed"
+                    && one["status"]["inhibitedBy"].as_array().is_some_and(|by| !by.is_empty())
+            });
+            if found { Ok(()) } else { Err(format!("{alerts:#}")) }
+        });
+    }
+}
+
+/// A shipped file that waits less.
+fn shorter(file: &str) -> String {
+    SHORTER.iter().fold(shipped(file), |text, (long, short)| text.replace(long, short))
+}
+
+#[test]
+fn nothing_that_pages_waits_as_long_as_it_is_shipped() {
+    let rules = shorter("magic-tunnel-exporter.alerts.yml");
+    for alert in ["BgpDown", "Fault", "Unreachable", "PathMismatch", "EarlyWarning", "AllDown", "LastStanding"] {
+        let (_, rule) = rules.split_once(&format!("alert: MagicTunnel{alert}\n")).expect("the alert");
+        let (_, wait) = rule.split_once(" for: ").expect("a time to wait");
+        let wait = wait.split('\n').next().expect("a line");
+        assert!(["1s", "20s"].contains(&wait), "{alert} waits for {wait}");
+    }
+}
+
+/// Calm tunnels in the sandbox, in the place of those that have a story.
+struct Fleet {
+    sandbox: Sandbox,
+    ids: Vec<String>,
+}
+
+impl Fleet {
+    fn start() -> Self {
+        let sandbox = Sandbox::start();
+        let mut fleet = Self { sandbox, ids: Vec::new() };
+        for collection in ["ipsec_tunnels", "gre_tunnels"] {
+            let listed = fleet.call("GET", collection, "");
+            for tunnel in listed[collection].as_array().expect("a list of tunnels") {
+                fleet.call("DELETE", &format!("{collection}/{}", tunnel["id"].as_str().expect("an id")), "");
+            }
+        }
+        for number in 0..TUNNELS.len() {
+            let created = fleet.call("POST", "ipsec_tunnels", &body(number, &inside(number)));
+            fleet.ids.push(created["id"].as_str().expect("an id").to_owned());
+        }
+        fleet
+    }
+
+    /// An operation of the API on the tunnels of our account; its result.
+    fn call(&self, method: &str, path: &str, body: &str) -> Value {
+        let path = format!("/client/v4/accounts/{}/magic/{path}", self.sandbox.account);
+        let headers = [("Authorization", "Bearer any"), ("Content-Type", "application/json")];
+        let reply = http::send(self.sandbox.address, method, &path, &headers, body).expect("an answer");
+        assert_eq!(reply.status, 200, "{method} {path}: {}", reply.text());
+        serde_json::from_str::<Value>(&reply.text()).expect("an envelope")["result"].take()
+    }
+
+    /// Moves the inside of a tunnel to another address.
+    fn move_inside(&self, name: &str, address: &str) {
+        let number = TUNNELS.iter().position(|tunnel| *tunnel == name).expect("one of ours");
+        self.call("PUT", &format!("ipsec_tunnels/{}", self.ids[number]), &body(number, address));
+    }
+}
+
+/// An address that answers.
+fn inside(number: usize) -> String {
+    format!("127.0.30.{}/31", 2 * number)
+}
+
+fn body(number: usize, interface_address: &str) -> String {
+    let tunnel = json!({
+        "name": TUNNELS[number],
+        "cloudflare_endpoint": "198.51.100.1",
+        "customer_endpoint": format!("127.0.31.{}", 1 + number),
+        "interface_address": interface_address,
+        "bgp": { "customer_asn": 65000 + number },
+    });
+    tunnel.to_string()
+}
+
+#[test]
+fn a_session_that_goes_down_is_paged_with_the_right_text_and_taken_back() {
+    let Some(chain) = Chain::start(&[]) else { return };
+    chain.await_verdicts("healthy");
+
+    chain.api.sandbox.report("alfa", "BGP_DOWN");
+
+    chain.await_alert("MagicTunnelBgpDown", "alfa", "pending");
+    chain.await_alert("MagicTunnelBgpDown", "alfa", "firing");
+    let page = chain.receiver.await_delivery("MagicTunnelBgpDown", "alfa", true);
+    assert_eq!(page.to, "pager");
+    assert_eq!(
+        (page.labels["severity"].as_str(), page.labels["tunnel_id"].as_str(), page.labels["tunnel_type"].as_str()),
+        (Some("critical"), Some(chain.api.ids[0].as_str()), Some("ipsec"))
+    );
+    let account = &chain.api.sandbox.account;
+    let text = format!(
+        "Cloudflare has reported the BGP session of tunnel alfa of account {account} as not up for five minutes, so nothing is routed into \
+         it. First check on the router whether the neighbour is configured and reachable on TCP port 179, then ASN and MD5 key."
+    );
+    assert_eq!(page.annotations["description"], text);
+    assert_eq!(page.annotations["summary"], "The BGP session of a Magic tunnel is not up.");
+    assert_eq!(page.annotations["runbook_url"], "docs/RUNBOOKS.md#magictunnelbgpdown");
+
+    chain.api.sandbox.report("alfa", "BGP_UP");
+
+    let resolved = chain.receiver.await_delivery("MagicTunnelBgpDown", "alfa", false);
+    assert_eq!((resolved.to, resolved.labels), (page.to, page.labels));
+    let others = chain.receiver.deliveries();
+    let others: Vec<_> = others.iter().filter(|one| !one.is("MagicTunnelBgpDown", "alfa")).collect();
+    assert!(others.is_empty(), "one fault, one page: {others:#?}");
+}
+
+#[test]
+fn a_tunnel_that_falls_silent_is_warned_of_early_then_paged_once_and_its_session_is_not() {
+    let probing = ["--probe", "--probe.interface=lo", "--probe.silence=always"];
+    let Some(mut chain) = Chain::start(&probing) else { return };
+    chain.exporter.await_page("every address inside a tunnel to answer", SOON, |page| {
+        (page.all("tunnel_reachable", &[]).iter().filter(|sample| sample.value == 1.0).count() == TUNNELS.len())
+            .then_some(())
+    });
+    chain.await_verdicts("healthy");
+
+    // Nothing passes any more, and Cloudflare has not noticed.
+    chain.api.move_inside("bravo", "203.0.113.20/31");
+    let early = chain.receiver.await_delivery("MagicTunnelEarlyWarning", "bravo", true);
+    assert_eq!(early.to, "chat", "an early warning does not page");
+    assert_eq!(chain.receiver.await_delivery("MagicTunnelPathMismatch", "bravo", true).to, "chat");
+    chain.await_inhibited("MagicTunnelEarlyWarning", "bravo");
+
+    // Now it has.
+    chain.api.sandbox.report("bravo", "BGP_DOWN");
+    let page = chain.receiver.await_delivery("MagicTunnelFault", "bravo", true);
+    assert_eq!(page.to, "pager");
+    let description = page.annotations["description"].as_str().expect("a description");
+    assert!(description.starts_with("Tunnel bravo of account "), "{description}");
+    chain.await_alert("MagicTunnelBgpDown", "bravo", "firing");
+    chain.await_inhibited("MagicTunnelBgpDown", "bravo");
+
+    // A session that is down for a reason of its own pages; by then the other one would have long.
+    chain.api.sandbox.report("charlie", "BGP_DOWN");
+    chain.receiver.await_delivery("MagicTunnelBgpDown", "charlie", true);
+    let paged: Vec<_> = chain.receiver.deliveries().into_iter().filter(|one| one.firing && one.to == "pager").collect();
+    for one in &paged {
+        let expected = one.is("MagicTunnelFault", "bravo") || one.is("MagicTunnelBgpDown", "charlie");
+        assert!(expected, "one fault pages once: {paged:#?}");
+    }
+
+    // The tunnel comes back, and its session with it.
+    chain.api.move_inside("bravo", &inside(1));
+    chain.api.sandbox.report("bravo", "BGP_UP");
+    chain.receiver.await_delivery("MagicTunnelFault", "bravo", false);
+}
