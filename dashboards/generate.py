@@ -937,7 +937,7 @@ def process():
         graph("CPU", "CPU time by second: 1 is one core.", "none", [target(rate(scraped("process_cpu_seconds_total")), instance)], low=0),
         graph(
             "File descriptors and threads",
-            "Open file descriptors, as part of what the process may open, and threads.",
+            "Open file descriptors, connections and sockets among them, and threads of the operating system.",
             "none",
             [
                 target(scraped("process_open_fds"), f"{instance} descriptors"),
