@@ -8,6 +8,7 @@
 
 mod bad_api;
 mod command_line;
+mod dashboards;
 mod demo;
 mod network;
 mod page;

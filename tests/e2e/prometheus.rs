@@ -15,15 +15,15 @@ use crate::support::{
 const STORY: Duration = Duration::from_mins(4);
 
 /// A running Prometheus with its data in a folder that goes away with it.
-struct Prometheus {
+pub(crate) struct Prometheus {
     process: Process,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
 impl Prometheus {
     /// Scrapes `target` every second; `None` where Prometheus is not installed.
-    fn scraping(target: SocketAddr) -> Option<Self> {
+    pub(crate) fn scraping(target: SocketAddr) -> Option<Self> {
         let binary = tools::tool("prometheus")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = folder.path().join("prometheus.yml");
@@ -53,7 +53,7 @@ impl Prometheus {
     }
 
     /// The instant vector of a query: labels and value of each member.
-    fn query(&self, query: &str) -> Vec<(Value, f64)> {
+    pub(crate) fn query(&self, query: &str) -> Vec<(Value, f64)> {
         let path = format!("/api/v1/query?query={}", percent_encoded(query));
         let reply: Value = serde_json::from_str(&http::text(self.address, &path)).expect("JSON from Prometheus");
         let members = reply["data"]["result"].as_array().unwrap_or_else(|| panic!("{query}: {reply}"));
@@ -62,7 +62,7 @@ impl Prometheus {
     }
 
     /// Waits until the vector of a query is as `check` wants it.
-    fn await_query(&self, query: &str, within: Duration, check: impl Fn(&[(Value, f64)]) -> bool) {
+    pub(crate) fn await_query(&self, query: &str, within: Duration, check: impl Fn(&[(Value, f64)]) -> bool) {
         eventually(query, within, || {
             let found = self.query(query);
             if check(&found) { Ok(()) } else { Err(format!("{found:?}")) }
@@ -70,7 +70,7 @@ impl Prometheus {
     }
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(3 * text.len());
     for byte in text.bytes() {
         write!(encoded, "%{byte:02X}").expect("writing to a string");
