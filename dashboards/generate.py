@@ -91,15 +91,15 @@ NONE_IS_GOOD = thresholds("green", (1, "red"))
 NEUTRAL = thresholds("blue")
 
 
-def code(name, label, states):
-    """The state as its place in `states`, for timelines: a state is a series of 0 and 1 for each name."""
+def code(name, label, states, these):
+    """The state of some tunnels as its place in `states`, for timelines: a state is a series of 0 and 1 for each name.
+
+    Each tunnel is in one operand only, and most are in the last: thousands of them are compared once, not for each state.
+    """
     series = [tunnel(name, f'{label}="{state}"') for state, _, _ in states]
-    places = (f"{place} * {one}" for place, one in enumerate(series))
-    return f"sum without ({label}) ({' or '.join(places)})"
+    usual, *others = (f"{place} * ({one} == 1)" for place, one in enumerate(series))
+    return f"sum without ({label}) (({' or '.join((*others, usual))}) and on ({KEY}) {these})"
 
-
-VERDICT_CODE = code("verdict", "verdict", VERDICTS)
-BGP_CODE = code("bgp_state", "state", BGP_STATES)
 
 
 def worst(selector):
@@ -108,6 +108,8 @@ def worst(selector):
 
 
 LEAST_HEALTHY = worst(HEALTHY)
+VERDICT_CODE = code("verdict", "verdict", VERDICTS, LEAST_HEALTHY)
+BGP_CODE = code("bgp_state", "state", BGP_STATES, LEAST_HEALTHY)
 
 
 def only(expr, these):
@@ -210,7 +212,7 @@ def overview():
         timeline(
             "Verdicts",
             "The verdict on each tunnel. Where there are more tunnels than rows, those that were healthy for the smallest part of the range.",
-            [target(only(VERDICT_CODE, LEAST_HEALTHY), "{{tunnel_name}}")],
+            [target(VERDICT_CODE, "{{tunnel_name}}")],
             by_code(VERDICTS),
             links=FROM_LEGEND,
         ),
@@ -221,7 +223,7 @@ def overview():
             "BGP sessions",
             "The state of each session as Cloudflare reports it; tunnels without a status have none. Where there are more than rows, "
             "those that were up for the smallest part of the range.",
-            [target(only(BGP_CODE, worst(tunnel("bgp_up"))), "{{tunnel_name}}")],
+            [target(code("bgp_state", "state", BGP_STATES, worst(tunnel("bgp_up"))), "{{tunnel_name}}")],
             by_code(BGP_STATES),
             links=FROM_LEGEND,
         ),
@@ -318,13 +320,15 @@ def broken_now():
 
 
 def tunnels_by_verdict():
-    count = f"sum by (verdict) (max by (account, tunnel_id, verdict) ({tunnel('verdict')}))"
+    # Cheaper than to find each tunnel's twin of another exporter.
+    seen = f"sum by (job, instance, account, verdict) ({tunnel('verdict')})"
+    count = f"sum by (verdict) (max by (account, verdict) ({seen}))"
     colors = [
         override(state, displayName=text, color={"mode": "fixed", "fixedColor": color}) for state, text, color in VERDICTS
     ]
     return graph(
         "Tunnels by verdict",
-        "How many tunnels have each verdict. Where several exporters differ on a tunnel, it counts once for each verdict.",
+        "How many tunnels have each verdict. Where several exporters watch an account, the highest count among them.",
         "none",
         [target(count, "{{verdict}}")],
         stack=True,
@@ -469,7 +473,7 @@ def tunnel_now():
             "Verdict",
             "What report and observation add up to.",
             "none",
-            [target(only(VERDICT_CODE, LEAST_HEALTHY), name, instant=True)],
+            [target(VERDICT_CODE, name, instant=True)],
             mappings=by_code(VERDICTS),
         ),
         stat("Since", "When the verdict was reached.", "dateTimeFromNow", [target(since, name, instant=True)]),
@@ -477,7 +481,7 @@ def tunnel_now():
             "BGP session",
             "As Cloudflare reports it. No data for tunnels without BGP.",
             "none",
-            [target(only(BGP_CODE, LEAST_HEALTHY), name, instant=True)],
+            [target(BGP_CODE, name, instant=True)],
             mappings=by_code(BGP_STATES),
         ),
         stat(
@@ -510,7 +514,7 @@ def verdict_history():
     return timeline(
         "Verdict",
         "The verdict in time.",
-        [target(only(VERDICT_CODE, LEAST_HEALTHY), "{{tunnel_name}}")],
+        [target(VERDICT_CODE, "{{tunnel_name}}")],
         by_code(VERDICTS),
     )
 
@@ -534,7 +538,7 @@ def bgp_history():
     return timeline(
         "Reported: BGP",
         "The state of the session as Cloudflare reports it.",
-        [target(only(BGP_CODE, LEAST_HEALTHY), "{{tunnel_name}}")],
+        [target(BGP_CODE, "{{tunnel_name}}")],
         by_code(BGP_STATES),
     )
 
@@ -555,12 +559,15 @@ def rtt_heatmap():
 
 
 def rtt_by_target():
-    by = f"{WHO}, probe_target"
-    quantiles = [
-        target(only(quantile(q, by, tunnel("probe_rtt_seconds_bucket")), LEAST_HEALTHY), f"p{100 * q:.0f} {{{{tunnel_name}}}} {{{{probe_target}}}}")
-        for q in (0.5, 0.99)
-    ]
-    return graph("Round trips by address", "Median and 99th percentile of the round-trip times of each probed address.", "s", quantiles, low=0)
+    buckets = tunnel("probe_rtt_seconds_bucket")
+    quantiles = [target(quantile(q, "probe_target", buckets), f"p{100 * q:.0f} {{{{probe_target}}}}") for q in (0.5, 0.99)]
+    return graph(
+        "Round trips by address",
+        "Median and 99th percentile of the round-trip times of each kind of probed address; of several tunnels, together.",
+        "s",
+        quantiles,
+        low=0,
+    )
 
 
 def loss_by_target():

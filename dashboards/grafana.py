@@ -98,7 +98,10 @@ def graph(title, description, unit, targets, *, stack=False, low=None, high=None
         "legend": {"displayMode": legend, "placement": "bottom", "showLegend": True, "calcs": calcs},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
-    return panel("timeseries", title, description, unit, targets, defaults=defaults, options=options, overrides=overrides)
+    return panel(
+        "timeseries", title, description, unit, targets,
+        defaults=defaults, options=options, overrides=overrides, maxDataPoints=300,
+    )  # fmt: skip
 
 
 def timeline(title, description, targets, mappings, *, links=None, unit="none"):

@@ -41,12 +41,12 @@ fn the_example_breaks_no_rule() {
     assert_eq!(rules::complaints(&sound()), []);
 }
 
-#[test]
-fn each_rule_finds_what_breaks_it() {
+/// A rule, and a place of the sound example with the value that breaks it.
+type Example = (&'static str, String, Value);
+
+fn of_variables_and_panels() -> Vec<Example> {
     let variable = |key: &str| format!("/templating/list/{JOB}/{key}");
-    let unmatched = |label: &str| selecting("", "a", "").replace(&format!("{label}=~\"${label}\""), "x=\"y\"");
-    let panel = sound()["panels"][0].clone();
-    let table: Vec<(&str, String, Value)> = vec![
+    vec![
         ("template-datasource-rule", "/templating/list/0/type".into(), json!("constant")),
         ("template-datasource-rule", "/templating/list/0/name".into(), json!("ds")),
         ("template-datasource-rule", "/templating/list/0/query".into(), json!("loki")),
@@ -73,6 +73,12 @@ fn each_rule_finds_what_breaks_it() {
             json!([{"matcher": {}, "properties": [{"id": "unit", "value": "msec"}]}]),
         ),
         ("panel-no-targets-rule", "/panels/0/targets".into(), json!([])),
+    ]
+}
+
+fn of_queries() -> Vec<Example> {
+    let unmatched = |label: &str| selecting("", "a", "").replace(&format!("{label}=~\"${label}\""), "x=\"y\"");
+    vec![
         ("target-rate-interval-rule", EXPR.into(), json!(selecting("rate(", "a_total", "[5m])"))),
         ("target-rate-interval-rule", EXPR.into(), json!(selecting("rate(", "a_total", "[$__range])"))),
         ("target-rate-interval-rule", EXPR.into(), json!(selecting("max_over_time(", "a", "[1h])"))),
@@ -94,6 +100,12 @@ fn each_rule_finds_what_breaks_it() {
         ("bounded", "/annotations/list/1/expr".into(), json!(unbounded("", ""))),
         ("bounded", "/annotations/list/1/expr".into(), json!(unbounded("sum by (account, tunnel_id) (", ")"))),
         ("bounded", "/annotations/list/1/expr".into(), json!(unbounded("sum without (state) (", ")"))),
+    ]
+}
+
+fn of_the_whole() -> Vec<Example> {
+    let panel = sound()["panels"][0].clone();
+    vec![
         ("nothing-repeated", "/panels/0/repeat".into(), json!("tunnel")),
         ("stable-identity", "/uid".into(), Value::Null),
         ("stable-identity", "/id".into(), json!(7)),
@@ -103,7 +115,12 @@ fn each_rule_finds_what_breaks_it() {
         ("grid", "/panels/0/gridPos/x".into(), json!(12)),
         ("grid", "/panels/0/gridPos/h".into(), json!(0)),
         ("grid", "/panels".into(), json!([panel, panel])),
-    ];
+    ]
+}
+
+#[test]
+fn each_rule_finds_what_breaks_it() {
+    let table = [of_variables_and_panels(), of_queries(), of_the_whole()].concat();
     for (rule, pointer, value) in &table {
         let board = patched(pointer, value.clone());
         let found = rules::complaints(&board);

@@ -50,9 +50,9 @@ pub(super) fn selectors(expr: &str) -> Vec<Selector> {
                 let text = rest[1..end].to_owned();
                 let last = found.last_mut().unwrap_or_else(|| panic!("`{c}` without a series in {expr}"));
                 if c == '{' {
-                    last.matchers = text
+                    last.matchers = text;
                 } else {
-                    last.range = Some(text)
+                    last.range = Some(text);
                 }
                 rest = &rest[end..];
             }
