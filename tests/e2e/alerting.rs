@@ -73,7 +73,7 @@ impl Receiver {
                 }
                 let deliveries = Arc::clone(&deliveries);
                 // A connection that breaks is tried again by Alertmanager.
-                thread::spawn(move || take(stream).map(|taken| deliveries.lock().expect("the list").extend(taken)));
+                thread::spawn(move || take(&stream).map(|taken| deliveries.lock().expect("the list").extend(taken)));
             }
         });
         receiver
@@ -109,7 +109,7 @@ impl Drop for Receiver {
 }
 
 /// Reads one notification and thanks for it. `None`: the connection broke.
-fn take(stream: TcpStream) -> Option<Vec<Delivery>> {
+fn take(mut stream: &TcpStream) -> Option<Vec<Delivery>> {
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let (mut line, mut to, mut length) = (String::new(), String::new(), 0);
     while reader.read_line(&mut line).ok()? > 0 && line != "\r\n" {
@@ -132,7 +132,7 @@ fn take(stream: TcpStream) -> Option<Vec<Delivery>> {
         annotations: alert["annotations"].clone(),
     });
     let alerts = alerts.collect();
-    (&stream).write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()?;
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok()?;
     Some(alerts)
 }
 

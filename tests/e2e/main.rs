@@ -10,6 +10,7 @@ mod alerting;
 mod alerts;
 mod bad_api;
 mod command_line;
+mod dashboards;
 mod demo;
 mod faults;
 mod network;

@@ -17,13 +17,13 @@ const STORY: Duration = Duration::from_mins(4);
 /// A running Prometheus with its data in a folder that goes away with it.
 pub(crate) struct Prometheus {
     process: Process,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
 impl Prometheus {
     /// Scrapes `target` every second; `None` where Prometheus is not installed.
-    fn scraping(target: SocketAddr) -> Option<Self> {
+    pub(crate) fn scraping(target: SocketAddr) -> Option<Self> {
         Self::configured(&format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
              scrape_configs: [{{ job_name: magic, static_configs: [{{ targets: ['{target}'] }}] }}]\n"
@@ -57,7 +57,7 @@ impl Prometheus {
     }
 
     /// The instant vector of a query: labels and value of each member.
-    fn query(&self, query: &str) -> Vec<(Value, f64)> {
+    pub(crate) fn query(&self, query: &str) -> Vec<(Value, f64)> {
         let path = format!("/api/v1/query?query={}", percent_encoded(query));
         let reply: Value = serde_json::from_str(&http::text(self.address, &path)).expect("JSON from Prometheus");
         let members = reply["data"]["result"].as_array().unwrap_or_else(|| panic!("{query}: {reply}"));
@@ -74,7 +74,7 @@ impl Prometheus {
     }
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(3 * text.len());
     for byte in text.bytes() {
         write!(encoded, "%{byte:02X}").expect("writing to a string");

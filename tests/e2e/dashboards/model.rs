@@ -1,0 +1,77 @@
+//! The dashboards as files: their panels and everything that they ask Prometheus.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::Value;
+
+pub(super) const NAMES: [&str; 3] = ["overview", "tunnel", "exporter"];
+
+pub(super) fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dashboards")
+}
+
+pub(super) fn read(name: &str) -> Value {
+    let file = folder().join(format!("{name}.json"));
+    let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+}
+
+/// The members of a list; none where there is no list.
+pub(super) fn list<'a>(of: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    of.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+}
+
+pub(super) fn text<'a>(of: &'a Value, key: &str) -> &'a str {
+    of[key].as_str().unwrap_or_default()
+}
+
+/// Panels that show something: rows are headings.
+pub(super) fn panels(board: &Value) -> impl Iterator<Item = &Value> {
+    list(board, "/panels").filter(|panel| panel["type"] != "row")
+}
+
+/// Annotations that ask Prometheus; the built-in one asks Grafana.
+pub(super) fn annotations(board: &Value) -> impl Iterator<Item = &Value> {
+    list(board, "/annotations/list").filter(|one| one["builtIn"] != 1)
+}
+
+pub(super) fn variables<'a>(board: &'a Value, kind: &'static str) -> impl Iterator<Item = &'a Value> {
+    list(board, "/templating/list").filter(move |variable| variable["type"] == kind)
+}
+
+/// A query, and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Query {
+    pub(super) place: String,
+    pub(super) expr: String,
+    pub(super) instant: bool,
+    /// The panel's type; an annotation has none.
+    pub(super) panel: String,
+}
+
+pub(super) fn queries(board: &Value) -> Vec<Query> {
+    let title = text(board, "title");
+    let of_panel = |panel: &Value, target: &Value| Query {
+        place: format!("{title}: {} {}", text(panel, "title"), text(target, "refId")),
+        expr: text(target, "expr").to_owned(),
+        instant: target["instant"] == true,
+        panel: text(panel, "type").to_owned(),
+    };
+    let of_annotation = |one: &Value| Query {
+        place: format!("{title}: annotation {}", text(one, "name")),
+        expr: text(one, "expr").to_owned(),
+        instant: false,
+        panel: String::new(),
+    };
+    panels(board)
+        .flat_map(|panel| list(panel, "/targets").map(move |target| of_panel(panel, target)))
+        .chain(annotations(board).map(of_annotation))
+        .collect()
+}
+
+/// Selector and label of a variable's `label_values(selector, label)`.
+pub(super) fn label_values(variable: &Value) -> Option<(&str, &str)> {
+    let inside = text(variable, "query").strip_prefix("label_values(")?.strip_suffix(')')?;
+    let (selector, label) = inside.rsplit_once(',')?;
+    Some((selector.trim(), label.trim()))
+}

@@ -1,0 +1,303 @@
+//! The rules of Grafana's dashboard linter, and some of our own, over the parsed JSON of a dashboard.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::{
+    model::{annotations, label_values, list, panels, queries, text, variables},
+    promql::{Selector, selectors},
+};
+
+/// A rule: its name, and what of a dashboard breaks it.
+pub(super) type Rule = (&'static str, fn(&Value) -> Vec<String>);
+
+/// The first fifteen have the names that grafana/dashboard-linter gives them.
+pub(super) const RULES: [Rule; 23] = [
+    ("template-datasource-rule", template_datasource),
+    ("template-job-rule", |board| has_query_variable(board, "job")),
+    ("template-instance-rule", |board| has_query_variable(board, "instance")),
+    ("template-label-promql-rule", template_label_promql),
+    ("template-on-time-change-reload-rule", reloads),
+    ("panel-datasource-rule", panel_datasource),
+    ("panel-title-description-rule", title_and_description),
+    ("panel-units-rule", units),
+    ("panel-no-targets-rule", no_targets),
+    ("target-rate-interval-rule", rate_interval),
+    ("target-job-rule", |board| matcher(board, "job")),
+    ("target-instance-rule", |board| matcher(board, "instance")),
+    ("target-counter-agg-rule", counters),
+    ("target-histogram-rule", histograms),
+    ("uneditable-dashboard-rule", uneditable),
+    ("variables-defined-and-used", variables_defined_and_used),
+    ("query-variables-with-all", query_variables_with_all),
+    ("objects-by-variables", objects_by_variables),
+    ("bounded", bounded),
+    ("nothing-repeated", nothing_repeated),
+    ("stable-identity", identity),
+    ("links-lead-somewhere", links),
+    ("grid", grid),
+];
+
+/// Units that our panels use, as Grafana's catalogue spells them (packages/grafana-data, valueFormats/categories.ts).
+const UNITS: [&str; 7] = ["none", "s", "bytes", "percentunit", "ops", "reqps", "dateTimeFromNow"];
+/// What Grafana fills in by itself.
+const BUILT_IN: [&str; 4] = ["__rate_interval", "__range", "__interval", "__url_time_range"];
+const DATASOURCE: &str = "${datasource}";
+/// Dashboards that a link may open.
+const UIDS: [&str; 3] = ["cloudflare-magic-overview", "cloudflare-magic-tunnel", "cloudflare-magic-exporter"];
+const TAG: &str = "cloudflare-magic";
+const COLUMNS: u64 = 24;
+
+/// Everything that is wrong with a dashboard, each with the rule it breaks.
+pub(super) fn complaints(board: &Value) -> Vec<(&'static str, String)> {
+    RULES.iter().flat_map(|(name, rule)| rule(board).into_iter().map(move |complaint| (*name, complaint))).collect()
+}
+
+/// `complaint` where something does not hold.
+fn unless(holds: bool, complaint: impl Into<String>) -> Option<String> {
+    (!holds).then(|| complaint.into())
+}
+
+fn named(panel: &Value) -> String {
+    format!("panel {} `{}`", panel["id"], text(panel, "title"))
+}
+
+/// What `judge` says of each selector of each query.
+fn each_selector(board: &Value, judge: impl Fn(&Selector, &str) -> Option<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for query in queries(board) {
+        let complaints = selectors(&query.expr).into_iter().filter_map(|selector| judge(&selector, &query.panel));
+        found.extend(complaints.map(|complaint| format!("{}: {complaint}", query.place)));
+    }
+    found
+}
+
+fn template_datasource(board: &Value) -> Vec<String> {
+    let found: Vec<&Value> = variables(board, "datasource").collect();
+    let [one] = found.as_slice() else { return vec![format!("{} variables for the data source", found.len())] };
+    let sound = one["name"] == "datasource" && one["label"] == "Data source" && one["query"] == "prometheus";
+    unless(sound, "the data source's variable is not named, labelled or asked as it should be").into_iter().collect()
+}
+
+fn has_query_variable(board: &Value, name: &str) -> Vec<String> {
+    let found = variables(board, "query").any(|variable| variable["name"] == name);
+    unless(found, format!("no query variable `{name}`")).into_iter().collect()
+}
+
+fn query_variables_with_all(board: &Value) -> Vec<String> {
+    let sound = |one: &Value| {
+        let name = text(one, "name");
+        let label = name.get(..1).unwrap_or_default().to_uppercase() + name.get(1..).unwrap_or_default();
+        let chosen = one["multi"] == true && one["includeAll"] == true && one["allValue"] == ".+";
+        chosen && text(one, "label") == label && one["datasource"]["uid"] == DATASOURCE
+    };
+    let complaint = |one: &Value| unless(sound(one), format!("variable {}: several, all as `.+`, label", one["name"]));
+    variables(board, "query").filter_map(complaint).collect()
+}
+
+fn template_label_promql(board: &Value) -> Vec<String> {
+    let sound = |one: &Value| {
+        label_values(one).is_some_and(|(selector, label)| {
+            label.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && selectors(selector).len() == 1
+        })
+    };
+    variables(board, "query").filter_map(|one| unless(sound(one), format!("{}", one["query"]))).collect()
+}
+
+fn reloads(board: &Value) -> Vec<String> {
+    let complaint = |one: &Value| unless(one["refresh"] == 2, format!("variable {} is not reloaded", one["name"]));
+    variables(board, "query").filter_map(complaint).collect()
+}
+
+fn panel_datasource(board: &Value) -> Vec<String> {
+    let askers = panels(board).flat_map(|panel| std::iter::once(panel).chain(list(panel, "/targets")));
+    let askers = askers.chain(annotations(board));
+    askers.filter_map(|one| unless(one["datasource"]["uid"] == DATASOURCE, format!("{}", one["datasource"]))).collect()
+}
+
+fn title_and_description(board: &Value) -> Vec<String> {
+    let mut titles = BTreeSet::new();
+    let mut judge = |panel| {
+        let sound = !text(panel, "title").is_empty() && text(panel, "description").len() > 8;
+        // Rows apart, a title is what a person says on the phone.
+        let unique = titles.insert((text(panel, "title"), text(panel, "type")));
+        unless(sound && unique, format!("{}: title or description missing, or twice", named(panel)))
+    };
+    panels(board).filter_map(&mut judge).collect()
+}
+
+fn units(board: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for panel in panels(board) {
+        let overridden = list(panel, "/fieldConfig/overrides").flat_map(|one| list(one, "/properties"));
+        let overridden = overridden.filter(|property| property["id"] == "unit").map(|property| &property["value"]);
+        for unit in std::iter::once(&panel["fieldConfig"]["defaults"]["unit"]).chain(overridden) {
+            found.extend(unless(
+                unit.as_str().is_some_and(|unit| UNITS.contains(&unit)),
+                format!("{}: {unit}", named(panel)),
+            ));
+        }
+    }
+    found
+}
+
+fn no_targets(board: &Value) -> Vec<String> {
+    let asks = |panel: &Value| {
+        let refs: Vec<&str> = list(panel, "/targets").map(|target| text(target, "refId")).collect();
+        let distinct: BTreeSet<&&str> = refs.iter().collect();
+        !refs.is_empty() && distinct.len() == refs.len() && list(panel, "/targets").all(|t| !text(t, "expr").is_empty())
+    };
+    panels(board).filter_map(|panel| unless(asks(panel), named(panel))).collect()
+}
+
+fn rate_interval(board: &Value) -> Vec<String> {
+    each_selector(board, |selector, _| {
+        let range = selector.range.as_deref()?;
+        let allowed: &[&str] = match selector.inside.last().map_or("", String::as_str) {
+            "rate" | "irate" => &["$__rate_interval"],
+            _ => &["$__rate_interval", "$__range"],
+        };
+        unless(allowed.contains(&range), format!("{}[{range}]", selector.name))
+    })
+}
+
+fn matcher(board: &Value, label: &str) -> Vec<String> {
+    let wanted = format!("{label}=~\"${label}\"");
+    each_selector(board, |selector, _| {
+        unless(selector.matchers.contains(&wanted), format!("{} has no {wanted}", selector.name))
+    })
+}
+
+fn counters(board: &Value) -> Vec<String> {
+    each_selector(board, |selector, _| {
+        let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| selector.name.ends_with(suffix));
+        let function = selector.inside.last().map_or("", String::as_str);
+        let sound = selector.range.is_some() && ["rate", "irate", "increase"].contains(&function);
+        unless(!counter || sound, format!("the counter {} is not in a rate or increase", selector.name))
+    })
+}
+
+/// A heatmap draws the buckets themselves: the exception that `dashboards/.lint` names.
+fn histograms(board: &Value) -> Vec<String> {
+    each_selector(board, |selector, panel| {
+        let sound = panel == "heatmap" || selector.inside.iter().any(|function| function == "histogram_quantile");
+        unless(!selector.name.ends_with("_bucket") || sound, format!("the buckets of {} as they are", selector.name))
+    })
+}
+
+fn uneditable(board: &Value) -> Vec<String> {
+    unless(board["editable"] == false, "it can be edited").into_iter().collect()
+}
+
+/// Names after a `$`, with braces or without.
+fn used_variables(text: &str) -> impl Iterator<Item = &str> {
+    text.split('$').skip(1).map(|after| {
+        let name = after.trim_start_matches('{');
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+        &name[..end]
+    })
+}
+
+fn variables_defined_and_used(board: &Value) -> Vec<String> {
+    let defined: BTreeSet<&str> = list(board, "/templating/list").map(|variable| text(variable, "name")).collect();
+    let asked: Vec<String> = queries(board).into_iter().map(|query| query.expr).collect();
+    let more = variables(board, "query").map(|variable| text(variable, "query").to_owned());
+    let asked: Vec<String> = asked.into_iter().chain(more).collect();
+    let used: BTreeSet<&str> = asked.iter().flat_map(|text| used_variables(text)).collect();
+    let unused = defined.iter().filter(|name| **name != "datasource" && !used.contains(*name));
+    let undefined = used.iter().filter(|name| !defined.contains(*name) && !BUILT_IN.contains(name));
+    unused
+        .map(|name| format!("${name} is unused"))
+        .chain(undefined.map(|name| format!("${name} is not there")))
+        .collect()
+}
+
+/// No job, exporter, account or tunnel is named in a query: they differ from user to user.
+fn objects_by_variables(board: &Value) -> Vec<String> {
+    const OBJECTS: [(&str, &str); 5] = [
+        ("job", "job"),
+        ("instance", "instance"),
+        ("account", "account"),
+        ("tunnel_name", "tunnel"),
+        ("tunnel_id", ""),
+    ];
+    each_selector(board, |selector, _| {
+        let fixed = selector.matchers.split(", ").find(|matcher| {
+            let name = matcher.split(['=', '!']).next().unwrap_or_default();
+            let variable = OBJECTS.iter().find(|(label, _)| *label == name);
+            variable.is_some_and(|(label, variable)| *matcher != format!("{label}=~\"${variable}\""))
+        })?;
+        Some(format!("{} with {fixed}", selector.name))
+    })
+}
+
+/// A query with a series for each tunnel is limited, or thousands of tunnels stop the browser.
+fn bounded(board: &Value) -> Vec<String> {
+    let per_tunnel = |selector: &Selector| selector.name.starts_with("cloudflare_magic_tunnel_");
+    let sound = |expr: &str| {
+        let limited = expr.contains("$limit") || expr.contains(" and on () count(");
+        limited || !selectors(expr).iter().any(per_tunnel) || aggregates_tunnels(expr)
+    };
+    let complaint = |query: super::model::Query| unless(sound(&query.expr), format!("{}: no limit", query.place));
+    queries(board).into_iter().filter_map(complaint).collect()
+}
+
+/// Whether a query begins with an aggregation that keeps no tunnel apart.
+fn aggregates_tunnels(expr: &str) -> bool {
+    let end = expr.find(|c: char| !c.is_ascii_alphabetic() && c != '_').unwrap_or(expr.len());
+    let (function, rest) = expr.split_at(end);
+    let rest = rest.trim_start();
+    let labels = rest.strip_prefix("by ").map_or("", |rest| rest.split(')').next().unwrap_or_default());
+    match function {
+        "sum" | "avg" | "min" | "max" | "count" => !labels.contains("tunnel_id") && !rest.starts_with("without"),
+        // The buckets' labels are those of the aggregation inside.
+        "histogram_quantile" => expr.find("sum by").is_some_and(|at| aggregates_tunnels(&expr[at..])),
+        _ => false,
+    }
+}
+
+fn nothing_repeated(board: &Value) -> Vec<String> {
+    list(board, "/panels").filter_map(|panel| unless(panel["repeat"].is_null(), named(panel))).collect()
+}
+
+fn identity(board: &Value) -> Vec<String> {
+    let uid = unless(UIDS.contains(&text(board, "uid")), format!("uid {}", board["uid"]));
+    let id = unless(board["id"].is_null(), "an id belongs to one Grafana only");
+    let tag = unless(list(board, "/tags").any(|tag| tag == TAG), format!("the tag {TAG} is missing"));
+    let version =
+        unless((36..=39).contains(&board["schemaVersion"].as_u64().unwrap_or(0)), "schemaVersion is not Grafana 10's");
+    [uid, id, tag, version].into_iter().flatten().collect()
+}
+
+fn links(board: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for panel in panels(board) {
+        let overridden = list(panel, "/fieldConfig/overrides").flat_map(|one| list(one, "/properties"));
+        let overridden = overridden.filter(|p| p["id"] == "links").flat_map(|property| list(property, "/value"));
+        for link in list(panel, "/fieldConfig/defaults/links").chain(overridden) {
+            let url = text(link, "url");
+            let uid = url.strip_prefix("/d/").and_then(|path| path.split('?').next()).unwrap_or_default();
+            found.extend(unless(
+                UIDS.contains(&uid) && url.contains("${datasource:queryparam}"),
+                format!("{}: {url}", named(panel)),
+            ));
+        }
+    }
+    found
+}
+
+/// Panels lie inside the grid, none on another, and have ids of their own.
+fn grid(board: &Value) -> Vec<String> {
+    let mut cells = BTreeSet::new();
+    let mut ids = BTreeSet::new();
+    let mut found = Vec::new();
+    for panel in list(board, "/panels") {
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap_or(0));
+        found.extend(unless(w > 0 && h > 0 && x + w <= COLUMNS, format!("{} is off the grid", named(panel))));
+        let overlaps = (x..x + w).any(|column| (y..y + h).any(|row| !cells.insert((column, row))));
+        found.extend(unless(!overlaps, format!("{} lies on another", named(panel))));
+        found.extend(unless(ids.insert(panel["id"].as_u64()), format!("{}: its id is taken", named(panel))));
+    }
+    found
+}
