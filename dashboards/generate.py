@@ -386,6 +386,7 @@ def loss_graph():
         low=0,
         high=1,
         links=FROM_LEGEND,
+        points=150,
     )
 
 
@@ -401,6 +402,7 @@ def rtt_graph():
         [target(most(mean_rtt(WHO, INSIDE), slowest), "{{tunnel_name}}")],
         low=0,
         links=FROM_LEGEND,
+        points=150,
     )
 
 
@@ -578,6 +580,7 @@ def loss_by_target():
         [target(only(loss(rate, f"{WHO}, probe_target"), LEAST_HEALTHY), "{{tunnel_name}} {{probe_target}}")],
         low=0,
         high=1,
+        points=150,
     )
 
 

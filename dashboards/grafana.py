@@ -82,7 +82,7 @@ def stat(title, description, unit, targets, *, colors=None, mappings=None, backg
     return panel("stat", title, description, unit, targets, defaults=defaults, options=options)
 
 
-def graph(title, description, unit, targets, *, stack=False, low=None, high=None, overrides=(), links=None, legend="list"):
+def graph(title, description, unit, targets, *, stack=False, low=None, high=None, overrides=(), links=None, legend="list", points=300):
     custom = {
         "drawStyle": "line",
         "lineWidth": 1,
@@ -100,7 +100,7 @@ def graph(title, description, unit, targets, *, stack=False, low=None, high=None
     }
     return panel(
         "timeseries", title, description, unit, targets,
-        defaults=defaults, options=options, overrides=overrides, maxDataPoints=300,
+        defaults=defaults, options=options, overrides=overrides, maxDataPoints=points,
     )  # fmt: skip
 
 

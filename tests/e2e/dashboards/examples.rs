@@ -105,6 +105,8 @@ fn of_queries() -> Vec<Example> {
 
 fn of_the_whole() -> Vec<Example> {
     let panel = sound()["panels"][0].clone();
+    let mut above = panel.clone();
+    above["title"] = json!("Round trips");
     vec![
         ("nothing-repeated", "/panels/0/repeat".into(), json!("tunnel")),
         ("stable-identity", "/uid".into(), Value::Null),
@@ -114,7 +116,7 @@ fn of_the_whole() -> Vec<Example> {
         ("links-lead-somewhere", "/panels/0/fieldConfig/defaults/links/0/url".into(), json!("/d/elsewhere")),
         ("grid", "/panels/0/gridPos/x".into(), json!(12)),
         ("grid", "/panels/0/gridPos/h".into(), json!(0)),
-        ("grid", "/panels".into(), json!([panel, panel])),
+        ("grid", "/panels".into(), json!([panel, above])),
     ]
 }
 
