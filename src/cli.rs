@@ -43,7 +43,8 @@ The API is below /client/v4, as at Cloudflare. Beside it, without a token:
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///
 /// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as Prometheus
-/// metrics. Without a command it runs `serve`. Every flag can be set by the environment variable named beside it; a flag beats the
+/// metrics. With `--probe` it also pings the addresses of every tunnel, and draws one verdict per tunnel from what is reported and what is
+/// observed. Without a command it runs `serve`. Every flag can be set by the environment variable named beside it; a flag beats the
 /// environment.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version = VERSION, max_term_width = 110)]
