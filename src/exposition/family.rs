@@ -1,6 +1,9 @@
 //! Writes one metric family, sample by sample.
 
-use std::fmt::{self, Write as _};
+use std::{
+    fmt::{self, Write as _},
+    ops::Range,
+};
 
 use prometheus_client::{
     encoding::{
@@ -11,7 +14,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-use crate::domain::{histogram::Histogram, label::Label, text::shown};
+use crate::domain::{histogram::Histogram, inventory::AccountName, label::Label, text::shown, tunnel::Tunnel};
 
 /// What HELP and TYPE say of a family. `name` is without prefix, and without the suffix that the unit or a counter's `_total` adds.
 #[derive(Debug, Clone, Copy)]
@@ -184,20 +187,24 @@ pub(super) struct RowLabels<'a> {
 impl<'a> RowLabels<'a> {
     pub(super) const NONE: RowLabels<'static> = RowLabels { rendered: "", last_value: "" };
 
-    /// Renders into `buffer` the labels `first` and the name of the last one, whose value is `last_value`.
+    /// What [`render`](Self::render) has written, with the value of its last label.
     pub(super) fn new(rendered: &'a str, last_value: &'static str) -> Self {
         Self { rendered, last_value }
     }
 
-    /// Appends to `buffer` the labels `first`, and the name of the last one.
-    pub(super) fn render(buffer: &mut String, first: &[(&str, &str)], last_name: &str) {
+    /// Appends to `buffer` the labels that every series of a tunnel has, up to the name of the last one, `tunnel_type`. Returns where
+    /// they stand.
+    pub(super) fn render(buffer: &mut String, account: &AccountName, tunnel: &Tunnel) -> Range<usize> {
+        let start = buffer.len();
+        let first = [("account", account.as_str()), ("tunnel_id", tunnel.id.as_str()), ("tunnel_name", &tunnel.name)];
         for (name, value) in first {
             buffer.push_str(name);
             buffer.push_str("=\"");
             escape(buffer, &shown(value));
             buffer.push_str("\",");
         }
-        buffer.push_str(last_name);
+        buffer.push_str("tunnel_type");
+        start..buffer.len()
     }
 }
 

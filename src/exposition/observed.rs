@@ -13,7 +13,7 @@ use crate::domain::{
     label::Label,
     probe::ProbeFailure,
     tally::Reading,
-    tunnel::{Tunnel, TunnelType},
+    tunnel::TunnelType,
     verdict::{Side, TunnelVerdict, Verdicts},
 };
 
@@ -88,12 +88,8 @@ fn subjects<'a>(
     for (account, snapshot) in &fleet.accounts {
         for entry in snapshot.entries() {
             let key = TunnelKey::of(account, &entry.tunnel);
-            let start = labels.len();
-            let Tunnel { id, name, .. } = &*entry.tunnel;
-            let first = [("account", account.as_str()), ("tunnel_id", id.as_str()), ("tunnel_name", name)];
-            RowLabels::render(labels, &first, "tunnel_type");
             subjects.push(Subject {
-                span: start..labels.len(),
+                span: RowLabels::render(labels, account, &entry.tunnel),
                 tunnel_type: key.tunnel_type,
                 probes: board.tunnels.get(&key).map(Arc::as_ref),
                 verdict: verdicts.tunnels.get(&key).map(Arc::as_ref),

@@ -16,7 +16,7 @@ use crate::domain::{
     tunnel::{Gre, Ipsec, Kind, Stated, Tunnel},
 };
 
-/// Writes the families of all tunnels whose list is fresh, then how many there are.
+/// Writes the families of all tunnels whose list is fresh.
 pub(super) fn encode(view: &View<'_>, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let mut labels = String::new();
     let spans = render_labels(view, &mut labels);
@@ -40,11 +40,7 @@ fn render_labels<'a>(view: &View<'a>, buffer: &mut String) -> Vec<(Range<usize>,
     for (account, snapshot) in &view.fleet.accounts {
         let fresh = snapshot.collections().filter(|(_, collection)| view.is_fresh(collection));
         for entry in fresh.flat_map(|(_, collection)| collection.entries.iter()) {
-            let start = buffer.len();
-            let Tunnel { id, name, .. } = &*entry.tunnel;
-            let labels = [("account", account.as_str()), ("tunnel_id", id.as_str()), ("tunnel_name", name)];
-            RowLabels::render(buffer, &labels, "tunnel_type");
-            spans.push((start..buffer.len(), entry));
+            spans.push((RowLabels::render(buffer, account, &entry.tunnel), entry));
         }
     }
     spans
