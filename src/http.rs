@@ -1,33 +1,27 @@
 //! The exporter's own pages: routes, and what each answers.
 //!
-//! A request is answered from what is known at that moment; none waits for a poll. Pages are rendered on the blocking pool, a few at
-//! once, so that a crowd of scrapers cannot take the memory or the threads of everything else.
+//! A request is answered from what is known at that moment; none waits for a poll.
 
+mod answer;
 mod negotiate;
 mod page;
+mod scrape;
 
-use std::{io::Write as _, sync::Arc};
+use std::sync::Arc;
 
-use flate2::{Compression, write::GzEncoder};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header::{
-        ALLOW, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, VARY, X_CONTENT_TYPE_OPTIONS,
-    },
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{ALLOW, CONTENT_SECURITY_POLICY, HeaderValue},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
-use crate::{
-    domain::inventory::Fleet,
-    exposition::{Exposition, Format},
-    server::{Body, full},
+use self::{
+    answer::{answer, text},
+    scrape::Scrape,
 };
+use crate::{domain::inventory::Fleet, exposition::Exposition, server::Body};
 
-/// Pages rendered at one time; further scrapes wait their turn.
-const RENDERS: usize = 2;
-
-const PLAIN: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
 /// Answers requests. Cheap to clone.
@@ -36,10 +30,9 @@ pub struct Http(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    exposition: Arc<Exposition>,
+    scrape: Scrape,
     fleet: watch::Receiver<Arc<Fleet>>,
     telemetry_path: String,
-    renders: Semaphore,
 }
 
 /// What a path leads to.
@@ -53,8 +46,7 @@ enum Route {
 
 impl Http {
     pub fn new(exposition: Exposition, fleet: watch::Receiver<Arc<Fleet>>, telemetry_path: String) -> Self {
-        let renders = Semaphore::new(RENDERS);
-        Self(Arc::new(Inner { exposition: Arc::new(exposition), fleet, telemetry_path, renders }))
+        Self(Arc::new(Inner { scrape: Scrape::new(exposition), fleet, telemetry_path }))
     }
 
     /// The answer to one request.
@@ -70,7 +62,7 @@ impl Http {
         }
         match route {
             Route::Landing => self.landing(),
-            Route::Metrics => self.metrics(request.headers()).await,
+            Route::Metrics => self.0.scrape.respond(request.headers()).await,
             Route::Healthy => text(StatusCode::OK, "The process serves requests\n"),
             Route::Ready => self.ready(),
         }
@@ -100,48 +92,4 @@ impl Http {
         }
         text(StatusCode::SERVICE_UNAVAILABLE, "Not every collection has been polled yet\n")
     }
-
-    async fn metrics(&self, headers: &HeaderMap) -> Response<Body> {
-        let format = negotiate::format(headers);
-        let gzip = negotiate::gzip(headers);
-        let Ok(_slot) = self.0.renders.acquire().await else { return failed() };
-        let exposition = Arc::clone(&self.0.exposition);
-        let rendered = tokio::task::spawn_blocking(move || render(&exposition, format, gzip)).await;
-        let Ok(page) = rendered else { return failed() };
-        let mut response = answer(StatusCode::OK, format.content_type(), page);
-        let headers = response.headers_mut();
-        headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        if gzip {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        response
-    }
-}
-
-fn render(exposition: &Exposition, format: Format, gzip: bool) -> Bytes {
-    let page = exposition.render(format);
-    if !gzip {
-        return page.into();
-    }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 16), Compression::fast());
-    // Writing to a vector does not fail.
-    let _ = encoder.write_all(page.as_bytes());
-    encoder.finish().unwrap_or_default().into()
-}
-
-fn failed() -> Response<Body> {
-    text(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why\n")
-}
-
-fn text(status: StatusCode, sentence: impl Into<Bytes>) -> Response<Body> {
-    answer(status, PLAIN, sentence)
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(full(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    response
 }

@@ -29,7 +29,6 @@ mod testing;
 mod tunnel;
 mod validate;
 mod world;
-mod yaml;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -44,7 +43,6 @@ pub use faults::{Fault, Faults};
 pub use kind::Kind;
 pub use settings::Settings;
 pub use story::Story;
-pub use yaml::FileError;
 
 use crate::clock;
 use crate::domain::moment::Moment;

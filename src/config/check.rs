@@ -1,10 +1,13 @@
 //! Checks of single values, and what a wrong one is told.
 
-use std::{fmt, fs, str::FromStr, time::Duration};
+use std::{fmt, path::Path, str::FromStr, time::Duration};
 
 use secrecy::SecretString;
 
-use crate::domain::label::Label;
+use crate::{domain::label::Label, file};
+
+/// A token has 40 characters; this leaves room for whatever comes.
+const MOST_SECRET_BYTES: u64 = 4096;
 
 /// A key with a value that breaks a rule. Never holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,8 +85,8 @@ pub(super) fn switch(key: &'static str, text: Option<&str>, default: bool) -> Re
 
 /// The content of a file that holds one secret, without the line break at its end.
 pub(super) fn secret_file(key: &'static str, path: &str) -> Result<SecretString, ConfigError> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| ConfigError::new(key, path, format!("must be a readable file: {error}")))?;
+    let text = file::read_text(Path::new(path), MOST_SECRET_BYTES)
+        .map_err(|error| ConfigError::new(key, path, error.to_string()))?;
     match text.trim() {
         "" => Err(ConfigError::new(key, path, "must hold a secret: the file is empty")),
         secret => Ok(secret.into()),

@@ -1,6 +1,6 @@
 //! The checked settings of a sandbox.
 
-use std::{fmt::Display, fs};
+use std::{fmt::Display, path::Path};
 
 use secrecy::SecretString;
 
@@ -10,9 +10,13 @@ use super::{
 };
 use crate::{
     cloudflare::Credentials,
+    file,
     sandbox::{Faults, Settings, Story},
     server::ListenAddress,
 };
+
+/// A story is a page or two.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// The most tunnels that are made; the list of so many is larger than any client takes.
 const MOST_TUNNELS: usize = 100_000;
@@ -31,13 +35,13 @@ impl SandboxConfig {
     /// The first key whose value breaks a rule.
     pub fn from_flags(flags: &SandboxFlags, listen: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
         let listen = parse("--sandbox.listen-address", flags.listen_address.as_deref().unwrap_or(listen))?;
-        let story = file("--sandbox.story", flags.story.as_deref(), Story::parse)?;
+        let story = from_file("--sandbox.story", flags.story.as_deref(), Story::parse)?;
         let settings = Settings {
             token: token(flags, environment)?,
             strict: switch("--sandbox.strict", flags.strict.as_deref(), false)?,
             tunnels: tunnels(flags.tunnels.as_deref())?,
             story: story.unwrap_or_else(Story::demo),
-            faults: file("--sandbox.faults", flags.faults.as_deref(), Faults::parse)?.unwrap_or_default(),
+            faults: from_file("--sandbox.faults", flags.faults.as_deref(), Faults::parse)?.unwrap_or_default(),
         };
         Ok(Self { listen, settings })
     }
@@ -67,14 +71,14 @@ fn tunnels(text: Option<&str>) -> Result<usize, ConfigError> {
 }
 
 /// What stands in a file, read by `parse`, whose errors name the file and the line.
-fn file<T, E: Display>(
+fn from_file<T, E: Display>(
     key: &'static str,
     path: Option<&str>,
     parse: impl FnOnce(&str, &str) -> Result<T, E>,
 ) -> Result<Option<T>, ConfigError> {
     let Some(path) = path else { return Ok(None) };
-    let text = fs::read_to_string(path)
-        .map_err(|error| ConfigError::new(key, path, format!("must be a readable file: {error}")))?;
+    let text =
+        file::read_text(Path::new(path), MOST_BYTES).map_err(|error| ConfigError::new(key, path, error.to_string()))?;
     let read = parse(path, &text);
     read.map(Some).map_err(|error| ConfigError::without_value(key, format!("cannot be used: {error}")))
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::kind::Kind;
 use super::reply::{Refusal, Reply};
-use super::yaml::{self, FileError};
+use crate::yaml::{self, YamlError};
 
 /// Faults at one time; more is a mistake in a script.
 const MOST: usize = 100;
@@ -126,7 +126,7 @@ impl Faults {
     }
 
     /// The same from a file at start, in YAML or JSON; `name` is what the file is called in errors.
-    pub fn parse(name: &str, text: &str) -> Result<Self, FileError> {
+    pub fn parse(name: &str, text: &str) -> Result<Self, YamlError> {
         let faults = yaml::read(text)
             .and_then(|list: List| Self::new(list.faults).map_err(|what| yaml::Mistake { line: 1, what }));
         faults.map_err(|mistake| mistake.of(name))

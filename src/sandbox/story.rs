@@ -7,7 +7,7 @@ mod file;
 mod plan;
 mod player;
 
-use super::yaml::FileError;
+use crate::yaml::YamlError;
 pub(super) use file::patched;
 pub use plan::Story;
 pub(super) use plan::{Event, id};
@@ -23,7 +23,7 @@ impl Story {
     }
 
     /// Reads a story file; `name` is what the file is called in errors.
-    pub fn parse(name: &str, text: &str) -> Result<Self, FileError> {
+    pub fn parse(name: &str, text: &str) -> Result<Self, YamlError> {
         file::parse(name, text)
     }
 }

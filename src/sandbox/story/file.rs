@@ -16,7 +16,7 @@ use crate::sandbox::store::{Account, Candidate};
 use crate::sandbox::tunnel::Config;
 use crate::sandbox::validate::{self, Context, Draft};
 use crate::sandbox::world;
-use crate::sandbox::yaml::{self, FileError, Mistake};
+use crate::yaml::{self, Mistake, YamlError};
 
 /// Events of one period, repetitions counted; more is a mistake in the file.
 const MOST_EVENTS: usize = 10_000;
@@ -77,7 +77,7 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     required_duration(deserializer).map(Some)
 }
 
-pub(super) fn parse(name: &str, text: &str) -> Result<Story, FileError> {
+pub(super) fn parse(name: &str, text: &str) -> Result<Story, YamlError> {
     yaml::read(text).and_then(|file| check(&file)).map_err(|mistake| mistake.of(name))
 }
 
