@@ -63,7 +63,8 @@ pub(super) struct Tunnel<'a> {
 
 #[derive(Debug, Serialize)]
 struct Verdict<'a> {
-    verdict: &'static str,
+    #[serde(rename = "verdict")]
+    word: &'static str,
     why: &'a str,
     reported: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +140,8 @@ struct Probes {
 
 #[derive(Debug, Serialize)]
 struct Target {
-    target: &'static str,
+    #[serde(rename = "target")]
+    name: &'static str,
     address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     up: Option<bool>,
@@ -202,7 +204,7 @@ impl<'a> From<&'a TunnelVerdict> for Verdict<'a> {
     fn from(verdict: &'a TunnelVerdict) -> Self {
         let settled = |side: Side| (side != Side::Unsettled).then(|| side.as_str());
         Self {
-            verdict: verdict.verdict.as_str(),
+            word: verdict.verdict.as_str(),
             why: &verdict.why,
             reported: verdict.evidence.reported.as_str(),
             inside: settled(verdict.evidence.inside),
@@ -267,7 +269,7 @@ impl From<&TargetProbe> for Target {
         let reading = probe.tally.read();
         let recent = probe.tally.history().total();
         Self {
-            target: probe.target.as_str(),
+            name: probe.target.as_str(),
             address: probe.address.to_string(),
             up: reading.standing.up,
             ever_answered: reading.standing.ever_answered,

@@ -24,27 +24,33 @@ pub(super) const fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Whose part is at fault.
-pub(super) const fn culprit(verdict: Verdict) -> &'static str {
+/// Whose part is at fault, where one is.
+pub(super) const fn culprit(verdict: Verdict) -> Option<&'static str> {
     match verdict {
-        Verdict::Healthy => "nothing to do",
-        Verdict::BgpFault => "the BGP session",
-        Verdict::TunnelFault => "the tunnel",
-        Verdict::Unreachable => "circuit, router or power",
-        Verdict::PathMismatch => "the path, or an outage that is young",
-        Verdict::ReportedDown => "the BGP session, says Cloudflare",
-        Verdict::Unknown => "nothing reported or observed",
-        Verdict::ProberIsolated => "this prober, not the tunnel",
+        Verdict::Healthy => None,
+        Verdict::BgpFault => Some("the BGP session"),
+        Verdict::TunnelFault => Some("the tunnel"),
+        Verdict::Unreachable => Some("circuit, router or power"),
+        Verdict::PathMismatch => Some("the path, or a young outage"),
+        Verdict::ReportedDown => Some("the BGP session, as reported"),
+        Verdict::Unknown => Some("nothing reported or observed"),
+        Verdict::ProberIsolated => Some("this prober, not the tunnel"),
     }
 }
 
 /// What a verdict says, in full.
 pub(super) const fn meaning(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Healthy => "Traffic passes, or Cloudflare reports the session up and nothing seen from here speaks against it.",
+        Verdict::Healthy => {
+            "Traffic passes, or Cloudflare reports the session up and nothing seen from here speaks against it."
+        }
         Verdict::BgpFault => "The tunnel carries traffic, but the BGP session does not come up.",
-        Verdict::TunnelFault => "The underlay is there: the address outside the tunnel answers. The tunnel itself carries nothing.",
-        Verdict::Unreachable => "Nothing answers, inside the tunnel or outside of it, and Cloudflare does not report the session up.",
+        Verdict::TunnelFault => {
+            "The underlay is there: the address outside the tunnel answers. The tunnel itself carries nothing."
+        }
+        Verdict::Unreachable => {
+            "Nothing answers, inside the tunnel or outside of it, and Cloudflare does not report the session up."
+        }
         Verdict::PathMismatch => {
             "Cloudflare reports the session up, but nothing passes from here. While young this is the early warning of an outage: \
              BGP notices only after its hold time of 90 s. When it stays, the status is stale, ICMP is filtered, or the path is asymmetric."
