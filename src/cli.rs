@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
 
 mod documents;
+mod table;
 
 use std::{
     ffi::OsString,

@@ -184,28 +184,34 @@ impl Http {
         write: impl FnOnce(&Picture, &Filter, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
     ) -> Response<Body> {
         let (filter, picture) = (query::filter(query), self.look());
-        self.render(headers, |(status, rendered)| json(status, rendered), move |gzip| match filter {
-            Ok(filter) => Ok((StatusCode::OK, encode(gzip, |out| write(&picture, &filter, out))?)),
-            Err(error) => {
-                Ok((StatusCode::BAD_REQUEST, encode(gzip, |out| api::refusal(&error.to_string(), out))?))
-            }
-        })
+        self.render(
+            headers,
+            |(status, rendered)| json(status, rendered),
+            move |gzip| match filter {
+                Ok(filter) => Ok((StatusCode::OK, encode(gzip, |out| write(&picture, &filter, out))?)),
+                Err(error) => Ok((StatusCode::BAD_REQUEST, encode(gzip, |out| api::refusal(&error.to_string(), out))?)),
+            },
+        )
         .await
     }
 
     async fn api_tunnel(&self, key: TunnelKey, headers: &HeaderMap) -> Response<Body> {
         let picture = self.look();
-        self.render(headers, |(status, rendered)| json(status, rendered), move |gzip| {
-            let mut status = StatusCode::OK;
-            let rendered = encode(gzip, |out| {
-                if !api::tunnel(&picture, &key, out)? {
-                    status = StatusCode::NOT_FOUND;
-                    api::refusal("the API lists no such tunnel", out)?;
-                }
-                Ok(())
-            })?;
-            Ok((status, rendered))
-        })
+        self.render(
+            headers,
+            |(status, rendered)| json(status, rendered),
+            move |gzip| {
+                let mut status = StatusCode::OK;
+                let rendered = encode(gzip, |out| {
+                    if !api::tunnel(&picture, &key, out)? {
+                        status = StatusCode::NOT_FOUND;
+                        api::refusal("the API lists no such tunnel", out)?;
+                    }
+                    Ok(())
+                })?;
+                Ok((status, rendered))
+            },
+        )
         .await
     }
 

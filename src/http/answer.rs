@@ -4,8 +4,8 @@ use hyper::{
     HeaderMap, Response, StatusCode,
     body::Bytes,
     header::{
-        CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, REFERRER_POLICY,
-        VARY, X_CONTENT_TYPE_OPTIONS,
+        CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+        REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
 

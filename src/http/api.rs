@@ -29,7 +29,10 @@ struct Answer<'a> {
 pub(super) fn tunnels(picture: &Picture, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
     let answer = Answer {
         time: picture.now.wall.to_string(),
-        collections: picture.collections().map(|(account, name, c)| Collection::new(picture, account, name, c)).collect(),
+        collections: picture
+            .collections()
+            .map(|(account, name, c)| Collection::new(picture, account, name, c))
+            .collect(),
         tunnels: picture.rows(filter).map(|row| Tunnel::new(&row)).collect(),
     };
     write(&answer, out)

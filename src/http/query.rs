@@ -166,7 +166,10 @@ mod tests {
             ("page=0", "`page` is `0`: must be a whole number from 1 on"),
             ("page=-1", "`page` is `-1`: must be a whole number from 1 on"),
             ("sort=size", "`sort` is `size`: must be one of trouble, name, account, since, rtt, loss"),
-            ("verdit=unknown", "`verdit` is `unknown`: there is no such key; there are account, type, verdict, search, sort, page"),
+            (
+                "verdit=unknown",
+                "`verdit` is `unknown`: there is no such key; there are account, type, verdict, search, sort, page",
+            ),
             (
                 "verdict=bad%0A",
                 "`verdict` is `bad`: must be one of healthy, bgp_fault, tunnel_fault, unreachable, path_mismatch, \

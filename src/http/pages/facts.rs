@@ -69,7 +69,10 @@ fn kind(now: Moment, kind: &Kind) -> Vec<Fact> {
             ("Custom identity", switch(Some(custom_identity))),
         ],
         Kind::Gre(Gre { mtu, ttl }) => {
-            vec![("MTU", value(mtu.map(|mtu| format!("{mtu} bytes")))), ("TTL", value(ttl.map(|ttl| format!("{ttl} hops"))))]
+            vec![
+                ("MTU", value(mtu.map(|mtu| format!("{mtu} bytes")))),
+                ("TTL", value(ttl.map(|ttl| format!("{ttl} hops")))),
+            ]
         }
     }
 }
@@ -116,7 +119,11 @@ fn nothing() -> Markup {
 }
 
 fn text(text: &str) -> Markup {
-    if text.is_empty() { nothing() } else { html! { (shown(text)) } }
+    if text.is_empty() {
+        nothing()
+    } else {
+        html! { (shown(text)) }
+    }
 }
 
 fn value(value: Option<impl Display>) -> Markup {

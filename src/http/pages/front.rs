@@ -3,14 +3,8 @@
 use maud::{Markup, html};
 
 use super::{
-    evidence::thousands,
-    headline::Headline,
-    notices::notices,
-    scene::Scene,
-    shell::Frame,
-    status::status,
-    table::table,
-    words,
+    evidence::thousands, headline::Headline, notices::notices, scene::Scene, shell::Frame, status::status,
+    table::table, words,
 };
 use crate::{
     domain::{label::Label, text::shown, tunnel::TunnelType, verdict::Verdict},

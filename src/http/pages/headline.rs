@@ -31,11 +31,17 @@ impl Headline {
     fn without_tunnels(picture: &Picture) -> Self {
         let states: Vec<PollState> = picture.collections().map(|(_, _, collection)| collection.state).collect();
         let (text, detail) = if states.iter().any(|state| matches!(state, PollState::Failed(_))) {
-            ("The tunnels are not known", "Cloudflare was asked for them and gave no list; below is why, and what to do about it.")
+            (
+                "The tunnels are not known",
+                "Cloudflare was asked for them and gave no list; below is why, and what to do about it.",
+            )
         } else if states.contains(&PollState::Waiting) {
             ("Waiting for the first answer", "Cloudflare has been asked for the tunnels. This takes some seconds.")
         } else {
-            ("There are no tunnels", "Cloudflare lists none. New ones appear here by themselves after the next poll; if some are missing, check the account id.")
+            (
+                "There are no tunnels",
+                "Cloudflare lists none. New ones appear here by themselves after the next poll; if some are missing, check the account id.",
+            )
         };
         Self { concern: Concern::Unsure, text: text.into(), detail: detail.into() }
     }

@@ -61,7 +61,8 @@ fn rejected(account: &str, list: &str, collection: &CollectionSnapshot) -> Marku
         return html! {};
     }
     let title = format!("Account {account}: {number} members of the list of {list} tunnels are left out");
-    let reasons: Vec<String> = collection.rejected.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+    let reasons: Vec<String> =
+        collection.rejected.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
     notice(Concern::Suspect, &title, &html! { "They cannot be read: " (reasons.join(", ")) ". The log names them." })
 }
 
@@ -90,10 +91,14 @@ fn switched_off(scene: &Scene) -> Markup {
     if scene.probing.enabled {
         return html! {};
     }
-    notice(Concern::Unsure, "Probing is switched off", &html! {
-        "Each verdict is what Cloudflare reports of the BGP session, minutes late, and says nothing of tunnels without one. Start with "
-        code { "--probe" } " to learn within seconds what carries traffic."
-    })
+    notice(
+        Concern::Unsure,
+        "Probing is switched off",
+        &html! {
+            "Each verdict is what Cloudflare reports of the BGP session, minutes late, and says nothing of tunnels without one. Start with "
+            code { "--probe" } " to learn within seconds what carries traffic."
+        },
+    )
 }
 
 fn capitalised(sentence: &str) -> String {

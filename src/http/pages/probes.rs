@@ -38,8 +38,12 @@ pub(super) fn probes(scene: &Scene, row: &Row<'_>) -> Markup {
 
 const fn vantage(vantage: Vantage) -> &'static str {
     match vantage {
-        Vantage::Site => "The prober stands behind the router of the tunnel (vantage site): what answers at an interface address answers through this very tunnel.",
-        Vantage::Remote => "The prober stands elsewhere (vantage remote): what answers at an interface peer answers through this very tunnel.",
+        Vantage::Site => {
+            "The prober stands behind the router of the tunnel (vantage site): what answers at an interface address answers through this very tunnel."
+        }
+        Vantage::Remote => {
+            "The prober stands elsewhere (vantage remote): what answers at an interface peer answers through this very tunnel."
+        }
     }
 }
 
@@ -71,7 +75,8 @@ fn one(scene: &Scene, target: &TargetProbe) -> Markup {
 }
 
 fn failures(reading: &Reading) -> String {
-    let counts = ProbeFailure::ALL.iter().map(|&reason| (reason, reading.failures(reason))).filter(|(_, count)| *count > 0);
+    let counts =
+        ProbeFailure::ALL.iter().map(|&reason| (reason, reading.failures(reason))).filter(|(_, count)| *count > 0);
     let counts: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();
     if counts.is_empty() { "none".into() } else { counts.join(", ") }
 }

@@ -97,7 +97,9 @@ mod tests {
         for (micros, text) in [(62, "0.062 ms"), (1_234, "1.23 ms"), (12_345, "12.3 ms"), (123_456, "123 ms")] {
             assert_eq!(milliseconds(Duration::from_micros(micros)).replace('\u{a0}', " "), text);
         }
-        for (share, text) in [(0.0, "0 %"), (0.0001, "< 0.1 %"), (0.034, "3.4 %"), (0.5, "50 %"), (0.999, "99 %"), (1.0, "100 %")] {
+        for (share, text) in
+            [(0.0, "0 %"), (0.0001, "< 0.1 %"), (0.034, "3.4 %"), (0.5, "50 %"), (0.999, "99 %"), (1.0, "100 %")]
+        {
             assert_eq!(percent(share).replace('\u{a0}', " "), text);
         }
     }

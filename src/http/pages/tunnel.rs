@@ -23,13 +23,8 @@ pub(in crate::http) fn tunnel(scene: &Scene, key: &TunnelKey) -> Option<Markup> 
     let concern = Concern::of(row.verdict());
     let name = shown(&row.tunnel().name);
     let title = format!("{name}: {}", words::verdict(row.verdict()));
-    let frame = Frame {
-        title: &title,
-        concern,
-        root: ROOT,
-        telemetry_path: &scene.telemetry_path,
-        now: scene.picture.now,
-    };
+    let frame =
+        Frame { title: &title, concern, root: ROOT, telemetry_path: &scene.telemetry_path, now: scene.picture.now };
     Some(frame.around(&html! {
         nav class="crumbs" aria-label="Way back" { a href=(ROOT) { "← All tunnels" } }
         div id="tunnel" data-live {

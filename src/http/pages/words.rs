@@ -41,10 +41,16 @@ pub(super) const fn culprit(verdict: Verdict) -> &'static str {
 /// What a verdict says, in full.
 pub(super) const fn meaning(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Healthy => "Traffic passes, or Cloudflare reports the session up and nothing seen from here speaks against it.",
+        Verdict::Healthy => {
+            "Traffic passes, or Cloudflare reports the session up and nothing seen from here speaks against it."
+        }
         Verdict::BgpFault => "The tunnel carries traffic, but the BGP session does not come up.",
-        Verdict::TunnelFault => "The underlay is there: the address outside the tunnel answers. The tunnel itself carries nothing.",
-        Verdict::Unreachable => "Nothing answers, inside the tunnel or outside of it, and Cloudflare does not report the session up.",
+        Verdict::TunnelFault => {
+            "The underlay is there: the address outside the tunnel answers. The tunnel itself carries nothing."
+        }
+        Verdict::Unreachable => {
+            "Nothing answers, inside the tunnel or outside of it, and Cloudflare does not report the session up."
+        }
         Verdict::PathMismatch => {
             "Cloudflare reports the session up, but nothing passes from here. While young this is the early warning of an outage: \
              BGP notices only after its hold time of 90 s. When it stays, the status is stale, ICMP is filtered, or the path is asymmetric."
