@@ -62,7 +62,7 @@ impl Http {
         }
         match route {
             Route::Landing => self.landing(),
-            Route::Metrics => self.0.scrape.respond(request.headers()).await,
+            Route::Metrics => self.0.scrape.respond(request.headers(), request.uri().query()).await,
             Route::Healthy => text(StatusCode::OK, "The process serves requests\n"),
             Route::Ready => self.ready(),
         }
