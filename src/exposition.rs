@@ -36,9 +36,6 @@ use crate::{
     domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
 };
 
-/// Prefix of every family but `process_*`.
-pub const PREFIX: &str = "cloudflare_magic";
-
 /// What the page is drawn from.
 #[derive(Debug, Clone)]
 pub struct Sources {
@@ -81,9 +78,9 @@ impl Exposition {
     }
 }
 
-/// A registry for the metrics of the parts, with our [`PREFIX`].
+/// A registry for the metrics of the parts, with the prefix that all but `process_*` have.
 pub fn registry() -> Registry {
-    Registry::with_prefix(PREFIX)
+    Registry::with_prefix(family::PREFIX)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
 };
 
 /// Prefix of every family but `process_*`.
-const PREFIX: &str = "cloudflare_magic_";
+pub(super) const PREFIX: &str = "cloudflare_magic";
 
 /// A family of the page. The lists of them in the files beside this one are what the page is made of.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +71,7 @@ enum Kind {
 /// What HELP and TYPE say of a family.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Descriptor {
-    prefix: &'static str,
+    prefixed: bool,
     /// Without prefix, unit and `_total`.
     name: &'static str,
     help: &'static str,
@@ -81,7 +81,7 @@ pub(super) struct Descriptor {
 
 impl Descriptor {
     pub(super) const fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { prefix: PREFIX, name, help, unit: None, kind: Kind::Gauge }
+        Self { prefixed: true, name, help, unit: None, kind: Kind::Gauge }
     }
 
     pub(super) const fn counter(name: &'static str, help: &'static str) -> Self {
@@ -103,12 +103,13 @@ impl Descriptor {
 
     /// A name that every Prometheus client has, such as `process_cpu`.
     pub(super) const fn without_prefix(self) -> Self {
-        Self { prefix: "", ..self }
+        Self { prefixed: false, ..self }
     }
 
     fn full_name(&self) -> String {
-        let unit = self.unit.map(|unit| ["_", unit].concat());
-        [self.prefix, self.name, unit.as_deref().unwrap_or_default()].concat()
+        let prefix = self.prefixed.then_some(PREFIX);
+        let parts = [prefix, Some(self.name), self.unit];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("_")
     }
 
     const fn suffix(&self) -> &'static str {

@@ -15,7 +15,7 @@ label_enum! {
         HealthCheck => "health_check",
         /// What the probes observed, but for the round-trip times.
         Probes => "probes",
-        /// Histograms of round-trip times: every seventh line in ten is one of theirs.
+        /// Histograms of round-trip times: four lines in ten of a page with probes.
         Rtt => "rtt",
         Verdict => "verdict",
         /// The exporter itself: polls, API, prober, process.
@@ -32,13 +32,17 @@ impl Groups {
 
     pub fn only(groups: &[Group]) -> Self {
         let mut chosen = Self([false; Group::ALL.len()]);
-        groups.iter().for_each(|&group| chosen.0[group as usize] = true);
+        for &group in groups {
+            chosen.0[group as usize] = true;
+        }
         chosen
     }
 
     pub fn without(groups: &[Group]) -> Self {
         let mut chosen = Self::ALL;
-        groups.iter().for_each(|&group| chosen.0[group as usize] = false);
+        for &group in groups {
+            chosen.0[group as usize] = false;
+        }
         chosen
     }
 

@@ -30,7 +30,7 @@ pub(super) const FAMILIES: &[Family] = &[
                 if let Some(up) = reading.standing.up {
                     out.push(&row.labels, &[target], up);
                 }
-            })
+            });
         },
     ),
     Family::of_tunnels(
@@ -57,7 +57,7 @@ pub(super) const FAMILIES: &[Family] = &[
                 for &reason in ProbeFailure::ALL {
                     out.push(&row.labels, &[target, ("reason", reason.as_str())], reading.failures(reason));
                 }
-            })
+            });
         },
     ),
     Family::of_tunnels(
@@ -77,7 +77,7 @@ pub(super) const FAMILIES: &[Family] = &[
                 if let Some(time) = reading.last_reply {
                     out.push(&row.labels, &[target], time);
                 }
-            })
+            });
         },
     ),
     Family::of_tunnels(

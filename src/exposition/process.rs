@@ -50,22 +50,22 @@ impl Reading {
 
 pub(super) const FAMILIES: &[Family] = &[
     of_process(Descriptor::counter("process_cpu", "User and system CPU time spent.").in_seconds(), |picture, out| {
-        push(out, picture.process.cpu_seconds)
+        push(out, picture.process.cpu_seconds);
     }),
     of_process(Descriptor::gauge("process_resident_memory", "Resident memory size.").in_bytes(), |picture, out| {
-        push(out, picture.process.resident_bytes)
+        push(out, picture.process.resident_bytes);
     }),
     of_process(Descriptor::gauge("process_virtual_memory", "Virtual memory size.").in_bytes(), |picture, out| {
-        push(out, picture.process.virtual_bytes)
+        push(out, picture.process.virtual_bytes);
     }),
     of_process(Descriptor::gauge("process_open_fds", "Number of open file descriptors."), |picture, out| {
-        push(out, picture.process.open_fds)
+        push(out, picture.process.open_fds);
     }),
     of_process(Descriptor::gauge("process_max_fds", "Maximum number of open file descriptors."), |picture, out| {
-        push(out, picture.process.max_fds)
+        push(out, picture.process.max_fds);
     }),
     of_process(Descriptor::gauge("process_threads", "Number of OS threads."), |picture, out| {
-        push(out, picture.process.threads)
+        push(out, picture.process.threads);
     }),
     of_process(
         Descriptor::gauge("process_start_time", "Start time of the process since the Unix epoch.").in_seconds(),

@@ -6,6 +6,7 @@
 mod chosen;
 mod pictures;
 mod pieces;
+mod writer;
 
 use std::sync::Arc;
 
@@ -17,18 +18,12 @@ use hyper::{
 };
 use tokio::sync::Semaphore;
 
-use self::{
-    pictures::Pictures,
-    pieces::{Coding, Pieces, Writer},
-};
+use self::{pictures::Pictures, pieces::Pieces, writer::Writer};
 use super::{
     answer::{answer, failed, text},
     negotiate,
 };
-use crate::{
-    exposition::{Exposition, Page},
-    server::Body,
-};
+use crate::{exposition::Exposition, server::Body};
 
 /// Pieces written at one time; further ones wait their turn.
 const WRITERS: usize = 2;
@@ -52,18 +47,19 @@ impl Scrape {
             Err(sentence) => return text(StatusCode::BAD_REQUEST, format!("{sentence}\n")),
         };
         let format = negotiate::format(headers);
-        let coding = if negotiate::gzip(headers) { Coding::gzip() } else { Coding::Plain };
+        let gzip = negotiate::gzip(headers);
         let Ok(picture) = self.pictures.newest().await else { return failed() };
-        let is_gzip = matches!(coding, Coding::Gzip { .. });
-        let page = Page::new(Arc::clone(picture.picture()), format, groups);
-        let writer = Writer::new(page, coding, picture);
+        let writer = Writer::new(picture, format, groups, gzip);
         let Ok(pieces) = Pieces::begin(writer, Arc::clone(&self.writers)).await else { return failed() };
         let mut response = answer(StatusCode::OK, format.content_type(), Bytes::new()).map(|_| pieces.boxed_unsync());
         let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
-        if is_gzip {
+        if gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         response
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,10 +17,10 @@ use crate::{
 };
 
 /// Pictures at one time.
-const PLACES: usize = 4;
+pub(super) const PLACES: usize = 4;
 
 /// A picture no older than this is shared.
-const SAME_MOMENT: Duration = Duration::from_millis(250);
+pub(super) const SAME_MOMENT: Duration = Duration::from_millis(250);
 
 /// Takes pictures.
 #[derive(Debug)]
