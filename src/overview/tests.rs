@@ -90,7 +90,7 @@ fn the_newest_verdict_the_slowest_and_the_lossiest_can_stand_first() {
     let ms = |n| Some(Duration::from_millis(n));
     let board = tunnels.iter().zip([ms(5), None, ms(70)]).map(|(tunnel, rtt)| {
         let targets = [probed(ProbeTarget::InterfaceAddress, rtt)].into();
-        (key(tunnel), Arc::new(TunnelProbes { vantage: Vantage::Site, targets }))
+        (key(tunnel), Arc::new(TunnelProbes { vantage: Vantage::Site, targets, uplinks: [].into() }))
     });
     picture.board = Arc::new(ProbeBoard { tunnels: board.collect(), ..ProbeBoard::default() });
     let mut rows: Vec<_> = picture.all_rows().collect();
@@ -171,7 +171,7 @@ fn the_address_inside_that_answers_speaks_for_the_tunnel() {
         let bare = tunnel("a");
         let mut picture = picture([bare.clone()]);
         let targets = targets.into_iter().map(|(target, rtt)| probed(target, rtt)).collect();
-        let probes = Arc::new(TunnelProbes { vantage: Vantage::Site, targets });
+        let probes = Arc::new(TunnelProbes { vantage: Vantage::Site, targets, uplinks: [].into() });
         picture.board = Arc::new(ProbeBoard { tunnels: [(key(&bare), probes)].into(), ..ProbeBoard::default() });
         let row = picture.row(&key(&bare)).unwrap();
         assert_eq!(row.main_target().map(|probe| probe.target), expected);
