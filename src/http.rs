@@ -117,7 +117,7 @@ impl Http {
                 || self.no_such_page(),
                 |&Asset { content_type, ref body, .. }| file(content_type, body.clone()),
             ),
-            Route::Metrics => self.0.scrape.respond(headers).await,
+            Route::Metrics => self.0.scrape.respond(headers, query).await,
             Route::Healthy => text(StatusCode::OK, "The process serves requests\n"),
             Route::Ready => self.ready(),
             Route::ApiTunnels => self.api(query, headers, api::tunnels).await,

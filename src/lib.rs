@@ -15,6 +15,7 @@ pub mod overview;
 pub mod poller;
 pub mod prober;
 pub mod sandbox;
+pub mod secret;
 pub mod series;
 pub mod server;
 pub mod telemetry;

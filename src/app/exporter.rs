@@ -6,16 +6,15 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{metrics, probing};
+use super::{apis::Apis, metrics, probing};
 use crate::{
-    clock,
-    cloudflare::{self, Client},
-    config::Config,
+    clock, cloudflare,
+    config::{AccountConfig, Config},
     domain::inventory::Fleet,
     exposition::{self, Exposition, Sources},
     http::Http,
     overview,
-    poller::{Limiter, Poller},
+    poller::Poller,
     server::{self, Bound, Limits},
 };
 
@@ -29,15 +28,18 @@ pub(super) fn start(
     announce(config, &bound);
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let client = Client::new(&config.api, cloudflare::Metrics::register(&mut registry))?;
-    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(config.accounts.iter().map(|a| a.name.clone())))));
-    let limiter = if config.api.url.is_loopback() { Limiter::unlimited() } else { Limiter::for_cloudflare() };
+    let mut apis = Apis::new(cloudflare::Metrics::register(&mut registry));
+    let names = config.accounts.iter().map(|account| account.account.name.clone());
+    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
     for account in &config.accounts {
+        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
+        let (client, limiter) = apis.of(&settings)?;
         let poller = Poller {
-            account: account.clone(),
-            client: client.clone(),
-            limiter: limiter.clone(),
+            account: account.account.clone(),
+            client,
+            limiter,
             interval: config.poll.interval,
+            rules: Arc::clone(&config.rules),
             fleet: Arc::clone(&fleet),
         };
         tasks.spawn(poller.run(stop.clone()));
@@ -63,15 +65,15 @@ pub(super) fn start(
 }
 
 fn announce(config: &Config, bound: &[Bound]) {
-    let accounts: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
+    let accounts: Vec<String> =
+        config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
     let pages: Vec<String> =
         bound.iter().map(|bound| format!("http://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),
-        "watching the tunnels of account {} at {} every {}, serving {}",
+        "watching the tunnels of account {} every {}, serving {}",
         accounts.join(", "),
-        config.api.url,
         humantime::format_duration(config.poll.interval),
         pages.join(", "),
     );

@@ -51,7 +51,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_address_leads_to_its_tunnel(account in ".{1,20}", id in ".{1,20}") {
-            let entry = Entry { tunnel: tunnel(&id).into(), bgp_state_changes: 0 };
+            let entry = Entry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
             let account = AccountName::new(account);
             let row = Row { account: &account, entry: &entry, fresh: true, confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer };
             prop_assert!(of(&row).is_ascii());

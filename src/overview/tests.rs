@@ -90,7 +90,7 @@ fn the_newest_verdict_the_slowest_and_the_lossiest_can_stand_first() {
     let ms = |n| Some(Duration::from_millis(n));
     let board = tunnels.iter().zip([ms(5), None, ms(70)]).map(|(tunnel, rtt)| {
         let targets = [probed(ProbeTarget::InterfaceAddress, rtt)].into();
-        (key(tunnel), Arc::new(TunnelProbes { vantage: Vantage::Site, targets }))
+        (key(tunnel), Arc::new(TunnelProbes { vantage: Vantage::Site, targets, uplinks: [].into() }))
     });
     picture.board = Arc::new(ProbeBoard { tunnels: board.collect(), ..ProbeBoard::default() });
     let mut rows: Vec<_> = picture.all_rows().collect();
@@ -177,7 +177,8 @@ fn the_address_inside_that_answers_speaks_for_the_tunnel() {
         let targets: Box<[_]> = targets.into_iter().map(|(target, rtt)| probed(target, rtt)).collect();
         for (silence, expected) in [(Silence::AfterAnswer, after_answer), (Silence::Always, always)] {
             let mut picture = picture([bare.clone()]);
-            let probes = Arc::new(TunnelProbes { vantage: Vantage::Site, targets: targets.clone() });
+            let probes =
+                Arc::new(TunnelProbes { vantage: Vantage::Site, targets: targets.clone(), uplinks: [].into() });
             let tunnels = [(key(&bare), probes)].into();
             picture.board = Arc::new(ProbeBoard { tunnels, silence, ..ProbeBoard::default() });
             let row = picture.row(&key(&bare)).unwrap();

@@ -18,6 +18,7 @@ mod json_api;
 mod network;
 mod page;
 mod prometheus;
+mod reference;
 mod sandbox;
 mod secrets;
 mod support;

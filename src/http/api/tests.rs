@@ -8,7 +8,7 @@ use crate::{
     clock,
     domain::{
         bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
-        board::{ProbeBoard, TargetProbe, TunnelProbes},
+        board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
         fixtures::{addressed, gre, polled, tunnel as bare},
         health_check::{CheckType, Direction, HealthCheck, Rate, Target},
         histogram::Buckets,
@@ -86,7 +86,8 @@ fn picture() -> Picture {
     let evidence = Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Silent };
     let verdict =
         TunnelVerdict { verdict: Verdict::Healthy, evidence, changed: now, changes: 0, why: "it answers".into() };
-    let probes = TunnelProbes { vantage: Vantage::Site, targets: [answering()].into() };
+    let uplink = UplinkProbe { address: [192, 0, 2, 1].into(), tally: answering().tally };
+    let probes = TunnelProbes { vantage: Vantage::Site, targets: [answering()].into(), uplinks: [uplink].into() };
     let tunnels = [(Arc::clone(&key), Arc::new(probes))].into();
     Picture {
         fleet: fleet.into(),

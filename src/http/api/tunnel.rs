@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     domain::{
         bgp::{self, BgpStatus},
-        board::{TargetProbe, TunnelProbes},
+        board::{TargetProbe, TunnelProbes, UplinkProbe},
         health_check,
         label::Label,
         probe::ProbeFailure,
@@ -136,6 +136,16 @@ struct Gre {
 struct Probes {
     vantage: &'static str,
     targets: Vec<Target>,
+    uplinks: Vec<Uplink>,
+}
+
+/// What proves the underlay in the place of the customer endpoint.
+#[derive(Debug, Serialize)]
+struct Uplink {
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up: Option<bool>,
+    ever_answered: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -260,7 +270,18 @@ impl From<tunnel::Ipsec> for Ipsec {
 
 impl From<&TunnelProbes> for Probes {
     fn from(probes: &TunnelProbes) -> Self {
-        Self { vantage: probes.vantage.as_str(), targets: probes.targets.iter().map(Target::from).collect() }
+        Self {
+            vantage: probes.vantage.as_str(),
+            targets: probes.targets.iter().map(Target::from).collect(),
+            uplinks: probes.uplinks.iter().map(Uplink::from).collect(),
+        }
+    }
+}
+
+impl From<&UplinkProbe> for Uplink {
+    fn from(uplink: &UplinkProbe) -> Self {
+        let standing = uplink.tally.standing();
+        Self { address: uplink.address.to_string(), up: standing.up, ever_answered: standing.ever_answered }
     }
 }
 

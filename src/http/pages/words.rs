@@ -121,5 +121,7 @@ pub(super) const fn target(target: ProbeTarget) -> &'static str {
         ProbeTarget::InterfacePeer => "Interface peer",
         ProbeTarget::InterfacePeer6 => "Interface peer (IPv6)",
         ProbeTarget::HealthCheckTarget => "Health check target",
+        ProbeTarget::ExtraAddress => "Extra address",
+        ProbeTarget::ExtraAddress6 => "Extra address (IPv6)",
     }
 }
