@@ -139,6 +139,12 @@ fn the_page_of_a_tunnel_tells_why_and_every_field() {
     {
         assert!(facts.contains(fact), "{fact} is missing in\n{facts}");
     }
+    browser.click(".headline .since a");
+    browser.until("the runbook", "return location.pathname + location.hash === '/runbooks#magictunnelfault'");
+    let heading = browser.run("return document.querySelector(':target').innerText");
+    assert_eq!(heading, "MagicTunnelFault");
+    browser.run("history.back()");
+    browser.until("the page of the tunnel again", "return location.pathname.startsWith('/tunnels/')");
     assert_quiet(&browser, "the page of a tunnel");
     browser.click(".as-json a");
     browser.until("the JSON of that tunnel", "return location.pathname.startsWith('/api/v1/tunnels/')");
@@ -150,7 +156,7 @@ fn on_a_phone_nothing_has_to_be_scrolled_sideways() {
     let world = World::settled();
     for width in [320, 390, 768, 1280] {
         browser.resize(width, 800);
-        for path in ["/", &world::path_of("fra-ipsec-1"), &world::path_of(world::HOSTILE)] {
+        for path in ["/", &world::path_of("fra-ipsec-1"), &world::path_of(world::HOSTILE), "/runbooks"] {
             browser.open(world.address(), path);
             let wide = browser.run("return document.documentElement.scrollWidth");
             assert_eq!(wide, json!(width), "{path} at a width of {width}");
@@ -182,7 +188,7 @@ fn everything_can_be_read_in_the_light_and_in_the_dark() {
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer(scheme);
-        for path in ["/", &world::path_of("ams-ipsec-1")] {
+        for path in ["/", &world::path_of("ams-ipsec-1"), "/runbooks"] {
             browser.open(world.address(), path);
             assert_eq!(browser.run(CONTRASTS), json!([]), "{path} in the {scheme}: contrast below 4.5");
         }
@@ -195,7 +201,7 @@ fn everything_can_be_read_in_the_light_and_in_the_dark() {
 fn what_reads_the_page_aloud_finds_its_way() {
     let Some(browser) = Browser::start() else { return };
     let world = World::settled();
-    for path in ["/", &world::path_of("ams-ipsec-1")] {
+    for path in ["/", &world::path_of("ams-ipsec-1"), "/runbooks"] {
         browser.open(world.address(), path);
         let complaints = browser.run(
             "const bad = [];

@@ -16,30 +16,46 @@ use crate::{
     },
 };
 
+use self::Host::{Alive, Dead};
+
 /// A name that would run, were it not escaped.
 pub(super) const HOSTILE: &str = "<script>alert(1)</script><img src=x onerror=alert(2)>";
 
-/// Answers on the loopback, and does not.
-const ALIVE: &str = "127.0.2";
-const DEAD: &str = "203.0.113";
+/// Whether an address answers, and the last part of it.
+#[derive(Clone, Copy)]
+enum Host {
+    Alive(u8),
+    Dead(u8),
+    None,
+}
 
 /// What the page calls the verdict, name, description, customer endpoint, interface address, state of the session.
-type Line = (&'static str, &'static str, &'static str, (&'static str, u8), (&'static str, u8), Option<&'static str>);
+type Line = (&'static str, &'static str, &'static str, Host, Host, Option<&'static str>);
 
 /// In the order of the page.
 const STORY: [Line; 8] = [
-    ("Unreachable", "fra-ipsec-1", "Frankfurt, first circuit", (DEAD, 1), (DEAD, 10), Some("DOWN")),
-    ("Tunnel fault", "ams-ipsec-1", "Amsterdam, first circuit", (ALIVE, 2), (DEAD, 12), Some("DOWN")),
-    ("BGP fault", "mad-gre-1", "Madrid, second circuit", (ALIVE, 3), (ALIVE, 14), Some("DOWN")),
-    ("Path mismatch", "lon-ipsec-1", "London, first circuit", (DEAD, 4), (DEAD, 16), Some("UP")),
-    ("Unknown", HOSTILE, "", ("", 0), ("", 0), None),
-    ("Healthy", "par-gre-1", "Paris, first circuit", (ALIVE, 5), (ALIVE, 18), Some("UP")),
-    ("Healthy", "vie-gre-1", "Vienna, static routes", (ALIVE, 6), (ALIVE, 20), None),
-    ("Healthy", "waw-ipsec-1", "Warsaw, standby", (ALIVE, 7), (ALIVE, 22), Some("UP")),
+    ("Unreachable", "fra-ipsec-1", "Frankfurt, first circuit", Dead(1), Dead(10), Some("DOWN")),
+    ("Tunnel fault", "ams-ipsec-1", "Amsterdam, first circuit", Alive(2), Dead(12), Some("DOWN")),
+    ("BGP fault", "mad-gre-1", "Madrid, second circuit", Alive(3), Alive(14), Some("DOWN")),
+    ("Path mismatch", "lon-ipsec-1", "London, first circuit", Dead(4), Dead(16), Some("UP")),
+    ("Unknown", HOSTILE, "", Host::None, Host::None, None),
+    ("Healthy", "par-gre-1", "Paris, first circuit", Alive(5), Alive(18), Some("UP")),
+    ("Healthy", "vie-gre-1", "Vienna, static routes", Alive(6), Alive(20), None),
+    ("Healthy", "waw-ipsec-1", "Warsaw, standby", Alive(7), Alive(22), Some("UP")),
 ];
+
+/// Where the story is played: the network of the addresses that answer, and how the exporter reaches it.
+pub(super) struct Stage {
+    pub(super) alive: &'static str,
+    pub(super) flags: &'static [&'static str],
+}
+
+/// Nothing leaves the machine.
+const LOOPBACK: Stage = Stage { alive: "127.0.2", flags: &["--probe.interface=lo"] };
 
 /// An API, and an exporter that probes what it lists.
 pub(super) struct World {
+    alive: &'static str,
     api: Api,
     exporter: Option<Exporter>,
     address: SocketAddr,
@@ -47,13 +63,17 @@ pub(super) struct World {
 }
 
 impl World {
-    /// With every verdict reached.
+    /// On the loopback, with every verdict reached.
     pub(super) fn settled() -> Self {
+        Self::settled_on(&LOOPBACK)
+    }
+
+    pub(super) fn settled_on(&Stage { alive, flags }: &Stage) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let api = Api::start(by_collection(ipsec_list(&tunnels("ipsec")), gre_list(&tunnels("gre"))));
-        let flags = ["--probe", "--probe.interval=200ms", "--probe.interface=lo", "--probe.silence=always"];
+        let api = Api::start(by_collection(ipsec_list(&tunnels(alive, "ipsec")), gre_list(&tunnels(alive, "gre"))));
+        let flags = [&["--probe", "--probe.interval=200ms", "--probe.silence=always"], flags].concat();
         let exporter = Exporter::serve(api.address, &token_file(&folder), &flags);
-        let world = Self { api, address: exporter.address, exporter: Some(exporter), _folder: folder };
+        let world = Self { alive, api, address: exporter.address, exporter: Some(exporter), _folder: folder };
         eventually("every verdict of the story", SOON, || {
             let answer: Value = serde_json::from_str(&http::text(world.address, "/api/v1/tunnels")).expect("JSON");
             let tunnels = answer["tunnels"].as_array().expect("tunnels");
@@ -73,7 +93,7 @@ impl World {
     /// What the API says of a session from now on.
     pub(super) fn report(&self, name: &str, state: &str) {
         let reported = |kind| {
-            let tunnels = tunnels(kind).into_iter();
+            let tunnels = tunnels(self.alive, kind).into_iter();
             let changed = tunnels.map(|tunnel| if tunnel["name"] == name { session(tunnel, state) } else { tunnel });
             changed.collect::<Vec<_>>()
         };
@@ -104,12 +124,16 @@ fn kind_of(name: &str) -> &'static str {
     if name.contains("gre") { "gre" } else { "ipsec" }
 }
 
-fn tunnels(kind: &str) -> Vec<Value> {
-    STORY.iter().filter(|(_, name, ..)| kind_of(name) == kind).map(tunnel).collect()
+fn tunnels(alive: &str, kind: &str) -> Vec<Value> {
+    STORY.iter().filter(|(_, name, ..)| kind_of(name) == kind).map(|line| tunnel(alive, line)).collect()
 }
 
-fn tunnel(&(_, name, description, endpoint, inside, state): &Line) -> Value {
-    let address = |(net, host): (&str, u8)| if net.is_empty() { String::new() } else { format!("{net}.{host}") };
+fn tunnel(alive: &str, &(_, name, description, endpoint, inside, state): &Line) -> Value {
+    let address = |host| match host {
+        Alive(host) => format!("{alive}.{host}"),
+        Dead(host) => format!("203.0.113.{host}"),
+        Host::None => String::new(),
+    };
     let (endpoint, inside) = (address(endpoint), address(inside));
     let inside = if inside.is_empty() { inside } else { format!("{inside}/31") };
     let tunnel = if kind_of(name) == "gre" {
