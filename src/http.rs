@@ -8,23 +8,27 @@ mod assets;
 mod negotiate;
 mod pages;
 mod path;
+mod pieces;
 mod query;
 mod render;
 mod scrape;
 
 use std::{io, sync::Arc};
 
+use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::Incoming,
+    body::{Bytes, Incoming},
     header::{ALLOW, HeaderValue},
 };
 use tokio::sync::watch;
 
 use self::{
     answer::{failed, file, html, json, text},
+    api::{Listing, Subject},
     assets::Asset,
     pages::Scene,
+    pieces::Pieces,
     query::Query,
     render::{Rendered, Renderer, encode},
     scrape::Scrape,
@@ -33,7 +37,7 @@ use crate::{
     clock,
     domain::board::TunnelKey,
     exposition::Exposition,
-    overview::{Picture, Sources, filter::Filter},
+    overview::{Picture, Sources},
     prober::settings::Settings,
     server::Body,
 };
@@ -123,12 +127,9 @@ impl Http {
             Route::Metrics => self.0.scrape.respond(headers, query).await,
             Route::Healthy => text(StatusCode::OK, "The process serves requests\n"),
             Route::Ready => self.ready(),
-            Route::ApiTunnels => self.api(query, headers, api::tunnels).await,
+            Route::ApiTunnels => self.api(query, headers, Subject::Tunnels).await,
             Route::ApiTunnel(key) => self.api_tunnel(key, headers).await,
-            Route::ApiTargets => {
-                let probing = self.probing();
-                self.api(query, headers, move |picture, filter, out| api::targets(picture, filter, &probing, out)).await
-            }
+            Route::ApiTargets => self.api(query, headers, Subject::Targets(self.probing())).await,
         }
     }
 
@@ -180,21 +181,22 @@ impl Http {
     }
 
     /// An answer for programs about the tunnels that the query asks for.
-    async fn api(
-        &self,
-        query: &str,
-        headers: &HeaderMap,
-        write: impl FnOnce(&Picture, &Filter, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
-    ) -> Response<Body> {
-        let (filter, picture) = (query::filter(query), self.look());
-        self.render(
-            headers,
-            |(status, rendered)| json(status, rendered),
-            move |gzip| match filter {
-                Ok(filter) => Ok((StatusCode::OK, encode(gzip, |out| write(&picture, &filter, out))?)),
-                Err(error) => Ok((StatusCode::BAD_REQUEST, encode(gzip, |out| api::refusal(&error.to_string(), out))?)),
-            },
-        )
+    async fn api(&self, query: &str, headers: &HeaderMap, subject: Subject) -> Response<Body> {
+        let gzip = negotiate::gzip(headers);
+        let filter = match query::filter(query) {
+            Ok(filter) => filter,
+            Err(error) => return self.refused(headers, error.to_string()).await,
+        };
+        let listing = Listing::new(self.look(), filter, subject, gzip);
+        let Ok(pieces) = Pieces::begin(listing, self.0.renderer.slots()).await else { return failed() };
+        json(StatusCode::OK, Rendered { body: Bytes::new(), gzip }).map(|_| pieces.boxed_unsync())
+    }
+
+    async fn refused(&self, headers: &HeaderMap, sentence: String) -> Response<Body> {
+        let respond = |(status, rendered)| json(status, rendered);
+        self.render(headers, respond, move |gzip| {
+            Ok((StatusCode::BAD_REQUEST, encode(gzip, |out| api::refusal(&sentence, out))?))
+        })
         .await
     }
 

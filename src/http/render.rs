@@ -28,6 +28,11 @@ impl Renderer {
         Self(Arc::new(Semaphore::new(RENDERS)))
     }
 
+    /// What answers that are written piece by piece share with those that are written at once.
+    pub(super) fn slots(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0)
+    }
+
     /// What `work` makes; `None` where it panicked. A client that goes away while it runs does not make room for another.
     pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let slot = Arc::clone(&self.0).acquire_owned().await.ok()?;

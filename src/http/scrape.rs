@@ -5,7 +5,6 @@
 
 mod chosen;
 mod pictures;
-mod pieces;
 mod writer;
 
 use std::sync::Arc;
@@ -18,10 +17,11 @@ use hyper::{
 };
 use tokio::sync::Semaphore;
 
-use self::{pictures::Pictures, pieces::Pieces, writer::Writer};
+use self::{pictures::Pictures, writer::Writer};
 use super::{
     answer::{answer, failed, text},
     negotiate,
+    pieces::Pieces,
 };
 use crate::{exposition::Exposition, server::Body};
 

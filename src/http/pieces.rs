@@ -1,4 +1,4 @@
-//! A page on its way to one client: each piece is written when the client has taken the one before.
+//! A large answer on its way to one client: each piece is written when the client has taken the one before.
 
 use std::{
     fmt,
@@ -13,17 +13,22 @@ use std::{
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::sync::Semaphore;
 
-use super::writer::Writer;
 use crate::{clock, domain::moment::Moment};
 
-/// Longer than any scrape may take. Whoever reads more slowly is cut off, for his picture takes the place of another.
+/// Longer than any answer may take. Whoever reads more slowly is cut off, for his picture takes the place of another.
 pub(super) const LONGEST_READ: Duration = Duration::from_mins(2);
 
+/// Writes an answer, piece by piece. Not for an async thread.
+pub(super) trait Source: Send + 'static {
+    /// The next bytes, and whether they are the last.
+    fn next(&mut self) -> io::Result<(Bytes, bool)>;
+}
+
 /// A piece, and what writes the rest, if there is any.
-type Written = (Bytes, Option<Writer>);
+type Written = (Bytes, Option<Box<dyn Source>>);
 
 /// One piece, written on the blocking pool, where as many are written at one time as `writers` has permits.
-async fn write(mut writer: Writer, writers: Arc<Semaphore>) -> io::Result<Written> {
+async fn write(mut writer: Box<dyn Source>, writers: Arc<Semaphore>) -> io::Result<Written> {
     let permit = writers.acquire_owned().await.map_err(io::Error::other)?;
     let written = tokio::task::spawn_blocking(move || {
         let written = writer.next();
@@ -33,7 +38,7 @@ async fn write(mut writer: Writer, writers: Arc<Semaphore>) -> io::Result<Writte
     written.await?
 }
 
-/// The body of a page. It breaks off where writing fails, or the client takes too long.
+/// The body of an answer. It breaks off where writing fails, or the client takes too long.
 pub(super) struct Pieces {
     /// Written and not yet sent.
     ready: Option<Bytes>,
@@ -44,8 +49,8 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// Writes the first piece.
-    pub(super) async fn begin(writer: Writer, writers: Arc<Semaphore>) -> io::Result<Self> {
-        let first = write(writer, Arc::clone(&writers)).await?;
+    pub(super) async fn begin(source: impl Source, writers: Arc<Semaphore>) -> io::Result<Self> {
+        let first = write(Box::new(source), Arc::clone(&writers)).await?;
         let mut pieces = Self { ready: None, next: None, writers, began: clock::now() };
         pieces.take(first);
         Ok(pieces)
