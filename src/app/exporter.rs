@@ -14,7 +14,7 @@ use crate::{
     exposition::{self, Exposition, Sources},
     http::Http,
     overview,
-    poller::Poller,
+    poller::{FleetSender, Poller},
     server::{self, Bound, Limits},
 };
 
@@ -28,22 +28,7 @@ pub(super) fn start(
     announce(config, &bound);
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let mut apis = Apis::new(cloudflare::Metrics::register(&mut registry));
-    let names = config.accounts.iter().map(|account| account.account.name.clone());
-    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
-    for account in &config.accounts {
-        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
-        let (client, limiter) = apis.of(&settings)?;
-        let poller = Poller {
-            account: account.account.clone(),
-            client,
-            limiter,
-            interval: config.poll.interval,
-            rules: Arc::clone(&config.rules),
-            fleet: Arc::clone(&fleet),
-        };
-        tasks.spawn(poller.run(stop.clone()));
-    }
+    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), stop, tasks)?;
     let observed = probing::start(config, &fleet, stop, tasks)?;
     let overview = overview::Sources {
         fleet: fleet.subscribe(),
@@ -62,6 +47,32 @@ pub(super) fn start(
     let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone());
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
     Ok(())
+}
+
+/// Starts the pollers of all accounts; they publish on what is returned.
+pub(super) fn poll(
+    config: &Config,
+    metrics: cloudflare::Metrics,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Arc<FleetSender>> {
+    let mut apis = Apis::new(metrics);
+    let names = config.accounts.iter().map(|account| account.account.name.clone());
+    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
+    for account in &config.accounts {
+        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
+        let (client, limiter) = apis.of(&settings)?;
+        let poller = Poller {
+            account: account.account.clone(),
+            client,
+            limiter,
+            interval: config.poll.interval,
+            rules: Arc::clone(&config.rules),
+            fleet: Arc::clone(&fleet),
+        };
+        tasks.spawn(poller.run(stop.clone()));
+    }
+    Ok(fleet)
 }
 
 fn announce(config: &Config, bound: &[Bound]) {

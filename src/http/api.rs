@@ -13,7 +13,23 @@ use serde::Serialize;
 
 pub(super) use self::listing::{Listing, Subject};
 use self::tunnel::Tunnel;
-use crate::{domain::board::TunnelKey, overview::Picture};
+use super::pieces::Source as _;
+use crate::{
+    domain::board::TunnelKey,
+    overview::{Picture, filter::Filter},
+};
+
+/// Writes the tunnels that pass the filter, as `GET /api/v1/tunnels` answers.
+pub fn tunnels(picture: &Picture, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
+    let mut listing = Listing::new(picture.clone(), filter.clone(), Subject::Tunnels, false);
+    loop {
+        let (piece, is_end) = listing.next()?;
+        out.write_all(&piece)?;
+        if is_end {
+            return Ok(());
+        }
+    }
+}
 
 /// Writes one tunnel; says whether there is such a tunnel.
 pub(super) fn tunnel(picture: &Picture, key: &TunnelKey, out: &mut dyn Write) -> io::Result<bool> {

@@ -22,3 +22,4 @@ mod reference;
 mod sandbox;
 mod secrets;
 mod support;
+mod tunnels;

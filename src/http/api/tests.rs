@@ -20,7 +20,6 @@ use crate::{
         tunnel::{Gre, Ipsec, Kind, Tunnel},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
-    http::pieces::Source as _,
     overview::filter::Filter,
     prober::settings::Settings,
 };
