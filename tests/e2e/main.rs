@@ -9,10 +9,12 @@
 mod alerting;
 mod alerts;
 mod bad_api;
+mod browser;
 mod command_line;
 mod dashboards;
 mod demo;
 mod faults;
+mod json_api;
 mod network;
 mod page;
 mod prometheus;
