@@ -8,6 +8,7 @@ mod metrics;
 mod play;
 mod probing;
 mod tasks;
+mod web;
 
 use std::{future::Future, pin::pin};
 

@@ -8,15 +8,17 @@ pub mod flags;
 mod check;
 mod probe;
 mod sandbox;
+mod web_file;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 pub use self::{
     check::{ConfigError, Environment},
     sandbox::SandboxConfig,
+    web_file::WebFile,
 };
 use self::{
-    check::{duration, member, parse, secret_file},
+    check::{duration, member, parse, secret_file, switch},
     flags::{CloudflareFlags, ExporterFlags, Flags, LogFlags},
 };
 use crate::{
@@ -43,6 +45,17 @@ pub struct Web {
     pub listen: Vec<ListenAddress>,
     /// Path of the metrics; begins with `/`.
     pub telemetry_path: String,
+    /// Whether `/-/healthy` and `/-/ready` are answered without a password.
+    pub open_health: bool,
+    /// TLS and passwords; `None` where no file asks for them.
+    pub file: Option<WebFile>,
+}
+
+impl Web {
+    /// What the pages' URLs begin with.
+    pub fn scheme(&self) -> &'static str {
+        if self.file.as_ref().is_some_and(|file| file.tls.is_some()) { "https" } else { "http" }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +136,10 @@ fn web(flags: &ExporterFlags) -> Result<Web, ConfigError> {
         let rule = "must be a path such as /metrics: it begins with `/`, and is neither `/` nor below `/-/`";
         return Err(ConfigError::new("--web.telemetry-path", telemetry_path, rule));
     }
-    Ok(Web { listen, telemetry_path })
+    let open_health = switch("--web.open-health", flags.open_health.as_deref(), false)?;
+    let file = flags.web_config_file.as_deref().filter(|path| !path.is_empty());
+    let file = file.map(|path| WebFile::load(Path::new(path))).transpose()?;
+    Ok(Web { listen, telemetry_path, open_health, file })
 }
 
 fn poll(flags: &ExporterFlags, defaults: &Defaults) -> Result<Poll, ConfigError> {

@@ -3,6 +3,7 @@
 //! A request is answered from what is known at that moment; none waits for a poll.
 
 mod answer;
+pub mod guard;
 mod negotiate;
 mod page;
 mod scrape;

@@ -6,14 +6,14 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{metrics, probing};
+use super::{metrics, probing, web::Access};
 use crate::{
     clock,
     cloudflare::{self, Client},
     config::Config,
     domain::inventory::Fleet,
     exposition::{self, Exposition, Sources},
-    http::Http,
+    http::{Http, guard::Guard},
     poller::{Limiter, Poller},
     server::{self, Bound, Limits},
 };
@@ -50,14 +50,26 @@ pub(super) fn start(
         poll_interval: config.poll.interval,
     };
     let http = Http::new(Exposition::new(registry, sources), fleet.subscribe(), config.web.telemetry_path.clone());
-    tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
+    serve(config, http, bound, stop, tasks);
     Ok(())
+}
+
+/// The pages, and whatever the web configuration file puts before them.
+fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+    let access = Arc::new(Access::new(config.web.file.clone()));
+    let guard = Guard::new(access.rules(), config.web.open_health);
+    tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
+        let http = http.clone();
+        guard.clone().respond(request, |request| http.respond(request))
+    }));
+    tasks.spawn(access.follow(stop.clone()));
 }
 
 fn announce(config: &Config, bound: &[Bound]) {
     let accounts: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
+    let scheme = config.web.scheme();
     let pages: Vec<String> =
-        bound.iter().map(|bound| format!("http://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
+        bound.iter().map(|bound| format!("{scheme}://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),
