@@ -58,7 +58,7 @@ impl WebFile {
 
     fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let folder = path.parent().unwrap_or(Path::new(""));
-        let document = yaml::read(text).map_err(|mistake| format!("line {}: {}", mistake.line, mistake.what))?;
+        let document = yaml::read(text).map_err(|mistake| format!("line {}: cannot be read as YAML", mistake.line))?;
         let mut document = Section::top(document)?;
         let mut found = tls::Found::default();
         let tls = document.section("tls_server_config")?.map(|section| tls::read(section, folder, &mut found));
@@ -118,3 +118,6 @@ fn out_of_time(tls: &TlsConfig, now: Timestamp) -> Option<String> {
         format!("its certificate holds only from {} on: clients that check it refuse it", at(validity.not_before))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,3 +83,6 @@ fn unauthorized() -> Response<Body> {
     response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     response
 }
+
+#[cfg(test)]
+mod tests;

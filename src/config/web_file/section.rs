@@ -138,10 +138,11 @@ impl Section {
         items.into_iter().map(word).collect()
     }
 
-    /// Every key with its single value.
+    /// Every key with its single value, which may be empty.
     pub(super) fn words(self) -> Result<Vec<(String, String)>, String> {
         let name = self.name;
         let word = |(key, node)| match node {
+            Node::Nothing => Ok((key, String::new())),
             Node::Word(word) => Ok((key, word)),
             _ => Err(format!("`{name}` must have a single value behind every key")),
         };

@@ -1,0 +1,435 @@
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+use super::*;
+
+/// A folder with a certificate, its key and a CA, and the file that is checked.
+struct Folder(tempfile::TempDir);
+
+const HASH: &str = "$2y$10$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze";
+
+/// The least that switches TLS on.
+const PAIR: &str = "cert_file: server.crt, key_file: server.key";
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let mut holds = CertificateParams::new(vec!["exporter.example".to_owned()]).unwrap();
+        holds.not_before = date_time_ymd(2020, 1, 1);
+        holds.not_after = date_time_ymd(2030, 1, 1);
+        for (name, key) in [("server", KeyPair::generate().unwrap()), ("other", KeyPair::generate().unwrap())] {
+            folder.write(&format!("{name}.crt"), &holds.self_signed(&key).unwrap().pem());
+            folder.write(&format!("{name}.key"), &key.serialize_pem());
+        }
+        folder
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn load(&self, text: &str) -> Result<WebFile, String> {
+        self.write("web.yml", text);
+        let loaded = WebFile::load(&self.path("web.yml")).map_err(|error| error.to_string());
+        loaded.map_err(|sentence| {
+            let beginning = format!("`--web.config.file` is `{}`: ", self.path("web.yml").display());
+            let rest = sentence.strip_prefix(&beginning).unwrap_or_else(|| panic!("{sentence}"));
+            rest.replace(&format!("{}/", self.0.path().display()), "")
+        })
+    }
+
+    /// With this in `tls_server_config`.
+    fn tls(&self, section: &str) -> Result<WebFile, String> {
+        self.load(&format!("tls_server_config: {{{section}}}\n"))
+    }
+}
+
+fn now() -> Timestamp {
+    "2026-11-21T00:00:00Z".parse().unwrap()
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let folder = Folder::new();
+    let file = folder
+        .load(&format!(
+            "# as in the documentation of Prometheus\n\
+             tls_server_config:\n  \
+               cert_file: server.crt\n  \
+               key_file: {}\n  \
+               client_auth_type: RequireAndVerifyClientCert\n  \
+               client_ca_file: other.crt\n  \
+               client_allowed_sans: [prometheus.example, 192.0.2.1]\n  \
+               min_version: TLS12\n  \
+               max_version: TLS13\n  \
+               cipher_suites: [TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256]\n  \
+               curve_preferences: [X25519, CurveP256]\n  \
+               prefer_server_cipher_suites: false\n\
+             http_server_config:\n  \
+               http2: false\n  \
+               headers:\n    \
+                 Content-Security-Policy: default-src 'self'\n    \
+                 X-Frame-Options: deny\n    \
+                 X-Content-Type-Options: nosniff\n    \
+                 X-XSS-Protection: 0\n    \
+                 Strict-Transport-Security:\n\
+             basic_auth_users:\n  \
+               alice: {HASH}\n  \
+               0815: \"{HASH}\"\n\
+             rate_limit:\n  \
+               interval: 100ms\n  \
+               burst: 20\n",
+            folder.path("server.key").display()
+        ))
+        .unwrap();
+    let Clients::Verified { names, .. } = file.tls.as_ref().unwrap().clients().clone() else { panic!("{file:?}") };
+    assert_eq!(names, ["prometheus.example", "192.0.2.1"]);
+    assert!(file.rules.users().is_some());
+    assert_eq!(file.remarks(now()), [""; 0]);
+    let files: Vec<_> = file.files.keys().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(files, ["other.crt", "server.crt", "server.key", "web.yml"]);
+}
+
+#[test]
+fn certificates_may_stand_in_the_text() {
+    let folder = Folder::new();
+    let indented = |name: &str| folder.text(name).replace('\n', "\n    ");
+    let text = format!(
+        "tls_server_config:\n  cert: |\n    {}\n  key: |\n    {}\n  client_ca: |\n    {}\n  client_auth_type: VerifyClientCertIfGiven\n",
+        indented("server.crt"),
+        indented("server.key"),
+        indented("other.crt"),
+    );
+    let file = folder.load(&text).unwrap();
+    assert!(matches!(file.tls.unwrap().clients(), Clients::VerifiedIfGiven { .. }));
+    let swapped = text.replace(&indented("server.key"), &indented("other.key"));
+    let sentence = folder.load(&swapped).unwrap_err();
+    assert_eq!(sentence, "`tls_server_config.key` does not belong to the certificate: the public keys differ");
+}
+
+#[test]
+fn a_file_that_asks_for_nothing_is_served_in_the_clear_and_remarked_on() {
+    let folder = Folder::new();
+    for text in [
+        "",
+        "# nothing\n",
+        "tls_server_config:\nbasic_auth_users:\n",
+        "tls_server_config: {}\nbasic_auth_users: {}\nhttp_server_config: {}\nrate_limit: {interval: 0}\n",
+        "tls_server_config: {cert_file: \"\", min_version: TLS12}\n",
+    ] {
+        let file = folder.load(text).unwrap();
+        assert!(file.tls.is_none() && file.rules.users().is_none(), "{text:?}");
+        let remarks = file.remarks(now());
+        assert_eq!(remarks, ["neither TLS nor a password is asked for: anybody who reaches the port can read it"]);
+    }
+}
+
+#[test]
+fn what_is_no_mistake_but_should_not_stay_is_remarked_on() {
+    let folder = Folder::new();
+    let users = format!("basic_auth_users: {{alice: {HASH}}}\n");
+    let remarks = folder.load(&users).unwrap().remarks(now());
+    assert_eq!(remarks, ["passwords are asked for without TLS: they cross the network in the clear"]);
+    let remarks = folder.load(&format!("tls_server_config: {{{PAIR}}}\nhttp_server_config: {{http2: true}}\n"));
+    let http2 = "`http_server_config.http2` changes nothing: HTTP/1.1 is served, which every client speaks";
+    assert_eq!(remarks.unwrap().remarks(now()), [http2]);
+    fs::set_permissions(folder.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let remarks = folder.tls(PAIR).unwrap().remarks(now());
+    let readable =
+        "every user of this machine can read the file of `tls_server_config.key_file`: chmod o-r would mend it";
+    assert_eq!(remarks, [readable]);
+}
+
+#[test]
+fn a_certificate_out_of_its_time_is_served_and_remarked_on() {
+    let file = Folder::new().tls(PAIR).unwrap();
+    let at = |time: &str| file.remarks(time.parse().unwrap());
+    assert_eq!(
+        at("2019-12-31T23:59:59Z"),
+        ["its certificate holds only from 2020-01-01T00:00:00Z on: clients that check it refuse it"]
+    );
+    assert_eq!(at("2020-01-01T00:00:00Z"), [""; 0]);
+    assert_eq!(at("2030-01-01T00:00:00Z"), [""; 0]);
+    assert_eq!(
+        at("2030-01-01T00:00:01Z"),
+        ["its certificate expired at 2030-01-01T00:00:00Z: clients that check it refuse it"]
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let folder = Folder::new();
+    folder.write("binary", [0xff, 0xfe, 0]);
+    folder.write("huge", vec![b'#'; (MOST_BYTES + 1) as usize]);
+    for (name, rule) in [
+        ("missing", "must be a readable file: No such file or directory (os error 2)"),
+        ("", "must be a file: it is a directory"),
+        ("binary", "must be text in UTF-8"),
+        ("huge", "must not be larger than 1024 KiB"),
+    ] {
+        let path = folder.path(name);
+        let sentence = WebFile::load(&path).unwrap_err().to_string();
+        assert_eq!(sentence, format!("`--web.config.file` is `{}`: {rule}", path.display()));
+    }
+}
+
+#[test]
+fn every_mistake_about_tls_is_one_sentence() {
+    let folder = Folder::new();
+    folder.write("empty", "");
+    folder.write("binary", [0xff, 0xfe, 0]);
+    folder.write("huge", vec![b'#'; (MOST_BYTES + 1) as usize]);
+    folder.write("broken.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    folder.write("cut.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    folder.write("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    folder.write("broken.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    let no_certificate = "must hold a certificate in PEM, beginning with `-----BEGIN CERTIFICATE-----`";
+    let no_key = "must hold a private key in PEM, PKCS #8, PKCS #1 or SEC1, that is not encrypted";
+    let with_pair = |more: &str| format!("{PAIR}, {more}");
+    let cert = |name: &str| format!("cert_file: {name}, key_file: server.key");
+    let key = |name: &str| format!("cert_file: server.crt, key_file: {name}");
+    let table = [
+        (cert("missing"), "`tls_server_config.cert_file` is `missing`: must be a readable file: No such file or directory (os error 2)".to_owned()),
+        (cert("."), "`tls_server_config.cert_file` is `.`: must be a file: it is a directory".into()),
+        (cert("/dev/zero"), "`tls_server_config.cert_file` is `/dev/zero`: must be a regular file, no device, pipe or socket".into()),
+        (cert("huge"), "`tls_server_config.cert_file` is `huge`: must not be larger than 1024 KiB".into()),
+        (cert("empty"), format!("`tls_server_config.cert_file` {no_certificate}")),
+        (cert("binary"), format!("`tls_server_config.cert_file` {no_certificate}")),
+        (cert("server.key"), format!("`tls_server_config.cert_file` {no_certificate}")),
+        (cert("broken.crt"), "`tls_server_config.cert_file` holds a certificate that cannot be read".into()),
+        (cert("cut.crt"), "`tls_server_config.cert_file` holds a certificate that cannot be read".into()),
+        (cert("[a]"), "`tls_server_config.cert_file` must be a single value".into()),
+        (key("missing"), "`tls_server_config.key_file` is `missing`: must be a readable file: No such file or directory (os error 2)".into()),
+        (key("empty"), format!("`tls_server_config.key_file` {no_key}")),
+        (key("server.crt"), format!("`tls_server_config.key_file` {no_key}")),
+        (key("locked.key"), format!("`tls_server_config.key_file` {no_key}")),
+        (key("other.key"), "`tls_server_config.key_file` does not belong to the certificate: the public keys differ".into()),
+        (
+            key("broken.key"),
+            "`tls_server_config.key_file` cannot be used: its kind of key is not supported; make an RSA (2048 bits or more), ECDSA P-256, \
+             P-384 or Ed25519 key"
+                .into(),
+        ),
+        (
+            key(&format!("{:?}", folder.text("server.key"))),
+            "`tls_server_config.key_file` must be a path: the text itself belongs behind the same key without `_file`".into(),
+        ),
+        ("cert_file: server.crt".into(), "`tls_server_config.key_file` is missing".into()),
+        ("key_file: server.key".into(), "`tls_server_config.cert_file` is missing".into()),
+        (
+            "client_auth_type: RequireAndVerifyClientCert, client_ca_file: other.crt".into(),
+            "`tls_server_config.cert_file` is missing".into(),
+        ),
+        (
+            with_pair("cert: x"),
+            "`tls_server_config.cert_file` must not stand beside `tls_server_config.cert`: one of them is enough".into(),
+        ),
+        (with_pair("min_version: TLS10"), "`tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13: older versions are broken, and are not spoken here".into()),
+        (with_pair("max_version: TLS11"), "`tls_server_config.max_version` is `TLS11`: must be TLS12 or TLS13: older versions are broken, and are not spoken here".into()),
+        (with_pair("max_version: 1.2"), "`tls_server_config.max_version` is `1.2`: must be TLS12 or TLS13".into()),
+        (with_pair("min_version: TLS13, max_version: TLS12"), "`tls_server_config.min_version` must not be above `tls_server_config.max_version`".into()),
+        (
+            with_pair("cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]"),
+            "`tls_server_config.cipher_suites` is `TLS_RSA_WITH_AES_128_CBC_SHA`: must be a suite with ECDHE and AES-GCM or ChaCha20, such as \
+             TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; weaker ones are not spoken here"
+                .into(),
+        ),
+        (with_pair("cipher_suites: TLS_AES_128_GCM_SHA256"), "`tls_server_config.cipher_suites` must be a list of values".into()),
+        (with_pair("cipher_suites: [[x]]"), "`tls_server_config.cipher_suites` must be a list of values".into()),
+        (
+            with_pair("max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]"),
+            "`tls_server_config.cipher_suites` leaves nothing that TLS could be spoken with".into(),
+        ),
+        (with_pair("curve_preferences: [CurveP521]"), "`tls_server_config.curve_preferences` is `CurveP521`: must be one of CurveP256, CurveP384, X25519, X25519MLKEM768".into()),
+        (with_pair("prefer_server_cipher_suites: perhaps"), "`tls_server_config.prefer_server_cipher_suites` is `perhaps`: must be true or false".into()),
+        (
+            with_pair("client_ca_file: other.crt"),
+            "`tls_server_config.client_ca_file` needs `tls_server_config.client_auth_type: RequireAndVerifyClientCert`, else nobody is asked for \
+             a certificate"
+                .into(),
+        ),
+        (
+            with_pair("client_ca_file: empty, client_auth_type: RequireAndVerifyClientCert"),
+            format!("`tls_server_config.client_ca_file` {no_certificate}"),
+        ),
+        (
+            with_pair("client_ca_file: broken.crt, client_auth_type: RequireAndVerifyClientCert"),
+            "`tls_server_config.client_ca_file` holds a certificate that cannot be read".into(),
+        ),
+        (
+            with_pair("client_auth_type: RequireAndVerifyClientCert"),
+            "`tls_server_config.client_auth_type` is `RequireAndVerifyClientCert`: needs `tls_server_config.client_ca_file`, the CA that signs \
+             the certificates of clients"
+                .into(),
+        ),
+        (
+            with_pair("client_auth_type: RequireAnyClientCert"),
+            "`tls_server_config.client_auth_type` is `RequireAnyClientCert`: accepts certificates that nobody has signed, which protects \
+             nothing: use RequireAndVerifyClientCert or NoClientCert"
+                .into(),
+        ),
+        (
+            with_pair("client_auth_type: sometimes"),
+            "`tls_server_config.client_auth_type` must be NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert".into(),
+        ),
+        (
+            with_pair("client_ca_file: other.crt, client_auth_type: VerifyClientCertIfGiven, client_allowed_sans: [a]"),
+            "`tls_server_config.client_allowed_sans` needs `tls_server_config.client_auth_type: RequireAndVerifyClientCert`: nobody vouches for \
+             other names"
+                .into(),
+        ),
+        (
+            with_pair("cert_fil: x"),
+            "`tls_server_config` has the key `cert_fil`, which is none of this exporter's (docs/WEB-CONFIG.md lists them)".into(),
+        ),
+    ];
+    for (section, expected) in table {
+        assert_eq!(folder.tls(&section).unwrap_err(), expected, "{section}");
+    }
+}
+
+#[test]
+fn every_other_mistake_is_one_sentence_too() {
+    let folder = Folder::new();
+    let table = [
+        ("- a\n", "must be a mapping, with keys such as `tls_server_config:`"),
+        ("tls\n", "must be a mapping, with keys such as `tls_server_config:`"),
+        ("tls_server_config: on\n", "`tls_server_config` must be a mapping of keys and values"),
+        (
+            "auth_excluded_paths: [/metrics]\n",
+            "the file has the key `auth_excluded_paths`, which is none of this exporter's (docs/WEB-CONFIG.md lists them)",
+        ),
+        ("http_server_config: {http2: perhaps}\n", "`http_server_config.http2` is `perhaps`: must be true or false"),
+        (
+            "http_server_config: {headers: {Server: none}}\n",
+            "`http_server_config.headers` may have only Content-Security-Policy, Strict-Transport-Security, X-Content-Type-Options, \
+             X-Frame-Options, X-XSS-Protection, written like this",
+        ),
+        (
+            "http_server_config: {headers: {X-Frame-Options: maybe}}\n",
+            "`http_server_config.headers` has `X-Frame-Options`, which must be deny or sameorigin",
+        ),
+        (
+            "http_server_config: {headers: {X-Content-Type-Options: sniff}}\n",
+            "`http_server_config.headers` has `X-Content-Type-Options`, which must be nosniff",
+        ),
+        (
+            "http_server_config: {headers: {X-XSS-Protection: \"a\\nb\"}}\n",
+            "`http_server_config.headers` has `X-XSS-Protection`, which must be one line of printable text",
+        ),
+        (
+            "basic_auth_users: {alice: wonder}\n",
+            "`basic_auth_users` has a value for `alice` that must be a bcrypt hash such as `htpasswd -nBC 10 USER` prints: `$2y$10$` and 53 \
+             characters",
+        ),
+        (
+            "basic_auth_users: {alice: $2y$20$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze}\n",
+            "`basic_auth_users` has a value for `alice` that must be a bcrypt hash with a cost of at most 16: one check would take longer than a \
+             scrape may",
+        ),
+        ("basic_auth_users: {alice: [a]}\n", "`basic_auth_users` must have a single value behind every key"),
+        ("basic_auth_users: [alice]\n", "`basic_auth_users` must be a mapping of keys and values"),
+        (
+            "basic_auth_users: {\"a:b\": x}\n",
+            "`basic_auth_users` must have names of users before the colons, not empty and without a colon",
+        ),
+        ("rate_limit: {interval: 1s}\n", "`rate_limit.burst` must be at least 1, or no request would ever be answered"),
+        (
+            "rate_limit: {interval: 1s, burst: 0}\n",
+            "`rate_limit.burst` must be at least 1, or no request would ever be answered",
+        ),
+        ("rate_limit: {interval: 1s, burst: -1}\n", "`rate_limit.burst` is `-1`: must be a whole number up to 1000000"),
+        (
+            "rate_limit: {interval: soon, burst: 1}\n",
+            "`rate_limit.interval` is `soon`: must be a duration up to 1h such as 1s or 100ms, or 0 for no limit",
+        ),
+        (
+            "rate_limit: {interval: 2h, burst: 1}\n",
+            "`rate_limit.interval` is `2h`: must be a duration up to 1h such as 1s or 100ms, or 0 for no limit",
+        ),
+        (
+            "rate_limit: {every: 1s}\n",
+            "`rate_limit` has the key `every`, which is none of this exporter's (docs/WEB-CONFIG.md lists them)",
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(folder.load(text).unwrap_err(), expected, "{text}");
+    }
+}
+
+/// Wherever a secret is put by mistake, the sentence about it does not repeat it.
+#[test]
+fn no_sentence_repeats_a_secret() {
+    const SECRET: &str = "s3cr3t/w0rd+0123456789abcdef";
+    let folder = Folder::new();
+    for template in [
+        "basic_auth_users: {alice: SECRET}\n",
+        "basic_auth_users: {SECRET: alice}\n",
+        "basic_auth_users: SECRET\n",
+        "basic_auth_users: [SECRET]\n",
+        "basic_auth_users: {alice: {SECRET: x}}\n",
+        "SECRET: alice\n",
+        "SECRET\n",
+        "tls_server_config: SECRET\n",
+        "tls_server_config: {key: SECRET, cert_file: server.crt}\n",
+        "tls_server_config: {key: [SECRET], cert_file: server.crt}\n",
+        "tls_server_config: {cert: SECRET, key_file: server.key}\n",
+        "tls_server_config: {SECRET: x}\n",
+        "tls_server_config:\n  key: |\n  SECRET\n  cert_file: server.crt\n",
+        "tls_server_config: {key: \"SECRET}\n",
+        "tls_server_config: {key: *SECRET}\n",
+        "tls_server_config: {key: !SECRET x}\n",
+        "tls_server_config: {key: @SECRET}\n",
+        "tls_server_config: {key: `SECRET`}\n",
+        "tls_server_config:\n\tkey: SECRET\n",
+        "a: 1\nSECRET\n",
+        "{SECRET: 1, SECRET: 2}\n",
+        "? [SECRET]\n: 1\n",
+        "http_server_config: {headers: {SECRET: x}}\n",
+        "http_server_config: {headers: {X-Frame-Options: SECRET}}\n",
+        "http_server_config: {headers: SECRET}\n",
+    ] {
+        let sentence = folder.load(&template.replace("SECRET", SECRET)).unwrap_err();
+        assert!(!sentence.contains(SECRET) && !sentence.contains('\n'), "{template}: {sentence}");
+    }
+    let file = folder.load(&format!("tls_server_config: {{{PAIR}}}\nbasic_auth_users: {{alice: {HASH}}}\n")).unwrap();
+    let (shown, key) = (format!("{file:?}"), folder.text("server.key"));
+    assert!(!shown.contains(&HASH[7..]) && key.lines().all(|line| !shown.contains(line)), "{shown}");
+}
+
+#[test]
+fn a_file_that_asks_for_less_is_told_from_one_that_does_not() {
+    let folder = Folder::new();
+    let users = format!("basic_auth_users: {{alice: {HASH}}}\n");
+    let tls = |more: &str| format!("tls_server_config: {{{PAIR}{more}}}\n");
+    let verified = ", client_ca_file: other.crt, client_auth_type: RequireAndVerifyClientCert";
+    // From what asks for least to what asks for most.
+    let ladder = [
+        String::new(),
+        tls(""),
+        tls(", client_ca_file: other.crt, client_auth_type: VerifyClientCertIfGiven"),
+        tls(verified),
+        tls(&format!("{verified}, client_allowed_sans: [a]")),
+        tls(&format!("{verified}, client_allowed_sans: [a]")) + &users,
+    ];
+    let files: Vec<WebFile> = ladder.iter().map(|text| folder.load(text).unwrap()).collect();
+    for (i, old) in files.iter().enumerate() {
+        for (k, new) in files.iter().enumerate() {
+            assert_eq!(old.weakened_by(new).is_some(), k < i, "from {i} to {k}");
+        }
+    }
+    let (open, users) = (folder.load("").unwrap(), folder.load(&users).unwrap());
+    assert_eq!(users.weakened_by(&open), Some("it has no basic_auth_users any more"));
+    assert_eq!(open.weakened_by(&users), None);
+    assert_eq!(files[1].weakened_by(&users), Some("it has no tls_server_config any more"));
+}
