@@ -19,3 +19,4 @@ mod prometheus;
 mod sandbox;
 mod secrets;
 mod support;
+mod web_config;

@@ -19,8 +19,8 @@ impl Folder {
         holds.not_before = date_time_ymd(2020, 1, 1);
         holds.not_after = date_time_ymd(2030, 1, 1);
         for (name, key) in [("server", KeyPair::generate().unwrap()), ("other", KeyPair::generate().unwrap())] {
-            folder.write(&format!("{name}.crt"), &holds.self_signed(&key).unwrap().pem());
-            folder.write(&format!("{name}.key"), &key.serialize_pem());
+            folder.write(&format!("{name}.crt"), holds.self_signed(&key).unwrap().pem());
+            folder.write(&format!("{name}.key"), key.serialize_pem());
         }
         folder
     }
@@ -170,7 +170,7 @@ fn a_certificate_out_of_its_time_is_served_and_remarked_on() {
 fn a_file_that_cannot_be_read_is_named() {
     let folder = Folder::new();
     folder.write("binary", [0xff, 0xfe, 0]);
-    folder.write("huge", vec![b'#'; (MOST_BYTES + 1) as usize]);
+    folder.write("huge", "#".repeat((1 << 20) + 1));
     for (name, rule) in [
         ("missing", "must be a readable file: No such file or directory (os error 2)"),
         ("", "must be a file: it is a directory"),
@@ -183,19 +183,24 @@ fn a_file_that_cannot_be_read_is_named() {
     }
 }
 
+const NO_CERTIFICATE: &str = "must hold a certificate in PEM, beginning with `-----BEGIN CERTIFICATE-----`";
+const NO_KEY: &str = "must hold a private key in PEM, PKCS #8, PKCS #1 or SEC1, that is not encrypted";
+
+/// Beside a pair that is right.
+fn with_pair(more: &str) -> String {
+    format!("{PAIR}, {more}")
+}
+
 #[test]
-fn every_mistake_about_tls_is_one_sentence() {
+fn every_mistake_about_certificate_and_key_is_one_sentence() {
     let folder = Folder::new();
     folder.write("empty", "");
     folder.write("binary", [0xff, 0xfe, 0]);
-    folder.write("huge", vec![b'#'; (MOST_BYTES + 1) as usize]);
+    folder.write("huge", "#".repeat((1 << 20) + 1));
     folder.write("broken.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     folder.write("cut.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n");
     folder.write("locked.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     folder.write("broken.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-    let no_certificate = "must hold a certificate in PEM, beginning with `-----BEGIN CERTIFICATE-----`";
-    let no_key = "must hold a private key in PEM, PKCS #8, PKCS #1 or SEC1, that is not encrypted";
-    let with_pair = |more: &str| format!("{PAIR}, {more}");
     let cert = |name: &str| format!("cert_file: {name}, key_file: server.key");
     let key = |name: &str| format!("cert_file: server.crt, key_file: {name}");
     let table = [
@@ -203,16 +208,16 @@ fn every_mistake_about_tls_is_one_sentence() {
         (cert("."), "`tls_server_config.cert_file` is `.`: must be a file: it is a directory".into()),
         (cert("/dev/zero"), "`tls_server_config.cert_file` is `/dev/zero`: must be a regular file, no device, pipe or socket".into()),
         (cert("huge"), "`tls_server_config.cert_file` is `huge`: must not be larger than 1024 KiB".into()),
-        (cert("empty"), format!("`tls_server_config.cert_file` {no_certificate}")),
-        (cert("binary"), format!("`tls_server_config.cert_file` {no_certificate}")),
-        (cert("server.key"), format!("`tls_server_config.cert_file` {no_certificate}")),
+        (cert("empty"), format!("`tls_server_config.cert_file` {NO_CERTIFICATE}")),
+        (cert("binary"), format!("`tls_server_config.cert_file` {NO_CERTIFICATE}")),
+        (cert("server.key"), format!("`tls_server_config.cert_file` {NO_CERTIFICATE}")),
         (cert("broken.crt"), "`tls_server_config.cert_file` holds a certificate that cannot be read".into()),
         (cert("cut.crt"), "`tls_server_config.cert_file` holds a certificate that cannot be read".into()),
         (cert("[a]"), "`tls_server_config.cert_file` must be a single value".into()),
         (key("missing"), "`tls_server_config.key_file` is `missing`: must be a readable file: No such file or directory (os error 2)".into()),
-        (key("empty"), format!("`tls_server_config.key_file` {no_key}")),
-        (key("server.crt"), format!("`tls_server_config.key_file` {no_key}")),
-        (key("locked.key"), format!("`tls_server_config.key_file` {no_key}")),
+        (key("empty"), format!("`tls_server_config.key_file` {NO_KEY}")),
+        (key("server.crt"), format!("`tls_server_config.key_file` {NO_KEY}")),
+        (key("locked.key"), format!("`tls_server_config.key_file` {NO_KEY}")),
         (key("other.key"), "`tls_server_config.key_file` does not belong to the certificate: the public keys differ".into()),
         (
             key("broken.key"),
@@ -234,24 +239,63 @@ fn every_mistake_about_tls_is_one_sentence() {
             with_pair("cert: x"),
             "`tls_server_config.cert_file` must not stand beside `tls_server_config.cert`: one of them is enough".into(),
         ),
-        (with_pair("min_version: TLS10"), "`tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13: older versions are broken, and are not spoken here".into()),
-        (with_pair("max_version: TLS11"), "`tls_server_config.max_version` is `TLS11`: must be TLS12 or TLS13: older versions are broken, and are not spoken here".into()),
-        (with_pair("max_version: 1.2"), "`tls_server_config.max_version` is `1.2`: must be TLS12 or TLS13".into()),
-        (with_pair("min_version: TLS13, max_version: TLS12"), "`tls_server_config.min_version` must not be above `tls_server_config.max_version`".into()),
+    ];
+    for (section, expected) in table {
+        assert_eq!(folder.tls(&section).unwrap_err(), expected, "{section}");
+    }
+}
+
+#[test]
+fn every_mistake_about_versions_and_suites_is_one_sentence() {
+    let folder = Folder::new();
+    let table = [
+        (
+            with_pair("min_version: TLS10"),
+            "`tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13: older versions are broken, and are not spoken here",
+        ),
+        (
+            with_pair("max_version: TLS11"),
+            "`tls_server_config.max_version` is `TLS11`: must be TLS12 or TLS13: older versions are broken, and are not spoken here",
+        ),
+        (with_pair("max_version: 1.2"), "`tls_server_config.max_version` is `1.2`: must be TLS12 or TLS13"),
+        (
+            with_pair("min_version: TLS13, max_version: TLS12"),
+            "`tls_server_config.min_version` must not be above `tls_server_config.max_version`",
+        ),
         (
             with_pair("cipher_suites: [TLS_RSA_WITH_AES_128_CBC_SHA]"),
             "`tls_server_config.cipher_suites` is `TLS_RSA_WITH_AES_128_CBC_SHA`: must be a suite with ECDHE and AES-GCM or ChaCha20, such as \
-             TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; weaker ones are not spoken here"
-                .into(),
+             TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; weaker ones are not spoken here",
         ),
-        (with_pair("cipher_suites: TLS_AES_128_GCM_SHA256"), "`tls_server_config.cipher_suites` must be a list of values".into()),
-        (with_pair("cipher_suites: [[x]]"), "`tls_server_config.cipher_suites` must be a list of values".into()),
+        (
+            with_pair("cipher_suites: TLS_AES_128_GCM_SHA256"),
+            "`tls_server_config.cipher_suites` must be a list of values",
+        ),
+        (with_pair("cipher_suites: [[x]]"), "`tls_server_config.cipher_suites` must be a list of values"),
         (
             with_pair("max_version: TLS12, cipher_suites: [TLS_AES_128_GCM_SHA256]"),
-            "`tls_server_config.cipher_suites` leaves nothing that TLS could be spoken with".into(),
+            "`tls_server_config.cipher_suites` leaves nothing that TLS could be spoken with",
         ),
-        (with_pair("curve_preferences: [CurveP521]"), "`tls_server_config.curve_preferences` is `CurveP521`: must be one of CurveP256, CurveP384, X25519, X25519MLKEM768".into()),
-        (with_pair("prefer_server_cipher_suites: perhaps"), "`tls_server_config.prefer_server_cipher_suites` is `perhaps`: must be true or false".into()),
+        (
+            with_pair("curve_preferences: [CurveP521]"),
+            "`tls_server_config.curve_preferences` is `CurveP521`: must be one of CurveP256, CurveP384, X25519, X25519MLKEM768",
+        ),
+        (
+            with_pair("prefer_server_cipher_suites: perhaps"),
+            "`tls_server_config.prefer_server_cipher_suites` is `perhaps`: must be true or false",
+        ),
+    ];
+    for (section, expected) in table {
+        assert_eq!(folder.tls(&section).unwrap_err(), expected, "{section}");
+    }
+}
+
+#[test]
+fn every_mistake_about_clients_is_one_sentence() {
+    let folder = Folder::new();
+    folder.write("empty", "");
+    folder.write("broken.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let table = [
         (
             with_pair("client_ca_file: other.crt"),
             "`tls_server_config.client_ca_file` needs `tls_server_config.client_auth_type: RequireAndVerifyClientCert`, else nobody is asked for \
@@ -260,7 +304,7 @@ fn every_mistake_about_tls_is_one_sentence() {
         ),
         (
             with_pair("client_ca_file: empty, client_auth_type: RequireAndVerifyClientCert"),
-            format!("`tls_server_config.client_ca_file` {no_certificate}"),
+            format!("`tls_server_config.client_ca_file` {NO_CERTIFICATE}"),
         ),
         (
             with_pair("client_ca_file: broken.crt, client_auth_type: RequireAndVerifyClientCert"),
@@ -299,7 +343,7 @@ fn every_mistake_about_tls_is_one_sentence() {
 }
 
 #[test]
-fn every_other_mistake_is_one_sentence_too() {
+fn every_mistake_about_keys_and_headers_is_one_sentence() {
     let folder = Folder::new();
     let table = [
         ("- a\n", "must be a mapping, with keys such as `tls_server_config:`"),
@@ -327,6 +371,16 @@ fn every_other_mistake_is_one_sentence_too() {
             "http_server_config: {headers: {X-XSS-Protection: \"a\\nb\"}}\n",
             "`http_server_config.headers` has `X-XSS-Protection`, which must be one line of printable text",
         ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(folder.load(text).unwrap_err(), expected, "{text}");
+    }
+}
+
+#[test]
+fn every_mistake_about_users_and_the_rate_is_one_sentence() {
+    let folder = Folder::new();
+    let table = [
         (
             "basic_auth_users: {alice: wonder}\n",
             "`basic_auth_users` has a value for `alice` that must be a bcrypt hash such as `htpasswd -nBC 10 USER` prints: `$2y$10$` and 53 \
@@ -432,4 +486,18 @@ fn a_file_that_asks_for_less_is_told_from_one_that_does_not() {
     assert_eq!(users.weakened_by(&open), Some("it has no basic_auth_users any more"));
     assert_eq!(open.weakened_by(&users), None);
     assert_eq!(files[1].weakened_by(&users), Some("it has no tls_server_config any more"));
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_read() {
+    let folder = Folder::new();
+    folder.write("clients-ca.crt", folder.text("other.crt"));
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/WEB-CONFIG.md")).unwrap();
+    let examples: Vec<&str> =
+        page.split("```yaml\n# web.yml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        let file = folder.load(example).unwrap();
+        assert_eq!(file.remarks(now()), [""; 0], "{example}");
+    }
 }

@@ -155,14 +155,14 @@ async fn only_clients_with_the_right_certificate_are_let_in() {
     ];
 
     let names = ["prometheus.example", "2001:db8::1", "spiffe://example/prometheus", "ops@example.net"];
-    let named = Clients::Verified { roots: roots(&ours), names: names.map(str::to_owned).into() };
+    let by_name = Clients::Verified { roots: roots(&ours), names: names.map(str::to_owned).into() };
     let any = Clients::Verified { roots: roots(&ours), names: Vec::new() };
     let if_given = Clients::VerifiedIfGiven { roots: roots(&ours) };
     let table = [
         (Clients::All, [true; 8]),
         (if_given, [true, true, true, true, true, true, true, false]),
         (any, [false, true, true, true, true, true, true, false]),
-        (named, [false, true, true, true, true, false, false, false]),
+        (by_name, [false, true, true, true, true, false, false, false]),
     ];
     for (clients, expected) in table {
         for version in Version::ALL {
