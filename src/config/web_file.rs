@@ -18,7 +18,7 @@ use jiff::{Timestamp, Unit};
 use self::section::Section;
 use super::check::ConfigError;
 use crate::{
-    file::{self, Fingerprint, Fingerprints},
+    file::{self, FileError, Fingerprint, Fingerprints},
     http::guard::Rules,
     server::tls::{Clients, TlsConfig},
     yaml,
@@ -50,17 +50,18 @@ impl WebFile {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let wrong = |rule: String| ConfigError::new(KEY, path.display().to_string(), rule);
         let looks = Fingerprint::of(path);
-        let text = file::read_text(path, MOST_BYTES).map_err(|error| wrong(error.to_string()))?;
-        let mut file = Self::parse(path, &text).map_err(wrong)?;
+        let content = file::read(path, MOST_BYTES).map_err(|error| wrong(error.to_string()))?;
+        let text = String::from_utf8(content.bytes).map_err(|_| wrong(FileError::NotText.to_string()))?;
+        let mut file = Self::parse(path, &text, content.world_readable).map_err(wrong)?;
         file.files.insert(path.to_owned(), looks);
         Ok(file)
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, String> {
+    fn parse(path: &Path, text: &str, world_readable: bool) -> Result<Self, String> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let document = yaml::read(text).map_err(|mistake| format!("line {}: cannot be read as YAML", mistake.line))?;
         let mut document = Section::top(document)?;
-        let mut found = tls::Found::default();
+        let mut found = tls::Found { world_readable, ..tls::Found::default() };
         let tls = document.section("tls_server_config")?.map(|section| tls::read(section, folder, &mut found));
         let tls = tls.transpose()?.flatten();
         let rules = access::read(&mut document, &mut found.remarks)?;

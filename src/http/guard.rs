@@ -22,7 +22,7 @@ pub use self::{
     rate::Rate,
     rules::Rules,
 };
-use super::answer::text;
+use super::answer::{failed, text};
 use crate::{clock, server::Body};
 
 /// Answered without a password where that is wished, so that an orchestrator needs none.
@@ -71,7 +71,7 @@ impl Guard {
         match verdict {
             Verdict::Accepted => None,
             Verdict::Refused => Some(unauthorized()),
-            Verdict::Failed => Some(super::answer::failed()),
+            Verdict::Failed => Some(failed()),
         }
     }
 }

@@ -145,8 +145,7 @@ fn what_is_no_mistake_but_should_not_stay_is_remarked_on() {
     assert_eq!(remarks.unwrap().remarks(now()), [http2]);
     fs::set_permissions(folder.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
     let remarks = folder.tls(PAIR).unwrap().remarks(now());
-    let readable =
-        "every user of this machine can read the file of `tls_server_config.key_file`: chmod o-r would mend it";
+    let readable = "every user of this machine can read the file with the key of `tls_server_config.key_file`: chmod o-r would mend it";
     assert_eq!(remarks, [readable]);
 }
 

@@ -17,6 +17,8 @@ const MOST_BYTES: u64 = 1 << 20;
 /// What was come by while reading.
 #[derive(Debug, Default)]
 pub(super) struct Found {
+    /// Whether any user of this machine may read the file itself.
+    pub(super) world_readable: bool,
     pub(super) files: Fingerprints,
     pub(super) remarks: Vec<String>,
 }
@@ -24,9 +26,9 @@ pub(super) struct Found {
 /// `None` where the section says nothing that calls for TLS. Paths are relative to `folder`.
 pub(super) fn read(mut section: Section, folder: &Path, found: &mut Found) -> Result<Option<TlsConfig>, String> {
     let mut material = Material { section: &mut section, folder, found };
-    let certificate = material.of("tls_server_config.cert", "tls_server_config.cert_file", Chain::from_pem)?;
-    let key = material.secret("tls_server_config.key", "tls_server_config.key_file", Key::from_pem)?;
-    let roots = material.of("tls_server_config.client_ca", "tls_server_config.client_ca_file", Roots::from_pem)?;
+    let certificate = material.of(&CERTIFICATE, Chain::from_pem)?;
+    let key = material.of(&KEY, Key::from_pem)?;
+    let roots = material.of(&CLIENT_CA, Roots::from_pem)?;
     let clients = clients(&mut section, roots)?;
     let protocol = protocol(&mut section)?;
     section.finish()?;
@@ -44,6 +46,20 @@ pub(super) fn read(mut section: Section, folder: &Path, found: &mut Found) -> Re
     Ok(Some(config))
 }
 
+/// The two keys that one thing may stand behind.
+struct Place {
+    inline: &'static str,
+    by_path: &'static str,
+    /// Whether others should not read it.
+    secret: bool,
+}
+
+const CERTIFICATE: Place =
+    Place { inline: "tls_server_config.cert", by_path: "tls_server_config.cert_file", secret: false };
+const KEY: Place = Place { inline: "tls_server_config.key", by_path: "tls_server_config.key_file", secret: true };
+const CLIENT_CA: Place =
+    Place { inline: "tls_server_config.client_ca", by_path: "tls_server_config.client_ca_file", secret: false };
+
 /// Certificates and keys, each from a file or in the text itself; what they are made into comes with the key that named them.
 struct Material<'a> {
     section: &'a mut Section,
@@ -54,44 +70,28 @@ struct Material<'a> {
 type Read<T> = Result<Option<(T, &'static str)>, String>;
 
 impl Material<'_> {
-    fn of<T>(
-        &mut self,
-        inline: &'static str,
-        by_path: &'static str,
-        make: fn(&[u8]) -> Result<T, PemError>,
-    ) -> Read<T> {
-        let Some((content, key)) = self.content(inline, by_path)? else { return Ok(None) };
-        make(&content.bytes).map(|made| Some((made, key))).map_err(|error| format!("`{key}` {error}"))
-    }
-
-    /// [`Self::of`] for what others should not read.
-    fn secret<T>(
-        &mut self,
-        inline: &'static str,
-        by_path: &'static str,
-        make: fn(&[u8]) -> Result<T, PemError>,
-    ) -> Read<T> {
-        let Some((content, key)) = self.content(inline, by_path)? else { return Ok(None) };
-        if content.world_readable {
-            self.found
-                .remarks
-                .push(format!("every user of this machine can read the file of `{key}`: chmod o-r would mend it"));
+    fn of<T>(&mut self, place: &Place, make: fn(&[u8]) -> Result<T, PemError>) -> Read<T> {
+        let Some((content, key)) = self.content(place)? else { return Ok(None) };
+        if place.secret && content.world_readable {
+            let remark = format!(
+                "every user of this machine can read the file with the key of `{key}`: chmod o-r would mend it"
+            );
+            self.found.remarks.push(remark);
         }
         make(&content.bytes).map(|made| Some((made, key))).map_err(|error| format!("`{key}` {error}"))
     }
 
-    fn content(
-        &mut self,
-        inline: &'static str,
-        by_path: &'static str,
-    ) -> Result<Option<(Content, &'static str)>, String> {
+    fn content(&mut self, place: &Place) -> Read<Content> {
+        let Place { inline, by_path, .. } = *place;
         let not_empty = |word: &String| !word.is_empty();
         let text = self.section.word(inline)?.filter(not_empty);
         let path = self.section.word(by_path)?.filter(not_empty);
         match (text, path) {
             (None, None) => Ok(None),
             (Some(_), Some(_)) => Err(format!("`{by_path}` must not stand beside `{inline}`: one of them is enough")),
-            (Some(text), None) => Ok(Some((Content { bytes: text.into_bytes(), world_readable: false }, inline))),
+            (Some(text), None) => {
+                Ok(Some((Content { bytes: text.into_bytes(), world_readable: self.found.world_readable }, inline)))
+            }
             (None, Some(path)) => self.file(by_path, &path).map(|content| Some((content, by_path))),
         }
     }

@@ -12,8 +12,10 @@ use tokio_rustls::rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
+use tracing::debug;
 
 use super::{certificate::Parsed, error::TlsError, pem::Roots};
+use crate::domain::text::shown;
 
 /// The certificates that are asked of clients.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +73,10 @@ impl ClientCertVerifier for Named {
         if names.iter().any(|name| self.names.contains(name)) {
             return Ok(verified);
         }
+        debug!(
+            "a client shows a certificate for `{}`, which is none of client_allowed_sans",
+            shown(&names.join("`, `"))
+        );
         Err(CertificateError::ApplicationVerificationFailure.into())
     }
 
