@@ -64,7 +64,7 @@ fn tunnel(n: u32) -> Tunnel {
 
 fn fleet(targets: u32) -> Fleet {
     let mut account = AccountSnapshot::default();
-    let entries = (0..targets).map(|n| Entry { tunnel: Arc::new(tunnel(n)), bgp_state_changes: 0 });
+    let entries = (0..targets).map(|n| Entry { tunnel: Arc::new(tunnel(n)), bgp_state_changes: 0, site: None });
     let snapshot =
         CollectionSnapshot { state: PollState::Succeeded, entries: entries.collect(), ..CollectionSnapshot::default() };
     account.set_collection(Collection::IpsecTunnels, snapshot);

@@ -11,7 +11,7 @@ use flate2::{Compression, write::GzEncoder};
 use magic_tunnel_exporter::{
     clock,
     cloudflare::decode::decode,
-    domain::inventory::{AccountName, AccountSnapshot, Collection, Fleet},
+    domain::inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Fleet},
     exposition::{Exposition, Format, Sources, registry},
     poller::watch::Watch,
 };
@@ -91,7 +91,7 @@ fn body_to_snapshot() -> Fleet {
     let now = clock::now();
     let (floor, _) = measure(|| serde_json::from_slice::<Value>(&body).map(drop));
     let (first, mut watch) = measure(|| {
-        let mut watch = Watch::default();
+        let mut watch = Watch::resume(AccountName::new("acme"), Arc::default(), CollectionSnapshot::default());
         watch.absorb(decode(&body, 200, Collection::IpsecTunnels), now, now, Duration::ZERO);
         watch
     });

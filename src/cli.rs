@@ -19,8 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     app,
     config::{
-        Config, ConfigError, Log, SandboxConfig,
-        flags::{ExporterFlags, Flags, LogFlags, SandboxFlags},
+        ConfigError, Inputs, Log, SandboxConfig,
+        flags::{ExporterFlags, FileFlags, Flags, LogFlags, SandboxFlags},
     },
     telemetry,
 };
@@ -47,8 +47,8 @@ The API is below /client/v4, as at Cloudflare. Beside it, without a token:
 ///
 /// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as Prometheus
 /// metrics. With `--probe` it also pings the addresses of every tunnel, and draws one verdict per tunnel from what is reported and what is
-/// observed. Without a command it runs `serve`. Every flag can be set by the environment variable named beside it; a flag beats the
-/// environment.
+/// observed. Without a command it runs `serve`. Every flag can be set by the environment variable named beside it, or in a file
+/// (`--config.file`); a flag beats the environment, which beats the file.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version = VERSION, max_term_width = 110)]
 struct Cli {
@@ -57,6 +57,9 @@ struct Cli {
 
     #[command(flatten)]
     flags: Flags,
+
+    #[command(flatten)]
+    file: FileFlags,
 
     #[command(flatten)]
     log: LogFlags,
@@ -151,12 +154,8 @@ fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
 }
 
 fn run(cli: Cli) -> ExitCode {
-    let log = match Log::from_flags(&cli.log) {
-        Ok(log) => log,
-        Err(error) => return fail(USAGE, &error),
-    };
-    let plan = match Plan::of(cli) {
-        Ok(plan) => plan,
+    let (plan, log) = match Plan::of(cli) {
+        Ok(planned) => planned,
         Err(refusal) => return refusal.print(),
     };
     telemetry::init(log.level, log.format);
@@ -175,22 +174,30 @@ fn run(cli: Cli) -> ExitCode {
 /// A command with its checked configuration.
 #[derive(Debug)]
 enum Plan {
-    Serve(Box<Config>),
+    Serve(Box<app::Serve>),
     Demo(Box<app::Demo>),
     Sandbox(SandboxConfig),
 }
 
 impl Plan {
-    fn of(cli: Cli) -> Result<Self, Refusal> {
-        let environment = |name: &str| std::env::var(name).ok();
+    /// The command, and how it logs.
+    fn of(cli: Cli) -> Result<(Self, Log), Refusal> {
+        let inputs = Inputs::of_this_process(cli.file, cli.log);
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
-            Command::Serve(flags) => Ok(Self::Serve(Box::new(Config::for_serve(&flags, &environment)?))),
+            Command::Serve(flags) => {
+                let serve = app::Serve::new(&flags, &inputs)?;
+                let log = serve.log();
+                Ok((Self::Serve(Box::new(serve)), log))
+            }
             Command::Demo { flags, sandbox } => {
-                let sandbox = SandboxConfig::from_flags(&sandbox, "127.0.0.1:0", &environment)?;
-                Ok(Self::Demo(Box::new(app::Demo::new(flags, sandbox)?)))
+                let sandbox = SandboxConfig::load(&sandbox, "127.0.0.1:0", &inputs)?;
+                let log = sandbox.log;
+                Ok((Self::Demo(Box::new(app::Demo::new(&flags, sandbox, &inputs)?)), log))
             }
             Command::Sandbox(flags) => {
-                Ok(Self::Sandbox(SandboxConfig::from_flags(&flags, "127.0.0.1:9848", &environment)?))
+                let sandbox = SandboxConfig::load(&flags, "127.0.0.1:9848", &inputs)?;
+                let log = sandbox.log;
+                Ok((Self::Sandbox(sandbox), log))
             }
             Command::Completions { shell } => Err(Refusal::Asked(documents::completions(Cli::command(), shell))),
             Command::Man => Err(Refusal::Asked(documents::manual(Cli::command()))),
@@ -199,7 +206,7 @@ impl Plan {
 
     async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         match self {
-            Self::Serve(config) => app::serve(*config, stop).await,
+            Self::Serve(serve) => serve.run(stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
         }

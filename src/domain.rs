@@ -11,6 +11,8 @@ pub mod inventory;
 pub mod label;
 pub mod moment;
 pub mod probe;
+pub mod rules;
+pub mod selector;
 pub mod tally;
 pub mod text;
 pub mod tunnel;

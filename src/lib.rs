@@ -13,6 +13,7 @@ pub mod http;
 pub mod poller;
 pub mod prober;
 pub mod sandbox;
+pub mod secret;
 pub mod series;
 pub mod server;
 pub mod telemetry;

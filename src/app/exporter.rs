@@ -6,15 +6,14 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{metrics, probing, web::Access};
+use super::{apis::Apis, metrics, probing, web::Access};
 use crate::{
-    clock,
-    cloudflare::{self, Client},
-    config::Config,
+    clock, cloudflare,
+    config::{AccountConfig, Config},
     domain::inventory::Fleet,
     exposition::{self, Exposition, Sources},
     http::{Http, guard::Guard},
-    poller::{Limiter, Poller},
+    poller::Poller,
     server::{self, Bound, Limits},
 };
 
@@ -28,15 +27,18 @@ pub(super) fn start(
     announce(config, &bound);
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let client = Client::new(&config.api, cloudflare::Metrics::register(&mut registry))?;
-    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(config.accounts.iter().map(|a| a.name.clone())))));
-    let limiter = if config.api.url.is_loopback() { Limiter::unlimited() } else { Limiter::for_cloudflare() };
+    let mut apis = Apis::new(cloudflare::Metrics::register(&mut registry));
+    let names = config.accounts.iter().map(|account| account.account.name.clone());
+    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
     for account in &config.accounts {
+        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
+        let (client, limiter) = apis.of(&settings)?;
         let poller = Poller {
-            account: account.clone(),
-            client: client.clone(),
-            limiter: limiter.clone(),
+            account: account.account.clone(),
+            client,
+            limiter,
             interval: config.poll.interval,
+            rules: Arc::clone(&config.rules),
             fleet: Arc::clone(&fleet),
         };
         tasks.spawn(poller.run(stop.clone()));
@@ -56,7 +58,7 @@ pub(super) fn start(
 
 /// The pages, and whatever the web configuration file puts before them.
 fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
-    let access = Arc::new(Access::new(config.web.file.clone()));
+    let access = Arc::new(Access::new(config.web.access.clone()));
     let guard = Guard::new(access.rules(), config.web.open_health);
     tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
         let http = http.clone();
@@ -66,16 +68,16 @@ fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToke
 }
 
 fn announce(config: &Config, bound: &[Bound]) {
-    let accounts: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
+    let accounts: Vec<String> =
+        config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
     let scheme = config.web.scheme();
     let pages: Vec<String> =
         bound.iter().map(|bound| format!("{scheme}://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),
-        "watching the tunnels of account {} at {} every {}, serving {}",
+        "watching the tunnels of account {} every {}, serving {}",
         accounts.join(", "),
-        config.api.url,
         humantime::format_duration(config.poll.interval),
         pages.join(", "),
     );

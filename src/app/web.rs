@@ -7,7 +7,6 @@
 mod watcher;
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -64,7 +63,7 @@ impl Access {
         match weaker {
             Some(how) => Err(format!(
                 "`{}` cannot be loaded: {how}, and access is opened by a restart only",
-                next.unwrap_or(old).path.display()
+                next.unwrap_or(old).path().display()
             )),
             None => Ok(()),
         }
@@ -74,7 +73,7 @@ impl Access {
     pub(super) fn apply(&self, next: Option<WebFile>) {
         if let Some(file) = &next {
             for remark in file.remarks(clock::now().wall) {
-                warn!("{}: {remark}", file.path.display());
+                warn!("{}: {remark}", file.path().display());
             }
         }
         self.rules.send_replace(next.as_ref().map(|file| Arc::clone(&file.rules)).unwrap_or_default());
@@ -82,9 +81,9 @@ impl Access {
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = next;
     }
 
-    /// Reads the file at `path` again and puts it in force. Blocks.
-    fn reload(&self, path: &Path) -> Result<(), String> {
-        let next = WebFile::load(path).map_err(|error| error.to_string())?;
+    /// Reads `file` again and puts it in force. Blocks.
+    fn reload(&self, file: &WebFile) -> Result<(), String> {
+        let next = file.again().map_err(|error| error.to_string())?;
         self.check(Some(&next))?;
         self.apply(Some(next));
         Ok(())
@@ -119,13 +118,12 @@ impl Access {
         if !watcher.wants_reload(&file.files, now) {
             return;
         }
-        let path = file.path;
-        match self.reload(&path) {
+        match self.reload(&file) {
             Ok(()) => {
                 watcher.succeeded();
                 info!(
                     "loaded the web configuration file `{}` again: it, or a file that it names, has changed",
-                    path.display()
+                    file.path().display()
                 );
             }
             Err(sentence) => {

@@ -1,30 +1,27 @@
 //! The web configuration file (`--web.config.file`): TLS, passwords, headers and a rate, in the format that Prometheus and its exporters
 //! share.
 //!
-//! [`WebFile::load`] reads the file and all that it names and checks everything; what it returns can be served as it is. Nothing in the
-//! file is trusted to be no secret: sentences about it name keys, and values only where a key's value cannot be one.
+//! [`WebFile`] reads the file and all that it names and checks everything; what it returns can be served as it is. Sentences
+//! name lines and keys, and values only where they cannot be secrets.
 
 mod access;
-mod section;
+mod material;
 mod tls;
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use jiff::{Timestamp, Unit};
 
-use self::section::Section;
-use super::check::ConfigError;
+use self::material::Material;
+use super::{
+    document,
+    given::{ConfigError, Given},
+};
 use crate::{
     file::{self, FileError, Fingerprint, Fingerprints},
     http::guard::Rules,
     server::tls::{Clients, TlsConfig},
-    yaml,
 };
-
-const KEY: &str = "--web.config.file";
 
 /// With certificates and keys in the text itself it is still a small file.
 const MOST_BYTES: u64 = 1 << 20;
@@ -32,7 +29,8 @@ const MOST_BYTES: u64 = 1 << 20;
 /// A web configuration file that was read and holds together.
 #[derive(Debug, Clone)]
 pub struct WebFile {
-    pub path: PathBuf,
+    /// Who named it.
+    given: Given,
     /// `None` where HTTP is served in the clear.
     pub tls: Option<Arc<TlsConfig>>,
     pub rules: Arc<Rules>,
@@ -43,38 +41,32 @@ pub struct WebFile {
 }
 
 impl WebFile {
-    /// Blocks.
+    pub(super) fn load(given: Given) -> Result<Self, ConfigError> {
+        let path = given.path();
+        let unreadable = |error: FileError| given.wrong(error.to_string());
+        let looks = Fingerprint::of(&path);
+        let content = file::read(&path, MOST_BYTES).map_err(unreadable)?;
+        let text = String::from_utf8(content.bytes).map_err(|_| unreadable(FileError::NotText))?;
+        let mut root = document::parse(&path.to_string_lossy(), &text)?;
+        let mut material = Material::new(content.world_readable);
+        let tls = tls::read(root.section("tls_server_config")?, &mut material)?;
+        let rules = access::read(&mut root)?;
+        root.finish()?;
+        let remarks = [material.remarks, remarks(tls.is_some(), &rules)].concat();
+        let files = material.files.into_iter().chain([(path, looks)]).collect();
+        Ok(Self { given, tls: tls.map(Arc::new), rules: Arc::new(rules), files, remarks })
+    }
+
+    /// The same file as it is now. Blocks.
     ///
     /// # Errors
     /// The first key whose value breaks a rule.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let wrong = |rule: String| ConfigError::new(KEY, path.display().to_string(), rule);
-        let looks = Fingerprint::of(path);
-        let content = file::read(path, MOST_BYTES).map_err(|error| wrong(error.to_string()))?;
-        let text = String::from_utf8(content.bytes).map_err(|_| wrong(FileError::NotText.to_string()))?;
-        let mut file = Self::parse(path, &text, content.world_readable).map_err(wrong)?;
-        file.files.insert(path.to_owned(), looks);
-        Ok(file)
+    pub fn again(&self) -> Result<Self, ConfigError> {
+        Self::load(self.given.clone())
     }
 
-    fn parse(path: &Path, text: &str, world_readable: bool) -> Result<Self, String> {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let document = yaml::read(text).map_err(|mistake| format!("line {}: cannot be read as YAML", mistake.line))?;
-        let mut document = Section::top(document)?;
-        let mut found = tls::Found { world_readable, ..tls::Found::default() };
-        let tls = document.section("tls_server_config")?.map(|section| tls::read(section, folder, &mut found));
-        let tls = tls.transpose()?.flatten();
-        let rules = access::read(&mut document, &mut found.remarks)?;
-        document.finish()?;
-        if tls.is_none() && rules.users().is_none() {
-            found
-                .remarks
-                .push("neither TLS nor a password is asked for: anybody who reaches the port can read it".into());
-        } else if tls.is_none() {
-            found.remarks.push("passwords are asked for without TLS: they cross the network in the clear".into());
-        }
-        let tls = tls.map(Arc::new);
-        Ok(Self { path: path.to_owned(), tls, rules: Arc::new(rules), files: found.files, remarks: found.remarks })
+    pub fn path(&self) -> PathBuf {
+        self.given.path()
     }
 
     /// What an operator should know of a file that is in force.
@@ -95,6 +87,24 @@ impl WebFile {
         let passwords_end = self.rules.users().is_some() && next.rules.users().is_none();
         passwords_end.then_some("it has no basic_auth_users any more")
     }
+}
+
+/// The same files in the same state make the same configuration.
+impl PartialEq for WebFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.path() == other.path() && self.files == other.files
+    }
+}
+
+impl Eq for WebFile {}
+
+fn remarks(has_tls: bool, rules: &Rules) -> Vec<String> {
+    let remark = match (has_tls, rules.users().is_some()) {
+        (true, _) => return Vec::new(),
+        (false, true) => "passwords are asked for without TLS: they cross the network in the clear",
+        (false, false) => "neither TLS nor a password is asked for: anybody who reaches the port can read it",
+    };
+    vec![remark.to_owned()]
 }
 
 /// How much clients have to prove.

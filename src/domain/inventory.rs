@@ -107,6 +107,8 @@ pub struct Entry {
     pub tunnel: Arc<Tunnel>,
     /// Changes of the BGP state seen between polls since the tunnel appeared.
     pub bgp_state_changes: u64,
+    /// The site it belongs to, as the configuration says.
+    pub site: Option<Arc<str>>,
 }
 
 /// One collection of one account.

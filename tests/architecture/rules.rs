@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Parts of the program, lowest first. A part is a file of `src/` with the folder of the same name.
-pub(crate) const RANKS: [(&str, u8); 19] = [
+pub(crate) const RANKS: [(&str, u8); 20] = [
     ("domain", 0),
     ("clock", 1),
     ("file", 1),
@@ -14,6 +14,7 @@ pub(crate) const RANKS: [(&str, u8); 19] = [
     ("telemetry", 1),
     ("yaml", 1),
     ("cloudflare", 2),
+    ("secret", 2),
     ("server", 2),
     ("poller", 3),
     ("prober", 3),

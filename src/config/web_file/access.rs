@@ -4,32 +4,27 @@ use std::{collections::BTreeMap, time::Duration};
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{
-    super::check::{ConfigError, switch},
-    section::{Section, printable},
+use super::super::{
+    check::{parse, switch},
+    document::Section,
+    given::{ConfigError, Given},
 };
 use crate::http::guard::{Hash, Rate, Rules, Users};
 
-/// Reads the sections from the top of the file.
-pub(super) fn read(document: &mut Section, remarks: &mut Vec<String>) -> Result<Rules, String> {
-    let headers = match document.section("http_server_config")? {
-        Some(section) => http_server(section, remarks)?,
-        None => HeaderMap::new(),
-    };
-    let users = document.section("basic_auth_users")?.map(users).transpose()?.flatten();
-    let rate = document.section("rate_limit")?.map(rate).transpose()?.flatten();
+/// Reads the three sections below the top of the file.
+pub(super) fn read(root: &mut Section) -> Result<Rules, ConfigError> {
+    let headers = http_server(root.section("http_server_config")?)?;
+    let users = users(root.section("basic_auth_users")?)?;
+    let rate = rate(root.section("rate_limit")?)?;
     Ok(Rules::new(users, rate, headers))
 }
 
-fn http_server(mut section: Section, remarks: &mut Vec<String>) -> Result<HeaderMap, String> {
-    let http2 = section.read("http_server_config.http2", |key, text| switch(key, Some(text), false))?;
-    if http2 == Some(true) {
-        remarks
-            .push("`http_server_config.http2` changes nothing: HTTP/1.1 is served, which every client speaks".into());
-    }
-    let headers = section.section("http_server_config.headers")?.map(headers).transpose()?;
+/// Whether HTTP/2 is wished for changes nothing: HTTP/1.1 is served, which every client speaks.
+fn http_server(mut section: Section) -> Result<HeaderMap, ConfigError> {
+    switch(section.text("http2")?.as_ref(), false)?;
+    let headers = section.section("headers")?.all()?;
     section.finish()?;
-    Ok(headers.unwrap_or_default())
+    headers.iter().filter(|(_, value)| !value.text.is_empty()).map(|(name, value)| header(name, value)).collect()
 }
 
 /// The headers that may be set, with the values they may have; any where there are none.
@@ -41,71 +36,50 @@ const HEADERS: [(&str, &[&str]); 5] = [
     ("X-XSS-Protection", &[]),
 ];
 
-fn headers(section: Section) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in section.words()? {
-        let known = HEADERS.iter().find(|(known, _)| *known == name).ok_or_else(unknown_header)?;
-        if !known.1.is_empty() && !known.1.contains(&value.as_str()) {
-            return Err(format!("`http_server_config.headers` has `{name}`, which must be {}", known.1.join(" or ")));
-        }
-        if value.is_empty() {
-            continue;
-        }
-        let value = HeaderValue::from_str(&value).map_err(|_| {
-            format!("`http_server_config.headers` has `{name}`, which must be one line of printable text")
-        })?;
-        let name: HeaderName = known.0.parse().map_err(|_| unknown_header())?;
-        headers.insert(name, value);
-    }
-    Ok(headers)
-}
-
-fn unknown_header() -> String {
+fn header(name: &str, given: &Given) -> Result<(HeaderName, HeaderValue), ConfigError> {
     let names = HEADERS.map(|(name, _)| name).join(", ");
-    format!("`http_server_config.headers` may have only {names}, written like this")
+    let unknown = || given.secretly_wrong(format!("is no header that can be set here; there are {names}"));
+    let (known, values) = HEADERS.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
+    if !values.is_empty() && !values.contains(&given.text.as_str()) {
+        return Err(given.wrong(format!("must be {}", values.join(" or "))));
+    }
+    let value = HeaderValue::from_str(&given.text).map_err(|_| given.wrong("must be one line of printable text"))?;
+    Ok((known.parse().map_err(|_| unknown())?, value))
 }
 
-fn users(section: Section) -> Result<Option<Users>, String> {
-    let mut hashes = BTreeMap::new();
-    for (user, hash) in section.words()? {
-        if user.is_empty() || user.contains(':') {
-            return Err(
-                "`basic_auth_users` must have names of users before the colons, not empty and without a colon".into()
-            );
+fn users(section: Section) -> Result<Option<Users>, ConfigError> {
+    let hashes = section.all()?.into_iter().map(|(user, given)| {
+        if user.is_empty() || user.contains([':', '$']) {
+            let rule = "must name users, each with a hash behind the colon; a name is not empty, and has neither `:` nor `$` in it";
+            return Err(ConfigError::without_value("basic_auth_users", rule).at(given.place));
         }
-        let hash: Hash = hash.parse().map_err(|error| match printable(&user) {
-            Some(user) => format!("`basic_auth_users` has a value for `{user}` that {error}"),
-            None => format!("`basic_auth_users` has a value that {error}"),
-        })?;
-        hashes.insert(user, hash);
-    }
-    Ok(Users::new(hashes))
+        let hash: Hash = given.trimmed().parse().map_err(|error| given.secretly_wrong(format!("{error}")))?;
+        Ok((user, hash))
+    });
+    Ok(Users::new(hashes.collect::<Result<BTreeMap<_, _>, _>>()?))
 }
 
-fn rate(mut section: Section) -> Result<Option<Rate>, String> {
-    let interval = section.read("rate_limit.interval", interval)?.unwrap_or_default();
-    let burst = section.read("rate_limit.burst", burst)?;
+/// `None` where there is no limit.
+fn rate(mut section: Section) -> Result<Option<Rate>, ConfigError> {
+    let interval = section.text("interval")?;
+    let burst = section.text("burst")?;
     section.finish()?;
-    if interval.is_zero() {
-        return Ok(None);
-    }
-    let burst = burst.filter(|burst| *burst > 0);
-    let burst = burst.ok_or("`rate_limit.burst` must be at least 1, or no request would ever be answered")?;
-    Ok(Some(Rate { interval, burst }))
+    let Some(interval) = interval.filter(|given| given.trimmed() != "0") else { return Ok(None) };
+    let Some(burst) = burst else {
+        let rule = "needs `rate_limit.burst` beside it: how many requests are answered at once";
+        return Err(interval.secretly_wrong(rule));
+    };
+    Ok(Some(Rate { interval: duration(&interval)?, burst: count(&burst)? }))
 }
 
-fn interval(key: &'static str, text: &str) -> Result<Duration, ConfigError> {
+fn duration(given: &Given) -> Result<Duration, ConfigError> {
     const MOST: Duration = Duration::from_hours(1);
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    let interval = humantime::parse_duration(text).ok().filter(|interval| *interval <= MOST);
-    interval.ok_or_else(|| {
-        ConfigError::new(key, text, "must be a duration up to 1h such as 1s or 100ms, or 0 for no limit")
-    })
+    let duration = humantime::parse_duration(given.trimmed()).ok().filter(|duration| *duration <= MOST);
+    let duration = duration.filter(|duration| !duration.is_zero());
+    duration.ok_or_else(|| given.wrong("must be a duration up to 1h such as 1s or 100ms, or 0 for no limit"))
 }
 
-fn burst(key: &'static str, text: &str) -> Result<u32, ConfigError> {
-    let burst = text.parse().ok().filter(|burst| *burst <= 1_000_000);
-    burst.ok_or_else(|| ConfigError::new(key, text, "must be a whole number up to 1000000"))
+fn count(given: &Given) -> Result<u32, ConfigError> {
+    let count = parse(given).ok().filter(|count| (1..=1_000_000).contains(count));
+    count.ok_or_else(|| given.wrong("must be a whole number from 1 to 1000000"))
 }
