@@ -13,6 +13,7 @@ use crate::{
     domain::inventory::Fleet,
     exposition::{self, Exposition, Sources},
     http::{Http, guard::Guard},
+    overview,
     poller::Poller,
     server::{self, Bound, Limits},
 };
@@ -44,6 +45,12 @@ pub(super) fn start(
         tasks.spawn(poller.run(stop.clone()));
     }
     let observed = probing::start(config, &fleet, stop, tasks)?;
+    let overview = overview::Sources {
+        fleet: fleet.subscribe(),
+        board: observed.board.clone(),
+        verdicts: observed.verdicts.clone(),
+        stale_after: config.poll.stale_after,
+    };
     let sources = Sources {
         fleet: fleet.subscribe(),
         board: observed.board,
@@ -51,7 +58,8 @@ pub(super) fn start(
         stale_after: config.poll.stale_after,
         poll_interval: config.poll.interval,
     };
-    let http = Http::new(Exposition::new(registry, sources), fleet.subscribe(), config.web.telemetry_path.clone());
+    let exposition = Exposition::new(registry, sources);
+    let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone());
     serve(config, http, bound, stop, tasks);
     Ok(())
 }

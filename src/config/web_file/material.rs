@@ -60,8 +60,8 @@ impl Material {
             let mend = "can be read by every user of this machine: `chmod o-r` on its file would mend it";
             self.remarks.push(format!("`{}` {mend}", given.key));
         }
-        let made = make(&content.bytes).map_err(|error| given.secretly_wrong(error.to_string()))?;
-        Ok(Some((made, given)))
+        let whole = make(&content.bytes).map_err(|error| given.secretly_wrong(error.to_string()))?;
+        Ok(Some((whole, given)))
     }
 
     fn content(&mut self, given: &Given) -> Result<Content, ConfigError> {

@@ -69,24 +69,24 @@ fn clients(section: &mut Section, roots: Option<&(Roots, Given)>) -> Result<Clie
     const STRICT: &str = "`client_auth_type: RequireAndVerifyClientCert`";
     let policy = section.text("client_auth_type")?;
     let names = section.texts("client_allowed_sans")?.unwrap_or_default();
-    let word = policy.as_ref().map_or("", |given| given.trimmed());
+    let policy = policy.unwrap_or_else(|| Given::by_flag(section.name("client_auth_type"), ""));
+    let word = policy.trimmed();
     if let Some(name) = names.first()
         && word != "RequireAndVerifyClientCert"
     {
         return Err(name.secretly_wrong(format!("needs {STRICT}: nobody vouches for other names")));
     }
-    match (word, &policy, roots) {
-        ("" | "NoClientCert", _, None) => Ok(Clients::All),
-        ("" | "NoClientCert", _, Some((_, roots))) => {
+    match (word, roots) {
+        ("" | "NoClientCert", None) => Ok(Clients::All),
+        ("" | "NoClientCert", Some((_, roots))) => {
             Err(roots.secretly_wrong(format!("needs {STRICT}, else nobody is asked for a certificate")))
         }
-        ("VerifyClientCertIfGiven", _, Some((roots, _))) => Ok(Clients::VerifiedIfGiven { roots: roots.clone() }),
-        ("RequireAndVerifyClientCert", _, Some((roots, _))) => {
+        ("VerifyClientCertIfGiven", Some((roots, _))) => Ok(Clients::VerifiedIfGiven { roots: roots.clone() }),
+        ("RequireAndVerifyClientCert", Some((roots, _))) => {
             let names = names.iter().map(|given| given.trimmed().to_owned()).collect();
             Ok(Clients::Verified { roots: roots.clone(), names })
         }
-        (_, None, _) => Ok(Clients::All),
-        (word, Some(policy), _) => Err(policy.wrong(refusal(word))),
+        (word, _) => Err(policy.wrong(refusal(word))),
     }
 }
 
