@@ -22,6 +22,7 @@ use hyper::{
 };
 use tokio::sync::watch;
 
+pub use self::api::tunnels as write_tunnels;
 use self::{
     answer::{failed, file, html, json, text},
     assets::Asset,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -14,7 +15,7 @@ use crate::{
     exposition::{self, Exposition, Sources},
     http::{Http, guard::Guard},
     overview,
-    poller::Poller,
+    poller::{FleetSender, Poller},
     server::{self, Bound, Limits},
 };
 
@@ -28,22 +29,7 @@ pub(super) fn start(
     announce(config, &bound);
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let mut apis = Apis::new(cloudflare::Metrics::register(&mut registry));
-    let names = config.accounts.iter().map(|account| account.account.name.clone());
-    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
-    for account in &config.accounts {
-        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
-        let (client, limiter) = apis.of(&settings)?;
-        let poller = Poller {
-            account: account.account.clone(),
-            client,
-            limiter,
-            interval: config.poll.interval,
-            rules: Arc::clone(&config.rules),
-            fleet: Arc::clone(&fleet),
-        };
-        tasks.spawn(poller.run(stop.clone()));
-    }
+    let fleet = poll(config, &mut registry, stop, tasks)?;
     let observed = probing::start(config, &fleet, stop, tasks)?;
     let overview = overview::Sources {
         fleet: fleet.subscribe(),
@@ -73,6 +59,32 @@ fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToke
         guard.clone().respond(request, |request| http.respond(request))
     }));
     tasks.spawn(access.follow(stop.clone()));
+}
+
+/// Starts the pollers of all accounts; they publish on what is returned.
+pub(super) fn poll(
+    config: &Config,
+    registry: &mut Registry,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Arc<FleetSender>> {
+    let mut apis = Apis::new(cloudflare::Metrics::register(registry));
+    let names = config.accounts.iter().map(|account| account.account.name.clone());
+    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
+    for account in &config.accounts {
+        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
+        let (client, limiter) = apis.of(&settings)?;
+        let poller = Poller {
+            account: account.account.clone(),
+            client,
+            limiter,
+            interval: config.poll.interval,
+            rules: Arc::clone(&config.rules),
+            fleet: Arc::clone(&fleet),
+        };
+        tasks.spawn(poller.run(stop.clone()));
+    }
+    Ok(fleet)
 }
 
 fn announce(config: &Config, bound: &[Bound]) {

@@ -20,4 +20,5 @@ mod reference;
 mod sandbox;
 mod secrets;
 mod support;
+mod tunnels;
 mod web_config;
