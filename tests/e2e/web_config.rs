@@ -287,7 +287,7 @@ fn a_wrong_file_ends_the_program_with_one_sentence() {
             }
             let ended = run(&mut program);
             assert_eq!(ended.status.code(), Some(64), "{text}: {ended:?}");
-            let named = format!("`--web.config.file` is `{}`", folder.shown("web.yml"));
+            let named = format!("{}: line ", folder.shown("web.yml"));
             assert!(ended.stderr.contains(&named) && ended.stderr.contains(words), "{text}: {}", ended.stderr);
             assert!(ended.stderr.lines().count() == 1 && !ended.stderr.contains(PASSWORD), "{text}: {}", ended.stderr);
         }
