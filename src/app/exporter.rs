@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use prometheus_client::registry::Registry;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -29,7 +28,7 @@ pub(super) fn start(
     announce(config, &bound);
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let fleet = poll(config, &mut registry, stop, tasks)?;
+    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), stop, tasks)?;
     let observed = probing::start(config, &fleet, stop, tasks)?;
     let overview = overview::Sources {
         fleet: fleet.subscribe(),
@@ -64,11 +63,11 @@ fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToke
 /// Starts the pollers of all accounts; they publish on what is returned.
 pub(super) fn poll(
     config: &Config,
-    registry: &mut Registry,
+    metrics: cloudflare::Metrics,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Arc<FleetSender>> {
-    let mut apis = Apis::new(cloudflare::Metrics::register(registry));
+    let mut apis = Apis::new(metrics);
     let names = config.accounts.iter().map(|account| account.account.name.clone());
     let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
     for account in &config.accounts {

@@ -13,7 +13,7 @@ use tracing::debug;
 
 use super::{exporter, tasks::run_to_end};
 use crate::{
-    clock,
+    clock, cloudflare,
     config::{Config, ConfigError, Inputs, Log, flags::Flags},
     correlate::Correlator,
     domain::{
@@ -68,7 +68,9 @@ impl Once {
 }
 
 async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Picture> {
-    let fleet = exporter::poll(config, &mut exposition::registry(), stop, tasks)?;
+    // Nobody scrapes them.
+    let metrics = cloudflare::Metrics::register(&mut exposition::registry());
+    let fleet = exporter::poll(config, metrics, stop, tasks)?;
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
     let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings, stop.clone())
         .context("cannot start the prober")?;
