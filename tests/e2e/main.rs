@@ -23,3 +23,4 @@ mod sandbox;
 mod secrets;
 mod support;
 mod tunnels;
+mod web_config;
