@@ -23,6 +23,7 @@ use magic_tunnel_exporter::{
         inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, Fleet, PollState},
         label::Label as _,
         probe::ProbeFailure,
+        pulse::Pulse,
         tally::Reading,
         tunnel::{Ipsec, Kind, Stated, Tunnel, TunnelId},
     },
@@ -92,7 +93,7 @@ async fn prober(targets: u32, seconds: u32) -> Result<f64> {
     let (_fleet, fleet) = watch::channel(Arc::new(fleet(targets)));
     let (_settings, settings) = watch::channel(Arc::new(Settings { enabled: true, ..Settings::default() }));
     let stop = CancellationToken::new();
-    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet, settings, stop.clone())?;
+    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet, settings, Pulse::default(), stop.clone())?;
     handle.board.wait_for(|board| !board.sessions.is_empty()).await?;
     let (began, before) = (clock::now(), own_cpu()?);
     tokio::time::sleep(Duration::from_secs(seconds.into())).await;

@@ -4,10 +4,12 @@
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
 mod exporter;
+mod lifecycle;
 mod metrics;
 mod play;
 mod probing;
 mod tasks;
+mod watchdog;
 
 use std::{future::Future, pin::pin};
 
@@ -19,7 +21,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use self::play::{Demo, sandbox};
+pub use self::{
+    lifecycle::Notifier,
+    play::{Demo, sandbox},
+};
 use crate::{config::Config, server};
 
 /// Runs what `start` makes until it ends or a signal asks it to; a second signal does not wait.

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
 
 mod documents;
+mod healthcheck;
 
 use std::{
     ffi::OsString,
@@ -14,14 +15,18 @@ use std::{
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 use clap_complete::Shell;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
     app,
     config::{
-        Config, ConfigError, Log, SandboxConfig,
-        flags::{ExporterFlags, Flags, LogFlags, SandboxFlags},
+        self, Config, ConfigError, Log, SandboxConfig,
+        flags::{ExporterFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags},
     },
+    privileges,
+    server::ListenAddress,
     telemetry,
 };
 
@@ -76,6 +81,8 @@ enum Command {
     /// Play Cloudflare's tunnels API on loopback, for rehearsals, tests and development
     #[command(after_help = TALK_TO_THE_SANDBOX)]
     Sandbox(SandboxFlags),
+    /// Ask the exporter on this machine whether it serves; exit code 1 where it does not. For images, which have no other program
+    Healthcheck(HealthcheckFlags),
     /// Print the completions for a shell
     Completions {
         /// Whose completions
@@ -160,7 +167,11 @@ fn run(cli: Cli) -> ExitCode {
         Err(refusal) => return refusal.print(),
     };
     telemetry::init(log.level, log.format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // Before any other thread exists: privileges belong to threads, and are inherited by those that are started later.
+    if let Err(error) = privileges::keep_for_sockets() {
+        warn!("not all privileges could be given up: {error}");
+    }
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
@@ -172,12 +183,18 @@ fn run(cli: Cli) -> ExitCode {
     }
 }
 
+fn runtime() -> io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).on_thread_start(privileges::give_up_all).enable_all().build()
+}
+
 /// A command with its checked configuration.
 #[derive(Debug)]
 enum Plan {
     Serve(Box<Config>),
     Demo(Box<app::Demo>),
     Sandbox(SandboxConfig),
+    Healthcheck(ListenAddress),
 }
 
 impl Plan {
@@ -192,6 +209,7 @@ impl Plan {
             Command::Sandbox(flags) => {
                 Ok(Self::Sandbox(SandboxConfig::from_flags(&flags, "127.0.0.1:9848", &environment)?))
             }
+            Command::Healthcheck(flags) => Ok(Self::Healthcheck(config::first_listen_address(&flags)?)),
             Command::Completions { shell } => Err(Refusal::Asked(documents::completions(Cli::command(), shell))),
             Command::Man => Err(Refusal::Asked(documents::manual(Cli::command()))),
         }
@@ -202,6 +220,7 @@ impl Plan {
             Self::Serve(config) => app::serve(*config, stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
+            Self::Healthcheck(address) => healthcheck::ask(&address).await,
         }
     }
 }

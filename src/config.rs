@@ -17,7 +17,7 @@ pub use self::{
 };
 use self::{
     check::{duration, member, parse, secret_file},
-    flags::{CloudflareFlags, ExporterFlags, Flags, LogFlags},
+    flags::{CloudflareFlags, ExporterFlags, Flags, HealthcheckFlags, LogFlags},
 };
 use crate::{
     cloudflare::{self, ApiUrl, ApiUrlError, Credentials},
@@ -124,6 +124,11 @@ fn web(flags: &ExporterFlags) -> Result<Web, ConfigError> {
         return Err(ConfigError::new("--web.telemetry-path", telemetry_path, rule));
     }
     Ok(Web { listen, telemetry_path })
+}
+
+/// The address to ask whether an exporter serves: the first of those it listens on.
+pub fn first_listen_address(flags: &HealthcheckFlags) -> Result<ListenAddress, ConfigError> {
+    parse("--web.listen-address", flags.listen_addresses.first().map_or("", String::as_str))
 }
 
 fn poll(flags: &ExporterFlags, defaults: &Defaults) -> Result<Poll, ConfigError> {

@@ -11,6 +11,7 @@ pub mod inventory;
 pub mod label;
 pub mod moment;
 pub mod probe;
+pub mod pulse;
 pub mod tally;
 pub mod text;
 pub mod tunnel;

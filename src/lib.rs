@@ -11,6 +11,7 @@ pub mod exposition;
 pub mod file;
 pub mod http;
 pub mod poller;
+pub mod privileges;
 pub mod prober;
 pub mod sandbox;
 pub mod series;

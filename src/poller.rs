@@ -23,6 +23,7 @@ use crate::{
     domain::{
         inventory::{AccountName, Collection, Fleet},
         label::Label,
+        pulse::{Pulse, Pulses},
     },
 };
 
@@ -54,12 +55,15 @@ impl Limiter {
     }
 
     /// Waits until a request may be sent.
-    async fn take(&self) {
+    async fn take(&self, pulse: &Pulse) {
         loop {
             let taken = self.with(|budget| budget.take(clock::now()));
             match taken {
                 Ok(()) => return,
-                Err(wait) => tokio::time::sleep(wait).await,
+                Err(wait) => {
+                    pulse.beat(clock::now().instant, wait);
+                    tokio::time::sleep(wait).await;
+                }
             }
         }
     }
@@ -88,6 +92,8 @@ pub struct Poller {
     /// From the start of one poll to the start of the next, while all goes well.
     pub interval: Duration,
     pub fleet: Arc<FleetSender>,
+    /// Where each collection shows that it is being polled.
+    pub pulses: Pulses,
 }
 
 impl Poller {
@@ -105,9 +111,12 @@ impl Poller {
     async fn keep(&self, collection: Collection) {
         const { assert!(Collection::ALL.len() == 2, "`run` polls every collection") };
         let mut watch = watch::Watch::default();
+        let pulse =
+            self.pulses.part(format!("the poller of {} of {}", collection.as_str(), self.account.name.as_str()));
         loop {
-            self.limiter.take().await;
+            self.limiter.take(&pulse).await;
             let started = clock::now();
+            pulse.beat(started.instant, self.client.timeout());
             let result = self.client.list(&self.account.credentials, &self.account.id, collection).await;
             let absorbed = watch.absorb(result, started, clock::now(), self.interval);
             for event in &absorbed.events {
@@ -117,6 +126,7 @@ impl Poller {
             if absorbed.rate_limited {
                 self.limiter.pause(absorbed.wait);
             }
+            pulse.beat(clock::now().instant, absorbed.wait);
             tokio::time::sleep(absorbed.wait).await;
         }
     }

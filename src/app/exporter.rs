@@ -6,12 +6,12 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{metrics, probing};
+use super::{lifecycle, metrics, probing};
 use crate::{
     clock,
     cloudflare::{self, Client},
     config::Config,
-    domain::inventory::Fleet,
+    domain::{inventory::Fleet, pulse::Pulses},
     exposition::{self, Exposition, Sources},
     http::Http,
     poller::{Limiter, Poller},
@@ -25,7 +25,8 @@ pub(super) fn start(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    announce(config, &bound);
+    let status = announce(config, &bound);
+    let pulses = Pulses::default();
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
     let client = Client::new(&config.api, cloudflare::Metrics::register(&mut registry))?;
@@ -38,10 +39,11 @@ pub(super) fn start(
             limiter: limiter.clone(),
             interval: config.poll.interval,
             fleet: Arc::clone(&fleet),
+            pulses: pulses.clone(),
         };
         tasks.spawn(poller.run(stop.clone()));
     }
-    let observed = probing::start(config, &fleet, stop, tasks)?;
+    let observed = probing::start(config, &fleet, &pulses, stop, tasks)?;
     let sources = Sources {
         fleet: fleet.subscribe(),
         board: observed.board,
@@ -51,10 +53,12 @@ pub(super) fn start(
     };
     let http = Http::new(Exposition::new(registry, sources), fleet.subscribe(), config.web.telemetry_path.clone());
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
+    tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
     Ok(())
 }
 
-fn announce(config: &Config, bound: &[Bound]) {
+/// Tells the log, and returns in a few words, what is watched and where it is served.
+fn announce(config: &Config, bound: &[Bound]) -> String {
     let accounts: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
     let pages: Vec<String> =
         bound.iter().map(|bound| format!("http://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
@@ -67,4 +71,5 @@ fn announce(config: &Config, bound: &[Bound]) {
         humantime::format_duration(config.poll.interval),
         pages.join(", "),
     );
+    format!("Watching {} accounts, serving {}", accounts.len(), pages.join(", "))
 }

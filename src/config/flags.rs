@@ -211,6 +211,21 @@ pub struct SandboxFlags {
     pub faults: Option<String>,
 }
 
+/// Flags of `healthcheck`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthcheckFlags {
+    /// Where the exporter listens, as it was told itself
+    #[arg(
+        long = "web.listen-address",
+        env = "MTE_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = ":9847",
+        value_delimiter = ',',
+        help_heading = "Web"
+    )]
+    pub listen_addresses: Vec<String>,
+}
+
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
 pub struct LogFlags {

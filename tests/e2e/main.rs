@@ -13,6 +13,7 @@ mod command_line;
 mod dashboards;
 mod demo;
 mod faults;
+mod lifecycle;
 mod network;
 mod page;
 mod prometheus;

@@ -9,8 +9,9 @@ cd "$(dirname "$0")/../.."
 here=$PWD
 work=$here/target/packages
 
-# shellcheck source=tests/packages/buildah.sh
-. tests/packages/buildah.sh
+buildah() {
+    "$here/tests/packages/buildah" "$@"
+}
 
 root=$(tests/packages/debian-root.sh)
 
@@ -37,7 +38,7 @@ if ! exists "$build_image"; then
     # Where the official image has its toolchain.
     image_of "$build_image" "$root" \
         --env PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-        --env CARGO_HOME=/usr/local/cargo --env CARGO_NET_OFFLINE=true
+        --env CARGO_HOME=/usr/local/cargo --env CARGO_NET_OFFLINE=true --env CARGO_PROFILE_DEV_DEBUG=0
 fi
 
 runtime_image=$(named RUNTIME_IMAGE)
@@ -55,8 +56,13 @@ if ! exists "$runtime_image"; then
 fi
 
 # The sources of the dependencies, as cargo on this machine has them: nothing is fetched inside.
-cargo vendor --quiet --locked --versioned-dirs "$work/vendor" >"$work/vendor.toml"
-sed -i "s|$work/vendor|/vendor|" "$work/vendor.toml"
+cargo vendor --quiet --locked --versioned-dirs "$work/vendor"
+cat >"$work/vendor.toml" <<CONFIG
+[source.crates-io]
+replace-with = "vendor"
+[source.vendor]
+directory = "/vendor"
+CONFIG
 mkdir -p "$work/compiled"
 
 buildah build --quiet --pull-never --format docker \
