@@ -33,6 +33,10 @@ image_of() {
     buildah commit --quiet --rm "$container" "$image" >/dev/null
 }
 
+# What earlier runs left, so that the storage does not grow.
+buildah rm --all >/dev/null
+buildah rmi --prune >/dev/null
+
 build_image=$(named BUILD_IMAGE)
 if ! exists "$build_image"; then
     # Where the official image has its toolchain.
