@@ -4,4 +4,6 @@
 //! minutes to make stays in `target/packages`.
 
 mod image;
+mod kubernetes;
 mod support;
+mod systemd;

@@ -19,15 +19,22 @@ pub(crate) fn root() -> &'static Path {
 /// # Panics
 /// Something is missing under `CI=true`: a check that did not run must not look like one that passed.
 pub(crate) fn can_run(needs: &[&str]) -> bool {
-    let missing: Vec<&&str> = needs.iter().filter(|need| !is_there(need)).collect();
-    if missing.is_empty() {
+    let missing: Vec<&str> = needs.iter().copied().filter(|need| !is_there(need)).collect();
+    can_run_because(missing.is_empty(), &missing.join(", "))
+}
+
+fn can_run_because(there: bool, what: &str) -> bool {
+    if there {
         return true;
     }
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    assert_ne!(env::var("CI").as_deref(), Ok("true"), "CI=true forbids to skip {test}, which needs {missing:?}");
+    assert_ne!(env::var("CI").as_deref(), Ok("true"), "CI=true forbids to skip {test}, which needs {what}");
     // Past the capture of test output, which hides what a passing test prints.
-    writeln!(std::io::stderr(), "SKIPPED {test}: it needs {missing:?}; `make tools` as root installs programs")
-        .expect("stderr");
+    writeln!(
+        std::io::stderr(),
+        "SKIPPED {test}: it needs {what}; `make tools`, as root, installs what can be installed"
+    )
+    .expect("stderr");
     false
 }
 
@@ -60,6 +67,34 @@ pub(crate) fn output(command: &mut Command) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{printed}\n{said}", output.status);
     printed.into_owned()
+}
+
+/// Whether `make tools` has prepared the Python packages that these tests use.
+///
+/// # Panics
+/// It has not, under `CI=true`.
+pub(crate) fn has_venv() -> bool {
+    can_run_because(root().join("target/packages-venv/made-from.txt").exists(), "the Python packages of tests/packages")
+}
+
+/// A script of this folder in their Python.
+pub(crate) fn python(script: &str) -> Command {
+    let mut command = command(root().join("target/packages-venv/bin/python"));
+    command.arg(root().join("tests/packages").join(script));
+    command
+}
+
+/// Whether a program likes its input.
+pub(crate) fn succeeds(command: &mut Command, input: &str) -> bool {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // One that has seen enough closes its end.
+    drop(child.stdin.take().expect("a piped stdin").write_all(input.as_bytes()));
+    child.wait().expect("the end of a child").success()
+}
+
+/// Gives a program its input, which it has to like.
+pub(crate) fn pipe(command: &mut Command, input: &str) {
+    assert!(succeeds(command, input), "{command:?} refuses:\n{input}");
 }
 
 /// Calls `look` until it gives a value; panics with `what` was expected and what `look` saw last.
