@@ -78,12 +78,30 @@ def hang_together(manifests: dict[str, dict], version: str) -> None:
     restricted(pod["spec"])
 
 
-def main() -> None:
-    manifests = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(sys.stdin)}
+def check(text: str, version: str) -> None:
+    manifests = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(text)}
     assert set(manifests) == {"ConfigMap", "Deployment", "PrometheusRule", "Service", "ServiceMonitor"}, set(manifests)
     for manifest in manifests.values():
         against_schema(manifest)
-    hang_together(manifests, version=sys.argv[1])
+    hang_together(manifests, version)
+
+
+def is_refused(text: str, version: str) -> bool:
+    try:
+        check(text, version)
+    except Exception:  # noqa: BLE001  # whatever a validator throws
+        return True
+    return False
+
+
+def main() -> None:
+    """Checks the manifests; then, where pairs of texts are given, that they are refused with the first replaced by the second."""
+    version, *texts = sys.argv[1:]
+    manifests = sys.stdin.read()
+    check(manifests, version)
+    for right, wrong in zip(texts[::2], texts[1::2], strict=True):
+        assert right in manifests, f"{right!r} is not there"
+        assert is_refused(manifests.replace(right, wrong), version), f"accepted: {wrong!r}"
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 //! Much of it needs root or a program that is not everywhere: such a test says so and passes, under `CI=true` it fails. What takes
 //! minutes to make stays in `target/packages`.
 
+mod compose;
 mod image;
 mod kubernetes;
 mod support;
