@@ -6,15 +6,15 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{lifecycle, metrics, probing};
+use super::{apis::Apis, lifecycle, metrics, probing};
 use crate::{
-    clock,
-    cloudflare::{self, Client},
-    config::Config,
+    clock, cloudflare,
+    config::{AccountConfig, Config},
     domain::{inventory::Fleet, pulse::Pulses},
     exposition::{self, Exposition, Sources},
     http::Http,
-    poller::{Limiter, Poller},
+    overview,
+    poller::{FleetSender, Poller},
     server::{self, Bound, Limits},
 };
 
@@ -29,21 +29,14 @@ pub(super) fn start(
     let pulses = Pulses::default();
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let client = Client::new(&config.api, cloudflare::Metrics::register(&mut registry))?;
-    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(config.accounts.iter().map(|a| a.name.clone())))));
-    let limiter = if config.api.url.is_loopback() { Limiter::unlimited() } else { Limiter::for_cloudflare() };
-    for account in &config.accounts {
-        let poller = Poller {
-            account: account.clone(),
-            client: client.clone(),
-            limiter: limiter.clone(),
-            interval: config.poll.interval,
-            fleet: Arc::clone(&fleet),
-            pulses: pulses.clone(),
-        };
-        tasks.spawn(poller.run(stop.clone()));
-    }
+    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), &pulses, stop, tasks)?;
     let observed = probing::start(config, &fleet, &pulses, stop, tasks)?;
+    let overview = overview::Sources {
+        fleet: fleet.subscribe(),
+        board: observed.board.clone(),
+        verdicts: observed.verdicts.clone(),
+        stale_after: config.poll.stale_after,
+    };
     let sources = Sources {
         fleet: fleet.subscribe(),
         board: observed.board,
@@ -51,23 +44,52 @@ pub(super) fn start(
         stale_after: config.poll.stale_after,
         poll_interval: config.poll.interval,
     };
-    let http = Http::new(Exposition::new(registry, sources), fleet.subscribe(), config.web.telemetry_path.clone());
+    let exposition = Exposition::new(registry, sources);
+    let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone());
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
     tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
     Ok(())
 }
 
+/// Starts the pollers of all accounts; they publish on what is returned.
+pub(super) fn poll(
+    config: &Config,
+    metrics: cloudflare::Metrics,
+    pulses: &Pulses,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Arc<FleetSender>> {
+    let mut apis = Apis::new(metrics);
+    let names = config.accounts.iter().map(|account| account.account.name.clone());
+    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
+    for account in &config.accounts {
+        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
+        let (client, limiter) = apis.of(&settings)?;
+        let poller = Poller {
+            account: account.account.clone(),
+            client,
+            limiter,
+            interval: config.poll.interval,
+            rules: Arc::clone(&config.rules),
+            fleet: Arc::clone(&fleet),
+            pulses: pulses.clone(),
+        };
+        tasks.spawn(poller.run(stop.clone()));
+    }
+    Ok(fleet)
+}
+
 /// Tells the log, and returns in a few words, what is watched and where it is served.
 fn announce(config: &Config, bound: &[Bound]) -> String {
-    let accounts: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
+    let accounts: Vec<String> =
+        config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
     let pages: Vec<String> =
         bound.iter().map(|bound| format!("http://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),
-        "watching the tunnels of account {} at {} every {}, serving {}",
+        "watching the tunnels of account {} every {}, serving {}",
         accounts.join(", "),
-        config.api.url,
         humantime::format_duration(config.poll.interval),
         pages.join(", "),
     );

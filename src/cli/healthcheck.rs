@@ -23,7 +23,8 @@ const LONGEST: u64 = 64;
 ///
 /// # Errors
 /// Nobody answers in time, or not as an exporter that serves.
-pub(super) async fn ask(address: &ListenAddress) -> anyhow::Result<()> {
+pub(super) async fn ask(address: Option<&ListenAddress>) -> anyhow::Result<()> {
+    let address = address.context("the exporter listens nowhere")?;
     let answer = timeout(PATIENCE, exchange(address)).await;
     let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     let answer = answer.with_context(|| format!("no exporter answers on {address}"))?;

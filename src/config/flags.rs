@@ -29,6 +29,18 @@ pub struct ExporterFlags {
     #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH", help_heading = "Web")]
     pub telemetry_path: Option<String>,
 
+    /// Reload the configuration at `POST /-/reload`, too; SIGHUP always does [default: off]
+    #[arg(
+        long = "web.enable-lifecycle",
+        env = "MTE_WEB_ENABLE_LIFECYCLE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Web"
+    )]
+    pub enable_lifecycle: Option<String>,
+
     /// Time from one poll of the API to the next [default: 60s]
     #[arg(long = "poll.interval", env = "MTE_POLL_INTERVAL", value_name = "DURATION", help_heading = "Poll")]
     pub poll_interval: Option<String>,
@@ -214,16 +226,29 @@ pub struct SandboxFlags {
 /// Flags of `healthcheck`.
 #[derive(Debug, Clone, Args)]
 pub struct HealthcheckFlags {
-    /// Where the exporter listens, as it was told itself
+    /// Where the exporter listens; the first of several is asked [default: :9847]
     #[arg(
         long = "web.listen-address",
         env = "MTE_WEB_LISTEN_ADDRESS",
         value_name = "ADDRESS",
-        default_value = ":9847",
         value_delimiter = ',',
         help_heading = "Web"
     )]
     pub listen_addresses: Vec<String>,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FileFlags {
+    /// YAML file with the same keys and more, as docs/CONFIGURATION.md lists them; a flag or a variable beats it
+    #[arg(
+        long = "config.file",
+        env = "MTE_CONFIG_FILE",
+        value_name = "FILE",
+        global = true,
+        help_heading = "Configuration"
+    )]
+    pub path: Option<String>,
 }
 
 /// Flags of every command.

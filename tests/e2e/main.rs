@@ -21,3 +21,4 @@ mod reference;
 mod sandbox;
 mod secrets;
 mod support;
+mod tunnels;
