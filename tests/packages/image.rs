@@ -2,13 +2,12 @@
 
 use std::{
     fs,
-    os::unix::process::CommandExt as _,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use serde_json::Value;
 
-use crate::support::{can_run, command, eventually, output, script};
+use crate::support::{Group, can_run, command, eventually, output, script};
 
 const PROGRAM: &str = "/usr/bin/magic-tunnel-exporter";
 
@@ -33,15 +32,14 @@ impl Container {
         let prepare = "ip link set lo up && echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range && exec \"$@\"";
         outer.args(["--net", "--", "sh", "-c", prepare, "sh"]);
         let mut start = self.run(outer, &[PROGRAM, "demo"]);
-        let child = start.process_group(0).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("unshare");
-        let mut running = Running { child, pid: 0 };
-        running.pid = eventually("the program to run in the container", || {
+        let group = Group::start(start.stdout(Stdio::null()).stderr(Stdio::null()));
+        let pid = eventually("the program to run in the container", || {
             let is_program = |pid: &u32| {
                 fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(PROGRAM.as_bytes()))
             };
-            descendants(running.child.id()).into_iter().find(is_program).ok_or_else(|| "it does not".to_owned())
+            descendants(group.id()).into_iter().find(is_program).ok_or_else(|| "it does not".to_owned())
         });
-        running
+        Running { group, pid }
     }
 }
 
@@ -53,7 +51,7 @@ impl Drop for Container {
 
 /// A program in a container: what started it, and its own process.
 struct Running {
-    child: Child,
+    group: Group,
     pid: u32,
 }
 
@@ -73,18 +71,9 @@ impl Running {
     }
 
     /// Asks it to stop, and returns its exit code.
-    fn stop(mut self) -> Option<i32> {
+    fn stop(self) -> Option<i32> {
         output(command("kill").args(["-TERM", &self.pid.to_string()]));
-        self.child.wait().expect("the end of a child").code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // After `stop` there is none any more.
-        let group = format!("-{}", self.child.id());
-        drop(command("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status());
-        drop(self.child.wait());
+        self.group.ended()
     }
 }
 

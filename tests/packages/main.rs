@@ -4,6 +4,7 @@
 //! minutes to make stays in `target/packages`.
 
 mod compose;
+mod debian;
 mod image;
 mod kubernetes;
 mod support;

@@ -3,8 +3,9 @@
 use std::{
     env, fs,
     io::Write as _,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -95,6 +96,32 @@ pub(crate) fn succeeds(command: &mut Command, input: &str) -> bool {
 /// Gives a program its input, which it has to like.
 pub(crate) fn pipe(command: &mut Command, input: &str) {
     assert!(succeeds(command, input), "{command:?} refuses:\n{input}");
+}
+
+/// A program and all that it starts, killed when this is dropped.
+pub(crate) struct Group(Child);
+
+impl Group {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.process_group(0).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits for its end, and returns its exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.0.wait().expect("the end of a child").code()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Where it has ended there is none any more.
+        drop(command("kill").args(["-KILL", "--", &format!("-{}", self.id())]).stderr(Stdio::null()).status());
+        drop(self.0.wait());
+    }
 }
 
 /// Calls `look` until it gives a value; panics with `what` was expected and what `look` saw last.
