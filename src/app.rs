@@ -5,12 +5,14 @@
 
 mod apis;
 mod exporter;
+mod lifecycle;
 mod metrics;
 mod once;
 mod play;
 mod probing;
 mod serve;
 mod tasks;
+mod watchdog;
 mod web;
 
 use std::{future::Future, pin::pin};
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::{
+    lifecycle::Notifier,
     once::Once,
     play::{Demo, sandbox},
     serve::Serve,

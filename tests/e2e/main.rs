@@ -15,6 +15,7 @@ mod dashboards;
 mod demo;
 mod faults;
 mod json_api;
+mod lifecycle;
 mod network;
 mod page;
 mod prometheus;
