@@ -5,6 +5,7 @@
 mod answer;
 mod api;
 mod assets;
+pub mod guard;
 mod negotiate;
 mod pages;
 mod path;
