@@ -26,7 +26,8 @@ pub(crate) struct Row {
 
 impl Row {
     fn ratio(&self) -> String {
-        self.beside.map_or_else(String::new, |(_, theirs)| format!("{:.2}", self.ours / theirs))
+        let beside = self.beside.filter(|(_, theirs)| *theirs != 0.0);
+        beside.map_or_else(String::new, |(_, theirs)| format!("{:.2}", self.ours / theirs))
     }
 
     fn result(&self) -> String {
