@@ -3,29 +3,32 @@
 //! Sockets are bound before anything is started. Every task lives in one [`JoinSet`] and ends when the token is cancelled; one that
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
+mod apis;
 mod exporter;
 mod metrics;
+mod once;
 mod play;
 mod probing;
+mod serve;
 mod tasks;
 
 use std::{future::Future, pin::pin};
 
 use anyhow::{Context as _, bail};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    task::JoinSet,
-};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub use self::play::{Demo, sandbox};
-use crate::{config::Config, server};
+pub use self::{
+    once::Once,
+    play::{Demo, sandbox},
+    serve::Serve,
+};
 
 /// Runs what `start` makes until it ends or a signal asks it to; a second signal does not wait.
-pub async fn until_signal<F>(start: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<()>
+pub async fn until_signal<T, F>(start: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
 where
-    F: Future<Output = anyhow::Result<()>>,
+    F: Future<Output = anyhow::Result<T>>,
 {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -43,15 +46,4 @@ where
         _ = interrupt.recv() => bail!("stopped at once by a second signal"),
         _ = terminate.recv() => bail!("stopped at once by a second signal"),
     }
-}
-
-/// Polls and serves until `stop`.
-///
-/// # Errors
-/// An address is taken, TLS cannot be set up, or a task ended by itself.
-pub async fn serve(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
-    let bound = server::bind(&config.web.listen)?;
-    let mut tasks = JoinSet::new();
-    exporter::start(&config, bound, &stop, &mut tasks)?;
-    tasks::run_to_end(tasks, stop).await
 }

@@ -3,6 +3,8 @@
 //! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
 
 mod documents;
+mod table;
+mod tunnels;
 
 use std::{
     ffi::OsString,
@@ -16,11 +18,12 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
+use self::tunnels::Output;
 use crate::{
     app,
     config::{
-        Config, ConfigError, Log, SandboxConfig,
-        flags::{ExporterFlags, Flags, LogFlags, SandboxFlags},
+        ConfigError, Inputs, Log, SandboxConfig,
+        flags::{ExporterFlags, FileFlags, Flags, LogFlags, SandboxFlags},
     },
     telemetry,
 };
@@ -43,12 +46,17 @@ The API is below /client/v4, as at Cloudflare. Beside it, without a token:
   PUT  /sandbox/faults  {\"faults\": [{\"fault\": \"silence\"}]}; DELETE ends them
   GET  /sandbox/calls   what was asked of the API";
 
+/// Below the flags of `tunnels`.
+const WHEN_TUNNELS_FAILS: &str = "\
+Without `--probe` the verdicts are what Cloudflare reports; with it they take some probe intervals more.
+Exit code: 0 when all is well, 1 when a session is down, a tunnel needs attention or a list could not be read.";
+
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///
 /// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as Prometheus
 /// metrics. With `--probe` it also pings the addresses of every tunnel, and draws one verdict per tunnel from what is reported and what is
-/// observed. Without a command it runs `serve`. Every flag can be set by the environment variable named beside it; a flag beats the
-/// environment.
+/// observed. Without a command it runs `serve`. Every flag can be set by the environment variable named beside it, or in a file
+/// (`--config.file`); a flag beats the environment, which beats the file.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version = VERSION, max_term_width = 110)]
 struct Cli {
@@ -57,6 +65,9 @@ struct Cli {
 
     #[command(flatten)]
     flags: Flags,
+
+    #[command(flatten)]
+    file: FileFlags,
 
     #[command(flatten)]
     log: LogFlags,
@@ -76,6 +87,22 @@ enum Command {
     /// Play Cloudflare's tunnels API on loopback, for rehearsals, tests and development
     #[command(after_help = TALK_TO_THE_SANDBOX)]
     Sandbox(SandboxFlags),
+    /// Look once, print every tunnel, the most broken first, and exit with 1 if one needs attention
+    #[command(after_help = WHEN_TUNNELS_FAILS)]
+    Tunnels {
+        #[command(flatten)]
+        flags: Flags,
+        /// Form of what is printed: table, json [default: table]
+        #[arg(
+            long,
+            env = "MTE_OUTPUT",
+            value_name = "FORM",
+            value_enum,
+            default_value = "table",
+            hide_default_value = true
+        )]
+        output: Output,
+    },
     /// Print the completions for a shell
     Completions {
         /// Whose completions
@@ -151,12 +178,8 @@ fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
 }
 
 fn run(cli: Cli) -> ExitCode {
-    let log = match Log::from_flags(&cli.log) {
-        Ok(log) => log,
-        Err(error) => return fail(USAGE, &error),
-    };
-    let plan = match Plan::of(cli) {
-        Ok(plan) => plan,
+    let (plan, log) = match Plan::of(cli) {
+        Ok(planned) => planned,
         Err(refusal) => return refusal.print(),
     };
     telemetry::init(log.level, log.format);
@@ -167,7 +190,7 @@ fn run(cli: Cli) -> ExitCode {
     let result = runtime.block_on(app::until_signal(|stop| plan.run(stop)));
     runtime.shutdown_timeout(LAST_WAIT);
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(1, &format!("{error:#}")),
     }
 }
@@ -175,34 +198,54 @@ fn run(cli: Cli) -> ExitCode {
 /// A command with its checked configuration.
 #[derive(Debug)]
 enum Plan {
-    Serve(Box<Config>),
+    Serve(Box<app::Serve>),
     Demo(Box<app::Demo>),
     Sandbox(SandboxConfig),
+    Tunnels { look: Box<app::Once>, output: Output },
 }
 
 impl Plan {
-    fn of(cli: Cli) -> Result<Self, Refusal> {
-        let environment = |name: &str| std::env::var(name).ok();
+    /// The command, and how it logs.
+    fn of(mut cli: Cli) -> Result<(Self, Log), Refusal> {
+        if matches!(cli.command, Some(Command::Tunnels { .. })) {
+            // What is printed is the answer; the log is for what it cannot say.
+            cli.log.level.get_or_insert_with(|| "error".into());
+        }
+        let inputs = Inputs::of_this_process(cli.file, cli.log);
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
-            Command::Serve(flags) => Ok(Self::Serve(Box::new(Config::for_serve(&flags, &environment)?))),
+            Command::Serve(flags) => {
+                let serve = app::Serve::new(&flags, &inputs)?;
+                let log = serve.log();
+                Ok((Self::Serve(Box::new(serve)), log))
+            }
             Command::Demo { flags, sandbox } => {
-                let sandbox = SandboxConfig::from_flags(&sandbox, "127.0.0.1:0", &environment)?;
-                Ok(Self::Demo(Box::new(app::Demo::new(flags, sandbox)?)))
+                let sandbox = SandboxConfig::load(&sandbox, "127.0.0.1:0", &inputs)?;
+                let log = sandbox.log;
+                Ok((Self::Demo(Box::new(app::Demo::new(&flags, sandbox, &inputs)?)), log))
             }
             Command::Sandbox(flags) => {
-                Ok(Self::Sandbox(SandboxConfig::from_flags(&flags, "127.0.0.1:9848", &environment)?))
+                let sandbox = SandboxConfig::load(&flags, "127.0.0.1:9848", &inputs)?;
+                let log = sandbox.log;
+                Ok((Self::Sandbox(sandbox), log))
+            }
+            Command::Tunnels { flags, output } => {
+                let look = app::Once::new(&flags, &inputs)?;
+                let log = look.log();
+                Ok((Self::Tunnels { look: Box::new(look), output }, log))
             }
             Command::Completions { shell } => Err(Refusal::Asked(documents::completions(Cli::command(), shell))),
             Command::Man => Err(Refusal::Asked(documents::manual(Cli::command()))),
         }
     }
 
-    async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        match self {
-            Self::Serve(config) => app::serve(*config, stop).await,
+    async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+        let done = match self {
+            Self::Serve(serve) => serve.run(stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
-        }
+            Self::Tunnels { look, output } => return tunnels::print(&look.look(stop).await?, output),
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

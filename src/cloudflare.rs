@@ -80,7 +80,7 @@ impl Credentials {
 }
 
 /// How to reach the API.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub url: ApiUrl,
     /// For one request, from the first byte sent to the last received.

@@ -1,196 +1,176 @@
 //! Checked configuration: a value that exists is a value that can be used.
 //!
-//! Flags and environment come in as text ([`flags`]); every text is checked here, once, and a wrong one is refused with a sentence that
-//! names the key, the value and the rule.
+//! Flags and environment come in as text ([`flags`]), and so does the configuration file; every text is checked here, once, and a wrong
+//! one is refused with a sentence that names the key, the value and the rule, and in the file the line. Reading it again gives the
+//! configuration of a reload.
 
 pub mod flags;
 
+mod accounts;
 mod check;
+mod document;
+mod given;
+mod inputs;
+mod log;
 mod probe;
 mod sandbox;
+mod tunnels;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 pub use self::{
-    check::{ConfigError, Environment},
+    accounts::AccountConfig,
+    given::ConfigError,
+    inputs::{Environment, Inputs},
+    log::Log,
     sandbox::SandboxConfig,
 };
 use self::{
-    check::{duration, member, parse, secret_file},
-    flags::{CloudflareFlags, ExporterFlags, Flags, LogFlags},
+    check::{duration, parse, switch},
+    document::Section,
+    flags::{ExporterFlags, Flags},
+    given::Given,
+    tunnels::TunnelConfig,
 };
 use crate::{
-    cloudflare::{self, ApiUrl, ApiUrlError, Credentials},
-    domain::inventory::AccountName,
-    poller::Account,
+    domain::{inventory::AccountName, rules::Rules},
     prober,
     server::ListenAddress,
-    telemetry,
 };
 
 /// What `serve` runs with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// The configuration file, where there is one.
+    pub file: Option<Arc<str>>,
     pub web: Web,
-    pub api: cloudflare::Settings,
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<AccountConfig>,
     pub poll: Poll,
     pub probe: prober::settings::Settings,
+    /// Which tunnels are watched, and where they belong.
+    pub rules: Arc<Rules>,
+    pub log: Log,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Web {
     pub listen: Vec<ListenAddress>,
     /// Path of the metrics; begins with `/`.
     pub telemetry_path: String,
+    /// Whether `POST /-/reload` does something.
+    pub enable_lifecycle: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Poll {
     pub interval: Duration,
+    /// For one request.
+    pub timeout: Duration,
     pub stale_after: Duration,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Log {
-    pub level: telemetry::Level,
-    pub format: telemetry::Format,
 }
 
 /// Defaults that differ between `serve` and `demo`.
 #[derive(Debug, Clone)]
 pub struct Defaults {
-    pub poll_interval: &'static str,
+    pub poll_interval: Duration,
     pub probe: prober::settings::Settings,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { poll_interval: "60s", probe: prober::settings::Settings::default() }
+        Self { poll_interval: Duration::from_mins(1), probe: prober::settings::Settings::default() }
     }
 }
 
 impl Config {
-    /// What `serve` runs with: flags first, then the environment (which clap has put in the place of missing flags).
+    /// What `serve` runs with: flags first, then the environment (which clap has put in the place of missing flags), then the file.
+    /// Blocks.
     ///
     /// # Errors
     /// The first key whose value breaks a rule.
-    pub fn for_serve(flags: &Flags, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let ids = account_ids(&flags.cloudflare)?;
-        let credentials = credentials(&flags.cloudflare, environment)?;
-        let accounts = ids
-            .into_iter()
-            .map(|id| Account { name: AccountName::new(id.clone()), id, credentials: credentials.clone() })
-            .collect();
-        let url = api_url(flags.cloudflare.api_url.as_deref().unwrap_or(ApiUrl::DEFAULT))?;
-        Self::with_accounts(&flags.exporter, url, accounts, &Defaults::default())
+    pub fn for_serve(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
+        let mut root = inputs.document()?;
+        let accounts = accounts::read(&flags.cloudflare, &mut root, inputs)?;
+        let by_flag = flags.cloudflare.account_ids.iter().any(|id| !id.trim().is_empty());
+        let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
+        let tunnels = tunnels::read(root.section("tunnels")?, (!by_flag).then_some(&names))?;
+        Self::read(&flags.exporter, root, inputs, accounts, tunnels, &Defaults::default())
     }
 
-    /// The same for accounts and an API that are known already.
+    /// The same for accounts that are known already.
     pub fn with_accounts(
         flags: &ExporterFlags,
-        url: ApiUrl,
-        accounts: Vec<Account>,
+        inputs: &Inputs,
+        accounts: Vec<AccountConfig>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        let timeout = duration("--poll.timeout", flags.poll_timeout.as_deref(), "10s", Duration::from_millis(100))?;
+        let mut root = inputs.document()?;
+        let tunnels = tunnels::read(root.section("tunnels")?, None)?;
+        Self::read(flags, root, inputs, accounts, tunnels, defaults)
+    }
+
+    fn read(
+        flags: &ExporterFlags,
+        mut root: Section,
+        inputs: &Inputs,
+        accounts: Vec<AccountConfig>,
+        tunnels: TunnelConfig,
+        defaults: &Defaults,
+    ) -> Result<Self, ConfigError> {
         Ok(Self {
-            web: web(flags)?,
-            api: cloudflare::Settings { url, timeout },
+            file: root.place().map(|place| Arc::clone(&place.file)),
+            web: web(flags, root.section("web")?)?,
+            poll: poll(flags, root.section("poll")?, defaults)?,
+            probe: probe::settings(&flags.probe, root.section("probe")?, tunnels.overrides, &defaults.probe)?,
+            log: Log::read(&inputs.log, root.section("log")?)?,
+            rules: Arc::new(tunnels.rules),
             accounts,
-            poll: poll(flags, defaults)?,
-            probe: probe::settings(&flags.probe, &defaults.probe)?,
         })
     }
 }
 
-impl Log {
-    pub fn from_flags(flags: &LogFlags) -> Result<Self, ConfigError> {
-        Ok(Self {
-            level: member("--log.level", flags.level.as_deref(), telemetry::Level::Info)?,
-            format: member("--log.format", flags.format.as_deref(), telemetry::Format::Logfmt)?,
-        })
+fn web(flags: &ExporterFlags, mut file: Section) -> Result<Web, ConfigError> {
+    let mut listen = file.many("listen_address", &flags.listen_addresses)?;
+    if listen.is_empty() {
+        listen.push(Given::by_flag("--web.listen-address", ":9847"));
     }
-}
-
-fn web(flags: &ExporterFlags) -> Result<Web, ConfigError> {
-    let texts = if flags.listen_addresses.is_empty() { &[":9847".to_owned()][..] } else { &flags.listen_addresses };
-    let listen = texts.iter().map(|text| parse("--web.listen-address", text)).collect::<Result<_, _>>()?;
-    let telemetry_path = flags.telemetry_path.clone().unwrap_or_else(|| "/metrics".to_owned());
-    let is_path = telemetry_path.starts_with('/')
-        && telemetry_path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b));
-    if !is_path || telemetry_path == "/" || telemetry_path.starts_with("/-/") {
-        let rule = "must be a path such as /metrics: it begins with `/`, and is neither `/` nor below `/-/`";
-        return Err(ConfigError::new("--web.telemetry-path", telemetry_path, rule));
-    }
-    Ok(Web { listen, telemetry_path })
-}
-
-fn poll(flags: &ExporterFlags, defaults: &Defaults) -> Result<Poll, ConfigError> {
-    const LEAST: Duration = Duration::from_millis(200);
-    let interval = duration("--poll.interval", flags.poll_interval.as_deref(), defaults.poll_interval, LEAST)?;
-    let stale_after = duration("--poll.stale-after", flags.poll_stale_after.as_deref(), "5m", LEAST)?;
-    if stale_after <= interval {
-        let value = humantime::format_duration(stale_after).to_string();
-        let rule = format!("must be longer than `--poll.interval` ({})", humantime::format_duration(interval));
-        return Err(ConfigError::new("--poll.stale-after", value, rule));
-    }
-    Ok(Poll { interval, stale_after })
-}
-
-const NO_ACCOUNT: &str = "is missing: give `--cloudflare.account-id` or set CLOUDFLARE_ACCOUNT_ID \
-    (to see the exporter at work without an account, run `magic-tunnel-exporter demo`)";
-const NO_TOKEN: &str = "is missing: give a file with `--cloudflare.api-token-file`, or set CLOUDFLARE_API_TOKEN \
-    (to see the exporter at work without a token, run `magic-tunnel-exporter demo`)";
-
-fn account_ids(flags: &CloudflareFlags) -> Result<Vec<String>, ConfigError> {
-    let mut ids: Vec<String> = Vec::new();
-    for id in flags.account_ids.iter().map(|id| id.trim()).filter(|id| !id.is_empty()) {
-        if id.len() > 32 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            let rule = "must be an account id: at most 32 letters and digits, as the dashboard's address shows it";
-            return Err(ConfigError::new("--cloudflare.account-id", id, rule));
-        }
-        if !ids.iter().any(|known| known == id) {
-            ids.push(id.to_owned());
-        }
-    }
-    if ids.is_empty() { Err(ConfigError::without_value("--cloudflare.account-id", NO_ACCOUNT)) } else { Ok(ids) }
-}
-
-/// The token's file, the token, the key's file with the e-mail address, or the key: the first that is given.
-fn credentials(flags: &CloudflareFlags, environment: Environment<'_>) -> Result<Credentials, ConfigError> {
-    let set = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
-    let (key, credentials) = if let Some(path) = &flags.api_token_file {
-        ("--cloudflare.api-token-file", Credentials::Token(secret_file("--cloudflare.api-token-file", path)?))
-    } else if let Some(token) = set("CLOUDFLARE_API_TOKEN") {
-        ("CLOUDFLARE_API_TOKEN", Credentials::Token(token.trim().into()))
-    } else {
-        let key = match (&flags.api_key_file, set("CLOUDFLARE_API_KEY")) {
-            (Some(path), _) => Some(secret_file("--cloudflare.api-key-file", path)?),
-            (None, Some(key)) => Some(key.trim().into()),
-            (None, None) => None,
-        };
-        let Some(key) = key else { return Err(ConfigError::without_value("--cloudflare.api-token-file", NO_TOKEN)) };
-        let Some(email) = set("CLOUDFLARE_EMAIL") else {
-            return Err(ConfigError::without_value(
-                "CLOUDFLARE_EMAIL",
-                "is missing: an API key needs the e-mail address of its user",
-            ));
-        };
-        ("CLOUDFLARE_API_KEY", Credentials::Key { email: email.trim().to_owned(), key })
+    let path = file.one("telemetry_path", flags.telemetry_path.as_deref())?;
+    let web = Web {
+        listen: listen.iter().map(parse).collect::<Result<_, _>>()?,
+        telemetry_path: path.map_or(Ok("/metrics".to_owned()), |given| telemetry_path(&given))?,
+        enable_lifecycle: switch(file.one("enable_lifecycle", flags.enable_lifecycle.as_deref())?.as_ref(), false)?,
     };
-    match credentials.check() {
-        Ok(()) => Ok(credentials),
-        Err(error) => Err(ConfigError::without_value(key, format!("cannot be used: {error}"))),
-    }
+    file.finish()?;
+    Ok(web)
 }
 
-/// The URL is not shown where it may hold a password.
-fn api_url(text: &str) -> Result<ApiUrl, ConfigError> {
-    text.trim().parse().map_err(|error: ApiUrlError| match error {
-        ApiUrlError::Extras => ConfigError::without_value("--cloudflare.api-url", error.to_string()),
-        ApiUrlError::NoUrl | ApiUrlError::NotHttps => ConfigError::new("--cloudflare.api-url", text, error.to_string()),
-    })
+fn telemetry_path(given: &Given) -> Result<String, ConfigError> {
+    let path = given.text.as_str();
+    let is_path = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b));
+    if !is_path || path == "/" || path.starts_with("/-/") {
+        let rule = "must be a path such as /metrics: it begins with `/`, and is neither `/` nor below `/-/`";
+        return Err(given.wrong(rule));
+    }
+    Ok(path.to_owned())
+}
+
+fn poll(flags: &ExporterFlags, mut file: Section, defaults: &Defaults) -> Result<Poll, ConfigError> {
+    const LEAST: Duration = Duration::from_millis(200);
+    const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
+    let interval = file.one("interval", flags.poll_interval.as_deref())?;
+    let interval = duration(interval.as_ref(), defaults.poll_interval, LEAST)?;
+    let timeout = file.one("timeout", flags.poll_timeout.as_deref())?;
+    let timeout = duration(timeout.as_ref(), Duration::from_secs(10), LEAST_TIMEOUT)?;
+    let given = file.one("stale_after", flags.poll_stale_after.as_deref())?;
+    let stale_after = duration(given.as_ref(), Duration::from_mins(5), LEAST)?;
+    file.finish()?;
+    if stale_after <= interval {
+        let shown = humantime::format_duration(stale_after).to_string();
+        let given = given.unwrap_or_else(|| Given::by_flag("--poll.stale-after", &shown));
+        let interval = humantime::format_duration(interval);
+        return Err(given.wrong(format!("must be longer than `{}` ({interval})", given.spelled("poll.interval"))));
+    }
+    Ok(Poll { interval, timeout, stale_after })
 }
 
 #[cfg(test)]

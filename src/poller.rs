@@ -5,6 +5,7 @@
 //! published on the `watch` that carries the [`Fleet`]. Nobody else writes that channel while pollers run.
 
 mod budget;
+mod credentials;
 mod report;
 pub mod watch;
 
@@ -16,27 +17,33 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use self::budget::Budget;
+pub use self::credentials::CredentialSource;
+use self::{budget::Budget, watch::Watch};
 use crate::{
     clock,
-    cloudflare::{Client, Credentials},
+    cloudflare::Client,
     domain::{
-        inventory::{AccountName, Collection, Fleet},
+        inventory::{AccountName, Collection, FailureReason, Fleet, PollState},
         label::Label,
+        rules::Rules,
     },
+    secret::Look,
 };
 
 /// The channel on which pollers publish.
 pub type FleetSender = tokio::sync::watch::Sender<Arc<Fleet>>;
 
 /// An account to poll.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Account {
     pub name: AccountName,
     /// The id in the API's paths.
     pub id: String,
-    pub credentials: Credentials,
+    pub credentials: CredentialSource,
 }
+
+/// A refused secret is compared with its file this often: whoever mends it does not want to wait for the next poll.
+const LOOK_FOR_A_NEW_SECRET: Duration = Duration::from_secs(5);
 
 /// Spends the request budget that all pollers of a process share. Clones share it.
 #[derive(Clone)]
@@ -87,11 +94,12 @@ pub struct Poller {
     pub limiter: Limiter,
     /// From the start of one poll to the start of the next, while all goes well.
     pub interval: Duration,
+    pub rules: Arc<Rules>,
     pub fleet: Arc<FleetSender>,
 }
 
 impl Poller {
-    /// Runs until `stop`; a request under way is dropped.
+    /// Runs until `stop`; a request under way is dropped. What the fleet knows of the account already is where it goes on from.
     pub async fn run(self, stop: CancellationToken) {
         let [gre, ipsec] = [Collection::GreTunnels, Collection::IpsecTunnels].map(|collection| self.keep(collection));
         // Cancel safety: a dropped poll publishes nothing, and nothing else is shared.
@@ -104,11 +112,13 @@ impl Poller {
     /// Polls one collection for ever.
     async fn keep(&self, collection: Collection) {
         const { assert!(Collection::ALL.len() == 2, "`run` polls every collection") };
-        let mut watch = watch::Watch::default();
+        let mut watch = self.resume(collection);
+        let mut look = Look::IfChanged;
         loop {
             self.limiter.take().await;
+            let (credentials, version) = self.account.credentials.newest(look).await;
             let started = clock::now();
-            let result = self.client.list(&self.account.credentials, &self.account.id, collection).await;
+            let result = self.client.list(&credentials, &self.account.id, collection).await;
             let absorbed = watch.absorb(result, started, clock::now(), self.interval);
             for event in &absorbed.events {
                 report::log(&self.account.name, collection, event);
@@ -117,11 +127,41 @@ impl Poller {
             if absorbed.rate_limited {
                 self.limiter.pause(absorbed.wait);
             }
-            tokio::time::sleep(absorbed.wait).await;
+            look = if watch.snapshot().state == PollState::Failed(FailureReason::Auth) {
+                self.rest_refused(version, absorbed.wait).await;
+                Look::Again
+            } else {
+                tokio::time::sleep(absorbed.wait).await;
+                Look::IfChanged
+            };
         }
     }
 
-    fn publish(&self, collection: Collection, watch: &watch::Watch) {
+    /// What is known of the collection already, under the rules in force.
+    fn resume(&self, collection: Collection) -> Watch {
+        let known =
+            self.fleet.borrow().accounts.get(&self.account.name).map(|a| a.collection(collection).as_ref().clone());
+        let watch = Watch::resume(self.account.name.clone(), Arc::clone(&self.rules), known.unwrap_or_default());
+        self.publish(collection, &watch);
+        watch
+    }
+
+    /// Waits after the API has refused this version of the secret; no longer once there is another one.
+    async fn rest_refused(&self, version: u64, wait: Duration) {
+        let until = clock::now().after(wait);
+        let mut look = Look::Again;
+        loop {
+            let (_, newest) = self.account.credentials.newest(look).await;
+            let left = until.since(clock::now());
+            if newest != version || left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(LOOK_FOR_A_NEW_SECRET)).await;
+            look = Look::IfChanged;
+        }
+    }
+
+    fn publish(&self, collection: Collection, watch: &Watch) {
         self.fleet.send_if_modified(|fleet| {
             let mut next = Fleet::clone(fleet);
             // An account that was taken out of the configuration stays out.

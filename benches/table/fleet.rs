@@ -8,7 +8,7 @@ use magic_tunnel_exporter::{
     domain::{
         board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes},
         histogram::Buckets,
-        inventory::{AccountName, AccountSnapshot, Collection, Fleet},
+        inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Fleet},
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
         tally::Tally,
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
@@ -46,7 +46,7 @@ fn tunnel(n: usize) -> Value {
 
 /// What a poller makes of the list.
 pub(crate) fn polled(body: &[u8]) -> Watch {
-    let mut watch = Watch::default();
+    let mut watch = Watch::resume(AccountName::new("bench"), Arc::default(), CollectionSnapshot::default());
     let now = clock::now();
     watch.absorb(decode(body, 200, Collection::IpsecTunnels), now, now, Duration::ZERO);
     watch
@@ -83,7 +83,7 @@ fn probes(n: usize) -> TunnelProbes {
         address: Ipv4Addr::LOCALHOST.into(),
         tally: Arc::new(tally(n * TARGETS.len() + target as usize)),
     });
-    TunnelProbes { vantage: Vantage::Site, targets: targets.into() }
+    TunnelProbes { vantage: Vantage::Site, targets: targets.into(), uplinks: [].into() }
 }
 
 /// A hundred echoes of one address, with round-trip times of its own.

@@ -6,15 +6,15 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{metrics, probing};
+use super::{apis::Apis, metrics, probing};
 use crate::{
-    clock,
-    cloudflare::{self, Client},
-    config::Config,
+    clock, cloudflare,
+    config::{AccountConfig, Config},
     domain::inventory::Fleet,
     exposition::{self, Exposition, Sources},
     http::Http,
-    poller::{Limiter, Poller},
+    overview,
+    poller::{FleetSender, Poller},
     server::{self, Bound, Limits},
 };
 
@@ -28,20 +28,14 @@ pub(super) fn start(
     announce(config, &bound);
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let client = Client::new(&config.api, cloudflare::Metrics::register(&mut registry))?;
-    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(config.accounts.iter().map(|a| a.name.clone())))));
-    let limiter = if config.api.url.is_loopback() { Limiter::unlimited() } else { Limiter::for_cloudflare() };
-    for account in &config.accounts {
-        let poller = Poller {
-            account: account.clone(),
-            client: client.clone(),
-            limiter: limiter.clone(),
-            interval: config.poll.interval,
-            fleet: Arc::clone(&fleet),
-        };
-        tasks.spawn(poller.run(stop.clone()));
-    }
+    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), stop, tasks)?;
     let observed = probing::start(config, &fleet, stop, tasks)?;
+    let overview = overview::Sources {
+        fleet: fleet.subscribe(),
+        board: observed.board.clone(),
+        verdicts: observed.verdicts.clone(),
+        stale_after: config.poll.stale_after,
+    };
     let sources = Sources {
         fleet: fleet.subscribe(),
         board: observed.board,
@@ -49,21 +43,48 @@ pub(super) fn start(
         stale_after: config.poll.stale_after,
         poll_interval: config.poll.interval,
     };
-    let http = Http::new(Exposition::new(registry, sources), fleet.subscribe(), config.web.telemetry_path.clone());
+    let exposition = Exposition::new(registry, sources);
+    let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone());
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
     Ok(())
 }
 
+/// Starts the pollers of all accounts; they publish on what is returned.
+pub(super) fn poll(
+    config: &Config,
+    metrics: cloudflare::Metrics,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<Arc<FleetSender>> {
+    let mut apis = Apis::new(metrics);
+    let names = config.accounts.iter().map(|account| account.account.name.clone());
+    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
+    for account in &config.accounts {
+        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
+        let (client, limiter) = apis.of(&settings)?;
+        let poller = Poller {
+            account: account.account.clone(),
+            client,
+            limiter,
+            interval: config.poll.interval,
+            rules: Arc::clone(&config.rules),
+            fleet: Arc::clone(&fleet),
+        };
+        tasks.spawn(poller.run(stop.clone()));
+    }
+    Ok(fleet)
+}
+
 fn announce(config: &Config, bound: &[Bound]) {
-    let accounts: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
+    let accounts: Vec<String> =
+        config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
     let pages: Vec<String> =
         bound.iter().map(|bound| format!("http://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),
-        "watching the tunnels of account {} at {} every {}, serving {}",
+        "watching the tunnels of account {} every {}, serving {}",
         accounts.join(", "),
-        config.api.url,
         humantime::format_duration(config.poll.interval),
         pages.join(", "),
     );

@@ -1,7 +1,12 @@
 //! The sandbox as a program: alone, or with an exporter on it as the demo.
 
-use std::io::{self, Write as _};
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
 
+use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -9,12 +14,13 @@ use tracing::info;
 use super::{exporter::start, tasks::run_to_end};
 use crate::{
     clock,
-    cloudflare::Credentials,
-    config::{Config, ConfigError, Defaults, SandboxConfig, flags::ExporterFlags},
+    cloudflare::ApiUrl,
+    config::{AccountConfig, Config, ConfigError, Defaults, Inputs, SandboxConfig, flags::ExporterFlags},
     domain::{inventory::AccountName, probe::Silence},
-    poller::Account,
+    poller::{Account, CredentialSource},
     prober::{self, settings::TunnelSettings},
     sandbox::Sandbox,
+    secret::Secret,
     server::{self, Bound},
 };
 
@@ -33,37 +39,35 @@ fn defaults() -> Defaults {
         tunnels,
         ..prober::settings::Settings::default()
     };
-    Defaults { poll_interval: "2s", probe }
+    Defaults { poll_interval: Duration::from_secs(2), probe }
 }
 
 /// The exporter on a sandbox of its own.
 #[derive(Debug)]
 pub struct Demo {
-    /// Checked once already; the API's address is not known before the sandbox is bound.
-    flags: ExporterFlags,
+    /// Without its accounts: the API's address is not known before the sandbox is bound.
+    config: Config,
     sandbox: SandboxConfig,
 }
 
 impl Demo {
+    /// Reads the configuration. Blocks.
+    ///
     /// # Errors
     /// A flag with a wrong value.
-    pub fn new(flags: ExporterFlags, sandbox: SandboxConfig) -> Result<Self, ConfigError> {
-        let demo = Self { flags, sandbox };
-        config(&demo.flags, "http://127.0.0.1/", Vec::new())?;
-        Ok(demo)
+    pub fn new(flags: &ExporterFlags, sandbox: SandboxConfig, inputs: &Inputs) -> Result<Self, ConfigError> {
+        let config = Config::with_accounts(flags, inputs, Vec::new(), &defaults())?;
+        Ok(Self { config, sandbox })
     }
 
     /// Runs sandbox and exporter until `stop`.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let SandboxConfig { listen, mut settings } = self.sandbox;
+        let SandboxConfig { listen, mut settings, .. } = self.sandbox;
         let stage = server::bind(&[listen])?;
         let token = settings.token.get_or_insert_with(|| DEMO_TOKEN.into()).clone();
-        let accounts = settings.story.accounts().map(|(name, id)| Account {
-            name: AccountName::new(name),
-            id: id.to_owned(),
-            credentials: Credentials::Token(token.clone()),
-        });
-        let config = config(&self.flags, &api_url(&stage), accounts.collect())?;
+        let accounts = settings.story.accounts().map(|(name, id)| (name.to_owned(), id.to_owned()));
+        let accounts = accounts_on(&api_url(&stage), accounts, token.expose_secret())?;
+        let config = Config { accounts, ..self.config };
         let sandbox = Sandbox::new(settings, clock::now());
         let bound = server::bind(&config.web.listen)?;
         say_where_to_look(&config, &bound, &stage);
@@ -74,9 +78,15 @@ impl Demo {
     }
 }
 
-fn config(flags: &ExporterFlags, url: &str, accounts: Vec<Account>) -> Result<Config, ConfigError> {
-    let url = url.parse().map_err(|error| ConfigError::new("--sandbox.listen-address", url, format!("{error}")))?;
-    Config::with_accounts(flags, url, accounts, &defaults())
+fn accounts_on(
+    url: &str,
+    accounts: impl Iterator<Item = (String, String)>,
+    token: &str,
+) -> anyhow::Result<Vec<AccountConfig>> {
+    let url: ApiUrl = url.parse().context("the sandbox listens where it cannot be asked")?;
+    let credentials = CredentialSource::Token(Secret::given(token)?);
+    let account = |(name, id)| Account { name: AccountName::new(name), id, credentials: credentials.clone() };
+    Ok(accounts.map(|names| AccountConfig { account: account(names), url: url.clone() }).collect())
 }
 
 /// Runs a sandbox alone until `stop`.
@@ -84,7 +94,7 @@ fn config(flags: &ExporterFlags, url: &str, accounts: Vec<Account>) -> Result<Co
 /// # Errors
 /// The address is taken, or the sandbox ended by itself.
 pub async fn sandbox(config: SandboxConfig, stop: CancellationToken) -> anyhow::Result<()> {
-    let SandboxConfig { listen, settings } = config;
+    let SandboxConfig { listen, settings, .. } = config;
     let bound = server::bind(&[listen])?;
     let accepted = if settings.token.is_some() { "one token" } else { "any token" };
     for (name, account) in settings.story.accounts() {

@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     correlate::Correlator,
     domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
+    history,
     prober::{self, icmp::IcmpNetwork},
 };
 
@@ -19,6 +20,7 @@ use crate::{
 pub(super) struct Observed {
     pub(super) board: watch::Receiver<Arc<ProbeBoard>>,
     pub(super) verdicts: watch::Receiver<Arc<Verdicts>>,
+    pub(super) settings: watch::Receiver<Arc<prober::settings::Settings>>,
 }
 
 /// Starts the prober's thread and the correlation. With probing switched off the thread idles, and the verdicts are what Cloudflare
@@ -30,7 +32,7 @@ pub(super) fn start(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Observed> {
     let (settings, settings_rx) = watch::channel(Arc::new(config.probe.clone()));
-    let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings_rx, stop.clone())
+    let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings_rx.clone(), stop.clone())
         .context("cannot start the prober")?;
     let (stale_after, stale_after_rx) = watch::channel(config.poll.stale_after);
     let (correlator, verdicts) =
@@ -44,5 +46,6 @@ pub(super) fn start(
         }
     });
     tasks.spawn(correlating);
-    Ok(Observed { board: handle.board, verdicts })
+    tasks.spawn(history::run(handle.board.clone(), stop.clone()));
+    Ok(Observed { board: handle.board, verdicts, settings: settings_rx })
 }

@@ -29,6 +29,18 @@ pub struct ExporterFlags {
     #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH", help_heading = "Web")]
     pub telemetry_path: Option<String>,
 
+    /// Reload the configuration at `POST /-/reload`, too; SIGHUP always does [default: off]
+    #[arg(
+        long = "web.enable-lifecycle",
+        env = "MTE_WEB_ENABLE_LIFECYCLE",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Web"
+    )]
+    pub enable_lifecycle: Option<String>,
+
     /// Time from one poll of the API to the next [default: 60s]
     #[arg(long = "poll.interval", env = "MTE_POLL_INTERVAL", value_name = "DURATION", help_heading = "Poll")]
     pub poll_interval: Option<String>,
@@ -209,6 +221,20 @@ pub struct SandboxFlags {
     /// File with faults that are in force from the start, as for `PUT /sandbox/faults`, YAML or JSON [default: none]
     #[arg(long = "sandbox.faults", env = "MTE_SANDBOX_FAULTS", value_name = "FILE", help_heading = "Sandbox")]
     pub faults: Option<String>,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct FileFlags {
+    /// YAML file with the same keys and more, as docs/CONFIGURATION.md lists them; a flag or a variable beats it
+    #[arg(
+        long = "config.file",
+        env = "MTE_CONFIG_FILE",
+        value_name = "FILE",
+        global = true,
+        help_heading = "Configuration"
+    )]
+    pub path: Option<String>,
 }
 
 /// Flags of every command.

@@ -1,92 +1,113 @@
 //! The checked settings of the prober.
 
-use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use super::{
-    check::{ConfigError, duration, member, parse, switch},
+    check::{duration, member, member_of, parse, switch},
+    document::Section,
     flags::ProbeFlags,
+    given::{ConfigError, Given},
 };
 use crate::{
     domain::{
         histogram::Buckets,
-        probe::{ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
+        label::Label as _,
+        probe::{ProbeTarget, Thresholds},
     },
-    prober::settings::{Pace, Settings, Sources, Timing, TimingError, TunnelSettings},
+    prober::settings::{Addresses, Override, Pace, Settings, Timing, TimingError, TunnelSettings},
 };
 
-/// The flags over `defaults`.
-pub(super) fn settings(flags: &ProbeFlags, defaults: &Settings) -> Result<Settings, ConfigError> {
-    let uplinks = flags.uplinks.iter().map(|text| parse::<IpAddr>("--probe.uplink", text));
-    Ok(Settings {
-        enabled: switch("--probe", flags.enabled.as_deref(), defaults.enabled)?,
-        pace: pace(flags, defaults.pace)?,
-        socket: member::<SocketMode>("--probe.socket", flags.socket.as_deref(), defaults.socket)?,
-        silence: member::<Silence>("--probe.silence", flags.silence.as_deref(), defaults.silence)?,
-        buckets: buckets(flags, &defaults.buckets)?,
-        uplinks: uplinks.collect::<Result<_, _>>()?,
-        tunnels: tunnels(flags, &defaults.tunnels)?,
-        overrides: defaults.overrides.clone(),
-    })
+/// The flags over the section `probe` over `defaults`.
+pub(super) fn settings(
+    flags: &ProbeFlags,
+    mut file: Section,
+    overrides: Vec<Override>,
+    defaults: &Settings,
+) -> Result<Settings, ConfigError> {
+    // The one flag whose name is that of its section.
+    let enabled = file.text("enabled")?;
+    let enabled = flags.enabled.as_deref().map(|text| Given::by_flag("--probe", text)).or(enabled);
+    let settings = Settings {
+        enabled: switch(enabled.as_ref(), defaults.enabled)?,
+        pace: pace(flags, &mut file, defaults.pace)?,
+        socket: member(file.one("socket", flags.socket.as_deref())?.as_ref(), defaults.socket)?,
+        silence: member(file.one("silence", flags.silence.as_deref())?.as_ref(), defaults.silence)?,
+        buckets: buckets(&file.many("rtt_buckets", &flags.rtt_buckets)?, &defaults.buckets)?,
+        uplinks: uplinks(&file.many("uplink", &flags.uplinks)?)?,
+        tunnels: tunnels(flags, &mut file, &defaults.tunnels)?,
+        overrides,
+    };
+    file.finish()?;
+    Ok(settings)
 }
 
-fn pace(flags: &ProbeFlags, defaults: Pace) -> Result<Pace, ConfigError> {
-    let default = |duration| humantime::format_duration(duration).to_string();
-    let interval = duration(
-        "--probe.interval",
-        flags.interval.as_deref(),
-        &default(defaults.timing.interval()),
-        Timing::LEAST_INTERVAL,
-    )?;
+fn pace(flags: &ProbeFlags, file: &mut Section, defaults: Pace) -> Result<Pace, ConfigError> {
+    let interval = file.one("interval", flags.interval.as_deref())?;
+    let interval = duration(interval.as_ref(), defaults.timing.interval(), Timing::LEAST_INTERVAL)?;
+    let given = file.one("timeout", flags.timeout.as_deref())?;
     // A shorter interval alone shortens the patience with it.
-    let patience = default(defaults.timing.timeout().min(interval));
-    let timeout = duration("--probe.timeout", flags.timeout.as_deref(), &patience, Timing::LEAST_TIMEOUT)?;
+    let patience = defaults.timing.timeout().min(interval);
+    let timeout = duration(given.as_ref(), patience, Timing::LEAST_TIMEOUT)?;
     let timing = Timing::new(interval, timeout).map_err(|error| {
-        let shown = humantime::format_duration(timeout).to_string();
-        let rule = match error {
+        let given = given.unwrap_or_else(|| Given::by_flag("--probe.timeout", &shown(timeout)));
+        given.wrong(match error {
             TimingError::TimeoutAboveInterval => {
-                format!("must not be longer than `--probe.interval` ({})", humantime::format_duration(interval))
+                format!("must not be longer than `{}` ({})", given.spelled("probe.interval"), shown(interval))
             }
             TimingError::TooFast | TimingError::TooImpatient => error.to_string(),
-        };
-        ConfigError::new("--probe.timeout", shown, rule)
+        })
     })?;
     let thresholds = Thresholds {
-        down_after: count("--probe.down-after", flags.down_after.as_deref(), defaults.thresholds.down_after)?,
-        up_after: count("--probe.up-after", flags.up_after.as_deref(), defaults.thresholds.up_after)?,
+        down_after: count(file.one("down_after", flags.down_after.as_deref())?, defaults.thresholds.down_after)?,
+        up_after: count(file.one("up_after", flags.up_after.as_deref())?, defaults.thresholds.up_after)?,
     };
     Ok(Pace { timing, thresholds })
 }
 
-fn count(key: &'static str, text: Option<&str>, default: NonZeroU32) -> Result<NonZeroU32, ConfigError> {
+fn shown(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn count(given: Option<Given>, default: NonZeroU32) -> Result<NonZeroU32, ConfigError> {
     const MOST: u32 = 1000;
-    let Some(text) = text else { return Ok(default) };
-    let count = text.trim().parse::<NonZeroU32>().ok().filter(|count| count.get() <= MOST);
-    count.ok_or_else(|| ConfigError::new(key, text, format!("must be a whole number from 1 to {MOST}")))
+    let Some(given) = given else { return Ok(default) };
+    let count = given.trimmed().parse::<NonZeroU32>().ok().filter(|count| count.get() <= MOST);
+    count.ok_or_else(|| given.wrong(format!("must be a whole number from 1 to {MOST}")))
 }
 
-fn buckets(flags: &ProbeFlags, default: &Buckets) -> Result<Buckets, ConfigError> {
-    if flags.rtt_buckets.is_empty() {
-        return Ok(default.clone());
-    }
-    let bound = |text: &String| duration("--probe.rtt-buckets", Some(text), "", Duration::from_nanos(1));
-    let bounds = flags.rtt_buckets.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
-    Buckets::new(bounds)
-        .map_err(|error| ConfigError::new("--probe.rtt-buckets", flags.rtt_buckets.join(","), error.to_string()))
+fn buckets(given: &[Given], default: &Buckets) -> Result<Buckets, ConfigError> {
+    let [first, ..] = given else { return Ok(default.clone()) };
+    let bound = |given: &Given| duration(Some(given), Duration::ZERO, Duration::from_nanos(1));
+    let bounds = given.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
+    Buckets::new(bounds).map_err(|error| together(first, given).wrong(error.to_string()))
 }
 
-fn tunnels(flags: &ProbeFlags, defaults: &TunnelSettings) -> Result<TunnelSettings, ConfigError> {
-    let interface = flags.interface.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    if let Some(name) = interface.filter(|name| !is_interface_name(name)) {
-        let rule = "must be the name of a network interface: at most 15 characters, no blank and no `/`";
-        return Err(ConfigError::new("--probe.interface", name, rule));
-    }
+/// All members of a list as one text, to be shown.
+fn together(first: &Given, all: &[Given]) -> Given {
+    let texts: Vec<&str> = all.iter().map(|given| given.text.as_str()).collect();
+    Given { text: texts.join(","), ..first.clone() }
+}
+
+fn tunnels(flags: &ProbeFlags, file: &mut Section, defaults: &TunnelSettings) -> Result<TunnelSettings, ConfigError> {
+    let interface = interface(file.one("interface", flags.interface.as_deref())?)?;
+    let targets = file.many("targets", &flags.targets)?;
     Ok(TunnelSettings {
-        enabled: defaults.enabled,
-        vantage: member::<Vantage>("--probe.vantage", flags.vantage.as_deref(), defaults.vantage)?,
-        targets: targets(flags, &defaults.targets)?,
-        sources: sources(flags)?,
-        interface: interface.map(Into::into).or_else(|| defaults.interface.clone()),
+        vantage: member(file.one("vantage", flags.vantage.as_deref())?.as_ref(), defaults.vantage)?,
+        targets: if targets.is_empty() { defaults.targets.clone() } else { self::targets(&targets)? },
+        sources: addresses(&file.many("source", &flags.sources)?)?,
+        interface: interface.or_else(|| defaults.interface.clone()),
+        ..defaults.clone()
     })
+}
+
+/// An empty name is none.
+pub(super) fn interface(given: Option<Given>) -> Result<Option<Arc<str>>, ConfigError> {
+    let Some(given) = given.filter(|given| !given.trimmed().is_empty()) else { return Ok(None) };
+    if !is_interface_name(given.trimmed()) {
+        let rule = "must be the name of a network interface: at most 15 characters, no blank and no `/`";
+        return Err(given.wrong(rule));
+    }
+    Ok(Some(given.trimmed().into()))
 }
 
 /// What the kernel takes for one (`dev_valid_name` of Linux).
@@ -94,25 +115,26 @@ fn is_interface_name(name: &str) -> bool {
     name.len() <= 15 && name != "." && name != ".." && !name.bytes().any(|b| b == b'/' || b.is_ascii_whitespace())
 }
 
-fn targets(flags: &ProbeFlags, default: &BTreeSet<ProbeTarget>) -> Result<BTreeSet<ProbeTarget>, ConfigError> {
-    if flags.targets.is_empty() {
-        return Ok(default.clone());
-    }
-    let member = |text: &String| member("--probe.targets", Some(text), ProbeTarget::CustomerEndpoint);
-    flags.targets.iter().map(member).collect()
+pub(super) fn targets(given: &[Given]) -> Result<BTreeSet<ProbeTarget>, ConfigError> {
+    let stated = ProbeTarget::ALL.iter().copied().filter(|target| !target.is_extra());
+    given.iter().map(|given| member_of(given, stated.clone())).collect()
 }
 
-fn sources(flags: &ProbeFlags) -> Result<Sources, ConfigError> {
-    let mut sources = Sources::default();
-    for text in &flags.sources {
-        let taken = match parse::<IpAddr>("--probe.source", text)? {
-            IpAddr::V4(v4) => sources.v4.replace(v4).is_some(),
-            IpAddr::V6(v6) => sources.v6.replace(v6).is_some(),
+pub(super) fn uplinks(given: &[Given]) -> Result<Vec<IpAddr>, ConfigError> {
+    given.iter().map(parse).collect()
+}
+
+/// At most one for each version of the protocol.
+pub(super) fn addresses(given: &[Given]) -> Result<Addresses, ConfigError> {
+    let mut addresses = Addresses::default();
+    for one in given {
+        let taken = match parse::<IpAddr>(one)? {
+            IpAddr::V4(v4) => addresses.v4.replace(v4).is_some(),
+            IpAddr::V6(v6) => addresses.v6.replace(v6).is_some(),
         };
         if taken {
-            let rule = "must be given once for IPv4 and once for IPv6 at most";
-            return Err(ConfigError::new("--probe.source", flags.sources.join(","), rule));
+            return Err(together(one, given).wrong("must be given once for IPv4 and once for IPv6 at most"));
         }
     }
-    Ok(sources)
+    Ok(addresses)
 }

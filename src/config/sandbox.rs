@@ -5,13 +5,17 @@ use std::{fmt::Display, path::Path};
 use secrecy::SecretString;
 
 use super::{
-    check::{ConfigError, Environment, parse, secret_file, switch},
+    check::{parse, secret_file, switch},
+    document::Section,
     flags::SandboxFlags,
+    given::{ConfigError, Given},
+    inputs::Inputs,
+    log::Log,
 };
 use crate::{
-    cloudflare::Credentials,
     file,
     sandbox::{Faults, Settings, Story},
+    secret::Secret,
     server::ListenAddress,
 };
 
@@ -26,59 +30,65 @@ const MOST_TUNNELS: usize = 100_000;
 pub struct SandboxConfig {
     pub listen: ListenAddress,
     pub settings: Settings,
+    pub log: Log,
 }
 
 impl SandboxConfig {
-    /// `listen` is where it listens when nobody says.
+    /// The flags over the section `sandbox` of the file; `listen` is where it listens when nobody says. Blocks.
     ///
     /// # Errors
     /// The first key whose value breaks a rule.
-    pub fn from_flags(flags: &SandboxFlags, listen: &str, environment: Environment<'_>) -> Result<Self, ConfigError> {
-        let listen = parse("--sandbox.listen-address", flags.listen_address.as_deref().unwrap_or(listen))?;
-        let story = from_file("--sandbox.story", flags.story.as_deref(), Story::parse)?;
+    pub fn load(flags: &SandboxFlags, listen: &str, inputs: &Inputs) -> Result<Self, ConfigError> {
+        let mut root = inputs.document()?;
+        let log = Log::read(&inputs.log, root.section("log")?)?;
+        let mut file = root.section("sandbox")?;
+        let given = file.one("listen_address", flags.listen_address.as_deref())?;
+        let given = given.unwrap_or_else(|| Given::by_flag("--sandbox.listen-address", listen));
+        let story = from_file(file.one("story", flags.story.as_deref())?, Story::parse)?;
+        let faults = from_file(file.one("faults", flags.faults.as_deref())?, Faults::parse)?;
         let settings = Settings {
-            token: token(flags, environment)?,
-            strict: switch("--sandbox.strict", flags.strict.as_deref(), false)?,
-            tunnels: tunnels(flags.tunnels.as_deref())?,
+            token: token(flags, &mut file, inputs)?,
+            strict: switch(file.one("strict", flags.strict.as_deref())?.as_ref(), false)?,
+            tunnels: tunnels(file.one("tunnels", flags.tunnels.as_deref())?)?,
             story: story.unwrap_or_else(Story::demo),
-            faults: from_file("--sandbox.faults", flags.faults.as_deref(), Faults::parse)?.unwrap_or_default(),
+            faults: faults.unwrap_or_default(),
         };
-        Ok(Self { listen, settings })
+        file.finish()?;
+        Ok(Self { listen: parse(&given)?, settings, log })
     }
 }
 
-/// The file, or else the environment. A secret that no client could send is refused here.
-fn token(flags: &SandboxFlags, environment: Environment<'_>) -> Result<Option<SecretString>, ConfigError> {
-    const KEY: &str = "--sandbox.token-file";
+/// The file that the flag names, or else the environment, or else the file that the configuration names. A secret that no client could
+/// send is refused here.
+fn token(flags: &SandboxFlags, file: &mut Section, inputs: &Inputs) -> Result<Option<SecretString>, ConfigError> {
     const VARIABLE: &str = "MTE_SANDBOX_TOKEN";
-    let set = environment(VARIABLE).filter(|value| !value.trim().is_empty());
-    let (key, token) = match (&flags.token_file, set) {
-        (Some(path), _) => (KEY, secret_file(KEY, path)?),
-        (None, Some(token)) => (VARIABLE, token.trim().into()),
-        (None, None) => return Ok(None),
+    let path = file.one("token_file", flags.token_file.as_deref())?;
+    let set = inputs.variable(VARIABLE).map(|text| Given::by_flag(VARIABLE, &text));
+    let secret = match (path, set) {
+        (Some(path), Some(_)) if path.place.is_none() => Some(secret_file(&path, &inputs.secrets)?),
+        (_, Some(given)) => {
+            Some(Secret::given(&given.text).map_err(|error| given.secretly_wrong(format!("cannot be used: {error}")))?)
+        }
+        (Some(path), None) => Some(secret_file(&path, &inputs.secrets)?),
+        (None, None) => None,
     };
-    match Credentials::Token(token.clone()).check() {
-        Ok(()) => Ok(Some(token)),
-        Err(error) => Err(ConfigError::without_value(key, format!("cannot be used: {error}"))),
-    }
+    Ok(secret.map(|secret| secret.current().0))
 }
 
-fn tunnels(text: Option<&str>) -> Result<usize, ConfigError> {
-    let Some(text) = text else { return Ok(0) };
-    let count = text.trim().parse().ok().filter(|count| *count <= MOST_TUNNELS);
-    let rule = || format!("must be a whole number from 0 to {MOST_TUNNELS}");
-    count.ok_or_else(|| ConfigError::new("--sandbox.tunnels", text, rule()))
+fn tunnels(given: Option<Given>) -> Result<usize, ConfigError> {
+    let Some(given) = given else { return Ok(0) };
+    let count = given.trimmed().parse().ok().filter(|count| *count <= MOST_TUNNELS);
+    count.ok_or_else(|| given.wrong(format!("must be a whole number from 0 to {MOST_TUNNELS}")))
 }
 
 /// What stands in a file, read by `parse`, whose errors name the file and the line.
 fn from_file<T, E: Display>(
-    key: &'static str,
-    path: Option<&str>,
+    given: Option<Given>,
     parse: impl FnOnce(&str, &str) -> Result<T, E>,
 ) -> Result<Option<T>, ConfigError> {
-    let Some(path) = path else { return Ok(None) };
-    let text =
-        file::read_text(Path::new(path), MOST_BYTES).map_err(|error| ConfigError::new(key, path, error.to_string()))?;
-    let read = parse(path, &text);
-    read.map(Some).map_err(|error| ConfigError::without_value(key, format!("cannot be used: {error}")))
+    let Some(given) = given else { return Ok(None) };
+    let path = given.path();
+    let text = file::read_text(Path::new(&path), MOST_BYTES).map_err(|error| given.wrong(error.to_string()))?;
+    let read = parse(&path.to_string_lossy(), &text);
+    read.map(Some).map_err(|error| given.secretly_wrong(format!("cannot be used: {error}")))
 }

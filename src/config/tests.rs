@@ -1,15 +1,20 @@
+mod file;
+
 use std::fs;
 
 use clap::Parser;
 
 use super::*;
+use crate::poller::CredentialSource;
 
 #[derive(Debug, Parser)]
 struct Line {
     #[command(flatten)]
     flags: Flags,
     #[command(flatten)]
-    log: LogFlags,
+    file: flags::FileFlags,
+    #[command(flatten)]
+    log: flags::LogFlags,
     #[command(flatten)]
     sandbox: flags::SandboxFlags,
 }
@@ -20,19 +25,28 @@ fn token(name: &str) -> Option<String> {
     (name == "CLOUDFLARE_API_TOKEN").then(|| "token\n".to_owned())
 }
 
-fn config(arguments: &[&str], environment: Environment<'_>) -> Result<Config, String> {
+/// An environment, for one test.
+trait Variables: Fn(&str) -> Option<String> + Send + Sync + 'static {}
+impl<T: Fn(&str) -> Option<String> + Send + Sync + 'static> Variables for T {}
+
+fn line(arguments: &[&str], environment: impl Variables) -> Result<(Line, Inputs), String> {
     let line = Line::try_parse_from(["test"].iter().chain(arguments)).map_err(|error| error.to_string())?;
-    Log::from_flags(&line.log).map_err(|error| error.to_string())?;
-    Config::for_serve(&line.flags, environment).map_err(|error| error.to_string())
+    let (file, log) = (line.file.clone(), line.log.clone());
+    Ok((line, Inputs { file, log, environment: Arc::new(environment), secrets: Arc::default() }))
+}
+
+fn config(arguments: &[&str], environment: impl Variables) -> Result<Config, String> {
+    let (line, inputs) = line(arguments, environment)?;
+    Config::for_serve(&line.flags, &inputs).map_err(|error| error.to_string())
 }
 
 #[test]
 fn an_account_and_a_token_are_enough() {
-    let config = config(&[ACCOUNT], &token).unwrap();
+    let config = config(&[ACCOUNT], token).unwrap();
     assert_eq!(config.poll.interval, Duration::from_mins(1));
     assert_eq!(config.poll.stale_after, Duration::from_mins(5));
-    assert_eq!(config.api.timeout, Duration::from_secs(10));
-    assert_eq!(config.api.url.to_string(), "https://api.cloudflare.com/client/v4");
+    assert_eq!(config.poll.timeout, Duration::from_secs(10));
+    assert_eq!(config.accounts[0].url.to_string(), "https://api.cloudflare.com/client/v4");
     assert_eq!(config.web.telemetry_path, "/metrics");
     assert_eq!(config.web.listen, [":9847".parse().unwrap()]);
     assert!(matches!(config.accounts[..], [_]));
@@ -71,14 +85,14 @@ fn a_wrong_value_is_one_sentence_with_key_value_and_rule() {
         ("--log.format=xml", "`--log.format` is `xml`: must be one of logfmt, json"),
     ];
     for (argument, sentence) in table {
-        assert_eq!(config(&[ACCOUNT, argument], &token).unwrap_err(), sentence);
+        assert_eq!(config(&[ACCOUNT, argument], token).unwrap_err(), sentence);
     }
 }
 
 #[test]
 fn what_is_missing_is_said_with_both_ways_to_give_it_and_the_demo() {
-    let no_account = config(&[], &token).unwrap_err();
-    let no_token = config(&[ACCOUNT], &|_| None).unwrap_err();
+    let no_account = config(&[], token).unwrap_err();
+    let no_token = config(&[ACCOUNT], |_: &str| None).unwrap_err();
     for (sentence, ways) in [
         (no_account, ["--cloudflare.account-id", "CLOUDFLARE_ACCOUNT_ID"]),
         (no_token, ["--cloudflare.api-token-file", "CLOUDFLARE_API_TOKEN"]),
@@ -89,13 +103,18 @@ fn what_is_missing_is_said_with_both_ways_to_give_it_and_the_demo() {
 
 #[test]
 fn the_older_pair_needs_both_halves() {
-    let key_only = |name: &str| (name == "CLOUDFLARE_API_KEY").then(|| "hunter2".to_owned());
-    let sentence = config(&[ACCOUNT], &key_only).unwrap_err();
-    assert_eq!(sentence, "`CLOUDFLARE_EMAIL` is missing: an API key needs the e-mail address of its user");
+    fn key_only(name: &str) -> Option<String> {
+        (name == "CLOUDFLARE_API_KEY").then(|| "hunter2".to_owned())
+    }
+    let sentence = config(&[ACCOUNT], key_only).unwrap_err();
+    assert_eq!(
+        sentence,
+        "`CLOUDFLARE_EMAIL` is missing: an API key needs the e-mail address of its user; set it, or `cloudflare.email` in the file"
+    );
     let both =
         |name: &str| key_only(name).or_else(|| (name == "CLOUDFLARE_EMAIL").then(|| "noc@example.com".to_owned()));
-    let config = config(&[ACCOUNT], &both).unwrap();
-    assert!(matches!(config.accounts[0].credentials, Credentials::Key { .. }));
+    let config = config(&[ACCOUNT], both).unwrap();
+    assert!(matches!(config.accounts[0].account.credentials, CredentialSource::Key { .. }));
     assert!(!format!("{config:?}").contains("hunter2"));
 }
 
@@ -103,30 +122,30 @@ fn the_older_pair_needs_both_halves() {
 fn a_token_file_beats_the_environment_and_loses_its_line_break() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let flag = format!("--cloudflare.api-token-file={}", file.path().display());
-    let sentence = config(&[ACCOUNT, &flag], &token).unwrap_err();
+    let sentence = config(&[ACCOUNT, &flag], token).unwrap_err();
     assert!(sentence.ends_with("must hold a secret: the file is empty"), "{sentence}");
     fs::write(file.path(), "from-file\n").unwrap();
-    assert!(config(&[ACCOUNT, &flag], &token).is_ok());
+    assert!(config(&[ACCOUNT, &flag], token).is_ok());
     fs::write(file.path(), "two\nlines\n").unwrap();
-    let sentence = config(&[ACCOUNT, &flag], &token).unwrap_err();
+    let sentence = config(&[ACCOUNT, &flag], token).unwrap_err();
     assert!(sentence.contains("line break") && !sentence.contains("two"), "{sentence}");
-    let sentence = config(&[ACCOUNT, "--cloudflare.api-token-file=/does/not/exist"], &token).unwrap_err();
+    let sentence = config(&[ACCOUNT, "--cloudflare.api-token-file=/does/not/exist"], token).unwrap_err();
     assert!(sentence.contains("/does/not/exist") && sentence.contains("must be a readable file"), "{sentence}");
 }
 
 #[test]
 fn accounts_are_listed_once_each() {
-    let config = config(&["--cloudflare.account-id=a,b", "--cloudflare.account-id=a"], &token).unwrap();
-    let names: Vec<&str> = config.accounts.iter().map(|account| account.name.as_str()).collect();
+    let config = config(&["--cloudflare.account-id=a,b", "--cloudflare.account-id=a"], token).unwrap();
+    let names: Vec<&str> = config.accounts.iter().map(|account| account.account.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
 }
 
 #[test]
 fn probing_is_off_until_it_is_asked_for() {
-    let silent = config(&[ACCOUNT], &token).unwrap().probe;
+    let silent = config(&[ACCOUNT], token).unwrap().probe;
     assert_eq!(silent, prober::settings::Settings::default());
     for (argument, on) in [("--probe", true), ("--probe=true", true), ("--probe=false", false)] {
-        assert_eq!(config(&[ACCOUNT, argument], &token).unwrap().probe.enabled, on, "{argument}");
+        assert_eq!(config(&[ACCOUNT, argument], token).unwrap().probe.enabled, on, "{argument}");
     }
 }
 
@@ -149,7 +168,7 @@ fn every_probe_flag_reaches_the_prober() {
         "--probe.silence=always",
         "--probe.rtt-buckets=1ms,10ms",
     ];
-    let probe = config(&arguments, &token).unwrap().probe;
+    let probe = config(&arguments, token).unwrap().probe;
     assert_eq!(probe.pace.timing.interval(), Duration::from_millis(500));
     assert_eq!(probe.pace.timing.timeout(), Duration::from_millis(500), "no longer than the interval");
     assert_eq!((probe.pace.thresholds.down_after.get(), probe.pace.thresholds.up_after.get()), (5, 1));
@@ -192,13 +211,13 @@ fn a_wrong_probe_flag_is_one_sentence_too() {
         ("--probe.rtt-buckets=2s,1s", "`--probe.rtt-buckets` is `2s,1s`: buckets must be above zero and ascend"),
     ];
     for (argument, sentence) in table {
-        assert_eq!(config(&[ACCOUNT, argument], &token).unwrap_err(), sentence);
+        assert_eq!(config(&[ACCOUNT, argument], token).unwrap_err(), sentence);
     }
 }
 
-fn sandbox(arguments: &[&str], environment: Environment<'_>) -> Result<SandboxConfig, String> {
-    let line = Line::try_parse_from(["test"].iter().chain(arguments)).map_err(|error| error.to_string())?;
-    SandboxConfig::from_flags(&line.sandbox, "127.0.0.1:9848", environment).map_err(|error| error.to_string())
+fn sandbox(arguments: &[&str], environment: impl Variables) -> Result<SandboxConfig, String> {
+    let (line, inputs) = line(arguments, environment)?;
+    SandboxConfig::load(&line.sandbox, "127.0.0.1:9848", &inputs).map_err(|error| error.to_string())
 }
 
 /// A file in a folder of its own, and the flag that names it.
@@ -211,7 +230,7 @@ fn flag_with_file(flag: &str, text: &str) -> (tempfile::NamedTempFile, String) {
 
 #[test]
 fn a_sandbox_needs_no_flags() {
-    let config = sandbox(&[], &|_| None).unwrap();
+    let config = sandbox(&[], |_: &str| None).unwrap();
     assert_eq!(config.listen, "127.0.0.1:9848".parse().unwrap());
     assert!(config.settings.token.is_none() && !config.settings.strict);
     assert_eq!(config.settings.tunnels, 0);
@@ -227,14 +246,14 @@ fn every_sandbox_flag_reaches_the_sandbox() {
     let (_token, token) = flag_with_file("--sandbox.token-file", "from-file\n");
     let arguments = ["--sandbox.strict", "--sandbox.tunnels=10000", &story, &faults, &token];
     let variable = |name: &str| (name == "MTE_SANDBOX_TOKEN").then(|| "from-variable".to_owned());
-    let settings = sandbox(&arguments, &variable).unwrap().settings;
+    let settings = sandbox(&arguments, variable).unwrap().settings;
     assert!(settings.strict);
     assert_eq!(settings.tunnels, 10_000);
     assert_eq!(settings.story.accounts().map(|(name, _)| name).collect::<Vec<_>>(), ["lab", "office"]);
     assert_eq!(settings.faults.count(), 2);
     assert_eq!(settings.token.as_ref().unwrap().expose_secret(), "from-file");
     assert!(!format!("{settings:?}").contains("from-file"));
-    let settings = sandbox(&["--sandbox.strict=false"], &variable).unwrap().settings;
+    let settings = sandbox(&["--sandbox.strict=false"], variable).unwrap().settings;
     assert_eq!(settings.token.unwrap().expose_secret(), "from-variable");
     assert!(!settings.strict);
 }
@@ -252,10 +271,10 @@ fn a_wrong_sandbox_flag_is_one_sentence_too() {
         ),
     ];
     for (argument, sentence) in table {
-        assert_eq!(sandbox(&[argument], &|_| None).unwrap_err(), sentence);
+        assert_eq!(sandbox(&[argument], |_: &str| None).unwrap_err(), sentence);
     }
     let secret = |name: &str| (name == "MTE_SANDBOX_TOKEN").then(|| "hunter2\nhunter2".to_owned());
-    let sentence = sandbox(&[], &secret).unwrap_err();
+    let sentence = sandbox(&[], secret).unwrap_err();
     assert!(
         sentence.starts_with("`MTE_SANDBOX_TOKEN` cannot be used: ") && !sentence.contains("hunter2"),
         "{sentence}"
@@ -272,12 +291,12 @@ fn a_wrong_sandbox_file_is_named_with_its_line() {
     ];
     for (flag, text, rule) in table {
         let (file, argument) = flag_with_file(flag, text);
-        let sentence = sandbox(&[&argument], &|_| None).unwrap_err();
+        let sentence = sandbox(&[&argument], |_: &str| None).unwrap_err();
         let path = file.path().display().to_string();
         assert!(sentence.starts_with(&format!("`{flag}` ")), "{sentence}");
         assert!(sentence.contains(&path) && sentence.contains(rule) && !sentence.contains('\n'), "{sentence}");
         let missing = format!("{flag}=/does/not/exist");
-        let sentence = sandbox(&[&missing], &|_| None).unwrap_err();
+        let sentence = sandbox(&[&missing], |_: &str| None).unwrap_err();
         assert!(sentence.contains("/does/not/exist") && sentence.contains("must be a readable file"), "{sentence}");
     }
 }

@@ -40,7 +40,7 @@ fn play() -> Stage {
     let fleet = fra(BgpState::Up);
     let account = AccountName::new("acme");
     let key = TunnelKey::of(&account, &fleet.accounts[&account].entries().next().unwrap().tunnel);
-    let probes = TunnelProbes { vantage: Vantage::Site, targets: [probe].into() };
+    let probes = TunnelProbes { vantage: Vantage::Site, targets: [probe].into(), uplinks: Arc::default() };
     let board = ProbeBoard { tunnels: [(Arc::new(key), Arc::new(probes))].into(), ..ProbeBoard::default() };
     let (fleet, fleet_rx) = watch::channel(fleet);
     let (board, board_rx) = watch::channel(Arc::new(board));

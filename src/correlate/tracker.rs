@@ -101,21 +101,20 @@ impl Tracked {
             evidence: subject.evidence,
             changed: view.now,
             changes: 0,
-            why: subject.why(view.board),
+            why: subject.why(),
         };
-        Self { verdict: Arc::new(verdict), first_judged: view.now, provisional: subject.is_settling(view.board) }
+        Self { verdict: Arc::new(verdict), first_judged: view.now, provisional: subject.is_settling() }
     }
 
     fn follow(mut self, key: &Arc<TunnelKey>, subject: &Subject<'_>, view: View<'_>, round: &mut Round) -> Self {
         let provisional = self.provisional;
-        self.provisional =
-            provisional && view.now.since(self.first_judged) < SETTLING && subject.is_settling(view.board);
+        self.provisional = provisional && view.now.since(self.first_judged) < SETTLING && subject.is_settling();
         let old = &self.verdict;
         if old.verdict == subject.verdict && old.evidence == subject.evidence {
             return self;
         }
         round.moved = true;
-        let mut new = TunnelVerdict { evidence: subject.evidence, why: subject.why(view.board), ..(**old).clone() };
+        let mut new = TunnelVerdict { evidence: subject.evidence, why: subject.why(), ..(**old).clone() };
         if old.verdict != subject.verdict {
             new.verdict = subject.verdict;
             new.changed = view.now;
@@ -142,34 +141,23 @@ impl<'a> Subject<'a> {
         let evidence = Evidence {
             reported: reported(tunnel, fresh),
             inside: probes.map_or(Side::Unsettled, |probes| side(probes.inside(), silence)),
-            outside: probes.map_or(Side::Unsettled, |probes| outside(probes, view.board)),
+            outside: probes.map_or(Side::Unsettled, |probes| outside(probes, silence)),
         };
         let verdict = if isolated && rests_on_silence(evidence) { Verdict::ProberIsolated } else { judge(evidence) };
         Self { tunnel, probes, fresh, evidence, verdict }
     }
 
     /// Whether some probe that counts has no settled result yet.
-    fn is_settling(&self, board: &ProbeBoard) -> bool {
+    fn is_settling(&self) -> bool {
         let Some(probes) = self.probes else { return false };
-        let mut tallies: Vec<_> = probes.inside().map(|probe| &probe.tally).collect();
-        if has_uplinks(probes.vantage, board) {
-            tallies.extend(board.uplinks.iter().map(|uplink| &uplink.tally));
-        } else {
-            tallies.extend(probes.customer_endpoint().map(|probe| &probe.tally));
-        }
-        tallies.iter().any(|tally| tally.standing().up.is_none())
+        let mut counting = probes.inside().map(|probe| &probe.tally).chain(probes.outside().map(|(_, tally)| tally));
+        counting.any(|tally| tally.standing().up.is_none())
     }
 
-    fn why(&self, board: &ProbeBoard) -> Arc<str> {
+    fn why(&self) -> Arc<str> {
         let vantage = self.probes.map_or(Vantage::Site, |probes| probes.vantage);
-        let uplinks = has_uplinks(vantage, board);
         let inside = self.probes.map(|probes| probes.inside().map(|probe| probe.address).collect());
-        let outside = if uplinks {
-            board.uplinks.iter().map(|uplink| uplink.address).collect()
-        } else {
-            let probes = self.probes.map(|probes| probes.customer_endpoint().map(|probe| probe.address).collect());
-            probes.unwrap_or_default()
-        };
+        let outside = self.probes.map(|probes| probes.outside().map(|(address, _)| address).collect());
         let case = Case {
             verdict: self.verdict,
             evidence: self.evidence,
@@ -177,8 +165,8 @@ impl<'a> Subject<'a> {
             fresh: self.fresh,
             vantage,
             inside: inside.unwrap_or_default(),
-            outside,
-            uplinks,
+            outside: outside.unwrap_or_default(),
+            uplinks: self.probes.is_some_and(|probes| !probes.uplinks.is_empty()),
         };
         case.why().into()
     }
@@ -198,17 +186,8 @@ fn side<'a>(probes: impl Iterator<Item = &'a TargetProbe>, silence: Silence) -> 
     Side::of(probes.map(|probe| probe.tally.standing()), silence)
 }
 
-/// The uplinks prove the outside where the prober stands behind the router: its customer endpoint would only prove the router.
-fn has_uplinks(vantage: Vantage, board: &ProbeBoard) -> bool {
-    vantage == Vantage::Site && !board.uplinks.is_empty()
-}
-
-fn outside(probes: &TunnelProbes, board: &ProbeBoard) -> Side {
-    if has_uplinks(probes.vantage, board) {
-        Side::of(board.uplinks.iter().map(|uplink| uplink.tally.standing()), board.silence)
-    } else {
-        side(probes.customer_endpoint(), board.silence)
-    }
+fn outside(probes: &TunnelProbes, silence: Silence) -> Side {
+    Side::of(probes.outside().map(|(_, tally)| tally.standing()), silence)
 }
 
 /// Whether the fault is on this side: none of at least two targets that once answered does now, while Cloudflare reports some

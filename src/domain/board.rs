@@ -47,17 +47,24 @@ pub struct TargetProbe {
 pub struct TunnelProbes {
     pub vantage: Vantage,
     pub targets: Box<[TargetProbe]>,
+    /// What proves whether the underlay is there; empty where the customer endpoint has to.
+    pub uplinks: Arc<[UplinkProbe]>,
 }
 
 impl TunnelProbes {
     /// The targets that prove whether the tunnel carries traffic.
     pub fn inside(&self) -> impl Iterator<Item = &TargetProbe> + Clone {
-        self.targets.iter().filter(|probe| self.vantage.inside().contains(&probe.target))
+        self.targets.iter().filter(|probe| self.vantage.proves_the_inside(probe.target))
     }
 
-    /// The targets that prove whether the underlay is there, where no uplink does.
-    pub fn customer_endpoint(&self) -> impl Iterator<Item = &TargetProbe> + Clone {
-        self.targets.iter().filter(|probe| probe.target == ProbeTarget::CustomerEndpoint)
+    /// What proves whether the underlay is there: the uplinks, or where there are none, the customer endpoint.
+    pub fn outside(&self) -> impl Iterator<Item = (IpAddr, &Arc<Tally>)> + Clone {
+        let endpoint = self
+            .targets
+            .iter()
+            .filter(|probe| self.uplinks.is_empty() && probe.target == ProbeTarget::CustomerEndpoint);
+        let uplinks = self.uplinks.iter().map(|uplink| (uplink.address, &uplink.tally));
+        uplinks.chain(endpoint.map(|probe| (probe.address, &probe.tally)))
     }
 }
 
@@ -72,6 +79,7 @@ pub struct UplinkProbe {
 #[derive(Debug, Clone, Default)]
 pub struct ProbeBoard {
     pub tunnels: BTreeMap<Arc<TunnelKey>, Arc<TunnelProbes>>,
+    /// The uplinks of all tunnels, each once.
     pub uplinks: Arc<[UplinkProbe]>,
     /// Each session once, however many tunnels share it.
     pub sessions: Arc<[(SessionKey, Arc<Tally>)]>,

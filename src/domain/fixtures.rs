@@ -61,7 +61,11 @@ pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunne
             TunnelType::Gre => Collection::GreTunnels,
             TunnelType::Ipsec => Collection::IpsecTunnels,
         };
-        collections.entry(collection).or_default().push(Entry { tunnel: Arc::new(tunnel), bgp_state_changes: 0 });
+        collections.entry(collection).or_default().push(Entry {
+            tunnel: Arc::new(tunnel),
+            bgp_state_changes: 0,
+            site: None,
+        });
     }
     let mut account = AccountSnapshot::default();
     for (collection, entries) in collections {

@@ -19,6 +19,17 @@ label_enum! {
         InterfacePeer6 => "interface_peer6",
         /// The address that Cloudflare's own health check uses.
         HealthCheckTarget => "health_check_target",
+        /// An IPv4 host that the operator named for this tunnel.
+        ExtraAddress => "extra_address",
+        /// An IPv6 host that the operator named for this tunnel.
+        ExtraAddress6 => "extra_address6",
+    }
+}
+
+impl ProbeTarget {
+    /// Whether its address comes from the configuration and not from the API.
+    pub const fn is_extra(self) -> bool {
+        matches!(self, Self::ExtraAddress | Self::ExtraAddress6)
     }
 }
 
@@ -60,13 +71,18 @@ label_enum! {
 }
 
 impl Vantage {
-    /// The targets whose answer proves that the tunnel carries traffic.
-    pub const fn inside(self) -> &'static [ProbeTarget] {
+    /// The addresses of the tunnel itself that answer only through it.
+    pub const fn through_the_tunnel(self) -> &'static [ProbeTarget] {
         match self {
             Self::Site => &[ProbeTarget::InterfaceAddress, ProbeTarget::InterfaceAddress6],
             // Cloudflare's own side would be answered by the nearest data centre and prove nothing.
             Self::Remote => &[ProbeTarget::InterfacePeer, ProbeTarget::InterfacePeer6],
         }
+    }
+
+    /// Whether an answer of this target proves that the tunnel carries traffic. Of an extra address the operator says so.
+    pub fn proves_the_inside(self, target: ProbeTarget) -> bool {
+        target.is_extra() || self.through_the_tunnel().contains(&target)
     }
 }
 

@@ -68,8 +68,11 @@ fn silent(kind: Kind) -> Tunnel {
 }
 
 fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> CollectionSnapshot {
-    let entries =
-        tunnels.into_iter().map(|(tunnel, bgp_state_changes)| Entry { tunnel: Arc::new(tunnel), bgp_state_changes });
+    let entries = tunnels.into_iter().map(|(tunnel, bgp_state_changes)| Entry {
+        tunnel: Arc::new(tunnel),
+        bgp_state_changes,
+        site: None,
+    });
     CollectionSnapshot {
         state: PollState::Succeeded,
         entries: entries.collect(),

@@ -41,8 +41,8 @@ impl Scrape {
     }
 
     /// The page of the groups that `query` chooses.
-    pub(super) async fn respond(&self, headers: &HeaderMap, query: Option<&str>) -> Response<Body> {
-        let groups = match chosen::groups(query.unwrap_or_default()) {
+    pub(super) async fn respond(&self, headers: &HeaderMap, query: &str) -> Response<Body> {
+        let groups = match chosen::groups(query) {
             Ok(groups) => groups,
             Err(sentence) => return text(StatusCode::BAD_REQUEST, format!("{sentence}\n")),
         };

@@ -17,14 +17,13 @@ const MOST_NAMES: usize = 5;
 pub(super) fn log(account: &AccountName, collection: Collection, event: &Event) {
     let (account, collection) = (account.as_str(), collection.to_string());
     match event {
-        Event::Answering { tunnels, after: None } => {
-            info!(account, collection, tunnels, "the API lists {tunnels} tunnels");
-        }
-        Event::Answering { tunnels, after: Some(reason) } => {
-            info!(
-                account,
-                collection, tunnels, "polls succeed again after `{reason}`: the API lists {tunnels} tunnels"
-            );
+        Event::Answering { tunnels, left_out, after } => {
+            let again = after.map_or(String::new(), |reason| format!("polls succeed again after `{reason}`: "));
+            let more = match left_out {
+                0 => String::new(),
+                more => format!(", and {more} more that the configuration leaves out"),
+            };
+            info!(account, collection, tunnels, "{again}the API lists {tunnels} tunnels{more}");
         }
         Event::Failing(failure) => {
             warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {}", failure.remedy());

@@ -14,8 +14,9 @@ use crate::{
     },
     domain::{
         bgp::BgpState,
-        inventory::{CollectionSnapshot, Entry, FailureReason, PollState},
+        inventory::{AccountName, CollectionSnapshot, Entry, FailureReason, PollState},
         moment::Moment,
+        rules::Rules,
         tunnel::{Tunnel, TunnelId},
     },
 };
@@ -26,6 +27,8 @@ pub enum Event {
     /// The first list, or the first after failures.
     Answering {
         tunnels: usize,
+        /// Listed beside them, and left out by the configuration.
+        left_out: usize,
         after: Option<FailureReason>,
     },
     /// Polls fail, or fail for another reason than before.
@@ -53,8 +56,10 @@ pub struct Absorbed {
 }
 
 /// One collection between polls.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watch {
+    account: AccountName,
+    rules: Arc<Rules>,
     snapshot: CollectionSnapshot,
     /// The last state that the API stated for each tunnel, also where it says nothing now.
     stated: HashMap<TunnelId, BgpState>,
@@ -65,6 +70,17 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Goes on from what is known already. A collection that was never polled has the default snapshot.
+    pub fn resume(account: AccountName, rules: Arc<Rules>, mut snapshot: CollectionSnapshot) -> Self {
+        snapshot.entries = rules.applied(&account, &snapshot.entries);
+        let stated = snapshot.entries.iter().filter_map(|entry| {
+            let status = entry.tunnel.bgp_status.as_ref()?;
+            Some((entry.tunnel.id.clone(), status.state))
+        });
+        let stated = stated.collect();
+        Self { account, rules, snapshot, stated, failures: 0, rejected: HashSet::new(), unknown: BTreeSet::new() }
+    }
+
     pub fn snapshot(&self) -> &CollectionSnapshot {
         &self.snapshot
     }
@@ -97,14 +113,17 @@ impl Watch {
         Absorbed { events, wait, rate_limited }
     }
 
-    fn succeed(&mut self, listing: Listing, now: Moment) -> Vec<Event> {
+    fn succeed(&mut self, mut listing: Listing, now: Moment) -> Vec<Event> {
         let mut events = Vec::new();
+        let listed = listing.tunnels.len();
+        listing.tunnels.retain(|tunnel| self.rules.admit(tunnel));
+        let left_out = listed - listing.tunnels.len();
         let after = match self.snapshot.state {
             PollState::Failed(reason) => Some(reason),
             PollState::Waiting | PollState::Succeeded => None,
         };
         if self.snapshot.state != PollState::Succeeded {
-            events.push(Event::Answering { tunnels: listing.tunnels.len(), after });
+            events.push(Event::Answering { tunnels: listing.tunnels.len(), left_out, after });
         }
         self.note_oddities(&listing, &mut events);
         self.snapshot.rejected = count_by_reason(&listing.rejected);
@@ -162,9 +181,12 @@ impl Watch {
                 events.push(Event::BgpChanged { tunnel: Arc::clone(&tunnel), from, to });
             }
         }
+        let site = self.rules.site(&self.account, &tunnel);
         match before {
-            Some(entry) if entry.tunnel == tunnel => Entry { tunnel: Arc::clone(&entry.tunnel), bgp_state_changes },
-            _ => Entry { tunnel, bgp_state_changes },
+            Some(entry) if entry.tunnel == tunnel => {
+                Entry { tunnel: Arc::clone(&entry.tunnel), bgp_state_changes, site }
+            }
+            _ => Entry { tunnel, bgp_state_changes, site },
         }
     }
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::{
     address,
-    settings::{Settings, TunnelSettings},
+    settings::{Addresses, Settings, TunnelSettings},
 };
 use crate::domain::{
     board::TunnelKey,
@@ -25,6 +25,8 @@ pub struct TunnelPlan {
     pub vantage: Vantage,
     /// Sorted by [`ProbeTarget`].
     pub targets: Box<[(ProbeTarget, SessionKey)]>,
+    /// What proves the outside of this tunnel; empty where its customer endpoint has to.
+    pub uplinks: Arc<[SessionKey]>,
 }
 
 /// Everybody who is to be probed.
@@ -32,7 +34,8 @@ pub struct TunnelPlan {
 pub struct Plan {
     /// Every tunnel that is not switched off, even one without a usable address.
     pub tunnels: BTreeMap<Arc<TunnelKey>, TunnelPlan>,
-    pub uplinks: Vec<SessionKey>,
+    /// The uplinks of all tunnels.
+    pub uplinks: BTreeSet<SessionKey>,
     /// Addresses that would have been probed but for a reason.
     pub refused: BTreeMap<Refusal, u64>,
 }
@@ -41,24 +44,21 @@ impl Plan {
     /// Who would be probed if probing were switched on.
     pub fn draw(fleet: &Fleet, settings: &Settings) -> Self {
         let mut draft = Draft { plan: Self::default(), bindings: BTreeSet::new(), mode: settings.socket };
-        for &uplink in &settings.uplinks {
-            let TunnelSettings { sources, interface, .. } = &settings.tunnels;
-            let session = address::check(uplink, interface.is_some());
-            let session = session.map(|address| draft.session(address, *sources, interface.as_ref()));
-            let session = draft.count(session);
-            draft.plan.uplinks.extend(session);
-        }
+        let shared = draft.uplinks(&settings.uplinks, settings);
         for (account, snapshot) in &fleet.accounts {
             for entry in snapshot.entries() {
-                let own = settings.of(&entry.tunnel);
+                let own = settings.of(account, &entry.tunnel);
                 if own.enabled {
-                    let tunnel = draft.tunnel(&entry.tunnel, &own);
+                    let uplinks = match (&own.uplinks, own.vantage) {
+                        (Some(uplinks), _) => draft.uplinks(uplinks, settings),
+                        (None, Vantage::Site) => Arc::clone(&shared),
+                        (None, Vantage::Remote) => Arc::default(),
+                    };
+                    let tunnel = draft.tunnel(&entry.tunnel, &own, uplinks);
                     draft.plan.tunnels.insert(Arc::new(TunnelKey::of(account, &entry.tunnel)), tunnel);
                 }
             }
         }
-        draft.plan.uplinks.sort_unstable();
-        draft.plan.uplinks.dedup();
         draft.plan
     }
 
@@ -83,23 +83,31 @@ struct Draft {
 }
 
 impl Draft {
-    fn tunnel(&mut self, tunnel: &Tunnel, settings: &TunnelSettings) -> TunnelPlan {
+    /// Sessions to `addresses`, sorted. They leave as what holds for all tunnels says: the interface of an override may be the tunnel.
+    fn uplinks(&mut self, addresses: &[IpAddr], settings: &Settings) -> Arc<[SessionKey]> {
+        let TunnelSettings { sources, interface, .. } = &settings.tunnels;
+        let mut uplinks = BTreeSet::new();
+        for &uplink in addresses {
+            let session = address::check(uplink, interface.is_some());
+            let session = session.map(|address| self.session(address, *sources, interface.as_ref()));
+            uplinks.extend(self.count(session));
+        }
+        self.plan.uplinks.extend(uplinks.iter().cloned());
+        uplinks.into_iter().collect()
+    }
+
+    fn tunnel(&mut self, tunnel: &Tunnel, settings: &TunnelSettings, uplinks: Arc<[SessionKey]>) -> TunnelPlan {
         let bound = settings.interface.is_some();
         let mut targets = Vec::with_capacity(settings.targets.len());
-        for &target in &settings.targets {
-            let Some(found) = address_of(tunnel, target, bound) else { continue };
+        let stated = settings.targets.iter().filter_map(|&target| Some((target, address_of(tunnel, target, bound)?)));
+        for (target, found) in stated.chain(extra(settings.extra, bound)) {
             let session = found.map(|address| self.session(address, settings.sources, settings.interface.as_ref()));
             targets.extend(self.count(session).map(|session| (target, session)));
         }
-        TunnelPlan { vantage: settings.vantage, targets: targets.into() }
+        TunnelPlan { vantage: settings.vantage, targets: targets.into(), uplinks }
     }
 
-    fn session(
-        &mut self,
-        address: IpAddr,
-        sources: super::settings::Sources,
-        interface: Option<&Arc<str>>,
-    ) -> SessionKey {
+    fn session(&mut self, address: IpAddr, sources: Addresses, interface: Option<&Arc<str>>) -> SessionKey {
         let binding =
             Binding { mode: self.mode, source: sources.of(IpVersion::of(address)), interface: interface.cloned() };
         let binding = if let Some(known) = self.bindings.get(&binding) {
@@ -129,7 +137,16 @@ fn address_of(tunnel: &Tunnel, target: ProbeTarget, bound: bool) -> Option<Resul
             let text = tunnel.health_check.as_ref()?.target.effective.as_deref()?;
             Some(address::text_address(text).ok_or(Refusal::Unparsable).and_then(|ip| address::check(ip, bound)))
         }
+        // Not the API's to state.
+        ProbeTarget::ExtraAddress | ProbeTarget::ExtraAddress6 => None,
     }
+}
+
+/// The hosts that the operator named.
+fn extra(addresses: Addresses, bound: bool) -> impl Iterator<Item = (ProbeTarget, Result<IpAddr, Refusal>)> {
+    let v4 = addresses.v4.map(|v4| (ProbeTarget::ExtraAddress, v4.into()));
+    let v6 = addresses.v6.map(|v6| (ProbeTarget::ExtraAddress6, v6.into()));
+    v4.into_iter().chain(v6).map(move |(target, address)| (target, address::check(address, bound)))
 }
 
 fn stated<T>(field: &Stated<T>, derive: impl FnOnce(&T) -> Result<IpAddr, Refusal>) -> Option<Result<IpAddr, Refusal>> {

@@ -89,15 +89,11 @@ impl Roster {
 
     fn draw_board(&self, settings: &Settings) -> ProbeBoard {
         let tunnels = self.plan.tunnels.iter().map(|(key, plan)| (Arc::clone(key), Arc::new(self.tunnel(plan))));
-        let uplinks =
-            self.plan.uplinks.iter().filter_map(|key| {
-                Some(UplinkProbe { address: key.address, tally: Arc::clone(self.tallies.get(key)?) })
-            });
         let mut sessions: Vec<_> = self.tallies.iter().map(|(key, tally)| (key.clone(), Arc::clone(tally))).collect();
         sessions.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         ProbeBoard {
             tunnels: tunnels.collect(),
-            uplinks: uplinks.collect(),
+            uplinks: self.uplinks(&self.plan.uplinks),
             sessions: sessions.into(),
             refused: self.plan.refused.clone(),
             silence: settings.silence,
@@ -110,7 +106,13 @@ impl Roster {
         let targets = plan.targets.iter().filter_map(|(target, key)| {
             Some(TargetProbe { target: *target, address: key.address, tally: Arc::clone(self.tallies.get(key)?) })
         });
-        TunnelProbes { vantage: plan.vantage, targets: targets.collect() }
+        TunnelProbes { vantage: plan.vantage, targets: targets.collect(), uplinks: self.uplinks(&*plan.uplinks) }
+    }
+
+    fn uplinks<'a>(&self, keys: impl IntoIterator<Item = &'a SessionKey>) -> Arc<[UplinkProbe]> {
+        let uplink =
+            |key: &SessionKey| Some(UplinkProbe { address: key.address, tally: Arc::clone(self.tallies.get(key)?) });
+        keys.into_iter().filter_map(uplink).collect()
     }
 }
 

@@ -20,3 +20,4 @@ mod reference;
 mod sandbox;
 mod secrets;
 mod support;
+mod tunnels;

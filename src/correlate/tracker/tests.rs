@@ -44,6 +44,9 @@ impl Scene {
     fn with_uplink(mut self, address: &str) -> Self {
         let uplink = UplinkProbe { address: address.parse().unwrap(), tally: Arc::new(Tally::new(Buckets::rtt())) };
         self.board.uplinks = [uplink].into();
+        for probes in self.board.tunnels.values_mut() {
+            Arc::make_mut(probes).uplinks = Arc::clone(&self.board.uplinks);
+        }
         self.share_sessions();
         self
     }
@@ -120,7 +123,7 @@ fn probes(tunnel: &Tunnel) -> (Arc<TunnelKey>, Arc<TunnelProbes>) {
     let endpoint = tunnel.customer_endpoint.value().map(|ip| target(ProbeTarget::CustomerEndpoint, *ip));
     let inside = tunnel.interface_address.value().map(|net| target(ProbeTarget::InterfaceAddress, net.addr()));
     let targets = endpoint.into_iter().chain(inside).collect();
-    (Arc::new(key), Arc::new(TunnelProbes { vantage: Vantage::Site, targets }))
+    (Arc::new(key), Arc::new(TunnelProbes { vantage: Vantage::Site, targets, uplinks: Arc::default() }))
 }
 
 fn fra() -> Tunnel {

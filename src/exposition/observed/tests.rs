@@ -79,8 +79,11 @@ fn seen() -> Seen {
         probe(ProbeTarget::InterfaceAddress, "10.0.0.0", tally(&[reply(1), reply(15), LOST, reply(300)])),
     ];
     let board = ProbeBoard {
-        tunnels: [(Arc::clone(&keys[0]), Arc::new(TunnelProbes { vantage: Vantage::Site, targets: targets.into() }))]
-            .into(),
+        tunnels: [(
+            Arc::clone(&keys[0]),
+            Arc::new(TunnelProbes { vantage: Vantage::Site, targets: targets.into(), uplinks: Arc::default() }),
+        )]
+        .into(),
         uplinks: [UplinkProbe { address: "192.0.2.1".parse().unwrap(), tally: tally(&[reply(1), reply(1)]) }].into(),
         ..ProbeBoard::default()
     };
@@ -117,6 +120,7 @@ fn silence_that_proves_nothing_leaves_the_tunnel_without_a_state() {
             tally: tally(&[LOST, LOST]),
         }]
         .into(),
+        uplinks: Arc::default(),
     };
     for old in seen.board.tunnels.values_mut() {
         *old = Arc::new(probes.clone());

@@ -35,7 +35,10 @@ struct Story {
 
 impl Story {
     fn start() -> Self {
-        Self { watch: Watch::default(), now: clock::now() }
+        Self {
+            watch: Watch::resume(AccountName::new("acme"), Arc::default(), CollectionSnapshot::default()),
+            now: clock::now(),
+        }
     }
 
     fn poll(&mut self, result: Result<Listing, ApiFailure>) -> Absorbed {
@@ -98,7 +101,7 @@ fn failures_keep_the_last_good_list_and_are_told_once_per_reason() {
     assert_eq!(story.watch.snapshot().entries.len(), 1);
     assert_eq!(story.watch.snapshot().last_success, good_until, "a failure does not move the time of the last success");
     let events = story.lists(&[tunnel("a", Some(BgpState::Up))]);
-    assert_eq!(events, [Event::Answering { tunnels: 1, after: Some(FailureReason::Auth) }]);
+    assert_eq!(events, [Event::Answering { tunnels: 1, left_out: 0, after: Some(FailureReason::Auth) }]);
 }
 
 #[test]
@@ -114,7 +117,7 @@ fn a_change_that_happened_during_an_outage_of_the_api_is_counted_after_it() {
 fn new_and_removed_tunnels_are_told_but_not_those_of_the_first_list() {
     let [a, b] = ["a", "b"].map(|id| tunnel(id, None));
     let mut story = Story::start();
-    assert_eq!(story.lists(&[Arc::clone(&a)]), [Event::Answering { tunnels: 1, after: None }]);
+    assert_eq!(story.lists(&[Arc::clone(&a)]), [Event::Answering { tunnels: 1, left_out: 0, after: None }]);
     assert_eq!(story.lists(&[Arc::clone(&b)]), [Event::Appeared(vec![b]), Event::Removed(vec![a])]);
 }
 

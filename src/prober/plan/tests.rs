@@ -3,8 +3,9 @@ use crate::{
     domain::{
         fixtures::{addressed, fleet, gre, tunnel},
         health_check::{HealthCheck, Target},
+        selector::Selector,
     },
-    prober::settings::{Override, Selector, Sources},
+    prober::settings::{Addresses, Override},
 };
 
 /// `target=address` for every target of one tunnel, in the plan's order.
@@ -129,12 +130,12 @@ fn uplinks_are_probed_once_however_many_tunnels_there_are() {
 
 #[test]
 fn a_tunnel_can_be_told_apart_by_id_or_name() {
-    let mut off = Override::new(Selector::Name("lab-*".into()));
+    let mut off = Override::new(Selector::name("lab-*"));
     off.enabled = Some(false);
-    let mut bound = Override::new(Selector::Id("t2".into()));
+    let mut bound = Override::new(Selector::id("t2"));
     bound.interface = Some("gre2".into());
-    bound.sources = Some(Sources::from("192.0.2.9".parse::<IpAddr>().unwrap()));
-    let mut again = Override::new(Selector::Name("lab-kept".into()));
+    bound.sources = Some(Addresses::from("192.0.2.9".parse::<IpAddr>().unwrap()));
+    let mut again = Override::new(Selector::name("lab-kept"));
     again.enabled = Some(true);
     let settings = Settings { overrides: vec![off, bound, again], ..Settings::default() };
     let plan = Plan::draw(

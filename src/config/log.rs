@@ -1,0 +1,23 @@
+//! How the program logs.
+
+use super::{check::member, document::Section, flags::LogFlags, given::ConfigError};
+use crate::telemetry;
+
+/// Checked settings of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    pub level: telemetry::Level,
+    pub format: telemetry::Format,
+}
+
+impl Log {
+    /// The flags over the section `log`.
+    pub(super) fn read(flags: &LogFlags, mut file: Section) -> Result<Self, ConfigError> {
+        let log = Self {
+            level: member(file.one("level", flags.level.as_deref())?.as_ref(), telemetry::Level::Info)?,
+            format: member(file.one("format", flags.format.as_deref())?.as_ref(), telemetry::Format::Logfmt)?,
+        };
+        file.finish()?;
+        Ok(log)
+    }
+}

@@ -1,0 +1,686 @@
+//! The configuration file: what stands in it counts, what is wrong in it is told with its line, and a flag beats it.
+
+use std::{collections::BTreeSet, fs, net::IpAddr, path::Path, time::Duration};
+
+use clap::CommandFactory as _;
+use proptest::prelude::*;
+use secrecy::ExposeSecret as _;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    domain::{
+        fixtures::tunnel,
+        probe::{ProbeTarget, Silence, SocketMode, Vantage},
+    },
+    telemetry,
+};
+
+/// A configuration file in a folder with secrets, as an operator has them.
+struct House(TempDir);
+
+impl House {
+    fn new(text: &str) -> Self {
+        let house = Self(tempfile::tempdir().unwrap());
+        for name in ["token", "key", "acme-token", "globex-key"] {
+            fs::write(house.path(name), format!("secret-of-{name}\n")).unwrap();
+        }
+        fs::write(house.path("mte.yml"), text).unwrap();
+        house
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn flag(&self) -> String {
+        format!("--config.file={}", self.path("mte.yml").display())
+    }
+
+    /// `serve` with the file and nothing else but these flags.
+    fn config(&self, flags: &[&str]) -> Result<Config, String> {
+        self.config_in(flags, |_: &str| None)
+    }
+
+    fn config_in(&self, flags: &[&str], environment: impl Variables) -> Result<Config, String> {
+        let file = self.flag();
+        let config = config(&[&[file.as_str()], flags].concat(), environment);
+        config.map_err(|sentence| sentence.replace(&format!("{}/", self.0.path().display()), ""))
+    }
+}
+
+/// One account, so that the rest can be looked at.
+const ONE: &str = "accounts: [{id: a, api_token_file: token}]\n";
+
+fn with_one_account(text: &str) -> Result<Config, String> {
+    House::new(&format!("{ONE}{text}")).config(&[])
+}
+
+fn secret_of(account: &AccountConfig) -> String {
+    let (CredentialSource::Token(secret) | CredentialSource::Key { key: secret, .. }) = &account.account.credentials;
+    secret.current().0.expose_secret().to_owned()
+}
+
+#[test]
+fn every_key_reaches_its_place() {
+    let config = with_one_account(
+        "web:
+  listen_address: [127.0.0.1:1, '[::1]:2']
+  telemetry_path: /m
+  enable_lifecycle: on
+poll: {interval: 30s, timeout: 5s, stale_after: 10m}
+log: {level: debug, format: json}
+probe:
+  enabled: yes
+  interval: 500ms
+  timeout: 400ms
+  down_after: 5
+  up_after: 1
+  targets: [interface_peer, customer_endpoint]
+  source: [192.0.2.1, 2001:db8::1]
+  interface: gre1
+  socket: raw
+  vantage: remote
+  uplink: 192.0.2.9
+  silence: always
+  rtt_buckets: [1ms, 10ms]
+",
+    )
+    .unwrap();
+    assert_eq!(config.web.listen, ["127.0.0.1:1", "[::1]:2"].map(|text| text.parse().unwrap()));
+    assert_eq!((config.web.telemetry_path.as_str(), config.web.enable_lifecycle), ("/m", true));
+    let poll = Poll {
+        interval: Duration::from_secs(30),
+        timeout: Duration::from_secs(5),
+        stale_after: Duration::from_mins(10),
+    };
+    assert_eq!(config.poll, poll);
+    assert_eq!(config.log, Log { level: telemetry::Level::Debug, format: telemetry::Format::Json });
+    let probe = config.probe;
+    assert!(probe.enabled);
+    assert_eq!(probe.pace.timing.interval(), Duration::from_millis(500));
+    assert_eq!(probe.pace.timing.timeout(), Duration::from_millis(400));
+    assert_eq!((probe.pace.thresholds.down_after.get(), probe.pace.thresholds.up_after.get()), (5, 1));
+    assert_eq!(probe.tunnels.targets, [ProbeTarget::CustomerEndpoint, ProbeTarget::InterfacePeer].into());
+    assert_eq!(probe.tunnels.sources.v4, "192.0.2.1".parse().ok());
+    assert_eq!(probe.tunnels.sources.v6, "2001:db8::1".parse().ok());
+    assert_eq!(probe.tunnels.interface.as_deref(), Some("gre1"));
+    assert_eq!((probe.socket, probe.silence), (SocketMode::Raw, Silence::Always));
+    assert_eq!((probe.tunnels.vantage, &probe.uplinks[..]), (Vantage::Remote, &[ip("192.0.2.9")][..]));
+    assert_eq!(probe.buckets.bounds().len(), 2);
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn tunnels_are_chosen_and_overridden() {
+    let config = with_one_account(
+        "tunnels:
+  include: ['fra-*', 'lon-*']
+  exclude: fra-9
+  overrides:
+    - name: fra-*
+      site: frankfurt
+      uplink: [192.0.2.9, 192.0.2.10]
+    - id: f1
+      account: a
+      probe: false
+      vantage: remote
+      targets: [interface_peer]
+      source: 192.0.2.1
+      interface: gre1
+      extra_address: [10.9.0.1, 'fd00::9']
+",
+    )
+    .unwrap();
+    let watched: Vec<bool> = ["fra-1", "fra-9", "lon-1", "par-1"].map(|name| config.rules.admit(&tunnel(name))).into();
+    assert_eq!(watched, [true, false, true, false]);
+    let account = AccountName::new("a");
+    assert_eq!(config.rules.site(&account, &tunnel("fra-1")).as_deref(), Some("frankfurt"));
+    assert_eq!(config.rules.site(&account, &tunnel("lon-1")), None);
+    let frankfurt = config.probe.of(&account, &tunnel("fra-1"));
+    assert_eq!(frankfurt.uplinks, Some(vec![ip("192.0.2.9"), ip("192.0.2.10")]));
+    assert!(frankfurt.enabled);
+    let f1 = config.probe.of(&account, &tunnel("f1"));
+    assert_eq!((f1.enabled, f1.vantage, f1.interface.as_deref()), (false, Vantage::Remote, Some("gre1")));
+    assert!(f1.targets.contains(&ProbeTarget::InterfacePeer) && !f1.targets.contains(&ProbeTarget::CustomerEndpoint));
+    assert_eq!((f1.extra.v4, f1.extra.v6), ("10.9.0.1".parse().ok(), "fd00::9".parse().ok()));
+    assert_eq!((f1.sources.v4, f1.uplinks), ("192.0.2.1".parse().ok(), None));
+    let of_another = config.probe.of(&AccountName::new("b"), &tunnel("f1"));
+    assert!(of_another.enabled, "the override is for one account");
+}
+
+#[test]
+fn each_account_has_its_own_name_secret_and_api_or_the_shared_ones() {
+    let house = House::new(
+        "cloudflare: {api_token_file: token, api_url: 'https://proxy.example/v4', email: noc@example.com}
+accounts:
+  - id: '00000000000000000000000000000001'
+  - {id: 12345678901234567890123456789012, name: acme, api_token_file: acme-token}
+  - {id: c, name: globex, api_key_file: key, api_url: http://127.0.0.1:9/v4}
+",
+    );
+    let accounts = house.config(&[]).unwrap().accounts;
+    let seen: Vec<_> = accounts
+        .iter()
+        .map(|a| (a.account.name.as_str(), a.account.id.as_str(), secret_of(a), a.url.to_string()))
+        .collect();
+    let proxy = "https://proxy.example/v4";
+    assert_eq!(
+        seen,
+        [
+            (
+                "00000000000000000000000000000001",
+                "00000000000000000000000000000001",
+                "secret-of-token".to_owned(),
+                proxy.to_owned()
+            ),
+            ("acme", "12345678901234567890123456789012", "secret-of-acme-token".to_owned(), proxy.to_owned()),
+            ("globex", "c", "secret-of-key".to_owned(), "http://127.0.0.1:9/v4".to_owned()),
+        ]
+    );
+    let CredentialSource::Key { email, .. } = &accounts[2].account.credentials else { panic!("a key is no token") };
+    assert_eq!(email, "noc@example.com", "the shared address");
+}
+
+/// What an account without credentials of its own gets, the strongest first.
+#[test]
+fn shared_credentials_are_taken_from_the_first_place_that_has_some() {
+    let house = House::new("cloudflare: {api_token_file: token}\naccounts: [{id: a}]\n");
+    let without = House::new("accounts: [{id: a}]\n");
+    fs::write(house.path("cloudflare-api-token"), "secret-of-systemd\n").unwrap();
+    let folder = house.0.path().display().to_string();
+    let by_flag = format!("--cloudflare.api-token-file={}", house.path("acme-token").display());
+    let in_environment = |name: &str| match name {
+        "CLOUDFLARE_API_TOKEN" => Some("secret-of-environment".to_owned()),
+        _ => None,
+    };
+    let by_systemd = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| folder.clone());
+    let secret = |config: Result<Config, String>| secret_of(&config.unwrap().accounts[0]);
+    assert_eq!(secret(house.config_in(&[&by_flag], in_environment)), "secret-of-acme-token");
+    assert_eq!(secret(house.config_in(&[], in_environment)), "secret-of-environment");
+    assert_eq!(secret(house.config_in(&[], by_systemd.clone())), "secret-of-token");
+    assert_eq!(secret(without.config_in(&[], by_systemd)), "secret-of-systemd");
+    let elsewhere = |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| "/nowhere".to_owned());
+    let sentence = without.config_in(&[], elsewhere).unwrap_err();
+    assert!(sentence.contains("line 1: `--cloudflare.api-token-file` is missing"), "{sentence}");
+}
+
+#[test]
+fn what_an_account_says_itself_beats_what_is_shared_whoever_shares_it() {
+    let house = House::new("accounts: [{id: a, api_token_file: acme-token}]\n");
+    let by_flag = format!("--cloudflare.api-token-file={}", house.path("token").display());
+    assert_eq!(secret_of(&house.config(&[&by_flag]).unwrap().accounts[0]), "secret-of-acme-token");
+}
+
+#[test]
+fn accounts_of_the_flags_stand_in_for_those_of_the_file() {
+    let house = House::new("cloudflare: {api_token_file: token}\naccounts: [{id: a, name: acme}, {id: b}]\n");
+    let names = |flags: &[&str]| {
+        let accounts = house.config(flags).unwrap().accounts;
+        accounts.iter().map(|account| account.account.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&[]), ["acme", "b"]);
+    assert_eq!(names(&["--cloudflare.account-id=c,a"]), ["c", "a"]);
+}
+
+#[test]
+fn an_empty_file_and_empty_sections_are_no_mistake() {
+    for text in ["", "# nothing yet\n", "---\n", "poll:\nweb: {}\nlog:\ntunnels:\n  overrides:\n  include: []\n"] {
+        let house = House::new(text);
+        let flags = [ACCOUNT, &format!("--cloudflare.api-token-file={}", house.path("token").display())];
+        let with_file = house.config(&flags).unwrap();
+        let without = config(&flags, |_: &str| None).unwrap();
+        assert_eq!(Config { file: None, ..with_file }, without, "{text}");
+    }
+}
+
+/// Every setting that has a flag: its key, a value that is accepted and one that is not.
+const SETTINGS: [(&str, &str, &str); 24] = [
+    ("web.listen_address", ":1", "x"),
+    ("web.telemetry_path", "/m", "m"),
+    ("web.enable_lifecycle", "true", "x"),
+    ("poll.interval", "20s", "x"),
+    ("poll.timeout", "20s", "x"),
+    ("poll.stale_after", "20m", "x"),
+    ("probe.enabled", "true", "x"),
+    ("probe.interval", "2s", "x"),
+    ("probe.timeout", "500ms", "x"),
+    ("probe.down_after", "5", "x"),
+    ("probe.up_after", "5", "x"),
+    ("probe.targets", "interface_peer", "x"),
+    ("probe.source", "192.0.2.1", "x"),
+    ("probe.interface", "gre1", "a/b"),
+    ("probe.socket", "raw", "x"),
+    ("probe.vantage", "remote", "x"),
+    ("probe.uplink", "192.0.2.1", "x"),
+    ("probe.silence", "always", "x"),
+    ("probe.rtt_buckets", "1s", "x"),
+    ("log.level", "debug", "x"),
+    ("log.format", "json", "x"),
+    ("cloudflare.api_url", "https://proxy.example", "x"),
+    ("cloudflare.api_token_file", "token", "nowhere"),
+    ("cloudflare.api_key_file", "key", "nowhere"),
+];
+
+/// Flags without a key of the same name: the accounts are a list, and the file does not name itself.
+const NO_SETTINGS: [&str; 2] = ["--cloudflare.account-id", "--config.file"];
+
+fn flag_for(key: &str) -> String {
+    if key == "probe.enabled" { "--probe".to_owned() } else { given::flag_of(key) }
+}
+
+fn setting(key: &str, value: &str) -> String {
+    let (section, key) = key.split_once('.').unwrap();
+    format!("{section}: {{{key}: '{value}'}}\n")
+}
+
+#[test]
+fn every_flag_beats_the_file_and_every_key_is_checked() {
+    for (key, good, bad) in SETTINGS {
+        let (flag, in_key) = (flag_for(key), key.contains("key_file"));
+        let house = |value: &str| {
+            let email = if in_key { "accounts: [{id: a, email: x@example.com}]\n" } else { "accounts: [{id: a}]\n" };
+            House::new(&format!("{email}{}", setting(key, value)))
+        };
+        let token = |name: &str| match name {
+            // Stronger than a file's, weaker than a flag's.
+            "CLOUDFLARE_EMAIL" => Some("noc@example.com".to_owned()),
+            _ => None,
+        };
+        let others: &[&str] = if key.ends_with("_file") { &[] } else { &["--cloudflare.api-token-file=TOKEN"] };
+        let wrong = house(bad);
+        let tokens = wrong.path("token").display().to_string();
+        let flags = |extra: &[&str]| -> Vec<String> {
+            others.iter().chain(extra).map(|flag| flag.replace("TOKEN", &tokens)).collect()
+        };
+        let run = |house: &House, extra: &[&str]| {
+            let flags = flags(extra);
+            house.config_in(&flags.iter().map(String::as_str).collect::<Vec<_>>(), token)
+        };
+        let sentence = run(&wrong, &[]).unwrap_err();
+        assert!(sentence.starts_with(&format!("mte.yml: line 2: `{key}` is `{bad}`: ")), "{sentence}");
+        let value = if key.ends_with("_file") { wrong.path(good).display().to_string() } else { good.to_owned() };
+        let by_flag = format!("{flag}={value}");
+        assert!(run(&wrong, &[&by_flag]).is_ok(), "{by_flag} beats {key}: {:?}", run(&wrong, &[&by_flag]));
+        let by_flag = format!("{flag}={bad}");
+        let sentence = run(&house(good), &[&by_flag]).unwrap_err();
+        assert!(sentence.starts_with(&format!("`{flag}` is `{bad}`: ")), "{sentence}");
+    }
+}
+
+#[test]
+fn the_table_of_settings_has_every_flag() {
+    let command = Line::command();
+    let flags = command.get_arguments().filter_map(|argument| argument.get_long());
+    let flags: BTreeSet<String> =
+        flags.filter(|flag| !flag.starts_with("sandbox.")).map(|flag| format!("--{flag}")).collect();
+    let table = SETTINGS.iter().map(|(key, ..)| flag_for(key)).chain(NO_SETTINGS.map(str::to_owned));
+    assert_eq!(flags, table.collect());
+}
+
+/// Files with one mistake each, and what is said about it.
+const MISTAKES: [(&str, &str); 38] = [
+    // The form of the file.
+    ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon, such as `accounts:`"),
+    ("hello\n", "mte.yml: line 1: the file must begin with a key and a colon, such as `accounts:`"),
+    ("poll:\n  interval: 1m\n  interval: 2m\n", "mte.yml: line 3: `interval` is given twice"),
+    (
+        "pol:\n  interval: 1m\n",
+        "mte.yml: line 1: `pol` is no key here; there are `accounts`, `cloudflare`, `log`, `poll`, `probe`, `sandbox`, `tunnels`, `web`",
+    ),
+    (
+        "poll:\n  intervall: 1m\n",
+        "mte.yml: line 2: `poll.intervall` is no key here; there are `interval`, `stale_after`, `timeout`",
+    ),
+    ("poll: 1m\n", "mte.yml: line 1: `poll` must be a section: put its keys on the lines below it, indented"),
+    ("poll: [1m]\n", "mte.yml: line 1: `poll` must be a section: put its keys on the lines below it, indented"),
+    ("poll:\n  interval:\n", "mte.yml: line 2: `poll.interval` has no value: give it one, or take the key away"),
+    ("poll:\n  interval: [1m]\n", "mte.yml: line 2: `poll.interval` must be one value, not a list or a section"),
+    ("probe: {targets: {a: b}}\n", "mte.yml: line 1: `probe.targets` must be a list or one value"),
+    ("probe: {targets: [[a]]}\n", "mte.yml: line 1: `probe.targets` must be a list of single values"),
+    // Values.
+    ("poll:\n  interval: 60\n", "mte.yml: line 2: `poll.interval` is `60`: must be a duration such as 30s, 5m or 1h"),
+    ("poll:\n  interval: 1ms\n", "mte.yml: line 2: `poll.interval` is `1ms`: must be between 200ms and 24h"),
+    (
+        "poll:\n  interval: 10m\n  stale_after: 5m\n",
+        "mte.yml: line 3: `poll.stale_after` is `5m`: must be longer than `poll.interval` (10m)",
+    ),
+    (
+        "probe:\n  timeout: 5s\n",
+        "mte.yml: line 2: `probe.timeout` is `5s`: must not be longer than `probe.interval` (1s)",
+    ),
+    ("probe:\n  enabled: maybe\n", "mte.yml: line 2: `probe.enabled` is `maybe`: must be true or false"),
+    (
+        "probe:\n  source: [192.0.2.1, 192.0.2.2]\n",
+        "mte.yml: line 2: `probe.source` is `192.0.2.1,192.0.2.2`: must be given once for IPv4 and once for IPv6 at most",
+    ),
+    (
+        "probe:\n  targets:\n    - customer_endpoint\n    - extra_address\n",
+        "mte.yml: line 4: `probe.targets` is `extra_address`: must be one of customer_endpoint, interface_address, \
+             interface_address6, interface_peer, interface_peer6, health_check_target",
+    ),
+    (
+        "probe:\n  rtt_buckets: [2s, 1s]\n",
+        "mte.yml: line 2: `probe.rtt_buckets` is `2s,1s`: buckets must be above zero and ascend",
+    ),
+    ("log: {level: loud}\n", "mte.yml: line 1: `log.level` is `loud`: must be one of trace, debug, info, warn, error"),
+    // Accounts.
+    ("accounts: {id: a}\n", "mte.yml: line 1: `accounts` must be a list: begin each member with `-`"),
+    ("accounts: [a]\n", "mte.yml: line 1: `accounts` must be a section: put its keys on the lines below it, indented"),
+    (
+        "accounts:\n  - name: acme\n",
+        "mte.yml: line 2: `accounts.id` is missing: it is the id of the account, as the dashboard's address shows it",
+    ),
+    (
+        "accounts:\n  - {id: ../x, api_token_file: token}\n",
+        "mte.yml: line 2: `accounts.id` is `../x`: must be an account id: at most 32 letters and digits, as the dashboard's address shows it",
+    ),
+    (
+        "accounts:\n  - {id: a, name: '', api_token_file: token}\n",
+        "mte.yml: line 2: `accounts.name` is ``: must be 1 to 128 printable characters",
+    ),
+    (
+        "accounts:\n  - {id: a, name: x, api_token_file: token}\n  - {id: b, name: x, api_token_file: token}\n",
+        "mte.yml: line 3: `accounts.name` is `x`: must be the name of one account only",
+    ),
+    (
+        "accounts:\n  - {id: a, name: x, api_token_file: token}\n  - {id: a, api_token_file: token}\n",
+        "mte.yml: line 3: `accounts.id` is `a`: must be listed once: its tunnels would be counted twice",
+    ),
+    (
+        "accounts:\n  - {id: a, api_token_file: nowhere}\n",
+        "mte.yml: line 2: `accounts.api_token_file` is `nowhere`: must be a readable file: No such file or directory (os error 2)",
+    ),
+    (
+        "accounts:\n  - {id: a, api_token_file: token, api_key_file: key}\n",
+        "mte.yml: line 2: `accounts.api_key_file` must not be given beside `api_token_file`: take one of them away",
+    ),
+    (
+        "accounts:\n  - {id: a, api_key_file: key}\n",
+        "mte.yml: line 2: `email` is missing: an API key needs the e-mail address of its user; set it beside `api_key_file`, or CLOUDFLARE_EMAIL",
+    ),
+    (
+        "accounts:\n  - {id: a, api_token_file: token, api_url: http://192.0.2.1}\n",
+        "mte.yml: line 2: `accounts.api_url` is `http://192.0.2.1`: must use https: plain http is allowed on loopback only, for it would show the token to the network",
+    ),
+    (
+        "accounts:\n  - {id: a, api_token_file: token, color: red}\n",
+        "mte.yml: line 2: `accounts.color` is no key here; there are `api_key_file`, `api_token_file`, `api_url`, `email`, `id`, `name`",
+    ),
+    // Tunnels.
+    (
+        "tunnels: {overrides: [{site: x}]}\n",
+        "mte.yml: line 1: `tunnels.overrides` needs either the `id` of a tunnel or the `name` of some, where `*` stands for any characters",
+    ),
+    (
+        "tunnels:\n  overrides:\n    - {name: x, id: y}\n",
+        "mte.yml: line 3: `tunnels.overrides` needs either the `id` of a tunnel or the `name` of some, where `*` stands for any characters",
+    ),
+    (
+        "tunnels:\n  overrides:\n    - {name: x, account: b}\n",
+        "mte.yml: line 3: `tunnels.overrides.account` is `b`: must be the name of an account; there are a",
+    ),
+    (
+        "tunnels:\n  overrides:\n    - {name: x, extra_address: [10.0.0.1, 10.0.0.2]}\n",
+        "mte.yml: line 3: `tunnels.overrides.extra_address` is `10.0.0.1,10.0.0.2`: must be given once for IPv4 and once for IPv6 at most",
+    ),
+    (
+        "tunnels:\n  overrides:\n    - {name: x, site: ''}\n",
+        "mte.yml: line 3: `tunnels.overrides.site` is ``: must be 1 to 128 printable characters",
+    ),
+    (
+        "tunnels: {exclude: ['']}\n",
+        "mte.yml: line 1: `tunnels.exclude` is ``: must not be empty: it would fit no tunnel",
+    ),
+];
+
+#[test]
+fn a_mistake_is_one_sentence_with_file_line_key_and_rule() {
+    for (text, sentence) in MISTAKES {
+        let rest = if text.starts_with("accounts") || text.starts_with(['-', 'h']) { "" } else { ONE };
+        assert_eq!(House::new(&format!("{text}{rest}")).config(&[]).unwrap_err(), sentence, "{text}");
+    }
+}
+
+/// The ways to put a secret where a path or nothing belongs, and what is said.
+const WITH_SECRETS: [(&str, &str); 15] = [
+    (
+        "accounts: [{id: a, api_token: SECRET}]\n",
+        "`accounts.api_token` must not stand in this file: write the secret to a file of its own and name that one with `api_token_file`",
+    ),
+    ("accounts: [{id: a, token: SECRET}]\n", "`accounts.token` must not stand"),
+    (
+        "accounts: [{id: a, api_key: SECRET}]\n",
+        "`accounts.api_key` must not stand in this file: write the secret to a file of its own and name that one with `api_key_file`",
+    ),
+    ("cloudflare: {api_token: SECRET}\naccounts: [{id: a}]\n", "`cloudflare.api_token` must not stand"),
+    ("cloudflare: {api_key: SECRET}\naccounts: [{id: a}]\n", "`cloudflare.api_key` must not stand"),
+    (
+        "accounts: [{id: a, api_token_file: TOKEN}]\n",
+        "`accounts.api_token_file` names no readable file, and what it holds looks like the secret itself",
+    ),
+    ("cloudflare: {api_key_file: TOKEN}\naccounts: [{id: a}]\n", "`cloudflare.api_key_file` names no readable file"),
+    ("accounts: [{id: a, api_token: [SECRET]}]\n", "`accounts.api_token` must not stand"),
+    ("accounts: [{id: a, api_token_file: [SECRET]}]\n", "must be one value"),
+    ("api_token: SECRET\n", "`api_token` is no key here"),
+    ("accounts: [{id: a, password: SECRET}]\n", "`accounts.password` is no key here"),
+    (
+        "accounts: [{id: a, api_url: 'https://u:SECRET@x.example'}]\n",
+        "`accounts.api_url` must not hold a user, a password",
+    ),
+    ("accounts: [{id: a, api_token: \"SECRET}]\n", "mte.yml: line "),
+    ("accounts: [{id: a, api_token: *SECRET}]\n", "mte.yml: line "),
+    ("accounts:\n- id: a\n  api_token: SECRET\n api_key: SECRET\n", "mte.yml: line "),
+];
+
+#[test]
+fn a_secret_in_the_file_is_named_by_its_key_and_never_shown() {
+    const SECRET: &str = "v1.0-hunter2hunter2hunter2hunter2hunter2";
+    const TOKEN: &str = "hunter2hunter2hunter2hunter2hunter2hunt2";
+    for (text, words) in WITH_SECRETS {
+        let text = text.replace("SECRET", SECRET).replace("TOKEN", TOKEN);
+        let house = House::new(&text);
+        let sentence = house.config(&[]).unwrap_err();
+        assert!(sentence.contains(words), "{text}: {sentence}");
+        assert!(!sentence.contains("hunter2") && !sentence.contains('\n'), "{sentence}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_the_rule() {
+    let house = House::new("");
+    fs::write(house.path("binary"), [0, 159, 146, 150]).unwrap();
+    // Sparse: a gigabyte that takes no space.
+    fs::File::create(house.path("huge")).unwrap().set_len(1 << 30).unwrap();
+    for (name, rule) in [
+        ("missing", "must be a readable file: No such file or directory (os error 2)"),
+        (".", "must be a file: it is a directory"),
+        ("binary", "must be text in UTF-8"),
+        ("huge", "must not be larger than 1024 KiB"),
+    ] {
+        let path = house.path(name).display().to_string();
+        let sentence = config(&[ACCOUNT, &format!("--config.file={path}")], token).unwrap_err();
+        assert_eq!(sentence, format!("`--config.file` is `{path}`: {rule}"));
+    }
+    let sentence = config(&[ACCOUNT, "--config.file=/dev/zero"], token).unwrap_err();
+    assert_eq!(sentence, "`--config.file` is `/dev/zero`: must be a regular file, no device, pipe or socket");
+}
+
+#[test]
+fn a_link_that_is_swapped_all_the_time_gives_one_file_or_the_other() {
+    use std::os::unix::fs::symlink;
+    let house = House::new("");
+    fs::write(house.path("a.yml"), format!("{ONE}poll: {{interval: 11s}}\n")).unwrap();
+    fs::write(house.path("b.yml"), format!("{ONE}poll: {{interval: 12s}}\n")).unwrap();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let house = &house;
+        scope.spawn(move || {
+            let targets = ["a.yml", "b.yml"].into_iter().cycle();
+            for target in targets.take_while(|_| stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty)) {
+                symlink(house.path(target), house.path("next")).unwrap();
+                fs::rename(house.path("next"), house.path("mte.yml")).unwrap();
+            }
+        });
+        // Until the first link is there, the file is an empty one.
+        while house.path("mte.yml").read_link().is_err() {
+            std::thread::yield_now();
+        }
+        for _ in 0..200 {
+            let interval = house.config(&[]).unwrap().poll.interval;
+            assert!([11, 12].map(Duration::from_secs).contains(&interval), "{interval:?}");
+        }
+        drop(stop);
+    });
+}
+
+#[test]
+fn the_sandbox_is_configured_by_the_same_file() {
+    let house = House::new(
+        "sandbox: {listen_address: '127.0.0.1:1', token_file: token, strict: true, tunnels: 7, story: s.yml, faults: f.yml}
+log: {level: warn}
+accounts: [{nonsense: true}]
+",
+    );
+    fs::write(house.path("s.yml"), "accounts: [{name: lab}]\n").unwrap();
+    fs::write(house.path("f.yml"), "faults: [{fault: silence}]\n").unwrap();
+    let flag = house.flag();
+    let config = sandbox(&[&flag], |_: &str| None).unwrap();
+    let settings = config.settings;
+    assert_eq!((config.listen, settings.strict, settings.tunnels), ("127.0.0.1:1".parse().unwrap(), true, 7));
+    assert_eq!((settings.token.unwrap().expose_secret(), settings.faults.count()), ("secret-of-token", 1));
+    assert_eq!(settings.story.accounts().map(|(name, _)| name).collect::<Vec<_>>(), ["lab"]);
+    assert_eq!(config.log.level, telemetry::Level::Warn);
+    let config = sandbox(&[&flag, "--sandbox.tunnels=8"], |_: &str| None).unwrap();
+    assert_eq!(config.settings.tunnels, 8);
+    fs::write(house.path("mte.yml"), "sandbox:\n  tunnels: many\n").unwrap();
+    let sentence = sandbox(&[&flag], |_: &str| None).unwrap_err();
+    assert!(
+        sentence.ends_with("line 2: `sandbox.tunnels` is `many`: must be a whole number from 0 to 100000"),
+        "{sentence}"
+    );
+}
+
+fn repository(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// `config.example.yml` with its examples switched on: a line that begins with `#` and a word, without a blank between, is one.
+fn example(examples: bool) -> String {
+    let text = fs::read_to_string(repository("config.example.yml")).unwrap();
+    let line = |line: &str| {
+        let words = line.trim_start();
+        match words.strip_prefix('#') {
+            Some(example) if examples && example.starts_with(|c: char| c.is_ascii_lowercase() || c == '-') => {
+                format!("{}{example}\n", &line[..line.len() - words.len()])
+            }
+            Some(example) if examples && example.starts_with("  ") => {
+                format!("{}{example}\n", &line[..line.len() - words.len()])
+            }
+            _ => format!("{line}\n"),
+        }
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn the_example_is_the_defaults() {
+    let house = House::new(&example(false));
+    let by_flag = format!("--cloudflare.api-token-file={}", house.path("token").display());
+    let with_file = house.config(&[ACCOUNT, &by_flag]).unwrap();
+    let without = config(&[ACCOUNT, &by_flag], |_: &str| None).unwrap();
+    assert_eq!(Config { file: None, ..with_file }, without);
+    let (with_file, without) =
+        (sandbox(&[&house.flag()], |_: &str| None).unwrap(), sandbox(&[], |_: &str| None).unwrap());
+    assert_eq!(format!("{:?}", with_file.settings), format!("{:?}", without.settings));
+    assert_eq!(with_file.listen, without.listen);
+}
+
+/// Every key that is known in a section, as the sentence about one that is not lists them.
+fn known_keys(text: &str, run: impl Fn(&House) -> String) -> BTreeSet<String> {
+    let sentence = run(&House::new(text));
+    let (_, list) = sentence.split_once("there are ").unwrap_or_else(|| panic!("{text}: {sentence}"));
+    list.split(", ").map(|key| key.trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn the_example_names_every_key_and_parses_with_all_of_them() {
+    let text = example(true);
+    let serve = |house: &House| house.config(&[]).unwrap_err();
+    let on_sandbox = |house: &House| sandbox(&[&house.flag()], |_: &str| None).unwrap_err();
+    let mut keys = known_keys("zzz: 1\n", serve);
+    for (section, path) in [
+        ("web: {zzz: 1}\n", "web"),
+        ("poll: {zzz: 1}\n", "poll"),
+        ("probe: {zzz: 1}\n", "probe"),
+        ("log: {zzz: 1}\n", "log"),
+        ("cloudflare: {zzz: 1}\n", "cloudflare"),
+        ("tunnels: {zzz: 1}\n", "tunnels"),
+        ("tunnels: {overrides: [{name: x, zzz: 1}]}\n", "tunnels.overrides"),
+    ] {
+        keys.extend(known_keys(&format!("{ONE}{section}"), serve).iter().map(|key| format!("{path}.{key}")));
+    }
+    let account = known_keys("accounts: [{id: a, api_token_file: token, zzz: 1}]\n", serve);
+    keys.extend(account.iter().map(|key| format!("accounts.{key}")));
+    keys.extend(known_keys("sandbox: {zzz: 1}\n", on_sandbox).iter().map(|key| format!("sandbox.{key}")));
+    let named =
+        keys_of("", &crate::yaml::tree(&text).unwrap_or_else(|m| panic!("line {}: {}\n{text}", m.line, m.what)));
+    assert_eq!(named, keys);
+}
+
+fn keys_of(path: &str, node: &crate::yaml::Node) -> BTreeSet<String> {
+    use crate::yaml::Value;
+    let mut keys = BTreeSet::new();
+    match &node.value {
+        Value::Empty | Value::Text(_) => {}
+        Value::List(members) => keys.extend(members.iter().flat_map(|member| keys_of(path, member))),
+        Value::Map(entries) => {
+            for (key, node) in entries {
+                let path = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
+                keys.extend(keys_of(&path, node));
+                keys.insert(path);
+            }
+        }
+    }
+    keys
+}
+
+/// Every example of a configuration file in the documents.
+#[test]
+fn every_documented_example_is_accepted() {
+    let mut seen = 0;
+    for document in ["docs/CONFIGURATION.md", "README.md"] {
+        let text = fs::read_to_string(repository(document)).unwrap();
+        for block in text.split("```yaml\n# config.yml\n").skip(1) {
+            let block = block.split("```").next().unwrap();
+            let house = House::new(&block.replace("/etc/magic-tunnel-exporter/", ""));
+            let environment = |name: &str| (name == "CLOUDFLARE_API_TOKEN").then(|| "t".to_owned());
+            let config = if block.contains("accounts:") {
+                house.config_in(&[], environment)
+            } else {
+                house.config_in(&[ACCOUNT], environment)
+            };
+            assert!(config.is_ok(), "{document}: {config:?}\n{block}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 5, "{seen} examples");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Nothing that stands in a file brings the program down, or spreads over more than a line.
+    #[test]
+    fn whatever_stands_in_the_file_is_accepted_or_refused_in_one_line(
+        text in "([a-z_]{1,12}: ?|- |  |\\{|\\}|\\[|\\]|[0-9]{1,3}[smh]?|'|\"|\n|&a|\\*a|[^\u{0}]){0,40}"
+    ) {
+        if let Err(sentence) = House::new(&text).config_in(&[ACCOUNT], token) {
+            prop_assert!(!sentence.contains('\n'), "{}", sentence);
+            prop_assert!(sentence.len() < 2000, "{}", sentence);
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use std::{fs, os::unix::fs::symlink};
+
+use super::*;
+
+fn shown(secret: &Secret) -> (String, u64) {
+    let (value, version) = secret.current();
+    (value.expose_secret().to_owned(), version)
+}
+
+#[test]
+fn what_is_no_secret_is_refused_with_the_rule_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    for (content, sentence) in [
+        (&b""[..], "must hold a secret: the file is empty"),
+        (b" \n\n", "must hold a secret: the file is empty"),
+        (b"hunter2\nhunter3\n", "must hold one secret on one line: there is a line break in it"),
+        (
+            "hunt\u{e9}r2\n".as_bytes(),
+            "must hold a secret in printable ASCII: there is another character in it, which no HTTP header can carry",
+        ),
+        (
+            b"hunter2\x07",
+            "must hold a secret in printable ASCII: there is another character in it, which no HTTP header can carry",
+        ),
+        (
+            b"\xff\xfe",
+            "must hold a secret in printable ASCII: there is another character in it, which no HTTP header can carry",
+        ),
+        (&[b'x'; 4097], "must not be larger than 4 KiB"),
+    ] {
+        fs::write(&path, content).unwrap();
+        assert_eq!(Secrets::default().file(&path).unwrap_err().to_string(), sentence, "{content:?}");
+    }
+}
+
+#[test]
+fn a_secret_loses_its_line_break_and_no_debug_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "hunter2\r\n").unwrap();
+    let secret = Secrets::default().file(&path).unwrap();
+    assert_eq!(shown(&secret), ("hunter2".to_owned(), 0));
+    let given = Secret::given("hunter2\n").unwrap();
+    assert_eq!(shown(&given), ("hunter2".to_owned(), 0));
+    assert!(!format!("{secret:?}{given:?}").contains("hunter2"));
+}
+
+#[test]
+fn a_rewritten_file_is_noticed_and_a_bad_rewrite_keeps_the_old_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "old\n").unwrap();
+    let secret = Secrets::default().file(&path).unwrap();
+    // In the middle of a rewrite it is empty.
+    fs::write(&path, "").unwrap();
+    secret.refresh(Look::IfChanged);
+    assert_eq!(shown(&secret), ("old".to_owned(), 0));
+    fs::write(&path, "newer\n").unwrap();
+    secret.refresh(Look::IfChanged);
+    assert_eq!(shown(&secret), ("newer".to_owned(), 1));
+    fs::remove_file(&path).unwrap();
+    secret.refresh(Look::IfChanged);
+    assert_eq!(shown(&secret), ("newer".to_owned(), 1));
+    secret.refresh(Look::Again);
+    assert_eq!(shown(&secret), ("newer".to_owned(), 1));
+}
+
+#[test]
+fn a_link_that_is_swapped_is_noticed_as_kubernetes_does_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("1"), "first").unwrap();
+    fs::write(path("2"), "second").unwrap();
+    symlink(path("1"), path("token")).unwrap();
+    let secret = Secrets::default().file(&path("token")).unwrap();
+    symlink(path("2"), path("next")).unwrap();
+    fs::rename(path("next"), path("token")).unwrap();
+    secret.refresh(Look::IfChanged);
+    assert_eq!(shown(&secret), ("second".to_owned(), 1));
+}
+
+#[test]
+fn a_rewrite_that_looks_the_same_is_found_by_who_doubts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "aaaa").unwrap();
+    let secret = Secrets::default().file(&path).unwrap();
+    fs::write(&path, "bbbb").unwrap();
+    secret.refresh(Look::Again);
+    assert_eq!(shown(&secret), ("bbbb".to_owned(), 1));
+}
+
+#[test]
+fn a_file_is_one_secret_however_often_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    fs::write(&path, "old").unwrap();
+    let secrets = Secrets::default();
+    let first = secrets.file(&path).unwrap();
+    fs::write(&path, "new").unwrap();
+    let second = secrets.file(&path).unwrap();
+    assert!(first == second);
+    assert_eq!(shown(&first), ("new".to_owned(), 1), "whoever names it again sees the newest, and so do all");
+    fs::write(&path, "").unwrap();
+    assert!(secrets.file(&path).is_err(), "a reload is told");
+    assert_eq!(shown(&first).0, "new");
+    assert!(first != Secret::given("new").unwrap());
+}
