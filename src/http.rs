@@ -85,14 +85,17 @@ impl<'a> Route<'a> {
 
 impl Http {
     /// `probing` is what the operator decided; it says what would be probed where nothing is.
+    ///
+    /// # Errors
+    /// The system refuses the threads that pages are written on.
     pub fn new(
         exposition: Exposition,
         sources: Sources,
         probing: watch::Receiver<Arc<Settings>>,
         telemetry_path: String,
-    ) -> Self {
-        let (scrape, renderer) = (Scrape::new(exposition), Renderer::new());
-        Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, renderer }))
+    ) -> io::Result<Self> {
+        let (scrape, renderer) = (Scrape::new(exposition)?, Renderer::new());
+        Ok(Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, renderer })))
     }
 
     /// The answer to one request.

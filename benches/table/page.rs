@@ -9,7 +9,10 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use magic_tunnel_exporter::exposition::{Format, Groups, Page, Picture};
+use magic_tunnel_exporter::{
+    clock,
+    exposition::{Format, Groups, Page, Picture},
+};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{family::Family, gauge::Gauge},
@@ -32,8 +35,8 @@ const MOST_OF_PEER: usize = 200_000;
 pub(crate) fn measure(table: &mut Table) -> Result<()> {
     for size in SIZES {
         let exposition = fleet::exposition(size);
-        let (took, picture) = measure::cpu(|| Arc::new(exposition.picture()));
-        let (memory, _picture) = measure::peak(|| exposition.picture());
+        let (took, picture) = measure::cpu(|| Arc::new(exposition.picture(clock::now())));
+        let (memory, _picture) = measure::peak(|| exposition.picture(clock::now()));
         let text = whole(&picture);
         let lines = samples(&text).count();
         table.add(row("picture, per line of its page", size, per(took, lines), "ns", None, None));

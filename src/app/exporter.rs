@@ -44,7 +44,7 @@ pub(super) fn start(
         poll_interval: config.poll.interval,
     };
     let exposition = Exposition::new(registry, sources);
-    let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone());
+    let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone())?;
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
     Ok(())
 }
