@@ -1,16 +1,19 @@
 //! Wiring: from a configuration to the parts and their long-lived tasks, and back to nothing at the end.
 //!
-//! Sockets are bound before anything is started. Every task lives in one [`JoinSet`] and ends when the token is cancelled; one that
+//! Sockets are bound before anything is started. Every task lives in one `JoinSet` and ends when the token is cancelled; one that
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
 mod apis;
 mod exporter;
+mod lifecycle;
 mod metrics;
 mod once;
 mod play;
 mod probing;
 mod serve;
 mod tasks;
+mod watchdog;
+mod web;
 
 use std::{future::Future, pin::pin};
 
@@ -20,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::{
+    lifecycle::Notifier,
     once::Once,
     play::{Demo, sandbox},
     serve::Serve,

@@ -6,13 +6,13 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{apis::Apis, metrics, probing};
+use super::{apis::Apis, lifecycle, metrics, probing, web::Access};
 use crate::{
     clock, cloudflare,
     config::{AccountConfig, Config},
-    domain::inventory::Fleet,
+    domain::{inventory::Fleet, pulse::Pulses},
     exposition::{self, Exposition, Sources},
-    http::Http,
+    http::{Http, guard::Guard},
     overview,
     poller::{FleetSender, Poller},
     server::{self, Bound, Limits},
@@ -25,11 +25,12 @@ pub(super) fn start(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    announce(config, &bound);
+    let status = announce(config, &bound);
+    let pulses = Pulses::default();
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), stop, tasks)?;
-    let observed = probing::start(config, &fleet, stop, tasks)?;
+    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), &pulses, stop, tasks)?;
+    let observed = probing::start(config, &fleet, &pulses, stop, tasks)?;
     let overview = overview::Sources {
         fleet: fleet.subscribe(),
         board: observed.board.clone(),
@@ -45,14 +46,27 @@ pub(super) fn start(
     };
     let exposition = Exposition::new(registry, sources);
     let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone())?;
-    tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
+    serve(config, http, bound, stop, tasks);
+    tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
     Ok(())
+}
+
+/// The pages, and whatever the web configuration file puts before them.
+fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+    let access = Arc::new(Access::new(config.web.access.clone()));
+    let guard = Guard::new(access.rules(), config.web.open_health);
+    tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
+        let http = http.clone();
+        guard.clone().respond(request, |request| http.respond(request))
+    }));
+    tasks.spawn(access.follow(stop.clone()));
 }
 
 /// Starts the pollers of all accounts; they publish on what is returned.
 pub(super) fn poll(
     config: &Config,
     metrics: cloudflare::Metrics,
+    pulses: &Pulses,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Arc<FleetSender>> {
@@ -69,17 +83,20 @@ pub(super) fn poll(
             interval: config.poll.interval,
             rules: Arc::clone(&config.rules),
             fleet: Arc::clone(&fleet),
+            pulses: pulses.clone(),
         };
         tasks.spawn(poller.run(stop.clone()));
     }
     Ok(fleet)
 }
 
-fn announce(config: &Config, bound: &[Bound]) {
+/// Tells the log, and returns in a few words, what is watched and where it is served.
+fn announce(config: &Config, bound: &[Bound]) -> String {
     let accounts: Vec<String> =
         config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
+    let scheme = config.web.scheme();
     let pages: Vec<String> =
-        bound.iter().map(|bound| format!("http://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
+        bound.iter().map(|bound| format!("{scheme}://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),
@@ -88,4 +105,5 @@ fn announce(config: &Config, bound: &[Bound]) {
         humantime::format_duration(config.poll.interval),
         pages.join(", "),
     );
+    format!("Watching {} accounts, serving {}", accounts.len(), pages.join(", "))
 }
