@@ -13,6 +13,7 @@ mod pieces;
 mod query;
 mod render;
 mod scrape;
+mod threads;
 
 use std::{io, sync::Arc};
 
@@ -32,8 +33,9 @@ use self::{
     pages::Scene,
     pieces::Pieces,
     query::Query,
-    render::{Rendered, Renderer, encode},
+    render::{Rendered, encode},
     scrape::Scrape,
+    threads::Threads,
 };
 use crate::{
     clock,
@@ -54,7 +56,7 @@ struct Inner {
     sources: Sources,
     probing: watch::Receiver<Arc<Settings>>,
     telemetry_path: String,
-    renderer: Renderer,
+    threads: Arc<Threads>,
 }
 
 /// What a path leads to.
@@ -92,14 +94,18 @@ impl<'a> Route<'a> {
 
 impl Http {
     /// `probing` is what the operator decided; it says what would be probed where nothing is.
+    ///
+    /// # Errors
+    /// The system refuses the threads that pages are written on.
     pub fn new(
         exposition: Exposition,
         sources: Sources,
         probing: watch::Receiver<Arc<Settings>>,
         telemetry_path: String,
-    ) -> Self {
-        let (scrape, renderer) = (Scrape::new(exposition), Renderer::new());
-        Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, renderer }))
+    ) -> io::Result<Self> {
+        let threads = Arc::new(Threads::new()?);
+        let scrape = Scrape::new(exposition, Arc::clone(&threads));
+        Ok(Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, threads })))
     }
 
     /// The answer to one request.
@@ -190,7 +196,7 @@ impl Http {
             Err(error) => return self.refused(headers, error.to_string()).await,
         };
         let listing = Listing::new(self.look(), filter, subject, gzip);
-        let Ok(pieces) = Pieces::begin(listing, self.0.renderer.slots()).await else { return failed() };
+        let Ok(pieces) = Pieces::begin(listing, Arc::clone(&self.0.threads)).await else { return failed() };
         json(StatusCode::OK, Rendered { body: Bytes::new(), gzip }).map(|_| pieces.boxed_unsync())
     }
 
@@ -229,9 +235,9 @@ impl Http {
         work: impl FnOnce(bool) -> io::Result<(StatusCode, Rendered)> + Send + 'static,
     ) -> Response<Body> {
         let gzip = negotiate::gzip(headers);
-        match self.0.renderer.run(move || work(gzip)).await {
-            Some(Ok(done)) => respond(done),
-            Some(Err(_)) | None => failed(),
+        match self.0.threads.run(move || work(gzip)).await {
+            Ok(Ok(done)) => respond(done),
+            Ok(Err(_)) | Err(_) => failed(),
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) fn start(
         poll_interval: config.poll.interval,
     };
     let exposition = Exposition::new(registry, sources);
-    let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone());
+    let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone())?;
     serve(config, http, bound, stop, tasks);
     tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
     Ok(())
