@@ -4,6 +4,7 @@
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
 mod apis;
+mod check;
 mod exporter;
 mod metrics;
 mod once;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::{
+    check::{Check, Finding, Level},
     once::Once,
     play::{Demo, sandbox},
     serve::Serve,

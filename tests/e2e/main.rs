@@ -9,6 +9,7 @@
 mod alerting;
 mod alerts;
 mod bad_api;
+mod check;
 mod command_line;
 mod dashboards;
 mod demo;

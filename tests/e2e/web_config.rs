@@ -1,6 +1,6 @@
 //! TLS and passwords as clients meet them: curl, openssl and Prometheus on one side, the built program on the other.
 
-mod authority;
+pub(crate) mod authority;
 
 use std::{
     fs,
