@@ -6,12 +6,14 @@
 mod apis;
 mod check;
 mod exporter;
+mod lifecycle;
 mod metrics;
 mod once;
 mod play;
 mod probing;
 mod serve;
 mod tasks;
+mod watchdog;
 mod web;
 
 use std::{future::Future, pin::pin};
@@ -23,6 +25,7 @@ use tracing::info;
 
 pub use self::{
     check::{Check, Finding, Level},
+    lifecycle::Notifier,
     once::Once,
     play::{Demo, sandbox},
     serve::Serve,

@@ -30,7 +30,7 @@ pub use self::{
 use self::{
     check::{duration, parse, switch},
     document::Section,
-    flags::{ExporterFlags, Flags},
+    flags::{ExporterFlags, Flags, HealthcheckFlags},
     given::Given,
     tunnels::TunnelConfig,
 };
@@ -95,6 +95,26 @@ impl Default for Defaults {
     }
 }
 
+/// What `healthcheck` asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthcheckConfig {
+    /// Where the exporter listens.
+    pub listen: Vec<ListenAddress>,
+    pub log: Log,
+}
+
+impl HealthcheckConfig {
+    /// The same addresses as `serve` finds with the same flags, environment and file. Blocks.
+    ///
+    /// # Errors
+    /// The first key whose value breaks a rule; most keys are not looked at.
+    pub fn load(flags: &HealthcheckFlags, inputs: &Inputs) -> Result<Self, ConfigError> {
+        let mut root = inputs.document()?;
+        let log = Log::read(&inputs.log, root.section("log")?)?;
+        Ok(Self { listen: listen(&flags.listen_addresses, &mut root.section("web")?)?, log })
+    }
+}
+
 impl Config {
     /// What `serve` runs with: flags first, then the environment (which clap has put in the place of missing flags), then the file.
     /// Blocks.
@@ -143,15 +163,12 @@ impl Config {
 }
 
 fn web(flags: &ExporterFlags, mut file: Section) -> Result<Web, ConfigError> {
-    let mut listen = file.many("listen_address", &flags.listen_addresses)?;
-    if listen.is_empty() {
-        listen.push(Given::by_flag("--web.listen-address", ":9847"));
-    }
+    let listen = listen(&flags.listen_addresses, &mut file)?;
     let path = file.one("telemetry_path", flags.telemetry_path.as_deref())?;
     let written = file.text("config_file")?;
     let named = flags.web_config_file.as_ref().map(|path| Given::by_flag("--web.config.file", path)).or(written);
     let web = Web {
-        listen: listen.iter().map(parse).collect::<Result<_, _>>()?,
+        listen,
         telemetry_path: path.map_or(Ok("/metrics".to_owned()), |given| telemetry_path(&given))?,
         enable_lifecycle: switch(file.one("enable_lifecycle", flags.enable_lifecycle.as_deref())?.as_ref(), false)?,
         open_health: switch(file.one("open_health", flags.open_health.as_deref())?.as_ref(), false)?,
@@ -159,6 +176,14 @@ fn web(flags: &ExporterFlags, mut file: Section) -> Result<Web, ConfigError> {
     };
     file.finish()?;
     Ok(web)
+}
+
+fn listen(flags: &[String], file: &mut Section) -> Result<Vec<ListenAddress>, ConfigError> {
+    let mut listen = file.many("listen_address", flags)?;
+    if listen.is_empty() {
+        listen.push(Given::by_flag("--web.listen-address", ":9847"));
+    }
+    listen.iter().map(parse).collect()
 }
 
 fn telemetry_path(given: &Given) -> Result<String, ConfigError> {

@@ -6,11 +6,11 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{apis::Apis, metrics, probing, web::Access};
+use super::{apis::Apis, lifecycle, metrics, probing, web::Access};
 use crate::{
     clock, cloudflare,
     config::{AccountConfig, Config},
-    domain::inventory::Fleet,
+    domain::{inventory::Fleet, pulse::Pulses},
     exposition::{self, Exposition, Sources},
     http::{Http, guard::Guard},
     overview,
@@ -25,11 +25,12 @@ pub(super) fn start(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    announce(config, &bound);
+    let status = announce(config, &bound);
+    let pulses = Pulses::default();
     let mut registry = exposition::registry();
     metrics::register(&mut registry, clock::now());
-    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), stop, tasks)?;
-    let observed = probing::start(config, &fleet, stop, tasks)?;
+    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), &pulses, stop, tasks)?;
+    let observed = probing::start(config, &fleet, &pulses, stop, tasks)?;
     let overview = overview::Sources {
         fleet: fleet.subscribe(),
         board: observed.board.clone(),
@@ -46,6 +47,7 @@ pub(super) fn start(
     let exposition = Exposition::new(registry, sources);
     let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone());
     serve(config, http, bound, stop, tasks);
+    tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
     Ok(())
 }
 
@@ -64,6 +66,7 @@ fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToke
 pub(super) fn poll(
     config: &Config,
     metrics: cloudflare::Metrics,
+    pulses: &Pulses,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Arc<FleetSender>> {
@@ -80,13 +83,15 @@ pub(super) fn poll(
             interval: config.poll.interval,
             rules: Arc::clone(&config.rules),
             fleet: Arc::clone(&fleet),
+            pulses: pulses.clone(),
         };
         tasks.spawn(poller.run(stop.clone()));
     }
     Ok(fleet)
 }
 
-fn announce(config: &Config, bound: &[Bound]) {
+/// Tells the log, and returns in a few words, what is watched and where it is served.
+fn announce(config: &Config, bound: &[Bound]) -> String {
     let accounts: Vec<String> =
         config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
     let scheme = config.web.scheme();
@@ -100,4 +105,5 @@ fn announce(config: &Config, bound: &[Bound]) {
         humantime::format_duration(config.poll.interval),
         pages.join(", "),
     );
+    format!("Watching {} accounts, serving {}", accounts.len(), pages.join(", "))
 }

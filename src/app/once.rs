@@ -19,6 +19,7 @@ use crate::{
     domain::{
         board::ProbeBoard,
         inventory::{Fleet, PollState},
+        pulse::{Pulse, Pulses},
     },
     exposition,
     overview::{Picture, Sources},
@@ -70,10 +71,11 @@ impl Once {
 async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Picture> {
     // Nobody scrapes them.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
-    let fleet = exporter::poll(config, metrics, stop, tasks)?;
+    let fleet = exporter::poll(config, metrics, &Pulses::default(), stop, tasks)?;
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
-    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings, stop.clone())
-        .context("cannot start the prober")?;
+    let (mut handle, thread) =
+        prober::start(IcmpNetwork::new, fleet.subscribe(), settings, Pulse::default(), stop.clone())
+            .context("cannot start the prober")?;
     tasks.spawn(async move {
         // A panic has its own line in the log.
         let _ = thread.stopped().await;
@@ -87,7 +89,7 @@ async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>)
     }
     let (_stale_after, stale_after) = watch::channel(config.poll.stale_after);
     let (correlator, verdicts) =
-        Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes.clone(), stale_after);
+        Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes.clone(), stale_after, Pulse::default());
     correlator.judge_once();
     let sources =
         Sources { fleet: fleet.subscribe(), board: handle.board, verdicts, stale_after: config.poll.stale_after };

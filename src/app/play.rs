@@ -11,12 +11,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{exporter::start, tasks::run_to_end};
+use super::{exporter::start, lifecycle, tasks::run_to_end};
 use crate::{
     clock,
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, SandboxConfig, flags::ExporterFlags},
-    domain::{inventory::AccountName, probe::Silence},
+    domain::{inventory::AccountName, probe::Silence, pulse::Pulses},
     poller::{Account, CredentialSource},
     prober::{self, settings::TunnelSettings},
     sandbox::Sandbox,
@@ -103,6 +103,7 @@ pub async fn sandbox(config: SandboxConfig, stop: CancellationToken) -> anyhow::
     }
     let sandbox = Sandbox::new(settings, clock::now());
     let mut tasks = JoinSet::new();
+    tasks.spawn(lifecycle::run(format!("Playing the API at {}", api_url(&bound)), Pulses::default(), stop.clone()));
     tasks.spawn(sandbox.run(bound, stop.clone()));
     run_to_end(tasks, stop).await
 }

@@ -10,7 +10,7 @@ use tracing::error;
 use crate::{
     config::Config,
     correlate::Correlator,
-    domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
+    domain::{board::ProbeBoard, inventory::Fleet, pulse::Pulses, verdict::Verdicts},
     history,
     prober::{self, icmp::IcmpNetwork},
 };
@@ -28,15 +28,18 @@ pub(super) struct Observed {
 pub(super) fn start(
     config: &Config,
     fleet: &watch::Sender<Arc<Fleet>>,
+    pulses: &Pulses,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Observed> {
     let (settings, settings_rx) = watch::channel(Arc::new(config.probe.clone()));
-    let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings_rx.clone(), stop.clone())
+    let pulse = pulses.part("the prober");
+    let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings_rx.clone(), pulse, stop.clone())
         .context("cannot start the prober")?;
     let (stale_after, stale_after_rx) = watch::channel(config.poll.stale_after);
+    let pulse = pulses.part("the correlation");
     let (correlator, verdicts) =
-        Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes, stale_after_rx);
+        Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes, stale_after_rx, pulse);
     let correlating = correlator.run(stop.clone());
     tasks.spawn(async move {
         // The senders live as long as their readers.

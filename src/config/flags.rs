@@ -239,6 +239,20 @@ pub struct SandboxFlags {
     pub faults: Option<String>,
 }
 
+/// Flags of `healthcheck`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthcheckFlags {
+    /// Where the exporter listens; the first of several is asked [default: :9847]
+    #[arg(
+        long = "web.listen-address",
+        env = "MTE_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        help_heading = "Web"
+    )]
+    pub listen_addresses: Vec<String>,
+}
+
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
 pub struct FileFlags {

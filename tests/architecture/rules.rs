@@ -6,10 +6,11 @@ use super::{
 };
 
 /// Parts of the program, lowest first. A part is a file of `src/` with the folder of the same name.
-pub(crate) const RANKS: [(&str, u8); 22] = [
+pub(crate) const RANKS: [(&str, u8); 23] = [
     ("domain", 0),
     ("clock", 1),
     ("file", 1),
+    ("privileges", 1),
     ("series", 1),
     ("telemetry", 1),
     ("yaml", 1),

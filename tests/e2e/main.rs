@@ -9,11 +9,14 @@
 mod alerting;
 mod alerts;
 mod bad_api;
+mod browser;
 mod check;
 mod command_line;
 mod dashboards;
 mod demo;
 mod faults;
+mod json_api;
+mod lifecycle;
 mod network;
 mod page;
 mod prometheus;

@@ -320,6 +320,16 @@ fn passwords_work_in_the_clear_and_health_can_stay_open() {
 }
 
 #[test]
+fn the_health_check_of_an_image_needs_neither_certificate_nor_password() {
+    let folder = Folder::new();
+    for text in [users(), TLS.to_owned(), format!("{TLS}{MUTUAL}{}", users())] {
+        let exporter = folder.demo(&text, &[]);
+        let asked = run(program().args(["healthcheck", &format!("--web.listen-address={}", exporter.address)]));
+        assert!(asked.status.success(), "{text}\n{asked:?}");
+    }
+}
+
+#[test]
 fn no_secret_of_the_file_is_shown() {
     let folder = Folder::new();
     let pair = folder.authority.signs(&[NAME]);
