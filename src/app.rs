@@ -4,6 +4,7 @@
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
 mod apis;
+mod check;
 mod exporter;
 mod lifecycle;
 mod metrics;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::{
+    check::{Check, Finding, Level},
     lifecycle::Notifier,
     once::Once,
     play::{Demo, sandbox},

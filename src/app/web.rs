@@ -72,7 +72,7 @@ impl Access {
     /// From now on `next` counts, for new connections and all requests.
     pub(super) fn apply(&self, next: Option<WebFile>) {
         if let Some(file) = &next {
-            for remark in file.remarks(clock::now().wall) {
+            for remark in file.warnings(clock::now().wall) {
                 warn!("{}: {remark}", file.path().display());
             }
         }

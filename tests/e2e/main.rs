@@ -10,6 +10,7 @@ mod alerting;
 mod alerts;
 mod bad_api;
 mod browser;
+mod check;
 mod command_line;
 mod dashboards;
 mod demo;
