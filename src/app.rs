@@ -13,6 +13,7 @@ mod probing;
 mod serve;
 mod tasks;
 mod watchdog;
+mod web;
 
 use std::{future::Future, pin::pin};
 

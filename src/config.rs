@@ -15,6 +15,7 @@ mod log;
 mod probe;
 mod sandbox;
 mod tunnels;
+mod web_file;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,6 +25,7 @@ pub use self::{
     inputs::{Environment, Inputs},
     log::Log,
     sandbox::SandboxConfig,
+    web_file::WebFile,
 };
 use self::{
     check::{duration, parse, switch},
@@ -59,6 +61,17 @@ pub struct Web {
     pub telemetry_path: String,
     /// Whether `POST /-/reload` does something.
     pub enable_lifecycle: bool,
+    /// Whether `/-/healthy` and `/-/ready` are answered without a password.
+    pub open_health: bool,
+    /// TLS and passwords; `None` where no file asks for them.
+    pub access: Option<WebFile>,
+}
+
+impl Web {
+    /// What the pages' URLs begin with.
+    pub fn scheme(&self) -> &'static str {
+        if self.access.as_ref().is_some_and(|file| file.tls.is_some()) { "https" } else { "http" }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,10 +165,14 @@ impl Config {
 fn web(flags: &ExporterFlags, mut file: Section) -> Result<Web, ConfigError> {
     let listen = listen(&flags.listen_addresses, &mut file)?;
     let path = file.one("telemetry_path", flags.telemetry_path.as_deref())?;
+    let written = file.text("config_file")?;
+    let named = flags.web_config_file.as_ref().map(|path| Given::by_flag("--web.config.file", path)).or(written);
     let web = Web {
         listen,
         telemetry_path: path.map_or(Ok("/metrics".to_owned()), |given| telemetry_path(&given))?,
         enable_lifecycle: switch(file.one("enable_lifecycle", flags.enable_lifecycle.as_deref())?.as_ref(), false)?,
+        open_health: switch(file.one("open_health", flags.open_health.as_deref())?.as_ref(), false)?,
+        access: named.filter(|given| !given.trimmed().is_empty()).map(WebFile::load).transpose()?,
     };
     file.finish()?;
     Ok(web)

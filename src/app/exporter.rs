@@ -6,13 +6,13 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{apis::Apis, lifecycle, metrics, probing};
+use super::{apis::Apis, lifecycle, metrics, probing, web::Access};
 use crate::{
     clock, cloudflare,
     config::{AccountConfig, Config},
     domain::{inventory::Fleet, pulse::Pulses},
     exposition::{self, Exposition, Sources},
-    http::Http,
+    http::{Http, guard::Guard},
     overview,
     poller::{FleetSender, Poller},
     server::{self, Bound, Limits},
@@ -46,9 +46,20 @@ pub(super) fn start(
     };
     let exposition = Exposition::new(registry, sources);
     let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone());
-    tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
+    serve(config, http, bound, stop, tasks);
     tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
     Ok(())
+}
+
+/// The pages, and whatever the web configuration file puts before them.
+fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+    let access = Arc::new(Access::new(config.web.access.clone()));
+    let guard = Guard::new(access.rules(), config.web.open_health);
+    tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
+        let http = http.clone();
+        guard.clone().respond(request, |request| http.respond(request))
+    }));
+    tasks.spawn(access.follow(stop.clone()));
 }
 
 /// Starts the pollers of all accounts; they publish on what is returned.
@@ -83,8 +94,9 @@ pub(super) fn poll(
 fn announce(config: &Config, bound: &[Bound]) -> String {
     let accounts: Vec<String> =
         config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
+    let scheme = config.web.scheme();
     let pages: Vec<String> =
-        bound.iter().map(|bound| format!("http://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
+        bound.iter().map(|bound| format!("{scheme}://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),

@@ -118,14 +118,14 @@ fn say_where_to_look(config: &Config, bound: &[Bound], stage: &[Bound]) {
     let Some(address) = bound.first().map(Bound::local_addr) else { return };
     let host =
         if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
-    let path = &config.web.telemetry_path;
+    let (scheme, path) = (config.web.scheme(), &config.web.telemetry_path);
     let api = api_url(stage);
     // A reader that went away is no failure of ours.
     let _ = writeln!(
         io::stdout(),
         "The demo runs on a built-in sandbox: no account is needed, and nothing leaves this machine.\n  \
-         page      http://{host}/\n  \
-         metrics   http://{host}{path}\n  \
+         page      {scheme}://{host}/\n  \
+         metrics   {scheme}://{host}{path}\n  \
          API       {api} (the sandbox; any HTTP client can change it)\n\
          Each turn of its story is a line below. Ctrl-C ends it.\n"
     );

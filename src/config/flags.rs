@@ -29,6 +29,22 @@ pub struct ExporterFlags {
     #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH", help_heading = "Web")]
     pub telemetry_path: Option<String>,
 
+    /// YAML file with TLS certificates and users, in the format that Prometheus and its exporters share [default: none]
+    #[arg(long = "web.config.file", env = "MTE_WEB_CONFIG_FILE", value_name = "FILE", help_heading = "Web")]
+    pub web_config_file: Option<String>,
+
+    /// Answer /-/healthy and /-/ready without a password and at any rate [default: off]
+    #[arg(
+        long = "web.open-health",
+        env = "MTE_WEB_OPEN_HEALTH",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Web"
+    )]
+    pub open_health: Option<String>,
+
     /// Reload the configuration at `POST /-/reload`, too; SIGHUP always does [default: off]
     #[arg(
         long = "web.enable-lifecycle",

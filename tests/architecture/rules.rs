@@ -42,9 +42,14 @@ struct NamedOnlyIn {
     allowed: fn(&Source) -> bool,
 }
 
-const NAMED_ONLY_IN: [NamedOnlyIn; 4] = [
+const NAMED_ONLY_IN: [NamedOnlyIn; 5] = [
     NamedOnlyIn { name: "surge_ping", place: "src/prober/icmp.rs", allowed: |s| s.path == "prober/icmp.rs" },
     NamedOnlyIn { name: "reqwest", place: "src/cloudflare*", allowed: |s| s.part() == "cloudflare" },
+    NamedOnlyIn {
+        name: "tokio_rustls",
+        place: "src/server/tls*",
+        allowed: |s| s.module.starts_with(&["server".to_owned(), "tls".to_owned()]),
+    },
     NamedOnlyIn {
         name: "clap",
         place: "src/cli* and src/config/flags.rs",
