@@ -7,7 +7,7 @@ CARGO_DENY = $(or $(shell command -v cargo-deny 2>/dev/null),$(wildcard target/t
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test tools fmt lint unit deny deny-if-installed bench
+.PHONY: help test tools fmt lint unit deny deny-if-installed bench soak
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -38,3 +38,6 @@ deny-if-installed:
 bench: ## benchmarks, beside the peers that are installed
 	@scripts/test-tools bench
 	$(CARGO) bench --locked --bench '*'
+
+soak: ## half an hour of thousands of tunnels with churn, faults and reloads; its result goes to docs/BENCHMARKS.md
+	$(CARGO) bench --locked --bench soak

@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
 
+mod documents;
+
 use std::{
     ffi::OsString,
     fmt::Display,
@@ -11,6 +13,7 @@ use std::{
 };
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
+use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -76,6 +79,13 @@ enum Command {
     /// Play Cloudflare's tunnels API on loopback, for rehearsals, tests and development
     #[command(after_help = TALK_TO_THE_SANDBOX)]
     Sandbox(SandboxFlags),
+    /// Print the completions for a shell
+    Completions {
+        /// Whose completions
+        shell: Shell,
+    },
+    /// Print the manual page; `magic-tunnel-exporter man | man -l -` shows it
+    Man,
 }
 
 /// Runs the program with the arguments and the environment of this process.
@@ -86,9 +96,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Why the arguments lead to no command.
+/// Why the arguments lead to nothing that runs.
 enum Refusal {
-    /// Help or version was asked for.
+    /// Help, the version or a document was asked for.
     Asked(String),
     /// One sentence.
     Wrong(String),
@@ -104,6 +114,12 @@ impl Refusal {
             }
             Self::Wrong(sentence) => fail(USAGE, &sentence),
         }
+    }
+}
+
+impl From<ConfigError> for Refusal {
+    fn from(error: ConfigError) -> Self {
+        Self::Wrong(error.to_string())
     }
 }
 
@@ -140,7 +156,7 @@ fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
 fn run(cli: Cli) -> ExitCode {
     let (plan, log) = match Plan::of(cli) {
         Ok(planned) => planned,
-        Err(error) => return fail(USAGE, &error),
+        Err(refusal) => return refusal.print(),
     };
     telemetry::init(log.level, log.format);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -165,7 +181,7 @@ enum Plan {
 
 impl Plan {
     /// The command, and how it logs.
-    fn of(cli: Cli) -> Result<(Self, Log), ConfigError> {
+    fn of(cli: Cli) -> Result<(Self, Log), Refusal> {
         let inputs = Inputs::of_this_process(cli.file, cli.log);
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
             Command::Serve(flags) => {
@@ -183,6 +199,8 @@ impl Plan {
                 let log = sandbox.log;
                 Ok((Self::Sandbox(sandbox), log))
             }
+            Command::Completions { shell } => Err(Refusal::Asked(documents::completions(Cli::command(), shell))),
+            Command::Man => Err(Refusal::Asked(documents::manual(Cli::command()))),
         }
     }
 

@@ -38,6 +38,16 @@ fn help_and_version_are_asked_for_and_go_to_standard_output() {
 }
 
 #[test]
+fn the_manual_has_every_flag() {
+    let Err(Refusal::Asked(manual)) = Plan::of(parse([NAME, "man"].map(OsString::from)).ok().unwrap()) else {
+        panic!("no manual")
+    };
+    for flag in ["\\-\\-cloudflare.account\\-id", "\\-\\-probe.uplink", "\\-\\-sandbox.story", "\\-\\-log.level"] {
+        assert_eq!(manual.matches(&format!("\\fB{flag}\\fR")).count(), 1, "{flag} in\n{manual}");
+    }
+}
+
+#[test]
 fn the_definition_of_the_flags_holds_together() {
     Cli::command().debug_assert();
 }

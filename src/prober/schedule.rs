@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+/// Turns fall on multiples of this. Waking up costs as much as a packet, so those whose turns are close share one; at 10,000 echoes
+/// a second they are twenty, which is no burst.
+const GRID: u64 = 2_000_000;
+
 /// Where in the interval a session has its turns, as a fraction of 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Phase(u32);
@@ -61,7 +65,7 @@ impl Schedule {
 
     fn first_after(&self, now: Instant) -> Instant {
         let interval = nanos(self.interval).max(1);
-        let offset = nanos(self.interval.mul_f64(f64::from(self.phase.0) / 2_f64.powi(32)));
+        let offset = nanos(self.interval.mul_f64(f64::from(self.phase.0) / 2_f64.powi(32))) / GRID * GRID;
         let elapsed = nanos(now.saturating_duration_since(self.origin));
         let turns = elapsed.checked_sub(offset).map_or(0, |passed| passed / interval + 1);
         self.origin + Duration::from_nanos(offset.saturating_add(turns.saturating_mul(interval)))

@@ -16,6 +16,7 @@ mod faults;
 mod network;
 mod page;
 mod prometheus;
+mod reference;
 mod sandbox;
 mod secrets;
 mod support;

@@ -51,6 +51,19 @@ fn another_interval_counts_at_once() {
     assert_eq!(schedule.due(), start + ms(3_500));
 }
 
+#[test]
+fn sessions_whose_turns_are_close_wake_the_prober_once() {
+    let start = origin();
+    let mut phases = Phases::default();
+    let turns = (0..10_000).map(|_| Schedule::new(start, phases.take(), SECOND, start).due() - start);
+    let mut sessions_of_a_wake_up = std::collections::BTreeMap::<Duration, u32>::new();
+    for turn in turns {
+        *sessions_of_a_wake_up.entry(turn).or_default() += 1;
+    }
+    assert_eq!(sessions_of_a_wake_up.len(), 500);
+    assert!(sessions_of_a_wake_up.values().all(|&sessions| sessions <= 22), "{sessions_of_a_wake_up:?}");
+}
+
 /// The most sends that fall into any window of a hundredth of the interval, of `sessions` with phases handed out in turn.
 fn densest_hundredth(sessions: u32) -> usize {
     let mut phases = Phases::default();
