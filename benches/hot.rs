@@ -114,8 +114,8 @@ fn page(fleet: Fleet) {
         fleet: sender.subscribe(),
         board: watch::Sender::new(Arc::default()).subscribe(),
         verdicts: watch::Sender::new(Arc::default()).subscribe(),
-        stale_after: Duration::from_hours(1),
-        poll_interval: Duration::from_mins(1),
+        stale_after: watch::Sender::new(Duration::from_hours(1)).subscribe(),
+        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
     };
     let exposition = Exposition::new(registry(), sources);
     let (open_metrics, text) = measure(|| exposition.render(Format::OpenMetrics));

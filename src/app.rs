@@ -4,11 +4,15 @@
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
 mod apis;
+mod difference;
 mod exporter;
 mod metrics;
 mod play;
+mod pollers;
 mod probing;
+mod reload;
 mod serve;
+mod supervisor;
 mod tasks;
 
 use std::{future::Future, pin::pin};

@@ -62,8 +62,8 @@ pub struct Sources {
     pub board: watch::Receiver<Arc<ProbeBoard>>,
     pub verdicts: watch::Receiver<Arc<Verdicts>>,
     /// What the API said is shown for this long after the last successful poll.
-    pub stale_after: Duration,
-    pub poll_interval: Duration,
+    pub stale_after: watch::Receiver<Duration>,
+    pub poll_interval: watch::Receiver<Duration>,
 }
 
 /// Renders the page: our own metrics, the tunnels, the process.
@@ -110,12 +110,12 @@ struct Page(Sources);
 impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let fleet = Arc::clone(&self.0.fleet.borrow());
-        let view = View { fleet: &fleet, now: clock::now(), stale_after: self.0.stale_after };
+        let view = View { fleet: &fleet, now: clock::now(), stale_after: *self.0.stale_after.borrow() };
         let board = Arc::clone(&self.0.board.borrow());
         let verdicts = Arc::clone(&self.0.verdicts.borrow());
         tunnels::encode(&view, &mut encoder)?;
         observed::encode(&fleet, &board, &verdicts, &mut encoder)?;
-        accounts::encode(&view, self.0.poll_interval, &mut encoder)?;
+        accounts::encode(&view, *self.0.poll_interval.borrow(), &mut encoder)?;
         probes::encode(&board, &mut encoder)
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A request is answered from what is known at that moment; none waits for a poll.
 
+pub mod lifecycle;
+
 mod answer;
 mod negotiate;
 mod page;
@@ -12,12 +14,13 @@ use std::sync::Arc;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, CONTENT_SECURITY_POLICY, HeaderValue},
+    header::{CONTENT_SECURITY_POLICY, HeaderValue},
 };
 use tokio::sync::watch;
 
 use self::{
-    answer::{answer, text},
+    answer::{answer, only, text},
+    lifecycle::Lifecycle,
     scrape::Scrape,
 };
 use crate::{domain::inventory::Fleet, exposition::Exposition, server::Body};
@@ -33,6 +36,7 @@ struct Inner {
     scrape: Scrape,
     fleet: watch::Receiver<Arc<Fleet>>,
     telemetry_path: String,
+    lifecycle: Lifecycle,
 }
 
 /// What a path leads to.
@@ -42,11 +46,17 @@ enum Route {
     Metrics,
     Healthy,
     Ready,
+    Reload,
 }
 
 impl Http {
-    pub fn new(exposition: Exposition, fleet: watch::Receiver<Arc<Fleet>>, telemetry_path: String) -> Self {
-        Self(Arc::new(Inner { scrape: Scrape::new(exposition), fleet, telemetry_path }))
+    pub fn new(
+        exposition: Exposition,
+        fleet: watch::Receiver<Arc<Fleet>>,
+        telemetry_path: String,
+        lifecycle: Lifecycle,
+    ) -> Self {
+        Self(Arc::new(Inner { scrape: Scrape::new(exposition), fleet, telemetry_path, lifecycle }))
     }
 
     /// The answer to one request.
@@ -55,16 +65,18 @@ impl Http {
             let known = format!("/, {}, /-/healthy, /-/ready", self.0.telemetry_path);
             return text(StatusCode::NOT_FOUND, format!("There is no such page; there are {known}\n"));
         };
+        if route == Route::Reload {
+            return self.0.lifecycle.respond(request.method()).await;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "This page answers GET and HEAD only\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return only("GET, HEAD");
         }
         match route {
             Route::Landing => self.landing(),
             Route::Metrics => self.0.scrape.respond(request.headers()).await,
             Route::Healthy => text(StatusCode::OK, "The process serves requests\n"),
             Route::Ready => self.ready(),
+            Route::Reload => only("POST, PUT"),
         }
     }
 
@@ -74,6 +86,7 @@ impl Http {
             "/" => Some(Route::Landing),
             "/-/healthy" => Some(Route::Healthy),
             "/-/ready" => Some(Route::Ready),
+            "/-/reload" => Some(Route::Reload),
             _ => None,
         }
     }

@@ -2,58 +2,78 @@
 
 use std::sync::Arc;
 
-use tokio::{sync::watch, task::JoinSet};
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::{self, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{apis::Apis, metrics, probing};
+use super::{
+    apis::Apis,
+    metrics,
+    pollers::Pollers,
+    probing,
+    reload::{self, Controls, InForce, Load},
+    supervisor::Supervisor,
+};
 use crate::{
     clock, cloudflare,
     config::{AccountConfig, Config},
-    domain::inventory::Fleet,
     exposition::{self, Exposition, Sources},
-    http::Http,
-    poller::Poller,
+    http::{Http, lifecycle::Lifecycle},
     server::{self, Bound, Limits},
 };
 
-/// Starts the tasks of an exporter.
-pub(super) fn start(
-    config: &Config,
+/// Starts the tasks of an exporter. `load` reads its configuration anew.
+pub(super) async fn start(
+    config: Config,
+    load: Load,
     bound: Vec<Bound>,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    announce(config, &bound);
+    // From here on SIGHUP does not end the process.
+    let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    announce(&config, &bound);
     let mut registry = exposition::registry();
-    metrics::register(&mut registry, clock::now());
-    let mut apis = Apis::new(cloudflare::Metrics::register(&mut registry));
-    let names = config.accounts.iter().map(|account| account.account.name.clone());
-    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
-    for account in &config.accounts {
-        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
-        let (client, limiter) = apis.of(&settings)?;
-        let poller = Poller {
-            account: account.account.clone(),
-            client,
-            limiter,
-            interval: config.poll.interval,
-            rules: Arc::clone(&config.rules),
-            fleet: Arc::clone(&fleet),
-        };
-        tasks.spawn(poller.run(stop.clone()));
-    }
-    let observed = probing::start(config, &fleet, stop, tasks)?;
+    let metrics = metrics::register(&mut registry, clock::now());
+    let apis = apis(&config, cloudflare::Metrics::register(&mut registry)).await?;
+    let mut pollers = Pollers::new(&config, stop);
+    pollers.start(&config.accounts, &config, &apis);
+    let (controls, settings) = controls(&config);
+    let observed = probing::start(settings, controls.stale_after.subscribe(), pollers.fleet(), stop, tasks)?;
     let sources = Sources {
-        fleet: fleet.subscribe(),
+        fleet: pollers.fleet().subscribe(),
         board: observed.board,
         verdicts: observed.verdicts,
-        stale_after: config.poll.stale_after,
-        poll_interval: config.poll.interval,
+        stale_after: controls.stale_after.subscribe(),
+        poll_interval: controls.poll_interval.subscribe(),
     };
-    let http = Http::new(Exposition::new(registry, sources), fleet.subscribe(), config.web.telemetry_path.clone());
+    let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
+    let fleet = pollers.fleet().subscribe();
+    let http = Http::new(Exposition::new(registry, sources), fleet, config.web.telemetry_path.clone(), lifecycle);
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
+    // What else a reload reads goes into this list.
+    let sources = reload::Sources { load, parts: Arc::new([]) };
+    let now = InForce { config, apis, pollers, controls };
+    tasks.spawn(Supervisor { sources, now, metrics, hangups, requests }.run(stop.clone()));
     Ok(())
+}
+
+async fn apis(config: &Config, metrics: cloudflare::Metrics) -> anyhow::Result<Apis> {
+    let (mut apis, config) = (Apis::new(metrics), config.clone());
+    task::spawn_blocking(move || apis.serve(&config).map(|()| apis)).await?.map_err(Into::into)
+}
+
+/// Where a reload puts new settings, and where the prober takes them from.
+fn controls(config: &Config) -> (Controls, watch::Receiver<Arc<crate::prober::settings::Settings>>) {
+    let (probe, settings) = watch::channel(Arc::new(config.probe.clone()));
+    let stale_after = watch::Sender::new(config.poll.stale_after);
+    let poll_interval = watch::Sender::new(config.poll.interval);
+    (Controls { probe, stale_after, poll_interval }, settings)
 }
 
 fn announce(config: &Config, bound: &[Bound]) {

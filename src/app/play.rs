@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -47,6 +48,8 @@ fn defaults() -> Defaults {
 pub struct Demo {
     /// Without its accounts: the API's address is not known before the sandbox is bound.
     config: Config,
+    flags: ExporterFlags,
+    inputs: Inputs,
     sandbox: SandboxConfig,
 }
 
@@ -55,9 +58,9 @@ impl Demo {
     ///
     /// # Errors
     /// A flag with a wrong value.
-    pub fn new(flags: &ExporterFlags, sandbox: SandboxConfig, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let config = Config::with_accounts(flags, inputs, Vec::new(), &defaults())?;
-        Ok(Self { config, sandbox })
+    pub fn new(flags: ExporterFlags, sandbox: SandboxConfig, inputs: Inputs) -> Result<Self, ConfigError> {
+        let config = Config::with_accounts(&flags, &inputs, Vec::new(), &defaults())?;
+        Ok(Self { config, flags, inputs, sandbox })
     }
 
     /// Runs sandbox and exporter until `stop`.
@@ -67,13 +70,14 @@ impl Demo {
         let token = settings.token.get_or_insert_with(|| DEMO_TOKEN.into()).clone();
         let accounts = settings.story.accounts().map(|(name, id)| (name.to_owned(), id.to_owned()));
         let accounts = accounts_on(&api_url(&stage), accounts, token.expose_secret())?;
-        let config = Config { accounts, ..self.config };
+        let config = Config { accounts: accounts.clone(), ..self.config };
+        let load = move || Config::with_accounts(&self.flags, &self.inputs, accounts.clone(), &defaults());
         let sandbox = Sandbox::new(settings, clock::now());
         let bound = server::bind(&config.web.listen)?;
         say_where_to_look(&config, &bound, &stage);
         let mut tasks = JoinSet::new();
         tasks.spawn(sandbox.run(stage, stop.clone()));
-        start(&config, bound, &stop, &mut tasks)?;
+        start(config, Arc::new(load), bound, &stop, &mut tasks).await?;
         run_to_end(tasks, stop).await
     }
 }

@@ -1,6 +1,6 @@
 //! Prober and correlation: what is observed, and what follows from it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{sync::watch, task::JoinSet};
@@ -8,10 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::{
-    config::Config,
     correlate::Correlator,
     domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
-    prober::{self, icmp::IcmpNetwork},
+    prober::{self, icmp::IcmpNetwork, settings::Settings},
 };
 
 /// What the page shows of both.
@@ -24,25 +23,20 @@ pub(super) struct Observed {
 /// Starts the prober's thread and the correlation. With probing switched off the thread idles, and the verdicts are what Cloudflare
 /// reports.
 pub(super) fn start(
-    config: &Config,
+    settings: watch::Receiver<Arc<Settings>>,
+    stale_after: watch::Receiver<Duration>,
     fleet: &watch::Sender<Arc<Fleet>>,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Observed> {
-    let (settings, settings_rx) = watch::channel(Arc::new(config.probe.clone()));
-    let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings_rx, stop.clone())
+    let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings, stop.clone())
         .context("cannot start the prober")?;
-    let (stale_after, stale_after_rx) = watch::channel(config.poll.stale_after);
-    let (correlator, verdicts) =
-        Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes, stale_after_rx);
-    let correlating = correlator.run(stop.clone());
+    let (correlator, verdicts) = Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes, stale_after);
     tasks.spawn(async move {
-        // The senders live as long as their readers.
-        let _open = (settings, stale_after);
         if let Err(panicked) = thread.stopped().await {
             error!("{panicked}");
         }
     });
-    tasks.spawn(correlating);
+    tasks.spawn(correlator.run(stop.clone()));
     Ok(Observed { board: handle.board, verdicts })
 }

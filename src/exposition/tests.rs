@@ -96,8 +96,8 @@ fn page(fleet: Fleet, format: Format) -> String {
         fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
         board: watch::Sender::new(Arc::default()).subscribe(),
         verdicts: watch::Sender::new(Arc::default()).subscribe(),
-        stale_after: STALE_AFTER,
-        poll_interval: Duration::from_mins(1),
+        stale_after: watch::Sender::new(STALE_AFTER).subscribe(),
+        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
     };
     let mut exposition = Exposition::new(registry(), sources);
     exposition.process = Registry::default();

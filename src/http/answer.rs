@@ -3,7 +3,7 @@
 use hyper::{
     Response, StatusCode,
     body::Bytes,
-    header::{CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
 
 use crate::server::{Body, full};
@@ -12,6 +12,13 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 pub(super) fn failed() -> Response<Body> {
     text(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why\n")
+}
+
+/// The refusal of every method but these.
+pub(super) fn only(methods: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("This page answers {methods} only\n"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 pub(super) fn text(status: StatusCode, sentence: impl Into<Bytes>) -> Response<Body> {

@@ -17,6 +17,7 @@ mod network;
 mod page;
 mod prometheus;
 mod reference;
+mod reload;
 mod sandbox;
 mod secrets;
 mod support;
