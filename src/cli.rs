@@ -3,6 +3,8 @@
 //! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
 
 mod documents;
+#[cfg(test)]
+mod table;
 
 use std::{
     ffi::OsString,

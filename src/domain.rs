@@ -7,6 +7,7 @@ pub mod bgp;
 pub mod board;
 pub mod health_check;
 pub mod histogram;
+pub mod history;
 pub mod inventory;
 pub mod label;
 pub mod moment;

@@ -1,59 +1,40 @@
 //! The page: draws what is known as Prometheus text.
 //!
-//! One [`Collector`] reads the newest [`Fleet`] at each scrape, so a tunnel that is gone is
-//! gone from the page. Nothing here does I/O or waits, and what is too old to be shown is left out here and nowhere else.
+//! A [`Picture`] is taken of the newest [`Fleet`] at each scrape, so a tunnel that is gone is gone from the page; a [`Page`] writes it
+//! piece by piece, while the client reads. Nothing here does I/O or waits, and what is too old to be shown is left out here and
+//! nowhere else. A new family is a line in the `FAMILIES` of one of the files below.
 
 mod accounts;
 mod classic;
 mod family;
+mod format;
+mod group;
+mod labels;
 mod observed;
+mod page;
+mod picture;
 mod probes;
 mod process;
+mod samples;
 mod tunnels;
-mod view;
+mod value;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, text},
-    registry::Registry,
-};
+use prometheus_client::{encoding::text, registry::Registry};
 use tokio::sync::watch;
 
-use self::view::View;
+use self::picture::Scene;
+pub use self::{
+    format::Format,
+    group::{Group, Groups},
+    page::Page,
+    picture::Picture,
+};
 use crate::{
     clock,
     domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
 };
-
-/// Prefix of every family but `process_*`.
-pub const PREFIX: &str = "cloudflare_magic";
-
-/// The two text formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// OpenMetrics 1.0.0.
-    OpenMetrics,
-    /// Prometheus text 0.0.4.
-    Classic,
-}
-
-impl Format {
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-}
 
 /// What the page is drawn from.
 #[derive(Debug, Clone)]
@@ -66,58 +47,40 @@ pub struct Sources {
     pub poll_interval: watch::Receiver<Duration>,
 }
 
-/// Renders the page: our own metrics, the tunnels, the process.
+/// Takes the pictures that pages are written from: our own metrics, the tunnels, the process.
 #[derive(Debug)]
 pub struct Exposition {
     own: Registry,
-    process: Registry,
-    /// Bytes of the last page: the next one is about as long.
-    last_size: AtomicUsize,
+    sources: Sources,
 }
 
 impl Exposition {
     /// Takes the registry into which the parts have put their own metrics, made by [`registry`].
-    pub fn new(mut own: Registry, sources: Sources) -> Self {
-        own.register_collector(Box::new(Page(sources)));
-        let mut process = Registry::default();
-        process.register_collector(Box::new(process::Process));
-        Self { own, process, last_size: AtomicUsize::new(0) }
+    pub fn new(own: Registry, sources: Sources) -> Self {
+        Self { own, sources }
     }
 
-    /// The page in `format`. Takes tens of milliseconds for ten thousand tunnels: not for an async thread.
-    pub fn render(&self, format: Format) -> String {
-        let mut page = String::with_capacity(self.last_size.load(Ordering::Relaxed) / 16 * 17);
-        // Writing to a string does not fail, and no collector returns an error of its own.
-        let _ = text::encode_registry(&mut page, &self.own);
-        let _ = text::encode(&mut page, &self.process);
-        self.last_size.store(page.len(), Ordering::Relaxed);
-        match format {
-            Format::OpenMetrics => page,
-            Format::Classic => classic::from_open_metrics(&page),
-        }
+    /// What is known now. Takes milliseconds for ten thousand tunnels: not for an async thread.
+    pub fn picture(&self) -> Picture {
+        let mut own = String::new();
+        // Writing to a string does not fail, and no metric of ours returns an error of its own.
+        let _ = text::encode_registry(&mut own, &self.own);
+        let scene = Scene {
+            fleet: Arc::clone(&self.sources.fleet.borrow()),
+            board: Arc::clone(&self.sources.board.borrow()),
+            verdicts: Arc::clone(&self.sources.verdicts.borrow()),
+            process: process::Reading::take(),
+            own,
+            poll_interval: *self.sources.poll_interval.borrow(),
+            stale_after: *self.sources.stale_after.borrow(),
+        };
+        Picture::take(scene, clock::now())
     }
 }
 
-/// A registry for the metrics of the parts, with our [`PREFIX`].
+/// A registry for the metrics of the parts, with the prefix that all but `process_*` have.
 pub fn registry() -> Registry {
-    Registry::with_prefix(PREFIX)
-}
-
-/// The collector over the snapshots.
-#[derive(Debug)]
-struct Page(Sources);
-
-impl Collector for Page {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let fleet = Arc::clone(&self.0.fleet.borrow());
-        let view = View { fleet: &fleet, now: clock::now(), stale_after: *self.0.stale_after.borrow() };
-        let board = Arc::clone(&self.0.board.borrow());
-        let verdicts = Arc::clone(&self.0.verdicts.borrow());
-        tunnels::encode(&view, &mut encoder)?;
-        observed::encode(&fleet, &board, &verdicts, &mut encoder)?;
-        accounts::encode(&view, *self.0.poll_interval.borrow(), &mut encoder)?;
-        probes::encode(&board, &mut encoder)
-    }
+    Registry::with_prefix(family::PREFIX)
 }
 
 #[cfg(test)]

@@ -24,6 +24,8 @@ use crate::{
     config::{AccountConfig, Config},
     exposition::{self, Exposition, Sources},
     http::{Http, lifecycle::Lifecycle},
+    overview,
+    prober::settings::Settings,
     server::{self, Bound, Limits},
 };
 
@@ -45,6 +47,12 @@ pub(super) async fn start(
     pollers.start(&config.accounts, &config, &apis);
     let (controls, settings) = controls(&config);
     let observed = probing::start(settings, controls.stale_after.subscribe(), pollers.fleet(), stop, tasks)?;
+    let overview = overview::Sources {
+        fleet: pollers.fleet().subscribe(),
+        board: observed.board.clone(),
+        verdicts: observed.verdicts.clone(),
+        stale_after: controls.stale_after.subscribe(),
+    };
     let sources = Sources {
         fleet: pollers.fleet().subscribe(),
         board: observed.board,
@@ -53,8 +61,9 @@ pub(super) async fn start(
         poll_interval: controls.poll_interval.subscribe(),
     };
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
-    let fleet = pollers.fleet().subscribe();
-    let http = Http::new(Exposition::new(registry, sources), fleet, config.web.telemetry_path.clone(), lifecycle);
+    let exposition = Exposition::new(registry, sources);
+    let path = config.web.telemetry_path.clone();
+    let http = Http::new(exposition, overview, controls.probe.subscribe(), path, lifecycle);
     tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
     // What else a reload reads goes into this list.
     let sources = reload::Sources { load, parts: Arc::new([]) };
@@ -69,7 +78,7 @@ async fn apis(config: &Config, metrics: cloudflare::Metrics) -> anyhow::Result<A
 }
 
 /// Where a reload puts new settings, and where the prober takes them from.
-fn controls(config: &Config) -> (Controls, watch::Receiver<Arc<crate::prober::settings::Settings>>) {
+fn controls(config: &Config) -> (Controls, watch::Receiver<Arc<Settings>>) {
     let (probe, settings) = watch::channel(Arc::new(config.probe.clone()));
     let stale_after = watch::Sender::new(config.poll.stale_after);
     let poll_interval = watch::Sender::new(config.poll.interval);

@@ -17,7 +17,7 @@ use crate::{
     clock,
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, SandboxConfig, flags::ExporterFlags},
-    domain::{inventory::AccountName, probe::Silence},
+    domain::{inventory::AccountName, probe::Silence, selector::Selector},
     poller::{Account, CredentialSource},
     prober::{self, settings::TunnelSettings},
     sandbox::Sandbox,
@@ -40,7 +40,9 @@ fn defaults() -> Defaults {
         tunnels,
         ..prober::settings::Settings::default()
     };
-    Defaults { poll_interval: Duration::from_secs(2), probe }
+    let sites = [("fra-*", "frankfurt"), ("ams-*", "amsterdam"), ("lon-*", "london"), ("waw-*", "warsaw")];
+    let sites = sites.map(|(name, site)| (Selector::name(name), site.into())).into();
+    Defaults { poll_interval: Duration::from_secs(2), probe, sites }
 }
 
 /// The exporter on a sandbox of its own.

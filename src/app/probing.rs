@@ -10,6 +10,7 @@ use tracing::error;
 use crate::{
     correlate::Correlator,
     domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
+    history,
     prober::{self, icmp::IcmpNetwork, settings::Settings},
 };
 
@@ -38,5 +39,6 @@ pub(super) fn start(
         }
     });
     tasks.spawn(correlator.run(stop.clone()));
+    tasks.spawn(history::run(handle.board.clone(), stop.clone()));
     Ok(Observed { board: handle.board, verdicts })
 }

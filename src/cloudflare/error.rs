@@ -46,24 +46,7 @@ impl ApiFailure {
 
     /// What the operator can do about it.
     pub const fn remedy(&self) -> &'static str {
-        match self.reason {
-            FailureReason::Auth => {
-                "check the token: it needs `Magic WAN Read` or `Magic Transit Read` on this account, and must not be expired"
-            }
-            FailureReason::NotEntitled => "the account has no Magic WAN or Magic Transit: check the account id",
-            FailureReason::NotFound => "check the account id and `--cloudflare.api-url`",
-            FailureReason::RateLimited => {
-                "the budget of 1,200 requests in 5 minutes is shared with the dashboard and other tools: poll less often, or use a token of its own"
-            }
-            FailureReason::Server => "a fault at Cloudflare: it is retried",
-            FailureReason::NotJson => {
-                "something between here and the API answers in its place: check proxies and `--cloudflare.api-url`"
-            }
-            FailureReason::Decode => "the answer is damaged or of an unknown form: it is retried",
-            FailureReason::Timeout => "the API is slow or unreachable: check the network, or raise `--poll.timeout`",
-            FailureReason::Connect => "check DNS, proxies, certificates and the route to the API",
-            FailureReason::TooLarge => "the answer is larger than 64 MiB: it is not read",
-        }
+        self.reason.remedy()
     }
 }
 

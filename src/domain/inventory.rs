@@ -76,6 +76,28 @@ impl FailureReason {
     pub const fn is_lasting(self) -> bool {
         matches!(self, Self::Auth | Self::NotEntitled | Self::NotFound)
     }
+
+    /// What the operator can do about it.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Auth => {
+                "check the token: it needs `Magic WAN Read` or `Magic Transit Read` on this account, and must not be expired"
+            }
+            Self::NotEntitled => "the account has no Magic WAN or Magic Transit: check the account id",
+            Self::NotFound => "check the account id and `--cloudflare.api-url`",
+            Self::RateLimited => {
+                "the budget of 1,200 requests in 5 minutes is shared with the dashboard and other tools: poll less often, or use a token of its own"
+            }
+            Self::Server => "a fault at Cloudflare: it is retried",
+            Self::NotJson => {
+                "something between here and the API answers in its place: check proxies and `--cloudflare.api-url`"
+            }
+            Self::Decode => "the answer is damaged or of an unknown form: it is retried",
+            Self::Timeout => "the API is slow or unreachable: check the network, or raise `--poll.timeout`",
+            Self::Connect => "check DNS, proxies, certificates and the route to the API",
+            Self::TooLarge => "the answer is larger than 64 MiB: it is not read",
+        }
+    }
 }
 
 label_enum! {

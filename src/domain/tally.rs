@@ -3,12 +3,16 @@
 //! The prober writes, the page and the correlation read, and each of them sees one consistent state: requests are always
 //! replies plus failures plus what is in flight.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
 use super::{
     histogram::{Buckets, Histogram},
+    history::{History, Progress},
     label::Label,
     moment::Moment,
     probe::{Outcome, ProbeFailure, Thresholds},
@@ -16,12 +20,18 @@ use super::{
 
 /// Counters and state of one probed address. Shared by every tunnel that has this address.
 #[derive(Debug)]
-pub struct Tally(Mutex<State>);
+pub struct Tally {
+    state: Mutex<State>,
+    /// Apart from the state, so that nobody who looks at it keeps the prober waiting.
+    history: Mutex<History>,
+}
 
 #[derive(Debug)]
 struct State {
     reading: Reading,
     runs: Runs,
+    /// The buckets may be replaced, and their sum with them; this one stays.
+    rtt_sum: Duration,
 }
 
 /// One consistent view of a [`Tally`].
@@ -61,7 +71,7 @@ impl Reading {
 
 impl Tally {
     pub fn new(buckets: Buckets) -> Self {
-        Self(Mutex::new(State {
+        let state = State {
             reading: Reading {
                 requests: 0,
                 replies: 0,
@@ -72,7 +82,9 @@ impl Tally {
                 last_reply: None,
             },
             runs: Runs::default(),
-        }))
+            rtt_sum: Duration::ZERO,
+        };
+        Self { state: Mutex::new(state), history: Mutex::new(History::new()) }
     }
 
     /// An echo begins. Each `begin` is followed by one [`finish`](Self::finish).
@@ -88,6 +100,9 @@ impl Tally {
         let before = state.reading.standing;
         let state = &mut *state;
         state.reading.count(outcome, now);
+        if let Outcome::Reply { rtt } = outcome {
+            state.rtt_sum = state.rtt_sum.saturating_add(rtt);
+        }
         state.reading.standing.up = state.runs.settle(before.up, outcome, thresholds);
         state.reading.standing != before
     }
@@ -105,9 +120,26 @@ impl Tally {
         self.state().reading.standing
     }
 
+    /// Writes what has ended by `now` into the history: once in every [`History::STEP`].
+    pub fn sample(&self, now: Instant) {
+        let progress = self.progress();
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).record(progress, now);
+    }
+
+    /// The last minutes, as far as they were [sampled](Self::sample).
+    pub fn history(&self) -> History {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn progress(&self) -> Progress {
+        let state = self.state();
+        let lost = state.reading.failures_total() - state.reading.failures(ProbeFailure::NotSent);
+        Progress { replies: state.reading.replies, lost, rtt_sum: state.rtt_sum }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // A writer that panicked half-way could at worst have left one echo uncounted.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,4 +1,4 @@
-//! From OpenMetrics text to Prometheus text 0.0.4.
+//! From OpenMetrics text to Prometheus text 0.0.4, for the metrics of the parts: their registry writes OpenMetrics alone.
 //!
 //! The samples of the two formats are the same to the letter; only the lines that begin with `#` differ. Label values hold no raw line
 //! break, so every `#` after one begins such a line.

@@ -1,4 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use prometheus_client::metrics::counter::Counter;
+use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
@@ -7,6 +10,7 @@ use crate::domain::{
     inventory::{
         AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, FailureReason, PollState, RejectReason,
     },
+    label::Label,
     moment::Moment,
     tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId},
 };
@@ -65,9 +69,9 @@ fn silent(kind: Kind) -> Tunnel {
 
 fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> CollectionSnapshot {
     let entries = tunnels.into_iter().map(|(tunnel, bgp_state_changes)| Entry {
+        site: (&*tunnel.name == "fra-1").then(|| "frankfurt".into()),
         tunnel: Arc::new(tunnel),
         bgp_state_changes,
-        site: None,
     });
     CollectionSnapshot {
         state: PollState::Succeeded,
@@ -91,7 +95,7 @@ fn fleet(ipsec: CollectionSnapshot, gre: CollectionSnapshot) -> Fleet {
     Fleet { accounts: accounts.map(|(name, snapshot)| (AccountName::new(name), Arc::new(snapshot))).into() }
 }
 
-fn page(fleet: Fleet, format: Format) -> String {
+fn picture(fleet: Fleet, own: Registry) -> Arc<Picture> {
     let sources = Sources {
         fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
         board: watch::Sender::new(Arc::default()).subscribe(),
@@ -99,9 +103,15 @@ fn page(fleet: Fleet, format: Format) -> String {
         stale_after: watch::Sender::new(STALE_AFTER).subscribe(),
         poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
     };
-    let mut exposition = Exposition::new(registry(), sources);
-    exposition.process = Registry::default();
-    exposition.render(format)
+    Arc::new(Exposition::new(own, sources).picture())
+}
+
+fn page(fleet: Fleet, format: Format) -> String {
+    let mut text = String::new();
+    assert!(Page::new(picture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX), "nothing is left");
+    // The process is another at every run.
+    let lines = text.split_inclusive('\n').filter(|line| !line.contains(" process_") && !line.starts_with("process_"));
+    lines.collect()
 }
 
 fn usual_fleet() -> Fleet {
@@ -145,7 +155,10 @@ fn a_list_that_is_too_old_is_left_out_and_the_polls_are_not() {
     old.last_success = Some(Moment { instant: long_ago, ..polled_at() });
     old.state = PollState::Failed(FailureReason::Timeout);
     let page = page(fleet(old, polled([])), Format::Classic);
-    assert!(!page.contains("fra-1") && !page.contains(r#"tunnels{account="head office",tunnel_type="ipsec"}"#));
+    assert!(
+        page.lines().filter(|line| line.contains("fra-1")).all(|line| line.contains("site_info"))
+            && !page.contains(r#"tunnels{account="head office",tunnel_type="ipsec"}"#)
+    );
     assert!(page.contains(r#"tunnels{account="head office",tunnel_type="gre"} 0"#));
     assert!(page.contains(r#"collection_up{account="head office",collection="ipsec_tunnels"} 0"#));
     assert!(page.contains(r#"poll_last_success_timestamp_seconds{account="head office",collection="ipsec_tunnels"}"#));
@@ -178,4 +191,49 @@ fn a_label_from_outside_is_cut_and_cleaned() {
     let page = page(fleet(polled([(tunnel, 0)]), polled([])), Format::Classic);
     let info = samples(&page).into_iter().find(|line| line.contains("tunnel_info{")).unwrap();
     assert!(info.ends_with(&format!("description=\"[31m{}\"}} 1", "é".repeat(124))), "{info}");
+}
+
+/// Names of the families of a page.
+fn families(groups: Groups) -> BTreeSet<String> {
+    let mut text = String::new();
+    Page::new(picture(usual_fleet(), registry()), Format::OpenMetrics, groups).fill(&mut text, usize::MAX);
+    assert!(text.ends_with("# EOF\n"));
+    text.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned())).collect()
+}
+
+#[test]
+fn the_groups_share_out_the_families_of_the_page() {
+    let mut seen = BTreeSet::new();
+    for &group in Group::ALL {
+        let only = families(Groups::only(&[group]));
+        assert!(!only.is_empty(), "{group} is empty");
+        assert!(only.is_disjoint(&families(Groups::without(&[group]))), "{group}");
+        for family in only {
+            assert!(seen.insert(family.clone()), "{family} is in two groups");
+        }
+    }
+    assert_eq!(seen, families(Groups::ALL));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn a_page_is_the_same_in_pieces_of_any_size(enough in 1_usize..20_000, classic in any::<bool>()) {
+        let format = if classic { Format::Classic } else { Format::OpenMetrics };
+        let mut own = registry();
+        own.register("polls", "Polls", Counter::<u64>::default());
+        let picture = picture(usual_fleet(), own);
+        let page = || Page::new(Arc::clone(&picture), format, Groups::ALL);
+        let (mut whole, mut in_pieces, mut piece) = (String::new(), String::new(), String::new());
+        page().fill(&mut whole, usize::MAX);
+        let mut pieces = page();
+        let mut is_end = false;
+        while !is_end {
+            piece.clear();
+            is_end = pieces.fill(&mut piece, enough);
+            prop_assert!(is_end || (piece.len() >= enough && piece.ends_with('\n')));
+            in_pieces.push_str(&piece);
+        }
+        prop_assert_eq!(in_pieces, whole);
+    }
 }

@@ -1,249 +1,125 @@
 //! The families that say what the API said of each tunnel.
 
-use std::{fmt, ops::Range};
-
-use prometheus_client::encoding::DescriptorEncoder;
-
 use super::{
-    family::{Descriptor, RowLabels, Samples, Value},
-    view::View,
+    family::{Descriptor, Family},
+    group::Group,
+    picture::Row,
+    samples::Samples,
 };
 use crate::domain::{
     bgp::{BgpState, BgpStatus},
     health_check::HealthCheck,
-    inventory::Entry,
     label::Label,
-    tunnel::{Gre, Ipsec, Kind, Stated, Tunnel},
+    tunnel::{Gre, Ipsec, Kind, Tunnel},
 };
 
-/// Writes the families of all tunnels whose list is fresh.
-pub(super) fn encode(view: &View<'_>, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let mut labels = String::new();
-    let spans = render_labels(view, &mut labels);
-    let rows: Vec<Row<'_>> = spans
-        .into_iter()
-        .map(|(span, entry)| {
-            let labels = RowLabels::new(&labels[span], entry.tunnel.tunnel_type().as_str());
-            Row { labels, entry }
-        })
-        .collect();
-    for (descriptor, write) in &FAMILIES {
-        let mut samples = descriptor.open(encoder)?;
-        rows.iter().try_for_each(|row| write(row, &mut samples))?;
+/// What the API said: nothing where it said so too long ago.
+impl Row {
+    fn tunnel(&self) -> Option<&Tunnel> {
+        self.reported.as_ref().map(|entry| entry.tunnel.as_ref())
     }
-    Ok(())
-}
 
-/// The labels of every tunnel shown, one after the other in `buffer`, and where they stand.
-fn render_labels<'a>(view: &View<'a>, buffer: &mut String) -> Vec<(Range<usize>, &'a Entry)> {
-    let mut spans = Vec::new();
-    for (account, snapshot) in &view.fleet.accounts {
-        let fresh = snapshot.collections().filter(|(_, collection)| view.is_fresh(collection));
-        for entry in fresh.flat_map(|(_, collection)| collection.entries.iter()) {
-            spans.push((RowLabels::render(buffer, account, &entry.tunnel), entry));
-        }
-    }
-    spans
-}
-
-/// A tunnel with the labels that all its series share.
-struct Row<'a> {
-    labels: RowLabels<'a>,
-    entry: &'a Entry,
-}
-
-impl Row<'_> {
-    fn tunnel(&self) -> &Tunnel {
-        &self.entry.tunnel
+    fn status(&self) -> Option<&BgpStatus> {
+        self.tunnel()?.bgp_status.as_ref()
     }
 
     fn health_check(&self) -> Option<&HealthCheck> {
-        self.tunnel().health_check.as_ref()
+        self.tunnel()?.health_check.as_ref()
     }
 
     fn ipsec(&self) -> Option<Ipsec> {
-        match self.tunnel().kind {
+        match self.tunnel()?.kind {
             Kind::Ipsec(ipsec) => Some(ipsec),
             Kind::Gre(_) => None,
         }
     }
 
     fn gre(&self) -> Option<Gre> {
-        match self.tunnel().kind {
+        match self.tunnel()?.kind {
             Kind::Gre(gre) => Some(gre),
             Kind::Ipsec(_) => None,
         }
     }
 
-    /// Writes something of the BGP status, where there is one.
-    fn status(&self, write: impl FnOnce(&BgpStatus) -> fmt::Result) -> fmt::Result {
-        self.tunnel().bgp_status.as_ref().map_or(Ok(()), write)
-    }
-
-    /// Writes a sample, where there is a value.
-    fn value(&self, out: &mut Samples<'_>, value: Option<impl Into<Value>>) -> fmt::Result {
-        value.map_or(Ok(()), |value| out.push(&self.labels, &[], value))
+    /// Changes of the BGP state, of a tunnel that has a session.
+    fn bgp_state_changes(&self) -> Option<u64> {
+        let entry = self.reported.as_ref()?;
+        let has_session = entry.tunnel.bgp.is_some() || entry.tunnel.bgp_status.is_some();
+        has_session.then_some(entry.bgp_state_changes)
     }
 }
 
-/// Writes what one tunnel has of a family: nothing where the API said nothing.
-type WriteRow = fn(&Row<'_>, &mut Samples<'_>) -> fmt::Result;
-
-const FAMILIES: [(Descriptor, WriteRow); 20] = [
-    (
-        Descriptor::gauge("tunnel_info", "Addresses of the tunnel as the API gave them at the last poll. Always 1."),
-        info,
-    ),
-    (
-        Descriptor::gauge("tunnel_bgp_configured", "Whether BGP is configured for the tunnel, at the last poll."),
-        |row, out| out.push(&row.labels, &[], row.tunnel().bgp.is_some()),
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_bgp_up",
-            "Whether the BGP session is up as Cloudflare reports it, at the last poll. No series without a status.",
-        ),
-        |row, out| row.status(|status| out.push(&row.labels, &[], status.state == BgpState::Up)),
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_bgp_state",
-            "State of the BGP session as Cloudflare reports it, at the last poll: 1 for the current state, else 0.",
-        ),
-        |row, out| row.status(|status| out.states(&row.labels, "state", status.state)),
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_bgp_tcp_established",
-            "Whether the TCP connection of the BGP session is established, at the last poll.",
-        ),
-        |row, out| row.status(|status| row.value(out, status.tcp_established)),
-    ),
-    (
-        Descriptor::seconds(
-            "tunnel_bgp_status_timestamp",
-            "When Cloudflare last refreshed the BGP status (updated_at), at the last poll. How often it does so is not documented.",
-        ),
-        |row, out| row.status(|status| row.value(out, status.updated_at)),
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_bgp_info",
-            "ASN, state of the BGP finite state machine (RFC 4271) and use of an MD5 key, at the last poll. Always 1.",
-        ),
-        bgp_info,
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_bgp_extra_prefixes",
-            "Prefixes advertised to the customer beside the routes of the Magic routing table, at the last poll.",
-        ),
-        |row, out| row.value(out, row.tunnel().bgp.and_then(|bgp| bgp.extra_prefixes)),
-    ),
-    (
-        Descriptor::counter(
-            "tunnel_bgp_state_changes",
-            "Changes of the BGP state seen between polls; what changes and changes back between two polls is not seen.",
-        ),
-        |row, out| {
-            let has_session = row.tunnel().bgp.is_some() || row.tunnel().bgp_status.is_some();
-            row.value(out, has_session.then_some(row.entry.bgp_state_changes))
-        },
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_health_check_enabled",
-            "Whether Cloudflare's own health checks are enabled, at the last poll. Without them Cloudflare shows the tunnel as down.",
-        ),
-        |row, out| row.value(out, row.health_check().and_then(|check| check.enabled)),
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_health_check_info",
-            "Configuration of Cloudflare's health checks, at the last poll; empty where the API did not state it. Always 1.",
-        ),
-        health_check_info,
-    ),
-    (Descriptor::seconds("tunnel_created_timestamp", "When the tunnel was created, at the last poll."), |row, out| {
-        row.value(out, row.tunnel().created_on)
-    }),
-    (
-        Descriptor::seconds(
-            "tunnel_modified_timestamp",
-            "When the configuration of the tunnel was last modified, at the last poll.",
-        ),
-        |row, out| row.value(out, row.tunnel().modified_on),
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_automatic_return_routing",
-            "Whether automatic return routing is enabled, at the last poll.",
-        ),
-        |row, out| row.value(out, row.tunnel().automatic_return_routing),
-    ),
-    (
-        Descriptor::gauge("tunnel_replay_protection", "Whether IPsec replay protection is enabled, at the last poll."),
-        |row, out| row.value(out, row.ipsec().and_then(|ipsec| ipsec.replay_protection)),
-    ),
-    (
-        Descriptor::gauge(
-            "tunnel_null_cipher_allowed",
-            "Whether the tunnel may use the null cipher, which does not encrypt, at the last poll.",
-        ),
-        |row, out| row.value(out, row.ipsec().and_then(|ipsec| ipsec.allow_null_cipher)),
-    ),
-    (
-        Descriptor::seconds(
-            "tunnel_psk_generated_timestamp",
-            "When the pre-shared key was generated, at the last poll.",
-        ),
-        |row, out| row.value(out, row.ipsec().and_then(|ipsec| ipsec.psk_generated_on)),
-    ),
-    (
-        Descriptor::gauge("tunnel_custom_identity", "Whether a custom IKE identity is configured, at the last poll."),
-        |row, out| row.value(out, row.ipsec().map(|ipsec| ipsec.custom_identity)),
-    ),
-    (Descriptor::bytes("tunnel_mtu", "MTU of the GRE tunnel, at the last poll."), |row, out| {
-        row.value(out, row.gre().and_then(|gre| gre.mtu))
-    }),
-    (Descriptor::gauge("tunnel_ttl_hops", "TTL of the GRE tunnel's outer packets, at the last poll."), |row, out| {
-        row.value(out, row.gre().and_then(|gre| gre.ttl))
-    }),
+pub(super) const FAMILIES: &[Family] = &[
+    Family::of_tunnels(Group::Info, Descriptor::gauge("tunnel_info", "Addresses of the tunnel as the API gave them at the last poll. Always 1."), info),
+    Family::of_tunnels(Group::Info, Descriptor::gauge("tunnel_site_info", "Site of the tunnel as the configuration of the exporter gives it; no series without one. Always 1."), site_info),
+    Family::of_tunnels(Group::Bgp, Descriptor::gauge("tunnel_bgp_configured", "Whether BGP is configured for the tunnel, at the last poll."), |row, out| out.push_known(&row.labels, row.tunnel().map(|tunnel| tunnel.bgp.is_some()))),
+    Family::of_tunnels(Group::Bgp, Descriptor::gauge("tunnel_bgp_up", "Whether the BGP session is up as Cloudflare reports it, at the last poll. No series without a status."), |row, out| out.push_known(&row.labels, row.status().map(|status| status.state == BgpState::Up))),
+    Family::of_tunnels(Group::Bgp, Descriptor::gauge("tunnel_bgp_state", "State of the BGP session as Cloudflare reports it, at the last poll: 1 for the current state, else 0."), bgp_state),
+    Family::of_tunnels(Group::Bgp, Descriptor::gauge("tunnel_bgp_tcp_established", "Whether the TCP connection of the BGP session is established, at the last poll."), |row, out| out.push_known(&row.labels, row.status().and_then(|status| status.tcp_established))),
+    Family::of_tunnels(Group::Bgp, Descriptor::gauge("tunnel_bgp_status_timestamp", "When Cloudflare last refreshed the BGP status (updated_at), at the last poll. How often it does so is not documented.").in_seconds(), |row, out| out.push_known(&row.labels, row.status().and_then(|status| status.updated_at))),
+    Family::of_tunnels(Group::Bgp, Descriptor::gauge("tunnel_bgp_info", "ASN, state of the BGP finite state machine (RFC 4271) and use of an MD5 key, at the last poll. Always 1."), bgp_info),
+    Family::of_tunnels(Group::Bgp, Descriptor::gauge("tunnel_bgp_extra_prefixes", "Prefixes advertised to the customer beside the routes of the Magic routing table, at the last poll."), |row, out| out.push_known(&row.labels, row.tunnel().and_then(|tunnel| tunnel.bgp?.extra_prefixes))),
+    Family::of_tunnels(Group::Bgp, Descriptor::counter("tunnel_bgp_state_changes", "Changes of the BGP state seen between polls; what changes and changes back between two polls is not seen."), |row, out| out.push_known(&row.labels, row.bgp_state_changes())),
+    Family::of_tunnels(Group::HealthCheck, Descriptor::gauge("tunnel_health_check_enabled", "Whether Cloudflare's own health checks are enabled, at the last poll. Without them Cloudflare shows the tunnel as down."), |row, out| out.push_known(&row.labels, row.health_check().and_then(|check| check.enabled))),
+    Family::of_tunnels(Group::HealthCheck, Descriptor::gauge("tunnel_health_check_info", "Configuration of Cloudflare's health checks, at the last poll; empty where the API did not state it. Always 1."), health_check_info),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_created_timestamp", "When the tunnel was created, at the last poll.").in_seconds(), |row, out| out.push_known(&row.labels, row.tunnel().and_then(|tunnel| tunnel.created_on))),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_modified_timestamp", "When the configuration of the tunnel was last modified, at the last poll.").in_seconds(), |row, out| out.push_known(&row.labels, row.tunnel().and_then(|tunnel| tunnel.modified_on))),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_automatic_return_routing", "Whether automatic return routing is enabled, at the last poll."), |row, out| out.push_known(&row.labels, row.tunnel().and_then(|tunnel| tunnel.automatic_return_routing))),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_replay_protection", "Whether IPsec replay protection is enabled, at the last poll."), |row, out| out.push_known(&row.labels, row.ipsec().and_then(|ipsec| ipsec.replay_protection))),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_null_cipher_allowed", "Whether the tunnel may use the null cipher, which does not encrypt, at the last poll."), |row, out| out.push_known(&row.labels, row.ipsec().and_then(|ipsec| ipsec.allow_null_cipher))),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_psk_generated_timestamp", "When the pre-shared key was generated, at the last poll.").in_seconds(), |row, out| out.push_known(&row.labels, row.ipsec().and_then(|ipsec| ipsec.psk_generated_on))),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_custom_identity", "Whether a custom IKE identity is configured, at the last poll."), |row, out| out.push_known(&row.labels, row.ipsec().map(|ipsec| ipsec.custom_identity))),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_mtu", "MTU of the GRE tunnel, at the last poll.").in_bytes(), |row, out| out.push_known(&row.labels, row.gre().and_then(|gre| gre.mtu))),
+    Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_ttl_hops", "TTL of the GRE tunnel's outer packets, at the last poll."), |row, out| out.push_known(&row.labels, row.gre().and_then(|gre| gre.ttl))),
 ];
 
-fn info(row: &Row<'_>, out: &mut Samples<'_>) -> fmt::Result {
-    let tunnel = row.tunnel();
-    let [customer, cloudflare] = [&tunnel.customer_endpoint, &tunnel.cloudflare_endpoint].map(Stated::to_string);
-    let [inside, inside6] = [&tunnel.interface_address, &tunnel.interface_address6].map(Stated::to_string);
-    let more = [
-        ("customer_endpoint", &*customer),
-        ("cloudflare_endpoint", &cloudflare),
-        ("interface_address", &inside),
-        ("interface_address6", &inside6),
-        ("description", &tunnel.description),
-    ];
-    out.push(&row.labels, &more, true)
+fn info(row: &Row, out: &mut Samples<'_>) {
+    let Some(tunnel) = row.tunnel() else { return };
+    let labels = row
+        .labels
+        .clone()
+        .and("customer_endpoint", &tunnel.customer_endpoint.to_string())
+        .and("cloudflare_endpoint", &tunnel.cloudflare_endpoint.to_string())
+        .and("interface_address", &tunnel.interface_address.to_string())
+        .and("interface_address6", &tunnel.interface_address6.to_string())
+        .and("description", &tunnel.description);
+    out.push(&labels, &[], true);
 }
 
-fn bgp_info(row: &Row<'_>, out: &mut Samples<'_>) -> fmt::Result {
-    let Tunnel { bgp, bgp_status, .. } = row.tunnel();
+/// Not the API's word, so it does not grow old.
+fn site_info(row: &Row, out: &mut Samples<'_>) {
+    if let Some(site) = &row.site {
+        out.push(&row.labels.clone().and("site", site), &[], true);
+    }
+}
+
+fn bgp_state(row: &Row, out: &mut Samples<'_>) {
+    if let Some(status) = row.status() {
+        out.states(&row.labels, "state", status.state);
+    }
+}
+
+fn bgp_info(row: &Row, out: &mut Samples<'_>) {
+    let Some(Tunnel { bgp, bgp_status, .. }) = row.tunnel() else { return };
     if bgp.is_none() && bgp_status.is_none() {
-        return Ok(());
+        return;
     }
     let asn = bgp.and_then(|bgp| bgp.customer_asn).map(|asn| asn.to_string()).unwrap_or_default();
     let fsm = bgp_status.as_ref().map_or("none", |status| status.fsm.as_str());
     let md5 = if bgp.is_some_and(|bgp| bgp.md5) { "true" } else { "false" };
-    out.push(&row.labels, &[("customer_asn", &asn), ("fsm_state", fsm), ("md5", md5)], true)
+    let labels = row.labels.clone().and("customer_asn", &asn);
+    out.push(&labels, &[("fsm_state", fsm), ("md5", md5)], true);
 }
 
-fn health_check_info(row: &Row<'_>, out: &mut Samples<'_>) -> fmt::Result {
-    let Some(check) = row.health_check() else { return Ok(()) };
-    let more = [
-        ("check_type", check.check_type.map_or("", Label::as_str)),
-        ("direction", check.direction.map_or("", Label::as_str)),
-        ("rate", check.rate.map_or("", Label::as_str)),
-        ("target", check.target.address().unwrap_or_default()),
-        ("target_source", check.target.source().as_str()),
-    ];
-    out.push(&row.labels, &more, true)
+fn health_check_info(row: &Row, out: &mut Samples<'_>) {
+    let Some(check) = row.health_check() else { return };
+    let labels = row
+        .labels
+        .clone()
+        .and("check_type", check.check_type.map_or("", Label::as_str))
+        .and("direction", check.direction.map_or("", Label::as_str))
+        .and("rate", check.rate.map_or("", Label::as_str))
+        .and("target", check.target.address().unwrap_or_default())
+        .and("target_source", check.target.source().as_str());
+    out.push(&labels, &[], true);
 }

@@ -1,14 +1,24 @@
 //! The forms of answer that all routes share.
 
 use hyper::{
-    Response, StatusCode,
+    HeaderMap, Response, StatusCode,
     body::Bytes,
-    header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+        REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    },
 };
 
+use super::render::Rendered;
 use crate::server::{Body, full};
 
 const PLAIN: &str = "text/plain; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// Nothing but what this server itself sends; no script and no style inside of a page; nobody may frame it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(super) fn failed() -> Response<Body> {
     text(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why\n")
@@ -29,7 +39,44 @@ pub(super) fn answer(status: StatusCode, content_type: &'static str, body: impl 
     let mut response = Response::new(full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    set(headers, CONTENT_TYPE, content_type);
+    set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
     response
+}
+
+/// A page for people.
+pub(super) fn html(status: StatusCode, rendered: Rendered) -> Response<Body> {
+    let mut response = compressed(status, HTML, rendered);
+    let headers = response.headers_mut();
+    set(headers, CONTENT_SECURITY_POLICY, POLICY);
+    set(headers, REFERRER_POLICY, "no-referrer");
+    response
+}
+
+/// An answer for programs.
+pub(super) fn json(status: StatusCode, rendered: Rendered) -> Response<Body> {
+    compressed(status, JSON, rendered)
+}
+
+/// A file whose name changes with its content.
+pub(super) fn file(content_type: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = answer(StatusCode::OK, content_type, body);
+    set(response.headers_mut(), CACHE_CONTROL, "public, max-age=31536000, immutable");
+    response
+}
+
+fn compressed(status: StatusCode, content_type: &'static str, rendered: Rendered) -> Response<Body> {
+    let mut response = answer(status, content_type, rendered.body);
+    let headers = response.headers_mut();
+    // What it says is true for seconds.
+    set(headers, CACHE_CONTROL, "no-store");
+    set(headers, VARY, "Accept-Encoding");
+    if rendered.gzip {
+        set(headers, CONTENT_ENCODING, "gzip");
+    }
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
 }

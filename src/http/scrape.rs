@@ -1,11 +1,16 @@
 //! The answer to a scrape: the page in the format and the coding that the client reads best.
 //!
-//! Pages are rendered on the blocking pool, a few at once, so that a crowd of scrapers cannot take the memory or the threads of
-//! everything else.
+//! A page may have hundreds of megabytes. It is written piece by piece on the blocking pool, the next piece when the client has taken
+//! the one before, so that neither a crowd of scrapers nor a slow one takes the memory or the threads of everything else.
 
-use std::{io::Write as _, sync::Arc};
+mod chosen;
+mod pictures;
+mod pieces;
+mod writer;
 
-use flate2::{Compression, write::GzEncoder};
+use std::sync::Arc;
+
+use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Response, StatusCode,
     body::Bytes,
@@ -13,38 +18,40 @@ use hyper::{
 };
 use tokio::sync::Semaphore;
 
+use self::{pictures::Pictures, pieces::Pieces, writer::Writer};
 use super::{
-    answer::{answer, failed},
+    answer::{answer, failed, text},
     negotiate,
 };
-use crate::{
-    exposition::{Exposition, Format},
-    server::Body,
-};
+use crate::{exposition::Exposition, server::Body};
 
-/// Pages rendered at one time; further scrapes wait their turn.
-const RENDERS: usize = 2;
+/// Pieces written at one time; further ones wait their turn.
+const WRITERS: usize = 2;
 
 /// Answers scrapes.
 #[derive(Debug)]
 pub(super) struct Scrape {
-    exposition: Arc<Exposition>,
-    renders: Semaphore,
+    pictures: Pictures,
+    writers: Arc<Semaphore>,
 }
 
 impl Scrape {
     pub(super) fn new(exposition: Exposition) -> Self {
-        Self { exposition: Arc::new(exposition), renders: Semaphore::new(RENDERS) }
+        Self { pictures: Pictures::new(exposition), writers: Arc::new(Semaphore::new(WRITERS)) }
     }
 
-    pub(super) async fn respond(&self, headers: &HeaderMap) -> Response<Body> {
+    /// The page of the groups that `query` chooses.
+    pub(super) async fn respond(&self, headers: &HeaderMap, query: &str) -> Response<Body> {
+        let groups = match chosen::groups(query) {
+            Ok(groups) => groups,
+            Err(sentence) => return text(StatusCode::BAD_REQUEST, format!("{sentence}\n")),
+        };
         let format = negotiate::format(headers);
         let gzip = negotiate::gzip(headers);
-        let Ok(_slot) = self.renders.acquire().await else { return failed() };
-        let exposition = Arc::clone(&self.exposition);
-        let rendered = tokio::task::spawn_blocking(move || render(&exposition, format, gzip)).await;
-        let Ok(page) = rendered else { return failed() };
-        let mut response = answer(StatusCode::OK, format.content_type(), page);
+        let Ok(picture) = self.pictures.newest().await else { return failed() };
+        let writer = Writer::new(picture, format, groups, gzip);
+        let Ok(pieces) = Pieces::begin(writer, Arc::clone(&self.writers)).await else { return failed() };
+        let mut response = answer(StatusCode::OK, format.content_type(), Bytes::new()).map(|_| pieces.boxed_unsync());
         let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));
         if gzip {
@@ -54,13 +61,5 @@ impl Scrape {
     }
 }
 
-fn render(exposition: &Exposition, format: Format, gzip: bool) -> Bytes {
-    let page = exposition.render(format);
-    if !gzip {
-        return page.into();
-    }
-    let mut encoder = GzEncoder::new(Vec::with_capacity(page.len() / 16), Compression::fast());
-    // Writing to a vector does not fail.
-    let _ = encoder.write_all(page.as_bytes());
-    encoder.finish().unwrap_or_default().into()
-}
+#[cfg(test)]
+mod tests;

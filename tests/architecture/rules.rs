@@ -6,7 +6,7 @@ use super::{
 };
 
 /// Parts of the program, lowest first. A part is a file of `src/` with the folder of the same name.
-pub(crate) const RANKS: [(&str, u8); 20] = [
+pub(crate) const RANKS: [(&str, u8); 22] = [
     ("domain", 0),
     ("clock", 1),
     ("file", 1),
@@ -19,7 +19,9 @@ pub(crate) const RANKS: [(&str, u8); 20] = [
     ("poller", 3),
     ("prober", 3),
     ("correlate", 3),
+    ("history", 3),
     ("exposition", 4),
+    ("overview", 4),
     ("sandbox", 4),
     ("http", 5),
     ("config", 6),

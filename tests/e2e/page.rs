@@ -7,10 +7,12 @@ use std::{
 
 use serde_json::Value;
 
+use crate::prometheus::Prometheus;
+use crate::sandbox::Sandbox;
 use crate::support::{
     SOON, eventually,
     exporter::Exporter,
-    http,
+    free_address, http,
     samples::{Samples, series_of},
     tools,
 };
@@ -23,12 +25,13 @@ const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,app
                                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 /// The metrics of the contract that a tunnel has, with the labels that it has beyond the four of every tunnel.
-const OF_A_TUNNEL: [(&str, &str, &[&str]); 28] = [
+const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
     (
         "tunnel_info",
         "gauge",
         &["customer_endpoint", "cloudflare_endpoint", "interface_address", "interface_address6", "description"],
     ),
+    ("tunnel_site_info", "gauge", &["site"]),
     ("tunnel_bgp_configured", "gauge", &[]),
     ("tunnel_bgp_up", "gauge", &[]),
     ("tunnel_bgp_state", "gauge", &["state"]),
@@ -271,6 +274,48 @@ fn the_page_is_compressed_for_those_who_ask() {
         if zipped == plain { Ok(()) } else { Err(format!("{zipped}\n---\n{plain}")) }
     });
     assert_eq!(asking("gzip;q=0, identity").header("content-encoding"), "");
+}
+
+#[test]
+fn a_page_too_long_for_one_piece_is_read_whole_by_everybody() {
+    const TUNNELS: usize = 1_000;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sandbox = Sandbox::start_with(free_address(), &["--sandbox.tunnels=1000"]);
+    let mut exporter = sandbox.watched(&folder, &[]);
+    exporter.await_page("all tunnels", SOON, |page| (page.all("tunnel_info", &[]).len() >= TUNNELS).then_some(()));
+    for (accept, coding) in [(OPENMETRICS, "gzip"), (OPENMETRICS, "identity"), (CLASSIC, "gzip"), (CLASSIC, "identity")]
+    {
+        let headers = [("Accept", accept), ("Accept-Encoding", coding)];
+        let reply = http::request(exporter.address, "GET", "/metrics", &headers).expect("a page");
+        assert_eq!(reply.header("transfer-encoding"), "chunked", "{accept} {coding}");
+        let page = Samples::parse(&reply.text());
+        assert!(page.all("tunnel_info", &[]).len() >= TUNNELS, "{accept} {coding}");
+    }
+    if let Some(families) = read_by_python("openmetrics", &scrape(&exporter, OPENMETRICS).text()) {
+        assert!(series(&families).len() > 10 * TUNNELS);
+    }
+    let Some(prometheus) = Prometheus::scraping(exporter.address) else { return };
+    prometheus.await_query(
+        "count(cloudflare_magic_tunnel_info)",
+        SOON,
+        |found| matches!(found, [(_, count)] if *count >= TUNNELS as f64),
+    );
+}
+
+#[test]
+fn a_scrape_may_choose_groups_of_metrics() {
+    let demo = ready_demo();
+    let page = Samples::parse(&http::text(demo.address, "/metrics?collect[]=bgp&collect%5B%5D=health_check"));
+    assert!(!page.all("tunnel_bgp_up", &[]).is_empty() && !page.all("tunnel_health_check_enabled", &[]).is_empty());
+    assert!(page.0.iter().all(|sample| sample.name.contains("_bgp_") || sample.name.contains("_health_check_")));
+    let page = Samples::parse(&http::text(demo.address, "/metrics?exclude[]=rtt&exclude[]=exporter"));
+    assert!(!page.all("tunnel_info", &[]).is_empty());
+    assert!(page.0.iter().all(|sample| !sample.name.contains("_rtt_") && !sample.name.starts_with("process_")));
+    for query in ["collect[]=unknown", "exclude[]=unknown", "collect[]=bgp&exclude[]=rtt"] {
+        let reply = http::get(demo.address, &format!("/metrics?{query}")).expect("an answer");
+        assert_eq!(reply.status, 400, "{query}");
+        assert!(reply.text().contains("collect[]") || reply.text().contains("health_check"), "{}", reply.text());
+    }
 }
 
 #[test]

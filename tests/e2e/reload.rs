@@ -178,6 +178,13 @@ fn settings_of_polls_probes_and_tunnels_change_while_it_runs() {
     let mut house = House::new(&["--web.enable-lifecycle"]);
     let before = house.await_page("some echoes", |page| requests(page) >= 3.0);
     assert_eq!(before.value("poll_interval_seconds", &[]), Some(1.0));
+    house.configure(&["lab"], "tunnels: {overrides: [{name: 'lab-*', site: basement, extra_address: 127.0.9.1}]}\nprobe: {enabled: true, interface: lo}\n");
+    assert_eq!(house.post().status, 200);
+    house.await_page("a site and an extra address that answers", |page| {
+        let sites: Vec<_> = page.all("tunnel_site_info", &[]).iter().map(|sample| &sample.labels["site"]).collect();
+        sites == ["basement", "basement"]
+            && page.all("tunnel_probe_up", &[("probe_target", "extra_address")]).len() == 2
+    });
     house.configure(&["lab"], "tunnels: {exclude: [lab-2]}\nprobe: {enabled: true, interval: 300ms, interface: lo}\n");
     assert_eq!(house.post().status, 200);
     let page = house.await_page("one tunnel less", |page| tunnels(page) == ["lab-1"]);

@@ -224,6 +224,9 @@ fn accounts_of_the_flags_stand_in_for_those_of_the_file() {
     };
     assert_eq!(names(&[]), ["acme", "b"]);
     assert_eq!(names(&["--cloudflare.account-id=c,a"]), ["c", "a"]);
+    let with_secret = House::new("cloudflare: {api_token_file: token}\naccounts: [{id: a, api_token: hunter2}]\n");
+    let sentence = with_secret.config(&["--cloudflare.account-id=c"]).unwrap_err();
+    assert!(sentence.contains("`accounts.api_token` must not stand in this file"), "unused or not: {sentence}");
 }
 
 #[test]

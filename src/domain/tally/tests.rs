@@ -176,3 +176,19 @@ proptest! {
         prop_assert_eq!(tally.standing().up, expected);
     }
 }
+
+#[test]
+fn the_history_counts_what_left_and_outlives_a_change_of_buckets() {
+    let tally = Tally::new(Buckets::rtt());
+    let start = at(0);
+    tally.sample(start.instant);
+    for letter in "RR.nnR".chars() {
+        tally.begin();
+        tally.finish(outcome(letter), start, thresholds(3, 2));
+    }
+    tally.set_buckets(Buckets::lag());
+    tally.begin();
+    tally.sample(start.instant + History::STEP);
+    let span = tally.history().total();
+    assert_eq!((span.replies, span.lost, span.rtt()), (3, 1, Some(Duration::from_millis(12))));
+}

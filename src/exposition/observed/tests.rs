@@ -1,43 +1,48 @@
-use std::{num::NonZeroU32, time::Duration};
-
-use prometheus_client::{collector::Collector, encoding::text, registry::Registry};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
     clock,
     domain::{
-        board::{TargetProbe, UplinkProbe},
+        board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes, UplinkProbe},
         fixtures::{addressed, fleet},
         histogram::Buckets,
-        inventory::AccountName,
+        inventory::{AccountName, Fleet},
         moment::Moment,
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
         tally::Tally,
-        verdict::{Evidence, Reported, Verdict},
+        verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
-    exposition::probes,
+    exposition::{
+        format::Format,
+        group::Groups,
+        page::Page,
+        picture::{Picture, Scene},
+        probes, process,
+    },
 };
 
-#[derive(Debug)]
-struct Page {
+struct Seen {
     fleet: Arc<Fleet>,
     board: ProbeBoard,
     verdicts: Verdicts,
 }
 
-impl Collector for Page {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        encode(&self.fleet, &self.board, &self.verdicts, &mut encoder)?;
-        probes::encode(&self.board, &mut encoder)
-    }
-}
-
-fn render(page: Page) -> String {
-    let mut registry = Registry::default();
-    registry.register_collector(Box::new(page));
+/// The page of what the prober sees and how it does, without prefix.
+fn render(seen: Seen) -> String {
+    let scene = Scene {
+        fleet: seen.fleet,
+        board: Arc::new(seen.board),
+        verdicts: Arc::new(seen.verdicts),
+        process: process::Reading::default(),
+        own: String::new(),
+        poll_interval: Duration::ZERO,
+        stale_after: Duration::ZERO,
+    };
+    let picture = Arc::new(Picture::take(scene, at()));
     let mut text = String::new();
-    text::encode(&mut text, &registry).unwrap();
-    text
+    Page::of(&[FAMILIES, probes::FAMILIES], picture, Format::OpenMetrics, Groups::ALL).fill(&mut text, usize::MAX);
+    text.replace("cloudflare_magic_", "")
 }
 
 fn at() -> Moment {
@@ -61,7 +66,7 @@ const fn reply(millis: u64) -> Outcome {
 const LOST: Outcome = Outcome::Failed(ProbeFailure::Timeout);
 const REFUSED: Outcome = Outcome::Failed(ProbeFailure::Prohibited);
 
-fn page() -> Page {
+fn seen() -> Seen {
     let fleet = fleet([addressed("fra", "203.0.113.1", "10.0.0.0/31", ""), addressed("new", "", "", "")]);
     let account = AccountName::new("acme");
     let keys: Vec<_> =
@@ -90,23 +95,23 @@ fn page() -> Page {
         why: "".into(),
     };
     let verdicts = Verdicts { tunnels: [(Arc::clone(&keys[0]), Arc::new(verdict))].into() };
-    Page { fleet, board, verdicts }
+    Seen { fleet, board, verdicts }
 }
 
 #[test]
 fn the_page_of_what_was_observed() {
-    insta::assert_snapshot!("observed", render(page()));
+    insta::assert_snapshot!("observed", render(seen()));
 }
 
 #[test]
 fn a_tunnel_that_is_not_probed_has_no_series_but_its_verdict() {
-    let text = render(page());
+    let text = render(seen());
     assert!(!text.contains("tunnel_name=\"new\""));
 }
 
 #[test]
 fn silence_that_proves_nothing_leaves_the_tunnel_without_a_state() {
-    let mut page = page();
+    let mut seen = seen();
     let probes = TunnelProbes {
         vantage: Vantage::Site,
         targets: [TargetProbe {
@@ -117,10 +122,10 @@ fn silence_that_proves_nothing_leaves_the_tunnel_without_a_state() {
         .into(),
         uplinks: Arc::default(),
     };
-    for old in page.board.tunnels.values_mut() {
+    for old in seen.board.tunnels.values_mut() {
         *old = Arc::new(probes.clone());
     }
-    let text = render(page);
+    let text = render(seen);
     assert!(!text.contains("\ntunnel_reachable{"), "{text}");
     assert!(text.contains("probe_target=\"interface_address\"} 0\n"), "{text}");
 }

@@ -1,0 +1,110 @@
+//! Tunnels in any number: the list as the API sends it, the fleet that is decoded from it, and a board on which all of them are probed.
+
+use std::{net::Ipv4Addr, num::NonZeroU32, sync::Arc, time::Duration};
+
+use magic_tunnel_exporter::{
+    clock,
+    cloudflare::decode::decode,
+    domain::{
+        board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes},
+        histogram::Buckets,
+        inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Fleet},
+        probe::{Outcome, ProbeTarget, Thresholds, Vantage},
+        tally::Tally,
+        verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
+    },
+    exposition::{Exposition, Sources, registry},
+    poller::watch::Watch,
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+/// A list as the API sends it, every field filled.
+pub(crate) fn body(tunnels: usize) -> Vec<u8> {
+    let tunnels: Vec<Value> = (0..tunnels).map(tunnel).collect();
+    json!({"result": {"ipsec_tunnels": tunnels}, "success": true, "errors": [], "messages": []}).to_string().into()
+}
+
+fn tunnel(n: usize) -> Value {
+    json!({
+        "id": format!("{:032x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), "name": format!("site-{n:05}-ipsec"),
+        "description": format!("Site {n}, uplink of ISP X"),
+        "cloudflare_endpoint": "203.0.113.1", "customer_endpoint": format!("198.51.{}.{}", n / 250, n % 250),
+        "interface_address": format!("10.{}.{}.{}/31", n / 32768, n / 128 % 256, n % 128 * 2),
+        "interface_address6": format!("2001:db8::{n:x}/127"),
+        "allow_null_cipher": false, "replay_protection": true, "automatic_return_routing": false,
+        "psk_metadata": {"last_generated_on": "2025-06-14T05:20:00.123456Z"},
+        "created_on": "2025-03-13T12:00:26.09683Z", "modified_on": "2025-03-13T12:00:47.054317925Z",
+        "health_check": {"enabled": true, "direction": "bidirectional", "rate": "mid", "type": "request",
+            "target": {"effective": "10.0.0.1", "saved": ""}},
+        "bgp": {"customer_asn": 65000 + n, "extra_prefixes": [], "md5_key": ""},
+        "bgp_status": {"state": "BGP_UP", "tcp_established": true, "updated_at": "2026-11-20T10:00:00Z",
+            "bgp_state": "Established", "cf_speaker_ip": "10.0.0.0", "cf_speaker_port": 179,
+            "customer_speaker_ip": "10.0.0.1", "customer_speaker_port": 50000},
+    })
+}
+
+/// What a poller makes of the list.
+pub(crate) fn polled(body: &[u8]) -> Watch {
+    let mut watch = Watch::resume(AccountName::new("bench"), Arc::default(), CollectionSnapshot::default());
+    let now = clock::now();
+    watch.absorb(decode(body, 200, Collection::IpsecTunnels), now, now, Duration::ZERO);
+    watch
+}
+
+/// An exposition of that many tunnels, each with three probed addresses and a verdict.
+pub(crate) fn exposition(tunnels: usize) -> Exposition {
+    let account = AccountName::new("c4a7362d577a6c3019a474fd6f485821");
+    let mut snapshot = AccountSnapshot::default();
+    snapshot.set_collection(Collection::IpsecTunnels, polled(&body(tunnels)).snapshot().clone());
+    let keys: Vec<Arc<TunnelKey>> =
+        snapshot.entries().map(|entry| Arc::new(TunnelKey::of(&account, &entry.tunnel))).collect();
+    let fleet = Fleet { accounts: [(account, Arc::new(snapshot))].into() };
+    let board = ProbeBoard {
+        tunnels: keys.iter().enumerate().map(|(n, key)| (Arc::clone(key), Arc::new(probes(n)))).collect(),
+        ..ProbeBoard::default()
+    };
+    let verdicts = keys.into_iter().map(|key| (key, Arc::new(verdict()))).collect();
+    let sources = Sources {
+        fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
+        board: watch::Sender::new(Arc::new(board)).subscribe(),
+        verdicts: watch::Sender::new(Arc::new(Verdicts { tunnels: verdicts })).subscribe(),
+        stale_after: watch::Sender::new(Duration::from_hours(1)).subscribe(),
+        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
+    };
+    Exposition::new(registry(), sources)
+}
+
+fn probes(n: usize) -> TunnelProbes {
+    const TARGETS: [ProbeTarget; 3] =
+        [ProbeTarget::CustomerEndpoint, ProbeTarget::InterfaceAddress, ProbeTarget::InterfaceAddress6];
+    let targets = TARGETS.map(|target| TargetProbe {
+        target,
+        address: Ipv4Addr::LOCALHOST.into(),
+        tally: Arc::new(tally(n * TARGETS.len() + target as usize)),
+    });
+    TunnelProbes { vantage: Vantage::Site, targets: targets.into(), uplinks: [].into() }
+}
+
+/// A hundred echoes of one address, with round-trip times of its own.
+fn tally(n: usize) -> Tally {
+    const THREE: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
+    let tally = Tally::new(Buckets::rtt());
+    for echo in 0..100 {
+        tally.begin();
+        let rtt = Duration::from_nanos((n as u64 * 7_919 + echo * 104_729) % 80_000_000 + 1);
+        let thresholds = Thresholds { down_after: THREE, up_after: THREE };
+        tally.finish(Outcome::Reply { rtt }, clock::now(), thresholds);
+    }
+    tally
+}
+
+fn verdict() -> TunnelVerdict {
+    TunnelVerdict {
+        verdict: Verdict::Healthy,
+        evidence: Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Answers },
+        changed: clock::now(),
+        changes: 2,
+        why: "".into(),
+    }
+}

@@ -1,0 +1,57 @@
+//! `make bench`: one table of what the hot paths cost, each beside a peer or a floor that was measured in the same run.
+//!
+//! Times are CPU time, and ratios count more than figures: a noisy machine moves both sides. Nothing fails on a time. A whole run
+//! writes `docs/BENCHMARKS.md`.
+//!
+//! ```sh
+//! cargo bench --bench table                    # everything
+//! cargo bench --bench table -- page poll       # some parts: poll, page, process, probe
+//! MTE_BENCH_SECONDS=600 cargo bench --bench table -- probe
+//! ```
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+mod fleet;
+mod http;
+mod machine;
+mod measure;
+mod page;
+mod poll;
+mod probe;
+mod process;
+mod program;
+mod table;
+
+use std::{error::Error, fs};
+
+use self::table::Table;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Numbers of tunnels that every part is measured at.
+const SIZES: [usize; 3] = [100, 1_000, 10_000];
+
+/// A part of the table.
+type Part = (&'static str, fn(&mut Table) -> Result<()>);
+
+const PARTS: [Part; 4] =
+    [("poll", poll::measure), ("page", page::measure), ("process", process::measure), ("probe", probe::measure)];
+
+fn main() -> Result<()> {
+    // The clock of the library is tokio's.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _guard = runtime.enter();
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let mut table = Table::default();
+    for (name, measure) in PARTS {
+        if asked.is_empty() || asked.iter().any(|part| part == name) {
+            measure(&mut table)?;
+        }
+    }
+    println!("\n{}\n{}", machine::describe(), table.markdown());
+    if asked.is_empty() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md");
+        fs::write(file, format!("{}{}\n{}", table::PREFACE, machine::describe(), table.markdown()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! The prober as a part of the whole process, scraped and polled meanwhile, beside `fping` and `smokeping_prober` on as many addresses.
+//!
+//! Loopback addresses only, once a second each. `MTE_BENCH_SECONDS` says how long ten thousand of them are probed.
+
+use std::{fs, net::Ipv4Addr, process::Command, thread, time::Duration};
+
+use super::{
+    Result, SIZES, http,
+    measure::per,
+    program::{self, Exporter, Running, Sandbox},
+    table::{Row, Table},
+};
+
+/// Between two scrapes.
+const SCRAPES: Duration = Duration::from_secs(5);
+
+/// More targets than this drown `smokeping_prober`.
+const MOST_OF_SMOKEPING: usize = 1_000;
+
+/// What a prober did.
+#[derive(Debug)]
+struct Outcome {
+    microseconds: f64,
+    lost: f64,
+}
+
+pub(crate) fn measure(table: &mut Table) -> Result<()> {
+    for size in SIZES {
+        let seconds = if size < 10_000 { 10 } else { seconds() };
+        let fping = fping(size, seconds.min(60))?;
+        let smokeping = smokeping(size.min(MOST_OF_SMOKEPING), 10)?;
+        prober(table, size, seconds, fping.as_ref(), smokeping.as_ref())?;
+    }
+    Ok(())
+}
+
+fn seconds() -> u64 {
+    std::env::var("MTE_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
+}
+
+fn prober(
+    table: &mut Table,
+    size: usize,
+    seconds: u64,
+    fping: Option<&Outcome>,
+    smokeping: Option<&Outcome>,
+) -> Result<()> {
+    let sandbox = Sandbox::start(size)?;
+    let exporter = sandbox.exporter("customer_endpoint")?;
+    exporter.await_ready()?;
+    thread::sleep(Duration::from_secs(2));
+    let (before, cpu) = (Counts::read(&exporter)?, exporter.process.cpu()?);
+    let mut rest = Duration::from_secs(seconds);
+    while !rest.is_zero() {
+        thread::sleep(rest.min(SCRAPES));
+        rest = rest.saturating_sub(SCRAPES);
+        http::get(exporter.address, "/metrics", "Accept-Encoding: gzip\r\n")?;
+    }
+    let spent = exporter.process.cpu()?.saturating_sub(cpu);
+    let counts = Counts::read(&exporter)?;
+    let echoes = counts.ended() - before.ended();
+    let lost = counts.failures - before.failures;
+    let microseconds = spent.as_secs_f64() * 1e6 / echoes;
+    let row = |what, ours, unit, beside, goal| Row { what, size, ours, unit, beside, goal };
+    let of_fping = fping.map(|fping| ("`fping`, at most a minute", fping.microseconds));
+    table.add(row("CPU an echo, scrapes and polls included", microseconds, "µs", of_fping, Some(15.0)));
+    let of_smokeping = smokeping.map(|peer| ("`smokeping_prober`, at most 1,000 targets", peer.microseconds));
+    table.add(row("CPU an echo, scrapes and polls included", microseconds, "µs", of_smokeping, None));
+    let of_smokeping = smokeping.map(|peer| ("`smokeping_prober`, at most 1,000 targets", peer.lost));
+    table.add(row("echoes falsely lost", lost, "", of_smokeping, Some(0.0)));
+    table.add(row("echoes falsely lost", lost, "", fping.map(|fping| ("`fping`, at most a minute", fping.lost)), None));
+    table.add(row("echoes", echoes, "", Some(("one a second each", (size as u64 * seconds) as f64)), None));
+    let late = quantile(&counts.lag, 0.99) * 1e3;
+    table.add(row("sent too late, 99th percentile", late, "ms", None, Some(5.0)));
+    table.add(row("resident after it", exporter.process.resident()?, "MB", None, None));
+    Ok(())
+}
+
+/// What the page says.
+#[derive(Debug)]
+struct Counts {
+    replies: f64,
+    failures: f64,
+    /// Upper bounds in seconds, and how many sends were at most as late.
+    lag: Vec<(f64, f64)>,
+}
+
+impl Counts {
+    fn read(exporter: &Exporter) -> Result<Self> {
+        let page = http::text(exporter.address, "/metrics?exclude[]=rtt")?;
+        let lag = page.lines().filter_map(|line| {
+            let rest = line.strip_prefix("cloudflare_magic_probe_schedule_lag_seconds_bucket{le=\"")?;
+            let (bound, count) = rest.split_once("\"} ")?;
+            Some((bound.parse().ok()?, count.parse().ok()?))
+        });
+        Ok(Self {
+            replies: http::sum(&page, "cloudflare_magic_tunnel_probe_replies_total", ""),
+            failures: http::sum(&page, "cloudflare_magic_tunnel_probe_failures_total", ""),
+            lag: lag.collect(),
+        })
+    }
+
+    fn ended(&self) -> f64 {
+        self.replies + self.failures
+    }
+}
+
+/// Interpolated between the bounds of cumulative buckets, as Prometheus does.
+fn quantile(buckets: &[(f64, f64)], quantile: f64) -> f64 {
+    let rank = quantile * buckets.last().map_or(0.0, |(_, all)| *all);
+    let (mut from, mut below) = (0.0, 0.0);
+    for &(bound, count) in buckets {
+        if count >= rank && count > below {
+            return if bound.is_finite() { from + (bound - from) * (rank - below) / (count - below) } else { from };
+        }
+        (from, below) = (bound, count);
+    }
+    from
+}
+
+/// `127.192.0.0` and on, as the sandbox has them.
+fn address(n: usize) -> Ipv4Addr {
+    (u32::from_be_bytes([127, 192, 0, 0]) + u32::try_from(n).unwrap_or(u32::MAX / 2)).into()
+}
+
+/// Lets `fping` ping the same addresses at the same pace.
+fn fping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
+    let file = tempfile::NamedTempFile::new()?;
+    let addresses: Vec<_> = (0..size).map(|n| address(n).to_string()).collect();
+    fs::write(file.path(), addresses.join("\n"))?;
+    let gap = format!("{:.3}", 900.0 / size as f64);
+    let before = program::cpu_of_children()?;
+    let output = Command::new("timeout")
+        .args(["--signal=INT", &seconds.to_string(), "fping", "-l", "-q", "-p", "1000", "-t", "1000", "-i", &gap, "-f"])
+        .arg(file.path())
+        .output();
+    let Ok(output) = output else { return Ok(None) };
+    let spent = program::cpu_of_children()?.saturating_sub(before);
+    let (echoes, replies) = fping_counts(&String::from_utf8_lossy(&output.stderr));
+    if echoes == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Outcome { microseconds: per(spent, echoes) / 1e3, lost: (echoes - replies) as f64 }))
+}
+
+/// Sums lines such as `127.1.0.0 : xmt/rcv/%loss = 19/19/0%, ...`.
+fn fping_counts(summary: &str) -> (usize, usize) {
+    let counts = summary.lines().filter_map(|line| {
+        let (_, counts) = line.split_once("%loss = ")?;
+        let mut counts = counts.split('/').map_while(|count| count.parse::<usize>().ok());
+        Some((counts.next()?, counts.next()?))
+    });
+    counts.fold((0, 0), |(sent, received), (s, r)| (sent + s, received + r))
+}
+
+/// Lets `smokeping_prober` ping the same addresses, and counts what its page says it sent.
+fn smokeping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
+    let file = tempfile::NamedTempFile::new()?;
+    let hosts: Vec<_> = (0..size).map(|n| format!("  - {}\n", address(n))).collect();
+    let config = format!("targets:\n- hosts:\n{}  interval: 1s\n  network: ip4\n  protocol: icmp\n", hosts.concat());
+    fs::write(file.path(), config)?;
+    let listen = http::free_address()?;
+    let peer = Running::start(
+        Command::new("prometheus-smokeping-prober")
+            .arg(format!("--config.file={}", file.path().display()))
+            .arg(format!("--web.listen-address={listen}")),
+    );
+    let Some(peer) = peer else { return Ok(None) };
+    // It starts its targets one by one over the first interval.
+    thread::sleep(Duration::from_secs(2 + seconds));
+    let spent = peer.cpu()?;
+    let page = http::text(listen, "/metrics")?;
+    let echoes = http::sum(&page, "smokeping_requests_total", "");
+    let replies = http::sum(&page, "smokeping_response_duration_seconds_count", "");
+    // One echo of each address may be in flight.
+    let lost = (echoes - replies - size as f64).max(0.0);
+    Ok(Some(Outcome { microseconds: spent.as_secs_f64() * 1e6 / echoes, lost }))
+}

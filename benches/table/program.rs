@@ -1,0 +1,155 @@
+//! Whole processes: our program on a sandbox, peers, and what the kernel says of each.
+
+use std::{
+    fs,
+    io::Write as _,
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use magic_tunnel_exporter::clock;
+use procfs::process::Process;
+
+use super::{Result, http};
+
+/// User and system time of one run of a program; `None` where it does not start.
+pub(crate) fn cpu_of_run(command: &mut Command) -> Result<Option<Duration>> {
+    let before = cpu_of_children()?;
+    if command.status().is_err() {
+        return Ok(None);
+    }
+    Ok(Some(cpu_of_children()?.saturating_sub(before)))
+}
+
+/// User and system time of the children that were waited for, in ticks of ten milliseconds.
+pub(crate) fn cpu_of_children() -> Result<Duration> {
+    let stat = Process::myself()?.stat()?;
+    ticks(u64::try_from(stat.cutime + stat.cstime)?)
+}
+
+fn ticks(count: u64) -> Result<Duration> {
+    Ok(Duration::from_secs(count) / u32::try_from(procfs::ticks_per_second())?)
+}
+
+/// A running program; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// `None` where it does not start.
+    pub(crate) fn start(command: &mut Command) -> Option<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok().map(Self)
+    }
+
+    fn process(&self) -> Result<Process> {
+        Ok(Process::new(i32::try_from(self.0.id())?)?)
+    }
+
+    /// User and system time so far.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = self.process()?.stat()?;
+        ticks(stat.utime + stat.stime)
+    }
+
+    /// Resident megabytes now.
+    pub(crate) fn resident(&self) -> Result<f64> {
+        Ok(megabytes(self.process()?.status()?.vmrss))
+    }
+
+    /// The most resident megabytes since [`forget_peak`](Self::forget_peak).
+    pub(crate) fn peak(&self) -> Result<f64> {
+        Ok(megabytes(self.process()?.status()?.vmhwm))
+    }
+
+    pub(crate) fn forget_peak(&self) -> Result<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.0.id()), "5")?)
+    }
+}
+
+fn megabytes(kilobytes: Option<u64>) -> f64 {
+    kilobytes.unwrap_or_default() as f64 / 1024.0
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
+    command.env_clear();
+    command
+}
+
+/// The API with so many tunnels, all of whose addresses answer.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    address: SocketAddr,
+    _process: Running,
+}
+
+/// 32 hex digits, as of an account.
+const ACCOUNT: &str = "c4a7362d577a6c3019a474fd6f485821";
+
+impl Sandbox {
+    pub(crate) fn start(tunnels: usize) -> Result<Self> {
+        let address = http::free_address()?;
+        let mut story = tempfile::NamedTempFile::new()?;
+        writeln!(story, "accounts: [{{name: bench, id: {ACCOUNT}, tunnels: []}}]")?;
+        let process = Running::start(
+            program()
+                .arg("sandbox")
+                .arg(format!("--sandbox.listen-address={address}"))
+                .arg(format!("--sandbox.tunnels={tunnels}"))
+                .arg("--sandbox.story")
+                .arg(story.path()),
+        );
+        let process = process.ok_or("our own program does not start")?;
+        wait_for(|| http::get(address, "/sandbox", "").is_ok())?;
+        Ok(Self { address, _process: process })
+    }
+
+    /// The exporter on this sandbox, probing over loopback.
+    pub(crate) fn exporter(&self, targets: &str) -> Result<Exporter> {
+        let address = http::free_address()?;
+        let process = Running::start(
+            program()
+                .args(["serve", "--cloudflare.account-id", ACCOUNT, "--probe", "--probe.interface=lo"])
+                .env("CLOUDFLARE_API_TOKEN", "any")
+                .arg(format!("--probe.targets={targets}"))
+                .arg(format!("--cloudflare.api-url=http://{}/client/v4", self.address))
+                .arg(format!("--web.listen-address={address}")),
+        );
+        Ok(Exporter { address, process: process.ok_or("our own program does not start")? })
+    }
+}
+
+/// A running exporter.
+#[derive(Debug)]
+pub(crate) struct Exporter {
+    pub(crate) address: SocketAddr,
+    pub(crate) process: Running,
+}
+
+impl Exporter {
+    /// Waits until it has polled everything.
+    pub(crate) fn await_ready(&self) -> Result<()> {
+        wait_for(|| http::text(self.address, "/-/ready").is_ok_and(|reply| reply.contains(" 200 ")))
+    }
+}
+
+/// Looks often, and not for ever.
+fn wait_for(mut is_there: impl FnMut() -> bool) -> Result<()> {
+    let began = clock::now();
+    while !is_there() {
+        if clock::now().since(began) > Duration::from_secs(30) {
+            return Err("a program of the benchmark did not come up within 30 s".into());
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}

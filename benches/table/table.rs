@@ -1,0 +1,77 @@
+//! The one table.
+
+use std::fmt::Write as _;
+
+/// What stands above the table in the documentation.
+pub(crate) const PREFACE: &str = "# Benchmarks\n\n\
+    Written by `make bench`. Times are CPU time, user and system; every figure stands beside a peer or a floor that was measured in\n\
+    the same run on the same data. Sizes are tunnels.\n\n";
+
+/// Measured figures.
+#[derive(Debug, Default)]
+pub(crate) struct Table(Vec<Row>);
+
+/// One figure, and what it is held against.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) what: &'static str,
+    pub(crate) size: usize,
+    pub(crate) ours: f64,
+    pub(crate) unit: &'static str,
+    /// A peer or a floor, and its figure.
+    pub(crate) beside: Option<(&'static str, f64)>,
+    /// At most this much.
+    pub(crate) goal: Option<f64>,
+}
+
+impl Row {
+    fn ratio(&self) -> String {
+        self.beside.map_or_else(String::new, |(_, theirs)| format!("{:.2}", self.ours / theirs))
+    }
+
+    fn result(&self) -> String {
+        match self.goal {
+            None => String::new(),
+            Some(goal) if self.ours <= goal => "pass".to_owned(),
+            Some(0.0) => "above the goal".to_owned(),
+            Some(goal) => format!("{:.0} % above the goal", (self.ours / goal - 1.0) * 100.0),
+        }
+    }
+}
+
+impl Table {
+    /// Adds a figure, and shows it to whoever waits.
+    pub(crate) fn add(&mut self, row: Row) {
+        println!("{}", line(&row));
+        self.0.push(row);
+    }
+
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = String::from(
+            "| what | size | ours | beside it | theirs | ratio | goal | |\n|---|---:|---:|---|---:|---:|---:|---|\n",
+        );
+        for row in &self.0 {
+            let _ = writeln!(text, "{}", line(row));
+        }
+        text
+    }
+}
+
+fn line(row: &Row) -> String {
+    let (name, theirs) = row.beside.map_or(("", String::new()), |(name, theirs)| (name, figure(theirs, row.unit)));
+    let goal = row.goal.map_or_else(String::new, |goal| format!("≤ {}", figure(goal, row.unit)));
+    let ours = figure(row.ours, row.unit);
+    let Row { what, size, .. } = row;
+    format!("| {what} | {size} | {ours} | {name} | {theirs} | {} | {goal} | {} |", row.ratio(), row.result())
+}
+
+fn figure(value: f64, unit: &str) -> String {
+    let digits = if value.fract() == 0.0 || value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$} {unit}").trim_end().to_owned()
+}

@@ -1,0 +1,91 @@
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    clock,
+    domain::{
+        bgp::BgpState,
+        board::{ProbeBoard, TunnelKey},
+        fixtures::{gre, polled, reporting, tunnel},
+        inventory::{AccountName, FailureReason},
+        moment::Moment,
+        tunnel::Tunnel,
+        verdict::{Evidence, Reported, TunnelVerdict, Verdicts},
+    },
+};
+
+fn picture(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Picture {
+    let evidence = Evidence { reported: Reported::None, inside: Side::Answers, outside: Side::Unsettled };
+    let verdicts = tunnels.iter().map(|(tunnel, verdict, why)| {
+        let key = TunnelKey::of(&AccountName::new("acme"), tunnel);
+        (
+            Arc::new(key),
+            Arc::new(TunnelVerdict { verdict: *verdict, evidence, changed: now, changes: 0, why: (*why).into() }),
+        )
+    });
+    Picture {
+        fleet: polled(Some(now), tunnels.iter().map(|(tunnel, ..)| tunnel.clone())),
+        board: Arc::new(ProbeBoard::default()),
+        verdicts: Arc::new(Verdicts { tunnels: verdicts.collect() }),
+        stale_after: Duration::from_mins(5),
+        now,
+    }
+}
+
+fn table(picture: &Picture, in_colour: bool) -> String {
+    let mut text = Vec::new();
+    write(picture, in_colour, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+fn three() -> Picture {
+    picture(
+        clock::now(),
+        &[
+            (reporting(tunnel("ams"), BgpState::Up), Verdict::Healthy, "Cloudflare reports the session up"),
+            (reporting(gre(tunnel("a-very-long-name")), BgpState::Down), Verdict::ReportedDown, "the session is down"),
+            (tunnel("東京"), Verdict::Unknown, "nothing is known"),
+        ],
+    )
+}
+
+#[tokio::test]
+async fn the_most_broken_stands_first_and_the_columns_are_aligned() {
+    assert_eq!(
+        table(&three(), false),
+        "\
+VERDICT        TUNNEL            TYPE   BGP          TCP  CHECKS  WHY
+reported_down  a-very-long-name  gre    down (none)  -    -       the session is down
+unknown        東京              ipsec  -            -    -       nothing is known
+healthy        ams               ipsec  up (none)    -    -       Cloudflare reports the session up
+
+3 tunnels, 1 need attention
+"
+    );
+}
+
+#[tokio::test]
+async fn only_the_verdict_is_coloured() {
+    let text = table(&three(), true);
+    assert!(text.contains("\u{1b}[31mreported_down\u{1b}[0m  a-very-long-name  gre"), "{text:?}");
+    assert!(text.contains("\u{1b}[32mhealthy\u{1b}[0m"), "{text:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_is_told_below() {
+    let mut picture = picture(clock::now(), &[]);
+    let mut fleet = (*picture.fleet).clone();
+    let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
+    let failed =
+        CollectionSnapshot { state: PollState::Failed(FailureReason::NotFound), ..CollectionSnapshot::default() };
+    account.set_collection(Collection::GreTunnels, failed);
+    picture.fleet = Arc::new(fleet);
+    assert_eq!(
+        table(&picture, false),
+        "\
+0 tunnels, 0 need attention
+account acme: gre_tunnels cannot be read (not_found): check the account id and `--cloudflare.api-url`
+account acme: ipsec_tunnels was not read
+"
+    );
+}

@@ -1,0 +1,116 @@
+//! The last ten minutes of one address as a small drawing: a line for the round-trip times, bars for what was lost.
+
+use std::{fmt::Write as _, time::Duration};
+
+use maud::{Markup, html};
+
+use super::time::{milliseconds, percent};
+use crate::domain::history::{History, Span};
+
+const WIDTH: f64 = 120.0;
+const HEIGHT: f64 = 28.0;
+/// Above and below the line.
+const MARGIN: f64 = 2.0;
+
+/// `size` is the class that gives the drawing its size.
+pub(super) fn graph(history: &History, size: &str) -> Markup {
+    let steps: Vec<Span> = history.steps().collect();
+    let label = describe(history.total());
+    html! {
+        svg class=(size) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(label) {
+            title { (label) }
+            path class="lost" d=(bars(&steps)) {}
+            path class="rtt" d=(line(&steps)) {}
+        }
+    }
+}
+
+/// What the drawing shows, in words.
+pub(super) fn describe(total: Span) -> String {
+    match (total.rtt(), total.loss()) {
+        (Some(rtt), Some(loss)) => {
+            format!("last 10 minutes: {} on average, {} lost", milliseconds(rtt), percent(loss))
+        }
+        (None, Some(_)) => "last 10 minutes: no reply".to_owned(),
+        (_, None) => "last 10 minutes: nothing known yet".to_owned(),
+    }
+}
+
+fn x(step: usize) -> f64 {
+    (step as f64 + 0.5) * WIDTH / History::STEPS as f64
+}
+
+/// From zero to the highest mean; a step without a reply breaks the line, one alone is a dot.
+fn line(steps: &[Span]) -> String {
+    let highest = steps.iter().filter_map(|span| span.rtt()).max().unwrap_or_default().max(Duration::from_nanos(1));
+    let mut path = String::new();
+    let mut drawing = false;
+    for (step, span) in steps.iter().enumerate() {
+        let Some(rtt) = span.rtt() else {
+            drawing = false;
+            continue;
+        };
+        let y = HEIGHT - MARGIN - rtt.as_secs_f64() / highest.as_secs_f64() * (HEIGHT - 2.0 * MARGIN);
+        let command = if drawing { 'L' } else { 'M' };
+        // Writing to a string does not fail. A line of no length has round ends.
+        let _ = write!(path, "{command}{:.1} {y:.1}{}", x(step), if drawing { "" } else { "h0" });
+        drawing = true;
+    }
+    path
+}
+
+/// One bar from the top for each step in which something was lost, as long as the share.
+fn bars(steps: &[Span]) -> String {
+    let width = WIDTH / History::STEPS as f64;
+    let mut path = String::new();
+    for (step, span) in steps.iter().enumerate() {
+        if let Some(loss) = span.loss().filter(|loss| *loss > 0.0) {
+            let length = (loss * HEIGHT).max(MARGIN);
+            let _ = write!(path, "M{:.1} 0h{width:.1}v{length:.1}h-{width:.1}z", x(step) - width / 2.0);
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::domain::history::Progress;
+
+    /// A history with these steps: replies, losses, milliseconds of each reply.
+    fn history(steps: &[(u64, u64, u64)]) -> History {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let mut at = Instant::now();
+        let (mut history, mut sum) = (History::new(), Progress::default());
+        history.record(sum, at);
+        for &(replies, lost, ms) in steps {
+            at += History::STEP;
+            sum.replies += replies;
+            sum.lost += lost;
+            sum.rtt_sum += Duration::from_millis(ms) * u32::try_from(replies).unwrap();
+            history.record(sum, at);
+        }
+        history
+    }
+
+    #[test]
+    fn the_line_breaks_where_nothing_answered_and_the_loss_stands_above() {
+        let steps: Vec<Span> = history(&[(10, 0, 10), (10, 0, 20), (0, 10, 0), (5, 5, 20)]).steps().collect();
+        assert_eq!(line(&steps), "M113.0 14.0h0L115.0 2.0M119.0 2.0h0");
+        assert_eq!(bars(&steps), "M116.0 0h2.0v28.0h-2.0zM118.0 0h2.0v14.0h-2.0z");
+    }
+
+    #[test]
+    fn what_is_drawn_is_also_said() {
+        for (steps, text) in [
+            (&[][..], "last 10 minutes: nothing known yet"),
+            (&[(0, 4, 0)], "last 10 minutes: no reply"),
+            (&[(9, 1, 12)], "last 10 minutes: 12.0 ms on average, 10 % lost"),
+        ] {
+            assert_eq!(describe(history(steps).total()).replace('\u{a0}', " "), text);
+        }
+        assert!(graph(&history(&[]), "spark").into_string().contains("d=\"\""), "an empty drawing draws nothing");
+    }
+}

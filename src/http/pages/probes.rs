@@ -1,0 +1,82 @@
+//! What was observed of one tunnel, address by address.
+
+use maud::{Markup, html};
+
+use super::{
+    evidence::{self, thousands},
+    graph::graph,
+    scene::Scene,
+    time::{self, milliseconds, percent},
+    words,
+};
+use crate::{
+    domain::{
+        board::TargetProbe,
+        label::Label as _,
+        probe::{ProbeFailure, Vantage},
+        tally::Reading,
+    },
+    overview::row::Row,
+};
+
+pub(super) fn probes(scene: &Scene, row: &Row<'_>) -> Markup {
+    html! {
+        section class="probes" aria-labelledby="probes-title" {
+            h2 id="probes-title" { "Observed from here" }
+            @match row.probes {
+                Some(probes) if !probes.targets.is_empty() => {
+                    p class="note" { (vantage(probes.vantage)) }
+                    @for target in &probes.targets { (one(scene, target)) }
+                }
+                Some(_) => p { "None of its addresses can be probed." },
+                None if scene.probing.enabled => p { "Probing is switched off for this tunnel." },
+                None => p { "Probing is switched off. Start with " code { "--probe" } " to learn what carries traffic." },
+            }
+        }
+    }
+}
+
+const fn vantage(vantage: Vantage) -> &'static str {
+    match vantage {
+        Vantage::Site => {
+            "The prober stands behind the router of the tunnel (vantage site): what answers at an interface address answers through this very tunnel."
+        }
+        Vantage::Remote => {
+            "The prober stands elsewhere (vantage remote): what answers at an interface peer answers through this very tunnel."
+        }
+    }
+}
+
+fn one(scene: &Scene, target: &TargetProbe) -> Markup {
+    let reading = target.tally.read();
+    let history = target.tally.history();
+    let recent = history.total();
+    let number = |number: u64| thousands(usize::try_from(number).unwrap_or(usize::MAX));
+    html! {
+        article class="target" {
+            header {
+                h3 { (words::target(target.target)) " " code { (target.address) } }
+                (evidence::standing(reading.standing))
+            }
+            (graph(&history, "wide-graph"))
+            dl class="figures" {
+                div { dt { "RTT, 10 min" } dd { (recent.rtt().map_or_else(|| "–".into(), milliseconds)) } }
+                div { dt { "Loss, 10 min" } dd { (recent.loss().map_or_else(|| "–".into(), percent)) } }
+                div { dt { "Requests" } dd { (number(reading.requests)) } }
+                div { dt { "Replies" } dd { (number(reading.replies)) } }
+                div { dt { "In flight" } dd { (number(reading.in_flight)) } }
+                div { dt { "Last reply" } dd {
+                    @match reading.last_reply { Some(then) => (time::at(scene.picture.now, then)), None => "never" }
+                } }
+                div class="wide" { dt { "Failures" } dd { (failures(&reading)) } }
+            }
+        }
+    }
+}
+
+fn failures(reading: &Reading) -> String {
+    let counts =
+        ProbeFailure::ALL.iter().map(|&reason| (reason, reading.failures(reason))).filter(|(_, count)| *count > 0);
+    let counts: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();
+    if counts.is_empty() { "none".into() } else { counts.join(", ") }
+}

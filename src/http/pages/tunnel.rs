@@ -1,0 +1,106 @@
+//! The page of one tunnel: what is the matter, what that rests on, and every field.
+
+use maud::{Markup, html};
+
+use super::{evidence, facts, probes, scene::Scene, shell::Frame, time, words};
+use crate::{
+    domain::{
+        board::TunnelKey,
+        label::Label as _,
+        text::shown,
+        verdict::{Reported, TunnelVerdict},
+    },
+    http::path,
+    overview::{concern::Concern, row::Row},
+};
+
+/// From the page of a tunnel to the front page.
+const ROOT: &str = "../../../";
+
+/// Draws the page; `None` where the inventory has no such tunnel.
+pub(in crate::http) fn tunnel(scene: &Scene, key: &TunnelKey) -> Option<Markup> {
+    let row = scene.picture.row(key)?;
+    let concern = Concern::of(row.verdict());
+    let name = shown(&row.tunnel().name);
+    let title = format!("{name}: {}", words::verdict(row.verdict()));
+    let frame =
+        Frame { title: &title, concern, root: ROOT, telemetry_path: &scene.telemetry_path, now: scene.picture.now };
+    Some(frame.around(&html! {
+        nav class="crumbs" aria-label="Way back" { a href=(ROOT) { "← All tunnels" } }
+        div id="tunnel" data-live {
+            section class={ "headline " (concern) } {
+                p class="about" { (about(&row)) }
+                h1 { (name) " " (evidence::verdict(row.verdict())) }
+                (why(scene, &row))
+            }
+            @if !row.fresh { (stale(scene, &row)) }
+            @if let Some(verdict) = row.verdict { (rests_on(verdict)) }
+            (probes::probes(scene, &row))
+            div class="cards" { (facts::all(scene, &row)) }
+            p class="as-json" { a href={ (ROOT) "api/v1/tunnels/" (path::of(&row)) } { "This tunnel as JSON" } }
+        }
+    }))
+}
+
+fn about(row: &Row<'_>) -> String {
+    let tunnel = row.tunnel();
+    let description = shown(&tunnel.description);
+    let parts = [words::tunnel_type(tunnel.tunnel_type()), &shown(row.account.as_str())].map(str::to_owned);
+    let description = (!description.is_empty()).then(|| description.into_owned());
+    let parts: Vec<String> = parts.into_iter().chain(description).collect();
+    evidence::separated(parts.iter().map(String::as_str))
+}
+
+fn why(scene: &Scene, row: &Row<'_>) -> Markup {
+    let Some(TunnelVerdict { verdict, why, changed, changes, .. }) = row.verdict else {
+        return html! { p class="detail" { "It has not been judged yet." } };
+    };
+    html! {
+        p class="detail" { (why) "." }
+        p { (words::meaning(*verdict)) }
+        p class="since" {
+            "Since " (time::since(scene.picture.now, *changed)) ", "
+            (evidence::count(usize::try_from(*changes).unwrap_or(usize::MAX), "change", "changes")) " of the verdict so far."
+            @if let Some(heading) = words::runbook(*verdict) {
+                " What to do: runbook " code { "docs/RUNBOOKS.md#" (heading.to_lowercase()) } "."
+            }
+        }
+    }
+}
+
+fn stale(scene: &Scene, row: &Row<'_>) -> Markup {
+    html! {
+        div class="notice suspect" {
+            strong { "What Cloudflare said of this tunnel is stale" }
+            p {
+                @match row.confirmed {
+                    Some(then) => { "It was confirmed last " (time::since(scene.picture.now, then)) "." }
+                    None => "It was never confirmed.",
+                }
+                " The session is not shown, and the configuration below may have changed since."
+            }
+        }
+    }
+}
+
+/// The three views that are never merged into one.
+fn rests_on(verdict: &TunnelVerdict) -> Markup {
+    let evidence = verdict.evidence;
+    let (reported, concern) = match evidence.reported {
+        Reported::Up => ("Session up", Concern::Fine),
+        Reported::Down => ("Session down", Concern::Broken),
+        Reported::None => ("Nothing", Concern::Unsure),
+    };
+    let views = [
+        ("Cloudflare reports", (reported, concern), "its side of the BGP session"),
+        ("Inside the tunnel", words::side(evidence.inside), "does it carry traffic?"),
+        ("Outside the tunnel", words::side(evidence.outside), "is the underlay there?"),
+    ];
+    html! {
+        ul class="views" aria-label="What the verdict rests on" {
+            @for (name, (word, concern), question) in views {
+                li class=(concern.as_str()) { span { (name) } b { (word) } small { (question) } }
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A page on its way to one client: each piece is written when the client has taken the one before.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use tokio::sync::Semaphore;
+
+use super::writer::Writer;
+use crate::{clock, domain::moment::Moment};
+
+/// Longer than any scrape may take. Whoever reads more slowly is cut off, for his picture takes the place of another.
+pub(super) const LONGEST_READ: Duration = Duration::from_mins(2);
+
+/// A piece, and what writes the rest, if there is any.
+type Written = (Bytes, Option<Writer>);
+
+/// One piece, written on the blocking pool, where as many are written at one time as `writers` has permits.
+async fn write(mut writer: Writer, writers: Arc<Semaphore>) -> io::Result<Written> {
+    let permit = writers.acquire_owned().await.map_err(io::Error::other)?;
+    let written = tokio::task::spawn_blocking(move || {
+        let written = writer.next();
+        drop(permit);
+        written.map(|(piece, is_end)| (piece, (!is_end).then_some(writer)))
+    });
+    written.await?
+}
+
+/// The body of a page. It breaks off where writing fails, or the client takes too long.
+pub(super) struct Pieces {
+    /// Written and not yet sent.
+    ready: Option<Bytes>,
+    next: Option<Pin<Box<dyn Future<Output = io::Result<Written>> + Send>>>,
+    writers: Arc<Semaphore>,
+    began: Moment,
+}
+
+impl Pieces {
+    /// Writes the first piece.
+    pub(super) async fn begin(writer: Writer, writers: Arc<Semaphore>) -> io::Result<Self> {
+        let first = write(writer, Arc::clone(&writers)).await?;
+        let mut pieces = Self { ready: None, next: None, writers, began: clock::now() };
+        pieces.take(first);
+        Ok(pieces)
+    }
+
+    fn take(&mut self, (piece, rest): Written) {
+        self.ready = Some(piece);
+        self.next = rest.map(|writer| Box::pin(write(writer, Arc::clone(&self.writers))) as Pin<Box<_>>);
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = self.get_mut();
+        if let (None, Some(next)) = (&this.ready, &mut this.next) {
+            let written = if clock::now().since(this.began) > LONGEST_READ {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly"))
+            } else {
+                ready!(next.as_mut().poll(cx))
+            };
+            this.next = None;
+            this.take(written?);
+        }
+        Poll::Ready(this.ready.take().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.is_none() && self.next.is_none()
+    }
+
+    /// Known where the page is one piece: it is sent with its length then.
+    fn size_hint(&self) -> SizeHint {
+        match (&self.ready, &self.next) {
+            (_, Some(_)) => SizeHint::default(),
+            (ready, None) => SizeHint::with_exact(ready.as_ref().map_or(0, |piece| piece.len() as u64)),
+        }
+    }
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pieces").finish_non_exhaustive()
+    }
+}
