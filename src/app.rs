@@ -7,6 +7,7 @@ mod apis;
 mod difference;
 mod exporter;
 mod metrics;
+mod once;
 mod play;
 mod pollers;
 mod probing;
@@ -23,14 +24,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::{
+    once::Once,
     play::{Demo, sandbox},
     serve::Serve,
 };
 
 /// Runs what `start` makes until it ends or a signal asks it to; a second signal does not wait.
-pub async fn until_signal<F>(start: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<()>
+pub async fn until_signal<T, F>(start: impl FnOnce(CancellationToken) -> F) -> anyhow::Result<T>
 where
-    F: Future<Output = anyhow::Result<()>>,
+    F: Future<Output = anyhow::Result<T>>,
 {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;

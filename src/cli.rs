@@ -3,8 +3,8 @@
 //! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
 
 mod documents;
-#[cfg(test)]
 mod table;
+mod tunnels;
 
 use std::{
     ffi::OsString,
@@ -18,6 +18,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use clap_complete::Shell;
 use tokio_util::sync::CancellationToken;
 
+use self::tunnels::Output;
 use crate::{
     app,
     config::{
@@ -44,6 +45,11 @@ The API is below /client/v4, as at Cloudflare. Beside it, without a token:
                         what is reported from now on: {\"state\": \"BGP_DOWN\"}
   PUT  /sandbox/faults  {\"faults\": [{\"fault\": \"silence\"}]}; DELETE ends them
   GET  /sandbox/calls   what was asked of the API";
+
+/// Below the flags of `tunnels`.
+const WHEN_TUNNELS_FAILS: &str = "\
+Without `--probe` the verdicts are what Cloudflare reports; with it they take some probe intervals more.
+Exit code: 0 when all is well, 1 when a session is down, a tunnel needs attention or a list could not be read.";
 
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///
@@ -81,6 +87,22 @@ enum Command {
     /// Play Cloudflare's tunnels API on loopback, for rehearsals, tests and development
     #[command(after_help = TALK_TO_THE_SANDBOX)]
     Sandbox(SandboxFlags),
+    /// Look once, print every tunnel, the most broken first, and exit with 1 if one needs attention
+    #[command(after_help = WHEN_TUNNELS_FAILS)]
+    Tunnels {
+        #[command(flatten)]
+        flags: Flags,
+        /// Form of what is printed: table, json [default: table]
+        #[arg(
+            long,
+            env = "MTE_OUTPUT",
+            value_name = "FORM",
+            value_enum,
+            default_value = "table",
+            hide_default_value = true
+        )]
+        output: Output,
+    },
     /// Print the completions for a shell
     Completions {
         /// Whose completions
@@ -168,7 +190,7 @@ fn run(cli: Cli) -> ExitCode {
     let result = runtime.block_on(app::until_signal(|stop| plan.run(stop)));
     runtime.shutdown_timeout(LAST_WAIT);
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(1, &format!("{error:#}")),
     }
 }
@@ -179,11 +201,16 @@ enum Plan {
     Serve(Box<app::Serve>),
     Demo(Box<app::Demo>),
     Sandbox(SandboxConfig),
+    Tunnels { look: Box<app::Once>, output: Output },
 }
 
 impl Plan {
     /// The command, and how it logs.
-    fn of(cli: Cli) -> Result<(Self, Log), Refusal> {
+    fn of(mut cli: Cli) -> Result<(Self, Log), Refusal> {
+        if matches!(cli.command, Some(Command::Tunnels { .. })) {
+            // What is printed is the answer; the log is for what it cannot say.
+            cli.log.level.get_or_insert_with(|| "error".into());
+        }
         let inputs = Inputs::of_this_process(cli.file, cli.log);
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
             Command::Serve(flags) => {
@@ -201,17 +228,24 @@ impl Plan {
                 let log = sandbox.log;
                 Ok((Self::Sandbox(sandbox), log))
             }
+            Command::Tunnels { flags, output } => {
+                let look = app::Once::new(&flags, &inputs)?;
+                let log = look.log();
+                Ok((Self::Tunnels { look: Box::new(look), output }, log))
+            }
             Command::Completions { shell } => Err(Refusal::Asked(documents::completions(Cli::command(), shell))),
             Command::Man => Err(Refusal::Asked(documents::manual(Cli::command()))),
         }
     }
 
-    async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        match self {
+    async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
+        let done = match self {
             Self::Serve(serve) => serve.run(stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
-        }
+            Self::Tunnels { look, output } => return tunnels::print(&look.look(stop).await?, output),
+        };
+        done.map(|()| ExitCode::SUCCESS)
     }
 }
 

@@ -69,6 +69,11 @@ impl Correlator {
         }
     }
 
+    /// Judges once, by what is known now.
+    pub fn judge_once(mut self) {
+        self.look();
+    }
+
     fn look(&mut self) {
         let fleet = Arc::clone(&self.fleet.borrow_and_update());
         let board = Arc::clone(&self.board.borrow_and_update());

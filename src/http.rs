@@ -19,6 +19,7 @@ use std::{io, sync::Arc};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming};
 use tokio::sync::watch;
 
+pub use self::api::tunnels as write_tunnels;
 use self::{
     answer::{failed, file, html, json, only, text},
     assets::Asset,

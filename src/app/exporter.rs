@@ -42,9 +42,7 @@ pub(super) async fn start(
     announce(&config, &bound);
     let mut registry = exposition::registry();
     let metrics = metrics::register(&mut registry, clock::now());
-    let apis = apis(&config, cloudflare::Metrics::register(&mut registry)).await?;
-    let mut pollers = Pollers::new(&config, stop);
-    pollers.start(&config.accounts, &config, &apis);
+    let (apis, pollers) = poll(&config, cloudflare::Metrics::register(&mut registry), stop).await?;
     let (controls, settings) = controls(&config);
     let observed = probing::start(settings, controls.stale_after.subscribe(), pollers.fleet(), stop, tasks)?;
     let overview = overview::Sources {
@@ -72,9 +70,17 @@ pub(super) async fn start(
     Ok(())
 }
 
-async fn apis(config: &Config, metrics: cloudflare::Metrics) -> anyhow::Result<Apis> {
-    let (mut apis, config) = (Apis::new(metrics), config.clone());
-    task::spawn_blocking(move || apis.serve(&config).map(|()| apis)).await?.map_err(Into::into)
+/// Starts the pollers of all accounts.
+pub(super) async fn poll(
+    config: &Config,
+    metrics: cloudflare::Metrics,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Apis, Pollers)> {
+    let (mut apis, served) = (Apis::new(metrics), config.clone());
+    let apis = task::spawn_blocking(move || apis.serve(&served).map(|()| apis)).await??;
+    let mut pollers = Pollers::new(config, stop);
+    pollers.start(&config.accounts, config, &apis);
+    Ok((apis, pollers))
 }
 
 /// Where a reload puts new settings, and where the prober takes them from.

@@ -109,6 +109,15 @@ impl Pollers {
         }
     }
 
+    /// Keeps all of them until `stop`, or until one ends by itself.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            Fallen = self.fallen() => {}
+        }
+        self.stop().await;
+    }
+
     /// Ends all and waits for it.
     pub(super) async fn stop(mut self) {
         self.stop.cancel();

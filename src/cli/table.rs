@@ -127,7 +127,11 @@ fn write_summary(picture: &Picture, below_a_table: bool, out: &mut dyn Write) ->
     if below_a_table {
         writeln!(out)?;
     }
-    writeln!(out, "{} tunnels, {} need attention", summary.tunnels, summary.needing_attention())?;
+    let attention = match summary.needing_attention() {
+        1 => "1 needs".to_owned(),
+        number => format!("{number} need"),
+    };
+    writeln!(out, "{} tunnels, {attention} attention", summary.tunnels)?;
     for (account, list, collection) in picture.collections() {
         if let Some(sentence) = trouble(list, collection) {
             writeln!(out, "account {}: {sentence}", shown(account.as_str()))?;

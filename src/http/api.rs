@@ -25,8 +25,8 @@ struct Answer<'a> {
     tunnels: Vec<Tunnel<'a>>,
 }
 
-/// Writes the tunnels that pass the filter.
-pub(super) fn tunnels(picture: &Picture, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
+/// Writes the tunnels that pass the filter, as `GET /api/v1/tunnels` answers.
+pub fn tunnels(picture: &Picture, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
     let answer = Answer {
         time: picture.now.wall.to_string(),
         collections: picture

@@ -21,3 +21,4 @@ mod reload;
 mod sandbox;
 mod secrets;
 mod support;
+mod tunnels;

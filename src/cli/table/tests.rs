@@ -59,7 +59,7 @@ reported_down  a-very-long-name  gre    down (none)  -    -       the session is
 unknown        東京              ipsec  -            -    -       nothing is known
 healthy        ams               ipsec  up (none)    -    -       Cloudflare reports the session up
 
-3 tunnels, 1 need attention
+3 tunnels, 1 needs attention
 "
     );
 }
