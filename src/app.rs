@@ -1,6 +1,6 @@
 //! Wiring: from a configuration to the parts and their long-lived tasks, and back to nothing at the end.
 //!
-//! Sockets are bound before anything is started. Every task lives in one [`JoinSet`] and ends when the token is cancelled; one that
+//! Sockets are bound before anything is started. Every task lives in one `JoinSet` and ends when the token is cancelled; one that
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
 mod apis;

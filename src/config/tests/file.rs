@@ -324,6 +324,22 @@ fn the_table_of_settings_has_every_flag() {
     assert_eq!(flags, table.collect());
 }
 
+#[test]
+fn the_documentation_has_every_flag_variable_and_key() {
+    let text = fs::read_to_string(repository("docs/CONFIGURATION.md")).unwrap();
+    for argument in Line::command().get_arguments() {
+        let Some(flag) = argument.get_long().filter(|flag| *flag != "help") else { continue };
+        let variable =
+            argument.get_env().and_then(|name| name.to_str()).unwrap_or_else(|| panic!("{flag}: no variable"));
+        for word in [format!("`--{flag}`"), format!("`{variable}`")] {
+            assert!(text.contains(&word), "docs/CONFIGURATION.md does not mention {word}");
+        }
+    }
+    for (key, ..) in SETTINGS {
+        assert!(text.contains(&format!("`{key}`")), "docs/CONFIGURATION.md does not mention {key}");
+    }
+}
+
 /// Files with one mistake each, and what is said about it.
 const MISTAKES: [(&str, &str); 38] = [
     // The form of the file.
