@@ -6,6 +6,7 @@
 mod apis;
 mod difference;
 mod exporter;
+mod lifecycle;
 mod metrics;
 mod once;
 mod play;
@@ -15,6 +16,8 @@ mod reload;
 mod serve;
 mod supervisor;
 mod tasks;
+mod watchdog;
+mod web;
 
 use std::{future::Future, pin::pin};
 
@@ -24,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::{
+    lifecycle::Notifier,
     once::Once,
     play::{Demo, sandbox},
     serve::Serve,

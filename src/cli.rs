@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
 
 mod documents;
+mod healthcheck;
 mod table;
 mod tunnels;
 
@@ -16,15 +17,19 @@ use std::{
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 use clap_complete::Shell;
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use self::tunnels::Output;
 use crate::{
     app,
     config::{
-        ConfigError, Inputs, Log, SandboxConfig,
-        flags::{ExporterFlags, FileFlags, Flags, LogFlags, SandboxFlags},
+        ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig,
+        flags::{ExporterFlags, FileFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags},
     },
+    privileges,
+    server::ListenAddress,
     telemetry,
 };
 
@@ -103,6 +108,8 @@ enum Command {
         )]
         output: Output,
     },
+    /// Ask the exporter on this machine whether it serves; exit code 1 where it does not. For images, which have no other program
+    Healthcheck(HealthcheckFlags),
     /// Print the completions for a shell
     Completions {
         /// Whose completions
@@ -183,7 +190,11 @@ fn run(cli: Cli) -> ExitCode {
         Err(refusal) => return refusal.print(),
     };
     telemetry::init(log.level, log.format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // Before any other thread exists: privileges belong to threads, and are inherited by those that are started later.
+    if let Err(error) = privileges::keep_for_sockets() {
+        warn!("not all privileges could be given up: {error}");
+    }
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
@@ -195,12 +206,18 @@ fn run(cli: Cli) -> ExitCode {
     }
 }
 
+fn runtime() -> io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).on_thread_start(privileges::give_up_all).enable_all().build()
+}
+
 /// A command with its checked configuration.
 #[derive(Debug)]
 enum Plan {
     Serve(Box<app::Serve>),
     Demo(Box<app::Demo>),
     Sandbox(SandboxConfig),
+    Healthcheck(Vec<ListenAddress>),
     Tunnels { look: Box<app::Once>, output: Output },
 }
 
@@ -233,6 +250,10 @@ impl Plan {
                 let log = look.log();
                 Ok((Self::Tunnels { look: Box::new(look), output }, log))
             }
+            Command::Healthcheck(flags) => {
+                let config = HealthcheckConfig::load(&flags, &inputs)?;
+                Ok((Self::Healthcheck(config.listen), config.log))
+            }
             Command::Completions { shell } => Err(Refusal::Asked(documents::completions(Cli::command(), shell))),
             Command::Man => Err(Refusal::Asked(documents::manual(Cli::command()))),
         }
@@ -243,6 +264,7 @@ impl Plan {
             Self::Serve(serve) => serve.run(stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
+            Self::Healthcheck(addresses) => healthcheck::ask(addresses.first()).await,
             Self::Tunnels { look, output } => return tunnels::print(&look.look(stop).await?, output),
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -97,6 +97,7 @@ pub struct SetupError(#[source] reqwest::Error);
 pub struct Client {
     http: reqwest::Client,
     url: ApiUrl,
+    timeout: Duration,
     metrics: Metrics,
 }
 
@@ -109,7 +110,12 @@ impl Client {
         let with_system_roots = builder(settings).build();
         // An image without a CA store gets the roots that were compiled in.
         let http = with_system_roots.or_else(|_| builder(settings).tls_certs_only(bundled_roots()).build());
-        Ok(Self { http: http.map_err(SetupError)?, url: settings.url.clone(), metrics })
+        Ok(Self { http: http.map_err(SetupError)?, url: settings.url.clone(), timeout: settings.timeout, metrics })
+    }
+
+    /// The longest time that one request takes.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The tunnels of one collection: `GET /accounts/{account_id}/magic/{collection}`.

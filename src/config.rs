@@ -15,6 +15,7 @@ mod log;
 mod probe;
 mod sandbox;
 mod tunnels;
+mod web_file;
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,11 +25,12 @@ pub use self::{
     inputs::{Environment, Inputs},
     log::Log,
     sandbox::SandboxConfig,
+    web_file::WebFile,
 };
 use self::{
     check::{duration, parse, switch},
     document::Section,
-    flags::{ExporterFlags, Flags},
+    flags::{ExporterFlags, Flags, HealthcheckFlags},
     given::Given,
     tunnels::TunnelConfig,
 };
@@ -59,6 +61,17 @@ pub struct Web {
     pub telemetry_path: String,
     /// Whether `POST /-/reload` does something.
     pub enable_lifecycle: bool,
+    /// Whether `/-/healthy` and `/-/ready` are answered without a password.
+    pub open_health: bool,
+    /// TLS and passwords; `None` where no file asks for them.
+    pub access: Option<WebFile>,
+}
+
+impl Web {
+    /// What the pages' URLs begin with.
+    pub fn scheme(&self) -> &'static str {
+        if self.access.as_ref().is_some_and(|file| file.tls.is_some()) { "https" } else { "http" }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +94,26 @@ pub struct Defaults {
 impl Default for Defaults {
     fn default() -> Self {
         Self { poll_interval: Duration::from_mins(1), probe: prober::settings::Settings::default(), sites: Vec::new() }
+    }
+}
+
+/// What `healthcheck` asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthcheckConfig {
+    /// Where the exporter listens.
+    pub listen: Vec<ListenAddress>,
+    pub log: Log,
+}
+
+impl HealthcheckConfig {
+    /// The same addresses as `serve` finds with the same flags, environment and file. Blocks.
+    ///
+    /// # Errors
+    /// The first key whose value breaks a rule; most keys are not looked at.
+    pub fn load(flags: &HealthcheckFlags, inputs: &Inputs) -> Result<Self, ConfigError> {
+        let mut root = inputs.document()?;
+        let log = Log::read(&inputs.log, root.section("log")?)?;
+        Ok(Self { listen: listen(&flags.listen_addresses, &mut root.section("web")?)?, log })
     }
 }
 
@@ -132,18 +165,27 @@ impl Config {
 }
 
 fn web(flags: &ExporterFlags, mut file: Section) -> Result<Web, ConfigError> {
-    let mut listen = file.many("listen_address", &flags.listen_addresses)?;
-    if listen.is_empty() {
-        listen.push(Given::by_flag("--web.listen-address", ":9847"));
-    }
+    let listen = listen(&flags.listen_addresses, &mut file)?;
     let path = file.one("telemetry_path", flags.telemetry_path.as_deref())?;
+    let written = file.text("config_file")?;
+    let named = flags.web_config_file.as_ref().map(|path| Given::by_flag("--web.config.file", path)).or(written);
     let web = Web {
-        listen: listen.iter().map(parse).collect::<Result<_, _>>()?,
+        listen,
         telemetry_path: path.map_or(Ok("/metrics".to_owned()), |given| telemetry_path(&given))?,
         enable_lifecycle: switch(file.one("enable_lifecycle", flags.enable_lifecycle.as_deref())?.as_ref(), false)?,
+        open_health: switch(file.one("open_health", flags.open_health.as_deref())?.as_ref(), false)?,
+        access: named.filter(|given| !given.trimmed().is_empty()).map(WebFile::load).transpose()?,
     };
     file.finish()?;
     Ok(web)
+}
+
+fn listen(flags: &[String], file: &mut Section) -> Result<Vec<ListenAddress>, ConfigError> {
+    let mut listen = file.many("listen_address", flags)?;
+    if listen.is_empty() {
+        listen.push(Given::by_flag("--web.listen-address", ":9847"));
+    }
+    listen.iter().map(parse).collect()
 }
 
 fn telemetry_path(given: &Given) -> Result<String, ConfigError> {

@@ -16,7 +16,7 @@ use tracing::info;
 use self::tracker::{Change, Tracker, View};
 use crate::{
     clock,
-    domain::{board::ProbeBoard, inventory::Fleet, label::Label as _, text::shown, verdict::Verdicts},
+    domain::{board::ProbeBoard, inventory::Fleet, label::Label as _, pulse::Pulse, text::shown, verdict::Verdicts},
 };
 
 /// A burst of state changes is looked at once.
@@ -34,25 +34,28 @@ pub struct Correlator {
     stale_after: watch::Receiver<Duration>,
     verdicts: watch::Sender<Arc<Verdicts>>,
     tracker: Tracker,
+    pulse: Pulse,
 }
 
 impl Correlator {
     /// `state_changes` moves when the debounced state of a probe does. After `stale_after` without a successful poll a report
-    /// counts no more.
+    /// counts no more. Each look is a beat of `pulse`.
     pub fn new(
         fleet: watch::Receiver<Arc<Fleet>>,
         board: watch::Receiver<Arc<ProbeBoard>>,
         state_changes: watch::Receiver<u64>,
         stale_after: watch::Receiver<Duration>,
+        pulse: Pulse,
     ) -> (Self, watch::Receiver<Arc<Verdicts>>) {
         let (verdicts, published) = watch::channel(Arc::default());
-        (Self { fleet, board, state_changes, stale_after, verdicts, tracker: Tracker::default() }, published)
+        (Self { fleet, board, state_changes, stale_after, verdicts, tracker: Tracker::default(), pulse }, published)
     }
 
     /// Judges until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
             self.look();
+            self.pulse.beat(clock::now().instant, LOOK_AT_LEAST_EVERY + GATHER);
             // Cancel safety: `changed` loses nothing when dropped, and each round looks at everything.
             tokio::select! {
                 () = stop.cancelled() => return,

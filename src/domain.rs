@@ -12,6 +12,7 @@ pub mod inventory;
 pub mod label;
 pub mod moment;
 pub mod probe;
+pub mod pulse;
 pub mod rules;
 pub mod selector;
 pub mod tally;

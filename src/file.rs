@@ -4,10 +4,11 @@
 //! judged is what was opened, so a link that is swapped meanwhile cannot change it.
 
 use std::{
+    collections::BTreeMap,
     fs::OpenOptions,
     io::{self, Read as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::OFlags;
@@ -60,6 +61,34 @@ pub fn read(path: &Path, most: u64) -> Result<Content, FileError> {
 pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
     String::from_utf8(read(path, most)?.bytes).map_err(|_| FileError::NotText)
 }
+
+/// What a file looks like from outside. Clocks of file systems tick every few milliseconds, so a rewrite right behind a reading can look
+/// the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Fingerprint {
+    /// `None` where no file can be seen. To be taken before the file is read, so that a change in between is seen the next time.
+    pub fn of(path: &Path) -> Option<Self> {
+        let metadata = path.metadata().ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// What several files look like.
+pub type Fingerprints = BTreeMap<PathBuf, Option<Fingerprint>>;
 
 /// The bytes may be a secret.
 impl std::fmt::Debug for Content {

@@ -7,6 +7,7 @@ pub mod lifecycle;
 mod answer;
 mod api;
 mod assets;
+pub mod guard;
 mod negotiate;
 mod pages;
 mod path;
@@ -56,6 +57,7 @@ struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Route<'a> {
     Front,
+    Runbooks,
     Tunnel(TunnelKey),
     Asset(&'a str),
     Metrics,
@@ -71,6 +73,7 @@ impl<'a> Route<'a> {
     fn of(path: &'a str) -> Option<Self> {
         match path {
             "/" => Some(Self::Front),
+            "/runbooks" => Some(Self::Runbooks),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
             "/-/reload" => Some(Self::Reload),
@@ -117,6 +120,7 @@ impl Http {
     async fn answer(&self, route: Route<'_>, query: &str, headers: &HeaderMap) -> Response<Body> {
         match route {
             Route::Front => self.front(query, headers).await,
+            Route::Runbooks => self.page(headers, |scene| (StatusCode::OK, pages::runbooks(scene))).await,
             Route::Tunnel(key) => self.tunnel(key, headers).await,
             Route::Asset(name) => assets::find(name).map_or_else(
                 || self.no_such_page(),

@@ -13,6 +13,7 @@ pub mod history;
 pub mod http;
 pub mod overview;
 pub mod poller;
+pub mod privileges;
 pub mod prober;
 pub mod sandbox;
 pub mod secret;

@@ -68,7 +68,15 @@ impl Picture {
                 let key = TunnelKey::of(account, &entry.tunnel);
                 let verdict = self.verdicts.tunnels.get(&key).map(Arc::as_ref);
                 let probes = self.board.tunnels.get(&key).map(Arc::as_ref);
-                Row { account, entry, fresh, confirmed: collection.last_success, verdict, probes }
+                Row {
+                    account,
+                    entry,
+                    fresh,
+                    confirmed: collection.last_success,
+                    verdict,
+                    probes,
+                    silence: self.board.silence,
+                }
             })
         })
     }

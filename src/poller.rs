@@ -25,6 +25,7 @@ use crate::{
     domain::{
         inventory::{AccountName, Collection, FailureReason, Fleet, PollState},
         label::Label,
+        pulse::{Pulse, Pulses},
         rules::Rules,
     },
     secret::Look,
@@ -61,12 +62,15 @@ impl Limiter {
     }
 
     /// Waits until a request may be sent.
-    async fn take(&self) {
+    async fn take(&self, pulse: &Pulse) {
         loop {
             let taken = self.with(|budget| budget.take(clock::now()));
             match taken {
                 Ok(()) => return,
-                Err(wait) => tokio::time::sleep(wait).await,
+                Err(wait) => {
+                    pulse.beat(clock::now().instant, wait);
+                    tokio::time::sleep(wait).await;
+                }
             }
         }
     }
@@ -96,6 +100,8 @@ pub struct Poller {
     pub interval: Duration,
     pub rules: Arc<Rules>,
     pub fleet: Arc<FleetSender>,
+    /// Where each collection shows that it is being polled.
+    pub pulses: Pulses,
 }
 
 impl Poller {
@@ -114,10 +120,13 @@ impl Poller {
         const { assert!(Collection::ALL.len() == 2, "`run` polls every collection") };
         let mut watch = self.resume(collection);
         let mut look = Look::IfChanged;
+        let pulse =
+            self.pulses.part(format!("the poller of {} of {}", collection.as_str(), self.account.name.as_str()));
         loop {
-            self.limiter.take().await;
+            self.limiter.take(&pulse).await;
             let (credentials, version) = self.account.credentials.newest(look).await;
             let started = clock::now();
+            pulse.beat(started.instant, self.client.timeout());
             let result = self.client.list(&credentials, &self.account.id, collection).await;
             let absorbed = watch.absorb(result, started, clock::now(), self.interval);
             for event in &absorbed.events {
@@ -127,6 +136,7 @@ impl Poller {
             if absorbed.rate_limited {
                 self.limiter.pause(absorbed.wait);
             }
+            pulse.beat(clock::now().instant, absorbed.wait);
             look = if watch.snapshot().state == PollState::Failed(FailureReason::Auth) {
                 self.rest_refused(version, absorbed.wait).await;
                 Look::Again

@@ -14,6 +14,7 @@ pub mod settings;
 pub mod turnstile;
 
 mod address;
+mod progress;
 mod roster;
 
 use std::{
@@ -28,12 +29,14 @@ use tokio::{
     runtime,
     sync::{oneshot, watch},
     task::{self, AbortHandle, JoinError, JoinSet},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
 
 use self::{
     link::Network,
+    progress::Progress,
     roster::{Change, Roster},
     schedule::Phases,
     session::Common,
@@ -46,8 +49,10 @@ use crate::{
         board::{ProbeBoard, Sockets},
         inventory::Fleet,
         probe::{Binding, IpVersion, SessionKey},
+        pulse::Pulse,
         tally::Tally,
     },
+    privileges,
 };
 
 /// What the rest of the program sees of the prober. Cheap to clone.
@@ -89,12 +94,14 @@ pub fn start<N: Network>(
     network: impl FnOnce(Arc<Sockets>) -> N + Send + 'static,
     fleet: watch::Receiver<Arc<Fleet>>,
     settings: watch::Receiver<Arc<Settings>>,
+    pulse: Pulse,
     stop: CancellationToken,
 ) -> io::Result<(ProberHandle, ProberThread)> {
     // One blocking thread draws the plans.
-    let runtime = runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build()?;
+    let mut runtime = runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(1).on_thread_start(privileges::give_up_all).build()?;
     let sockets = Arc::new(Sockets::default());
-    let (driver, handle) = Driver::new(network(Arc::clone(&sockets)), sockets, fleet, settings);
+    let (driver, handle) = Driver::new(network(Arc::clone(&sockets)), sockets, fleet, settings, pulse);
     let (done_tx, done) = oneshot::channel();
     let thread = thread::Builder::new().name("prober".into()).spawn(move || {
         runtime.block_on(driver.run(stop));
@@ -119,6 +126,7 @@ pub struct Driver<N: Network> {
     links: HashMap<(IpVersion, Arc<Binding>), Arc<N::Link>>,
     tasks: JoinSet<()>,
     running: HashMap<SessionKey, AbortHandle>,
+    progress: Progress,
 }
 
 impl<N: Network> Driver<N> {
@@ -128,6 +136,7 @@ impl<N: Network> Driver<N> {
         sockets: Arc<Sockets>,
         fleet: watch::Receiver<Arc<Fleet>>,
         settings: watch::Receiver<Arc<Settings>>,
+        pulse: Pulse,
     ) -> (Self, ProberHandle) {
         let (changes, changes_rx) = watch::channel(0);
         let (pace, pace_rx) = watch::channel(settings.borrow().pace);
@@ -153,6 +162,7 @@ impl<N: Network> Driver<N> {
             links: HashMap::new(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
+            progress: Progress::new(pulse),
         };
         (driver, ProberHandle { board: board_rx, changes: changes_rx })
     }
@@ -166,13 +176,16 @@ impl<N: Network> Driver<N> {
     }
 
     async fn probe(&mut self) {
+        self.show_progress();
         while self.follow().await {
             loop {
+                self.show_progress();
                 // Cancel safety: `changed` and `join_next` lose nothing when dropped.
                 let changed = tokio::select! {
                     changed = self.fleet.changed() => changed,
                     changed = self.settings.changed() => changed,
                     Some(ended) = self.tasks.join_next() => { report(ended); continue }
+                    () = sleep(progress::LOOK_EVERY) => continue,
                 };
                 match changed {
                     Ok(()) => break,
@@ -180,6 +193,12 @@ impl<N: Network> Driver<N> {
                 }
             }
         }
+    }
+
+    fn show_progress(&mut self) {
+        let interval = self.pace.borrow().timing.interval();
+        let sessions = self.running.len();
+        self.progress.look(sessions, self.common.activity.turns(), interval, clock::now().instant);
     }
 
     /// Brings the sessions in line with the newest inventory and settings. Says whether that was possible.

@@ -7,8 +7,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::Metadata,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
@@ -16,7 +14,7 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{info, warn};
 
-use crate::file::{self, FileError};
+use crate::file::{self, FileError, Fingerprint};
 
 /// A token has 40 characters; this leaves room for whatever comes.
 const MOST_BYTES: u64 = 4096;
@@ -136,30 +134,6 @@ struct State {
     warned: bool,
     /// What is wrong with the present content, as it was logged.
     complaint: Option<String>,
-}
-
-/// What a file looks like from outside. Clocks of file systems tick every few milliseconds, so a rewrite right behind a reading can
-/// look the same: [`Look::Again`] finds it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Fingerprint {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Fingerprint {
-    fn of(path: &Path) -> Option<Self> {
-        let metadata: Metadata = path.metadata().ok()?;
-        Some(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        })
-    }
 }
 
 impl Kept {

@@ -10,6 +10,7 @@ mod body;
 mod connection;
 mod handshake;
 mod limits;
+pub mod tls;
 mod watched;
 
 use std::future::Future;

@@ -78,6 +78,7 @@ fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
         ("web.listen_address", old.web.listen != new.web.listen),
         ("web.telemetry_path", old.web.telemetry_path != new.web.telemetry_path),
         ("web.enable_lifecycle", old.web.enable_lifecycle != new.web.enable_lifecycle),
+        ("web.open_health", old.web.open_health != new.web.open_health),
         ("log.level", old.log.level != new.log.level),
         ("log.format", old.log.format != new.log.format),
     ];

@@ -13,17 +13,20 @@ use tracing::info;
 
 use super::{
     apis::Apis,
+    lifecycle::{self, Notifier},
     metrics,
     pollers::Pollers,
     probing,
     reload::{self, Controls, InForce, Load},
     supervisor::Supervisor,
+    web::Access,
 };
 use crate::{
     clock, cloudflare,
     config::{AccountConfig, Config},
+    domain::pulse::Pulses,
     exposition::{self, Exposition, Sources},
-    http::{Http, lifecycle::Lifecycle},
+    http::{Http, guard::Guard, lifecycle::Lifecycle},
     overview,
     prober::settings::Settings,
     server::{self, Bound, Limits},
@@ -39,12 +42,13 @@ pub(super) async fn start(
 ) -> anyhow::Result<()> {
     // From here on SIGHUP does not end the process.
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    announce(&config, &bound);
+    let status = announce(&config, &bound);
+    let pulses = Pulses::default();
     let mut registry = exposition::registry();
     let metrics = metrics::register(&mut registry, clock::now());
-    let (apis, pollers) = poll(&config, cloudflare::Metrics::register(&mut registry), stop).await?;
+    let (apis, pollers) = poll(&config, cloudflare::Metrics::register(&mut registry), &pulses, stop).await?;
     let (controls, settings) = controls(&config);
-    let observed = probing::start(settings, controls.stale_after.subscribe(), pollers.fleet(), stop, tasks)?;
+    let observed = probing::start(settings, controls.stale_after.subscribe(), pollers.fleet(), &pulses, stop, tasks)?;
     let overview = overview::Sources {
         fleet: pollers.fleet().subscribe(),
         board: observed.board.clone(),
@@ -62,23 +66,45 @@ pub(super) async fn start(
     let exposition = Exposition::new(registry, sources);
     let path = config.web.telemetry_path.clone();
     let http = Http::new(exposition, overview, controls.probe.subscribe(), path, lifecycle);
-    tasks.spawn(server::serve(bound, Limits::default(), stop.clone(), move |request| http.clone().respond(request)));
+    let access = serve(&config, http, bound, stop, tasks);
     // What else a reload reads goes into this list.
-    let sources = reload::Sources { load, parts: Arc::new([]) };
+    let sources = reload::Sources { load, parts: Arc::new([Box::new(access)]) };
     let now = InForce { config, apis, pollers, controls };
-    tasks.spawn(Supervisor { sources, now, metrics, hangups, requests }.run(stop.clone()));
+    let notifier = Notifier::from_environment();
+    let supervisor = Supervisor { sources, now, metrics, hangups, requests, notifier, status: status.clone() };
+    tasks.spawn(supervisor.run(stop.clone()));
+    tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
     Ok(())
+}
+
+/// The pages, and whatever the web configuration file puts before them.
+fn serve(
+    config: &Config,
+    http: Http,
+    bound: Vec<Bound>,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Access> {
+    let access = Arc::new(Access::new(config.web.access.clone()));
+    let guard = Guard::new(access.rules(), config.web.open_health);
+    tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
+        let http = http.clone();
+        guard.clone().respond(request, |request| http.respond(request))
+    }));
+    tasks.spawn(Arc::clone(&access).follow(stop.clone()));
+    access
 }
 
 /// Starts the pollers of all accounts.
 pub(super) async fn poll(
     config: &Config,
     metrics: cloudflare::Metrics,
+    pulses: &Pulses,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Apis, Pollers)> {
     let (mut apis, served) = (Apis::new(metrics), config.clone());
     let apis = task::spawn_blocking(move || apis.serve(&served).map(|()| apis)).await??;
-    let mut pollers = Pollers::new(config, stop);
+    let mut pollers = Pollers::new(config, pulses, stop);
     pollers.start(&config.accounts, config, &apis);
     Ok((apis, pollers))
 }
@@ -91,11 +117,13 @@ fn controls(config: &Config) -> (Controls, watch::Receiver<Arc<Settings>>) {
     (Controls { probe, stale_after, poll_interval }, settings)
 }
 
-fn announce(config: &Config, bound: &[Bound]) {
+/// Tells the log, and returns in a few words, what is watched and where it is served.
+fn announce(config: &Config, bound: &[Bound]) -> String {
     let accounts: Vec<String> =
         config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
+    let scheme = config.web.scheme();
     let pages: Vec<String> =
-        bound.iter().map(|bound| format!("http://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
+        bound.iter().map(|bound| format!("{scheme}://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),
@@ -104,4 +132,5 @@ fn announce(config: &Config, bound: &[Bound]) {
         humantime::format_duration(config.poll.interval),
         pages.join(", "),
     );
+    format!("Watching {} accounts, serving {}", accounts.len(), pages.join(", "))
 }

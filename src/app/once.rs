@@ -19,6 +19,7 @@ use crate::{
     domain::{
         board::ProbeBoard,
         inventory::{Fleet, PollState},
+        pulse::{Pulse, Pulses},
     },
     exposition,
     overview::{Picture, Sources},
@@ -70,12 +71,12 @@ impl Once {
 async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Picture> {
     // Nobody scrapes them.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
-    let (_, pollers) = exporter::poll(config, metrics, stop).await?;
+    let (_, pollers) = exporter::poll(config, metrics, &Pulses::default(), stop).await?;
     let mut fleet = pollers.fleet().subscribe();
     tasks.spawn(pollers.run(stop.clone()));
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
-    let (mut handle, thread) =
-        prober::start(IcmpNetwork::new, fleet.clone(), settings, stop.clone()).context("cannot start the prober")?;
+    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.clone(), settings, Pulse::default(), stop.clone())
+        .context("cannot start the prober")?;
     tasks.spawn(async move {
         // A panic has its own line in the log.
         let _ = thread.stopped().await;
@@ -88,8 +89,13 @@ async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>)
         }
     }
     let (_stale_after, stale_after) = watch::channel(config.poll.stale_after);
-    let (correlator, verdicts) =
-        Correlator::new(fleet.clone(), handle.board.clone(), handle.changes.clone(), stale_after.clone());
+    let (correlator, verdicts) = Correlator::new(
+        fleet.clone(),
+        handle.board.clone(),
+        handle.changes.clone(),
+        stale_after.clone(),
+        Pulse::default(),
+    );
     correlator.judge_once();
     let sources = Sources { fleet, board: handle.board, verdicts, stale_after };
     Ok(sources.look(clock::now()))

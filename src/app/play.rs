@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{exporter::start, tasks::run_to_end};
+use super::{exporter::start, lifecycle, tasks::run_to_end};
 use crate::{
     clock,
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, SandboxConfig, flags::ExporterFlags},
-    domain::{inventory::AccountName, probe::Silence, selector::Selector},
+    domain::{inventory::AccountName, probe::Silence, pulse::Pulses, selector::Selector},
     poller::{Account, CredentialSource},
     prober::{self, settings::TunnelSettings},
     sandbox::Sandbox,
@@ -109,6 +109,7 @@ pub async fn sandbox(config: SandboxConfig, stop: CancellationToken) -> anyhow::
     }
     let sandbox = Sandbox::new(settings, clock::now());
     let mut tasks = JoinSet::new();
+    tasks.spawn(lifecycle::run(format!("Playing the API at {}", api_url(&bound)), Pulses::default(), stop.clone()));
     tasks.spawn(sandbox.run(bound, stop.clone()));
     run_to_end(tasks, stop).await
 }
@@ -123,14 +124,14 @@ fn say_where_to_look(config: &Config, bound: &[Bound], stage: &[Bound]) {
     let Some(address) = bound.first().map(Bound::local_addr) else { return };
     let host =
         if address.ip().is_unspecified() { format!("localhost:{}", address.port()) } else { address.to_string() };
-    let path = &config.web.telemetry_path;
+    let (scheme, path) = (config.web.scheme(), &config.web.telemetry_path);
     let api = api_url(stage);
     // A reader that went away is no failure of ours.
     let _ = writeln!(
         io::stdout(),
         "The demo runs on a built-in sandbox: no account is needed, and nothing leaves this machine.\n  \
-         page      http://{host}/\n  \
-         metrics   http://{host}{path}\n  \
+         page      {scheme}://{host}/\n  \
+         metrics   {scheme}://{host}{path}\n  \
          API       {api} (the sandbox; any HTTP client can change it)\n\
          Each turn of its story is a line below. Ctrl-C ends it.\n"
     );

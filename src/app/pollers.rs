@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 use super::{apis::Apis, difference::Difference};
 use crate::{
     config::{AccountConfig, Config},
-    domain::inventory::{AccountName, Fleet},
+    domain::{
+        inventory::{AccountName, Fleet},
+        pulse::Pulses,
+    },
     poller::{FleetSender, Poller},
 };
 
@@ -21,6 +24,7 @@ pub(super) struct Pollers {
     fleet: Arc<FleetSender>,
     tasks: JoinSet<AccountName>,
     running: BTreeMap<AccountName, CancellationToken>,
+    pulses: Pulses,
     /// Ends them all.
     stop: CancellationToken,
 }
@@ -32,10 +36,16 @@ pub(super) struct Fallen;
 
 impl Pollers {
     /// None yet; the fleet knows nothing of the accounts of `config`.
-    pub(super) fn new(config: &Config, stop: &CancellationToken) -> Self {
+    pub(super) fn new(config: &Config, pulses: &Pulses, stop: &CancellationToken) -> Self {
         let names = config.accounts.iter().map(|account| account.account.name.clone());
         let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
-        Self { fleet, tasks: JoinSet::new(), running: BTreeMap::new(), stop: stop.child_token() }
+        Self {
+            fleet,
+            tasks: JoinSet::new(),
+            running: BTreeMap::new(),
+            pulses: pulses.clone(),
+            stop: stop.child_token(),
+        }
     }
 
     pub(super) fn fleet(&self) -> &FleetSender {
@@ -76,6 +86,7 @@ impl Pollers {
                 interval: config.poll.interval,
                 rules: Arc::clone(&config.rules),
                 fleet: Arc::clone(&self.fleet),
+                pulses: self.pulses.clone(),
             };
             let (name, stop) = (account.account.name.clone(), self.stop.child_token());
             self.running.insert(name.clone(), stop.clone());

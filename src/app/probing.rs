@@ -9,7 +9,7 @@ use tracing::error;
 
 use crate::{
     correlate::Correlator,
-    domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
+    domain::{board::ProbeBoard, inventory::Fleet, pulse::Pulses, verdict::Verdicts},
     history,
     prober::{self, icmp::IcmpNetwork, settings::Settings},
 };
@@ -27,12 +27,16 @@ pub(super) fn start(
     settings: watch::Receiver<Arc<Settings>>,
     stale_after: watch::Receiver<Duration>,
     fleet: &watch::Sender<Arc<Fleet>>,
+    pulses: &Pulses,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<Observed> {
-    let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings, stop.clone())
+    let pulse = pulses.part("the prober");
+    let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings, pulse, stop.clone())
         .context("cannot start the prober")?;
-    let (correlator, verdicts) = Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes, stale_after);
+    let pulse = pulses.part("the correlation");
+    let (correlator, verdicts) =
+        Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes, stale_after, pulse);
     tasks.spawn(async move {
         if let Err(panicked) = thread.stopped().await {
             error!("{panicked}");

@@ -19,11 +19,11 @@ pub(super) type Load = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync
 
 /// Something beside the configuration that a reload reads anew, such as the certificates of the web server.
 pub(super) trait Part: Send + Sync {
-    /// Reads and checks what is new, and gives the step that applies it. Nothing may have changed when that step is dropped instead. Blocks.
+    /// Checks what is new, which the new configuration may hold already, and gives the step that applies it. Nothing may have changed when that step is dropped instead. Blocks.
     ///
     /// # Errors
     /// The sentence for the operator.
-    fn prepare(&self) -> Result<Box<dyn FnOnce() + Send>, String>;
+    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String>;
 }
 
 /// What a reload reads, and nothing else.
@@ -61,7 +61,7 @@ impl Sources {
     /// The sentence for the operator; nothing has changed then.
     pub(super) fn prepare(&self, mut apis: Apis) -> Result<Prepared, String> {
         let config = (self.load)().map_err(|error| error.to_string())?;
-        let steps = self.parts.iter().map(|part| part.prepare()).collect::<Result<_, _>>()?;
+        let steps = self.parts.iter().map(|part| part.prepare(&config)).collect::<Result<_, _>>()?;
         apis.serve(&config).map_err(|error| error.to_string())?;
         Ok(Prepared { config, apis, steps })
     }

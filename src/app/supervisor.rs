@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use super::{
     difference::Difference,
+    lifecycle::Notifier,
     metrics::ConfigMetrics,
     pollers::Fallen,
     reload::{InForce, Sources},
@@ -33,6 +34,9 @@ pub(super) struct Supervisor {
     pub(super) hangups: Signal,
     /// From `POST /-/reload`.
     pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) notifier: Notifier,
+    /// What the service manager shows people.
+    pub(super) status: String,
 }
 
 impl Supervisor {
@@ -58,7 +62,10 @@ impl Supervisor {
             while let Ok(request) = self.requests.try_recv() {
                 asked.push(request);
             }
-            match self.reload().await {
+            self.notifier.reloading().await;
+            let outcome = self.reload().await;
+            self.notifier.ready(self.status.clone()).await;
+            match outcome {
                 Ok(outcome) => asked.into_iter().for_each(|request| answer(request, &outcome)),
                 Err(fallen) => return fallen,
             }

@@ -32,15 +32,20 @@ pub(super) fn open(path: Option<&str>) -> Result<Section, ConfigError> {
     let Some(path) = path else { return Ok(Section::absent("")) };
     let text = file::read_text(Path::new(path), MOST_BYTES)
         .map_err(|error| ConfigError::new(FLAG, path, error.to_string()))?;
+    parse(path, &text)
+}
+
+/// The text of the file at `path`, as a section.
+pub(super) fn parse(path: &str, text: &str) -> Result<Section, ConfigError> {
     let file = Arc::<str>::from(path);
-    let node = yaml::tree(&text)
+    let node = yaml::tree(text)
         .map_err(|mistake| ConfigError::of_line(Place { file: Arc::clone(&file), line: mistake.line }, mistake.what))?;
     let place = Place { file, line: node.line };
     match node.value {
         Value::Empty => Ok(Section { place: Some(place), ..Section::absent("") }),
         Value::Map(entries) => Ok(Section { place: Some(place), entries, ..Section::absent("") }),
         Value::Text(_) | Value::List(_) => {
-            Err(ConfigError::of_line(place, "the file must begin with a key and a colon, such as `accounts:`"))
+            Err(ConfigError::of_line(place, "the file must begin with a key and a colon"))
         }
     }
 }
@@ -110,6 +115,15 @@ impl Section {
             }
             Some(Node { line, .. }) => Err(self.wrong(key, line, "must be a list: begin each member with `-`")),
         }
+    }
+
+    /// All its keys, whatever they are called, each with one value.
+    pub(super) fn all(mut self) -> Result<Vec<(String, Given)>, ConfigError> {
+        let entries = std::mem::take(&mut self.entries);
+        let given = |(key, node): (Key, Node)| {
+            self.given(&key.name, node, "must be one value, not a list or a section").map(|given| (key.name, given))
+        };
+        entries.into_iter().map(given).collect()
     }
 
     /// Refuses a key that one might expect here, without its value.

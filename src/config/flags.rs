@@ -29,6 +29,22 @@ pub struct ExporterFlags {
     #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH", help_heading = "Web")]
     pub telemetry_path: Option<String>,
 
+    /// YAML file with TLS certificates and users, in the format that Prometheus and its exporters share [default: none]
+    #[arg(long = "web.config.file", env = "MTE_WEB_CONFIG_FILE", value_name = "FILE", help_heading = "Web")]
+    pub web_config_file: Option<String>,
+
+    /// Answer /-/healthy and /-/ready without a password and at any rate [default: off]
+    #[arg(
+        long = "web.open-health",
+        env = "MTE_WEB_OPEN_HEALTH",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        help_heading = "Web"
+    )]
+    pub open_health: Option<String>,
+
     /// Reload the configuration at `POST /-/reload`, too; SIGHUP always does [default: off]
     #[arg(
         long = "web.enable-lifecycle",
@@ -221,6 +237,20 @@ pub struct SandboxFlags {
     /// File with faults that are in force from the start, as for `PUT /sandbox/faults`, YAML or JSON [default: none]
     #[arg(long = "sandbox.faults", env = "MTE_SANDBOX_FAULTS", value_name = "FILE", help_heading = "Sandbox")]
     pub faults: Option<String>,
+}
+
+/// Flags of `healthcheck`.
+#[derive(Debug, Clone, Args)]
+pub struct HealthcheckFlags {
+    /// Where the exporter listens; the first of several is asked [default: :9847]
+    #[arg(
+        long = "web.listen-address",
+        env = "MTE_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        help_heading = "Web"
+    )]
+    pub listen_addresses: Vec<String>,
 }
 
 /// Flags of every command.

@@ -10,6 +10,7 @@ use crate::domain::{
     histogram::Buckets,
     inventory::AccountName,
     probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
+    pulse::Pulse,
     tally::Tally,
     verdict::Verdict,
 };
@@ -46,7 +47,7 @@ fn play() -> Stage {
     let (board, board_rx) = watch::channel(Arc::new(board));
     let (changes, changes_rx) = watch::channel(0);
     let (stale_after, stale_after_rx) = watch::channel(Duration::from_mins(5));
-    let (correlator, verdicts) = Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx);
+    let (correlator, verdicts) = Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx, Pulse::default());
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(correlator.run(stop.clone()));

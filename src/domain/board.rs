@@ -140,6 +140,11 @@ impl Activity {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(lag);
     }
 
+    /// Turns that sessions have taken so far.
+    pub fn turns(&self) -> u64 {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).count()
+    }
+
     /// How late sends were.
     pub fn lag(&self) -> Histogram {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()

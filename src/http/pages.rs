@@ -11,6 +11,7 @@ mod headline;
 mod notices;
 mod probes;
 mod problem;
+mod runbooks;
 mod scene;
 mod shell;
 mod status;
@@ -22,6 +23,7 @@ mod words;
 pub(super) use self::{
     front::front,
     problem::{missing, refused},
+    runbooks::runbooks,
     scene::Scene,
     tunnel::tunnel,
 };

@@ -39,7 +39,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{fixtures::tunnel, inventory::Entry};
+    use crate::domain::{fixtures::tunnel, inventory::Entry, probe::Silence};
 
     #[test]
     fn what_is_no_address_of_a_tunnel_is_refused() {
@@ -53,7 +53,7 @@ mod tests {
         fn an_address_leads_to_its_tunnel(account in ".{1,20}", id in ".{1,20}") {
             let entry = Entry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
             let account = AccountName::new(account);
-            let row = Row { account: &account, entry: &entry, fresh: true, confirmed: None, verdict: None, probes: None };
+            let row = Row { account: &account, entry: &entry, fresh: true, confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer };
             prop_assert!(of(&row).is_ascii());
             prop_assert_eq!(parse(&of(&row)), Some(TunnelKey::of(&account, &entry.tunnel)));
         }

@@ -6,6 +6,7 @@ use crate::domain::{
     history::Span,
     inventory::{AccountName, Entry},
     moment::Moment,
+    probe::Silence,
     tunnel::Tunnel,
     verdict::{TunnelVerdict, Verdict},
 };
@@ -23,6 +24,8 @@ pub struct Row<'a> {
     pub verdict: Option<&'a TunnelVerdict>,
     /// `None` where the tunnel is not probed.
     pub probes: Option<&'a TunnelProbes>,
+    /// What the silence of an address that has never answered counts for.
+    pub silence: Silence,
 }
 
 impl<'a> Row<'a> {
@@ -43,10 +46,14 @@ impl<'a> Row<'a> {
         self.probes.map_or(&[], |probes| &probes.targets)
     }
 
-    /// The address that speaks for the tunnel: inside it where one has ever answered, else any that has, else the first.
+    /// The address that speaks for the tunnel: one inside it that answers, else one inside whose silence counts, else any that has
+    /// ever answered, else the first.
     pub fn main_target(&self) -> Option<&'a TargetProbe> {
+        let answers = |probe: &&TargetProbe| probe.tally.standing().up == Some(true);
         let answered = |probe: &&TargetProbe| probe.tally.standing().ever_answered;
-        let inside = self.probes.and_then(|probes| probes.inside().find(answered));
+        let counts = |probe: &&TargetProbe| self.silence == Silence::Always || answered(probe);
+        let inside =
+            self.probes.and_then(|probes| probes.inside().find(answers).or_else(|| probes.inside().find(counts)));
         inside.or_else(|| self.targets().iter().find(answered)).or_else(|| self.targets().first())
     }
 

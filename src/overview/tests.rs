@@ -9,7 +9,7 @@ use crate::domain::{
     fixtures::{addressed, gre, polled, reporting, tunnel},
     histogram::Buckets,
     history::History,
-    probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
+    probe::{Outcome, ProbeFailure, ProbeTarget, Silence, Thresholds, Vantage},
     tally::Tally,
     tunnel::{Tunnel, TunnelType},
     verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict},
@@ -158,22 +158,31 @@ fn what_is_stale_is_said_to_be_and_its_session_is_not_told() {
 fn the_address_inside_that_answers_speaks_for_the_tunnel() {
     use ProbeTarget::{CustomerEndpoint, InterfaceAddress, InterfaceAddress6};
     let answers = Some(Duration::from_millis(1));
-    for (targets, expected) in [
-        (vec![(CustomerEndpoint, answers), (InterfaceAddress, answers)], Some(InterfaceAddress)),
+    for (targets, after_answer, always) in [
+        (
+            vec![(CustomerEndpoint, answers), (InterfaceAddress, answers)],
+            Some(InterfaceAddress),
+            Some(InterfaceAddress),
+        ),
         (
             vec![(CustomerEndpoint, answers), (InterfaceAddress, None), (InterfaceAddress6, answers)],
             Some(InterfaceAddress6),
+            Some(InterfaceAddress6),
         ),
-        (vec![(CustomerEndpoint, answers), (InterfaceAddress, None)], Some(CustomerEndpoint)),
-        (vec![(CustomerEndpoint, None), (InterfaceAddress, None)], Some(CustomerEndpoint)),
-        (vec![], None),
+        (vec![(CustomerEndpoint, answers), (InterfaceAddress, None)], Some(CustomerEndpoint), Some(InterfaceAddress)),
+        (vec![(CustomerEndpoint, None), (InterfaceAddress, None)], Some(CustomerEndpoint), Some(InterfaceAddress)),
+        (vec![], None, None),
     ] {
         let bare = tunnel("a");
-        let mut picture = picture([bare.clone()]);
-        let targets = targets.into_iter().map(|(target, rtt)| probed(target, rtt)).collect();
-        let probes = Arc::new(TunnelProbes { vantage: Vantage::Site, targets, uplinks: [].into() });
-        picture.board = Arc::new(ProbeBoard { tunnels: [(key(&bare), probes)].into(), ..ProbeBoard::default() });
-        let row = picture.row(&key(&bare)).unwrap();
-        assert_eq!(row.main_target().map(|probe| probe.target), expected);
+        let targets: Box<[_]> = targets.into_iter().map(|(target, rtt)| probed(target, rtt)).collect();
+        for (silence, expected) in [(Silence::AfterAnswer, after_answer), (Silence::Always, always)] {
+            let mut picture = picture([bare.clone()]);
+            let probes =
+                Arc::new(TunnelProbes { vantage: Vantage::Site, targets: targets.clone(), uplinks: [].into() });
+            let tunnels = [(key(&bare), probes)].into();
+            picture.board = Arc::new(ProbeBoard { tunnels, silence, ..ProbeBoard::default() });
+            let row = picture.row(&key(&bare)).unwrap();
+            assert_eq!(row.main_target().map(|probe| probe.target), expected, "{silence}");
+        }
     }
 }

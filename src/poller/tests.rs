@@ -7,10 +7,10 @@ async fn a_spent_budget_delays_the_next_request() {
     let limiter = Limiter::for_cloudflare();
     let start = clock::now();
     for _ in 0..50 {
-        limiter.take().await;
+        limiter.take(&Pulse::default()).await;
     }
     assert_eq!(clock::now().since(start), Duration::ZERO, "a start with many accounts is not slowed down");
-    limiter.take().await;
+    limiter.take(&Pulse::default()).await;
     assert!(clock::now().since(start) >= Duration::from_millis(750));
 }
 
@@ -20,6 +20,6 @@ async fn a_rate_limit_told_to_one_collection_holds_all_of_them() {
     let start = clock::now();
     limiter.pause(Duration::from_mins(5));
     let other = limiter.clone();
-    other.take().await;
+    other.take(&Pulse::default()).await;
     assert!(clock::now().since(start) >= Duration::from_mins(5));
 }

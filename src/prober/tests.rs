@@ -9,6 +9,7 @@ use super::{
 use crate::domain::{
     fixtures::{addressed, fleet},
     probe::{Outcome, ProbeFailure},
+    pulse::Pulse,
 };
 
 /// A network in which some addresses answer after a millisecond and all others are silent.
@@ -71,7 +72,7 @@ async fn play(first: Arc<Fleet>) -> Stage {
     let site = Site::default();
     let (fleet, fleet_rx) = watch::channel(first);
     let (settings, settings_rx) = watch::channel(Arc::new(on()));
-    let (driver, handle) = Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx);
+    let (driver, handle) = Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx, Pulse::default());
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(driver.run(stop.clone()));
@@ -194,7 +195,7 @@ async fn the_thread_stops_when_it_is_told_to() {
     let (_settings, settings_rx) = watch::channel(Arc::new(on()));
     let stop = CancellationToken::new();
     let site = Site::default();
-    let (mut handle, thread) = start(move |_| site, fleet_rx, settings_rx, stop.clone()).unwrap();
+    let (mut handle, thread) = start(move |_| site, fleet_rx, settings_rx, Pulse::default(), stop.clone()).unwrap();
     handle.board.changed().await.unwrap();
     assert_eq!(handle.board.borrow().sessions.len(), 1);
     stop.cancel();

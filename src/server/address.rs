@@ -137,6 +137,23 @@ fn bind_one(address: &ListenAddress) -> io::Result<Bound> {
     }
 }
 
+impl ListenAddress {
+    /// Where a program on this machine reaches what listens here, the likelier first.
+    ///
+    /// # Errors
+    /// The name cannot be resolved.
+    pub fn from_this_machine(&self) -> io::Result<Vec<SocketAddr>> {
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let hosts = match &self.host {
+            Host::All => loopback.to_vec(),
+            Host::Ip(ip) if ip.is_unspecified() => loopback.to_vec(),
+            Host::Ip(ip) => vec![*ip],
+            Host::Name(name) => return Ok(vec![resolve(name, self.port)?]),
+        };
+        Ok(hosts.into_iter().map(|host| SocketAddr::new(host, self.port)).collect())
+    }
+}
+
 /// One address of `name`, IPv4 before IPv6, as Go's `net.Listen` and so every other exporter does.
 fn resolve(name: &str, port: u16) -> io::Result<SocketAddr> {
     let mut found: Vec<SocketAddr> = (name, port).to_socket_addrs()?.collect();

@@ -252,3 +252,17 @@ async fn no_host_means_every_address() {
     let port = bound[0].local_addr().port();
     TcpStream::connect(("127.0.0.1", port)).await.expect("IPv4 reaches the socket");
 }
+
+#[test]
+fn what_listens_on_every_address_is_reached_over_loopback() {
+    for (listens, reached) in [
+        (":9847", &["127.0.0.1:9847", "[::1]:9847"][..]),
+        ("0.0.0.0:9847", &["127.0.0.1:9847", "[::1]:9847"]),
+        ("[::]:9847", &["127.0.0.1:9847", "[::1]:9847"]),
+        ("192.0.2.1:80", &["192.0.2.1:80"]),
+        ("[2001:db8::1]:80", &["[2001:db8::1]:80"]),
+    ] {
+        let addresses = listens.parse::<ListenAddress>().unwrap().from_this_machine().unwrap();
+        assert_eq!(addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), reached, "{listens}");
+    }
+}

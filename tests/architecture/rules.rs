@@ -6,10 +6,11 @@ use super::{
 };
 
 /// Parts of the program, lowest first. A part is a file of `src/` with the folder of the same name.
-pub(crate) const RANKS: [(&str, u8); 22] = [
+pub(crate) const RANKS: [(&str, u8); 23] = [
     ("domain", 0),
     ("clock", 1),
     ("file", 1),
+    ("privileges", 1),
     ("series", 1),
     ("telemetry", 1),
     ("yaml", 1),
@@ -41,9 +42,14 @@ struct NamedOnlyIn {
     allowed: fn(&Source) -> bool,
 }
 
-const NAMED_ONLY_IN: [NamedOnlyIn; 4] = [
+const NAMED_ONLY_IN: [NamedOnlyIn; 5] = [
     NamedOnlyIn { name: "surge_ping", place: "src/prober/icmp.rs", allowed: |s| s.path == "prober/icmp.rs" },
     NamedOnlyIn { name: "reqwest", place: "src/cloudflare*", allowed: |s| s.part() == "cloudflare" },
+    NamedOnlyIn {
+        name: "tokio_rustls",
+        place: "src/server/tls*",
+        allowed: |s| s.module.starts_with(&["server".to_owned(), "tls".to_owned()]),
+    },
     NamedOnlyIn {
         name: "clap",
         place: "src/cli* and src/config/flags.rs",

@@ -9,10 +9,13 @@
 mod alerting;
 mod alerts;
 mod bad_api;
+mod browser;
 mod command_line;
 mod dashboards;
 mod demo;
 mod faults;
+mod json_api;
+mod lifecycle;
 mod network;
 mod page;
 mod prometheus;
@@ -22,3 +25,4 @@ mod sandbox;
 mod secrets;
 mod support;
 mod tunnels;
+mod web_config;

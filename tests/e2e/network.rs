@@ -1,8 +1,8 @@
 //! Probes on a network of the test's own: a namespace with a TUN device, behind which a responder delays, loses, doubles, forges and
 //! refuses as it is told, while the built program runs. Real sockets, real packets, the real page.
 
-mod lab;
-mod namespace;
+pub(crate) mod lab;
+pub(crate) mod namespace;
 
 use std::{collections::BTreeSet, process::Command, time::Duration};
 

@@ -1,6 +1,7 @@
 //! What the end-to-end tests share.
 
 pub(crate) mod api;
+pub(crate) mod browser;
 pub(crate) mod exporter;
 pub(crate) mod http;
 pub(crate) mod samples;

@@ -51,7 +51,7 @@ type Row = (&'static str, fn(&mut Config), [&'static str; 4]);
 
 #[test]
 fn each_change_reaches_those_whom_it_concerns_and_nobody_else() {
-    let table: [Row; 19] = [
+    let table: [Row; 20] = [
         ("nothing", |_| {}, ["", "", "", ""]),
         ("another order", |config| config.accounts.reverse(), ["", "", "", ""]),
         ("an account less", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
@@ -95,6 +95,7 @@ fn each_change_reaches_those_whom_it_concerns_and_nobody_else() {
         ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
         ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
         ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),
+        ("open health pages", |config| config.web.open_health = true, ["", "", "", "web.open_health"]),
         (
             "the log",
             |config| {

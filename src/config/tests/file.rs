@@ -25,6 +25,7 @@ impl House {
         for name in ["token", "key", "acme-token", "globex-key"] {
             fs::write(house.path(name), format!("secret-of-{name}\n")).unwrap();
         }
+        fs::write(house.path("web.yml"), "http_server_config: {headers: {X-Frame-Options: deny}}\n").unwrap();
         fs::write(house.path("mte.yml"), text).unwrap();
         house
     }
@@ -68,6 +69,8 @@ fn every_key_reaches_its_place() {
   listen_address: [127.0.0.1:1, '[::1]:2']
   telemetry_path: /m
   enable_lifecycle: on
+  open_health: on
+  config_file: web.yml
 poll: {interval: 30s, timeout: 5s, stale_after: 10m}
 log: {level: debug, format: json}
 probe:
@@ -89,6 +92,8 @@ probe:
     .unwrap();
     assert_eq!(config.web.listen, ["127.0.0.1:1", "[::1]:2"].map(|text| text.parse().unwrap()));
     assert_eq!((config.web.telemetry_path.as_str(), config.web.enable_lifecycle), ("/m", true));
+    let named = config.web.access.map(|file| file.path().ends_with("web.yml"));
+    assert_eq!((config.web.open_health, named), (true, Some(true)));
     let poll = Poll {
         interval: Duration::from_secs(30),
         timeout: Duration::from_secs(5),
@@ -241,10 +246,12 @@ fn an_empty_file_and_empty_sections_are_no_mistake() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 24] = [
+const SETTINGS: [(&str, &str, &str); 26] = [
     ("web.listen_address", ":1", "x"),
     ("web.telemetry_path", "/m", "m"),
     ("web.enable_lifecycle", "true", "x"),
+    ("web.open_health", "true", "x"),
+    ("web.config_file", "web.yml", "nowhere"),
     ("poll.interval", "20s", "x"),
     ("poll.timeout", "20s", "x"),
     ("poll.stale_after", "20m", "x"),
@@ -272,7 +279,11 @@ const SETTINGS: [(&str, &str, &str); 24] = [
 const NO_SETTINGS: [&str; 2] = ["--cloudflare.account-id", "--config.file"];
 
 fn flag_for(key: &str) -> String {
-    if key == "probe.enabled" { "--probe".to_owned() } else { given::flag_of(key) }
+    match key {
+        "probe.enabled" => "--probe".to_owned(),
+        "web.config_file" => "--web.config.file".to_owned(),
+        key => given::flag_of(key),
+    }
 }
 
 fn setting(key: &str, value: &str) -> String {
@@ -293,7 +304,11 @@ fn every_flag_beats_the_file_and_every_key_is_checked() {
             "CLOUDFLARE_EMAIL" => Some("noc@example.com".to_owned()),
             _ => None,
         };
-        let others: &[&str] = if key.ends_with("_file") { &[] } else { &["--cloudflare.api-token-file=TOKEN"] };
+        let others: &[&str] = if key.starts_with("cloudflare.") && key.ends_with("_file") {
+            &[]
+        } else {
+            &["--cloudflare.api-token-file=TOKEN"]
+        };
         let wrong = house(bad);
         let tokens = wrong.path("token").display().to_string();
         let flags = |extra: &[&str]| -> Vec<String> {
@@ -343,8 +358,8 @@ fn the_documentation_has_every_flag_variable_and_key() {
 /// Files with one mistake each, and what is said about it.
 const MISTAKES: [(&str, &str); 38] = [
     // The form of the file.
-    ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon, such as `accounts:`"),
-    ("hello\n", "mte.yml: line 1: the file must begin with a key and a colon, such as `accounts:`"),
+    ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon"),
+    ("hello\n", "mte.yml: line 1: the file must begin with a key and a colon"),
     ("poll:\n  interval: 1m\n  interval: 2m\n", "mte.yml: line 3: `interval` is given twice"),
     (
         "pol:\n  interval: 1m\n",

@@ -16,7 +16,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct Collection<'a> {
     account: Cow<'a, str>,
-    collection: &'static str,
+    #[serde(rename = "collection")]
+    name: &'static str,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -45,7 +46,7 @@ impl<'a> Collection<'a> {
         let polled = collection.last_success.is_some();
         Self {
             account: shown(account.as_str()),
-            collection: name.as_str(),
+            name: name.as_str(),
             state,
             reason,
             stale: !picture.is_fresh(collection),

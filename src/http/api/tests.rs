@@ -1,1 +1,207 @@
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    clock,
+    domain::{
+        bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
+        board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
+        fixtures::{addressed, gre, polled, tunnel as bare},
+        health_check::{CheckType, Direction, HealthCheck, Rate, Target},
+        histogram::Buckets,
+        history::History,
+        inventory::{AccountName, Fleet},
+        probe::{Outcome, ProbeTarget, Thresholds, Vantage},
+        tally::Tally,
+        tunnel::{Gre, Ipsec, Kind, Tunnel},
+        verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
+    },
+};
+
+/// A tunnel of which everything is stated.
+fn full() -> Tunnel {
+    let speaker = Speaker { ip: Some([10, 0, 0, 1].into()), port: Some(179) };
+    let now = Some(Timestamp::UNIX_EPOCH);
+    Tunnel {
+        description: "all of it".into(),
+        cloudflare_endpoint: addressed("", "198.51.100.1", "", "").customer_endpoint,
+        automatic_return_routing: Some(false),
+        health_check: Some(HealthCheck {
+            enabled: Some(true),
+            check_type: Some(CheckType::Reply),
+            direction: Some(Direction::Bidirectional),
+            rate: Some(Rate::Mid),
+            target: Target { saved: None, effective: Some("10.0.0.1".into()) },
+        }),
+        bgp: Some(BgpConfig { customer_asn: Some(65_000), extra_prefixes: Some(2), md5: true }),
+        bgp_status: Some(BgpStatus {
+            state: BgpState::Up,
+            fsm: FsmState::Established,
+            tcp_established: Some(true),
+            updated_at: now,
+            cloudflare_speaker: speaker,
+            customer_speaker: speaker,
+        }),
+        created_on: now,
+        modified_on: now,
+        kind: Kind::Ipsec(Ipsec {
+            replay_protection: Some(true),
+            allow_null_cipher: Some(false),
+            psk_generated_on: now,
+            custom_identity: true,
+        }),
+        ..addressed("full", "192.0.2.1", "10.0.0.0/31", "2001:db8::/127")
+    }
+}
+
+fn full_gre() -> Tunnel {
+    Tunnel { kind: Kind::Gre(Gre { mtu: Some(1476), ttl: Some(64) }), ..bare("gre") }
+}
+
+/// An address that answered once, ten seconds long.
+fn answering() -> TargetProbe {
+    const ONE: NonZeroU32 = NonZeroU32::MIN;
+    let (tally, now) = (Tally::new(Buckets::rtt()), clock::now());
+    tally.sample(now.instant);
+    tally.begin();
+    let reply = Outcome::Reply { rtt: Duration::from_millis(10) };
+    tally.finish(reply, now, Thresholds { down_after: ONE, up_after: ONE });
+    tally.sample(now.instant + History::STEP);
+    TargetProbe { target: ProbeTarget::InterfaceAddress, address: [10, 0, 0, 0].into(), tally: tally.into() }
+}
+
+/// A picture in which everything is known of `full`, and its list failed just now.
+fn picture() -> Picture {
+    let now = clock::now();
+    let mut fleet = Fleet::clone(&polled(Some(now), [full(), full_gre()]));
+    let key = Arc::new(TunnelKey::of(&AccountName::new("acme"), &full()));
+    let account = fleet.accounts.get_mut(&key.account).map(Arc::make_mut).unwrap();
+    let list = crate::domain::inventory::Collection::IpsecTunnels;
+    let mut failed = account.collection(list).as_ref().clone();
+    failed.state = crate::domain::inventory::PollState::Failed(crate::domain::inventory::FailureReason::Server);
+    account.set_collection(list, failed);
+    let evidence = Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Silent };
+    let verdict =
+        TunnelVerdict { verdict: Verdict::Healthy, evidence, changed: now, changes: 0, why: "it answers".into() };
+    let uplink = UplinkProbe { address: [192, 0, 2, 1].into(), tally: answering().tally };
+    let probes = TunnelProbes { vantage: Vantage::Site, targets: [answering()].into(), uplinks: [uplink].into() };
+    let tunnels = [(Arc::clone(&key), Arc::new(probes))].into();
+    Picture {
+        fleet: fleet.into(),
+        board: ProbeBoard { tunnels, ..ProbeBoard::default() }.into(),
+        verdicts: Verdicts { tunnels: [(key, verdict.into())].into() }.into(),
+        stale_after: Duration::from_mins(5),
+        now,
+    }
+}
+
+fn read(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Value {
+    let mut bytes = Vec::new();
+    write(&mut bytes).unwrap();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+fn all(picture: &Picture) -> Value {
+    read(|out| tunnels(picture, &Filter::default(), out))
+}
+
+/// Every path of an answer: `bgp.md5`, `targets[].up`.
+fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+                // One count for each member of a closed list.
+                if name != "failures" {
+                    paths(value, &path, found);
+                }
+                found.insert(path);
+            }
+        }
+        Value::Array(members) => members.iter().for_each(|member| paths(member, &format!("{above}[]"), found)),
+        _ => {}
+    }
+}
+
+/// The first column of the tables of docs/API.md that list fields.
+fn documented() -> BTreeSet<String> {
+    let text = include_str!("../../../docs/API.md");
+    let (mut fields, mut in_fields) = (BTreeSet::new(), false);
+    for line in text.lines() {
+        in_fields = line.starts_with('|') && (in_fields || line.starts_with("| field |"));
+        if let Some(field) = line.strip_prefix("| `").filter(|_| in_fields) {
+            fields.insert(field.split('`').next().unwrap().to_owned());
+        }
+    }
+    fields
+}
+
+#[tokio::test]
+async fn every_field_is_documented_and_every_documented_field_appears() {
+    let answer = all(&picture());
+    let mut found = BTreeSet::new();
+    for part in ["time", "collections", "tunnels"] {
+        found.insert(part.to_owned());
+    }
+    paths(&answer["collections"], "collections", &mut found);
+    answer["tunnels"].as_array().unwrap().iter().for_each(|tunnel| paths(tunnel, "", &mut found));
+    let documented = documented();
+    let lone: Vec<_> = found.symmetric_difference(&documented).collect();
+    assert!(lone.is_empty(), "only in the answer or only in docs/API.md: {lone:#?}");
+}
+
+#[tokio::test]
+async fn a_session_that_is_too_old_is_left_out_and_the_tunnel_says_so() {
+    let mut picture = picture();
+    let fresh = all(&picture);
+    picture.now = picture.now.after(Duration::from_mins(6));
+    let stale = all(&picture);
+    for (answer, expected) in [(&fresh, false), (&stale, true)] {
+        let full = answer["tunnels"].as_array().unwrap().iter().find(|tunnel| tunnel["id"] == "full").unwrap();
+        assert_eq!(full["stale"], expected);
+        assert_eq!(full.get("bgp_status").is_none(), expected);
+        assert_eq!(full["customer_endpoint"], "192.0.2.1");
+        assert!(answer["collections"].as_array().unwrap().iter().all(|list| list["stale"] == expected));
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_known_has_no_field() {
+    let now = clock::now();
+    let picture = Picture { fleet: polled(Some(now), [bare("a"), gre(bare("b"))]), ..picture() };
+    for tunnel in all(&picture)["tunnels"].as_array().unwrap() {
+        let mut found = BTreeSet::new();
+        paths(tunnel, "", &mut found);
+        let common = ["account", "bgp_state_changes", "confirmed", "description", "id", "name", "stale", "type"];
+        let own: &[&str] = if tunnel["type"] == "gre" { &["gre"] } else { &["ipsec", "ipsec.custom_identity"] };
+        let expected: BTreeSet<String> = common.iter().chain(own).map(|&field| field.to_owned()).collect();
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn the_targets_are_those_of_the_plan_though_nothing_is_probed() {
+    let settings = Settings::default();
+    assert!(!settings.enabled);
+    let groups = read(|out| targets(&picture(), &Filter::default(), &settings, out));
+    let groups: Vec<(&str, &str)> = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| {
+            let labels = group["labels"].as_object().unwrap();
+            assert!(labels.keys().all(|name| name.starts_with("__meta_cloudflare_magic_")), "{labels:?}");
+            assert_eq!(labels["__meta_cloudflare_magic_tunnel_name"], "full");
+            let target = labels["__meta_cloudflare_magic_probe_target"].as_str().unwrap();
+            (group["targets"][0].as_str().unwrap(), target)
+        })
+        .collect();
+    let expected =
+        [("192.0.2.1", "customer_endpoint"), ("10.0.0.0", "interface_address"), ("2001:db8::", "interface_address6")];
+    assert_eq!(groups, expected);
+    let nobody = Filter { search: "nobody".into(), ..Filter::default() };
+    assert_eq!(read(|out| targets(&picture(), &nobody, &settings, out)), serde_json::json!([]));
+}

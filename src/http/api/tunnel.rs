@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     domain::{
         bgp::{self, BgpStatus},
-        board::{TargetProbe, TunnelProbes},
+        board::{TargetProbe, TunnelProbes, UplinkProbe},
         health_check,
         label::Label,
         probe::ProbeFailure,
@@ -63,7 +63,8 @@ pub(super) struct Tunnel<'a> {
 
 #[derive(Debug, Serialize)]
 struct Verdict<'a> {
-    verdict: &'static str,
+    #[serde(rename = "verdict")]
+    word: &'static str,
     why: &'a str,
     reported: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -135,11 +136,22 @@ struct Gre {
 struct Probes {
     vantage: &'static str,
     targets: Vec<Target>,
+    uplinks: Vec<Uplink>,
+}
+
+/// What proves the underlay in the place of the customer endpoint.
+#[derive(Debug, Serialize)]
+struct Uplink {
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    up: Option<bool>,
+    ever_answered: bool,
 }
 
 #[derive(Debug, Serialize)]
 struct Target {
-    target: &'static str,
+    #[serde(rename = "target")]
+    name: &'static str,
     address: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     up: Option<bool>,
@@ -202,7 +214,7 @@ impl<'a> From<&'a TunnelVerdict> for Verdict<'a> {
     fn from(verdict: &'a TunnelVerdict) -> Self {
         let settled = |side: Side| (side != Side::Unsettled).then(|| side.as_str());
         Self {
-            verdict: verdict.verdict.as_str(),
+            word: verdict.verdict.as_str(),
             why: &verdict.why,
             reported: verdict.evidence.reported.as_str(),
             inside: settled(verdict.evidence.inside),
@@ -258,7 +270,18 @@ impl From<tunnel::Ipsec> for Ipsec {
 
 impl From<&TunnelProbes> for Probes {
     fn from(probes: &TunnelProbes) -> Self {
-        Self { vantage: probes.vantage.as_str(), targets: probes.targets.iter().map(Target::from).collect() }
+        Self {
+            vantage: probes.vantage.as_str(),
+            targets: probes.targets.iter().map(Target::from).collect(),
+            uplinks: probes.uplinks.iter().map(Uplink::from).collect(),
+        }
+    }
+}
+
+impl From<&UplinkProbe> for Uplink {
+    fn from(uplink: &UplinkProbe) -> Self {
+        let standing = uplink.tally.standing();
+        Self { address: uplink.address.to_string(), up: standing.up, ever_answered: standing.ever_answered }
     }
 }
 
@@ -267,7 +290,7 @@ impl From<&TargetProbe> for Target {
         let reading = probe.tally.read();
         let recent = probe.tally.history().total();
         Self {
-            target: probe.target.as_str(),
+            name: probe.target.as_str(),
             address: probe.address.to_string(),
             up: reading.standing.up,
             ever_answered: reading.standing.ever_answered,

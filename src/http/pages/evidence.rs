@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::words;
 use crate::{
-    domain::{bgp::FsmState, label::Label as _, tally::Standing, verdict::Verdict},
+    domain::{bgp::FsmState, label::Label as _, probe::Silence, tally::Standing, verdict::Verdict},
     overview::{concern::Concern, row::Row},
 };
 
@@ -22,7 +22,7 @@ pub(super) fn session(row: &Row<'_>) -> Markup {
     let Some(status) = row.status() else { return without_session(row) };
     let (state, concern) = (words::session(status.state), words::concern_of_session(status.state));
     let fsm = (status.fsm != FsmState::None).then(|| status.fsm.as_str());
-    let tcp = status.tcp_established.map(|up| if up { "TCP established" } else { "no TCP" });
+    let tcp = status.tcp_established.map(|up| if up { "TCP up" } else { "no TCP" });
     html! {
         span class={ "state " (concern) } { (state) }
         small { (separated(fsm.into_iter().chain(tcp))) }
@@ -39,10 +39,11 @@ fn without_session(row: &Row<'_>) -> Markup {
 }
 
 /// Whether an address answers.
-pub(super) fn standing(standing: Standing) -> Markup {
+pub(super) fn standing(standing: Standing, silence: Silence) -> Markup {
     match (standing.up, standing.ever_answered) {
         (Some(true), _) => badge(Concern::Fine, "Answers"),
         (Some(false), true) => badge(Concern::Broken, "Silent"),
+        (Some(false), false) if silence == Silence::Always => badge(Concern::Broken, "Never answered"),
         (Some(false), false) => badge(Concern::Unsure, "Never answered"),
         (None, _) => badge(Concern::Unsure, "Not settled"),
     }

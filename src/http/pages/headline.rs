@@ -87,7 +87,7 @@ fn culprits(summary: &Summary) -> String {
     let phrases: Vec<String> = BY_URGENCY
         .into_iter()
         .filter(|&verdict| Concern::of(verdict).needs_attention() && summary.with(verdict) > 0)
-        .map(|verdict| format!("{} ({})", words::culprit(verdict), thousands(summary.with(verdict))))
+        .filter_map(|verdict| Some(format!("{} ({})", words::culprit(verdict)?, thousands(summary.with(verdict)))))
         .collect();
     format!("At fault: {}.", phrases.join("; "))
 }

@@ -1,5 +1,7 @@
 //! What was observed of one tunnel, address by address.
 
+use std::net::IpAddr;
+
 use maud::{Markup, html};
 
 use super::{
@@ -11,10 +13,9 @@ use super::{
 };
 use crate::{
     domain::{
-        board::TargetProbe,
         label::Label as _,
         probe::{ProbeFailure, Vantage},
-        tally::Reading,
+        tally::{Reading, Tally},
     },
     overview::row::Row,
 };
@@ -26,7 +27,8 @@ pub(super) fn probes(scene: &Scene, row: &Row<'_>) -> Markup {
             @match row.probes {
                 Some(probes) if !probes.targets.is_empty() => {
                     p class="note" { (vantage(probes.vantage)) }
-                    @for target in &probes.targets { (one(scene, target)) }
+                    @for target in &probes.targets { (one(scene, words::target(target.target), target.address, &target.tally)) }
+                    @for uplink in probes.uplinks.iter() { (one(scene, "Uplink", uplink.address, &uplink.tally)) }
                 }
                 Some(_) => p { "None of its addresses can be probed." },
                 None if scene.probing.enabled => p { "Probing is switched off for this tunnel." },
@@ -47,16 +49,16 @@ const fn vantage(vantage: Vantage) -> &'static str {
     }
 }
 
-fn one(scene: &Scene, target: &TargetProbe) -> Markup {
-    let reading = target.tally.read();
-    let history = target.tally.history();
+fn one(scene: &Scene, name: &str, address: IpAddr, tally: &Tally) -> Markup {
+    let reading = tally.read();
+    let history = tally.history();
     let recent = history.total();
     let number = |number: u64| thousands(usize::try_from(number).unwrap_or(usize::MAX));
     html! {
         article class="target" {
             header {
-                h3 { (words::target(target.target)) " " code { (target.address) } }
-                (evidence::standing(reading.standing))
+                h3 { (name) " " code { (address) } }
+                (evidence::standing(reading.standing, scene.picture.board.silence))
             }
             (graph(&history, "wide-graph"))
             dl class="figures" {

@@ -66,7 +66,8 @@ impl Frame<'_> {
         let metrics = format!("{}{}", self.root, self.telemetry_path.trim_start_matches('/'));
         html! {
             footer {
-                nav aria-label="For programs" {
+                nav aria-label="More" {
+                    a href={ (self.root) "runbooks" } { "Runbooks" }
                     a href=(metrics) { "Metrics" }
                     a href={ (self.root) "api/v1/tunnels" } { "Tunnels as JSON" }
                     a href={ (self.root) "api/v1/targets" } { "Probe targets" }

@@ -10,7 +10,7 @@ use super::{
     words,
 };
 use crate::{
-    domain::{health_check::HealthCheck, label::Label as _, text::shown},
+    domain::{health_check::HealthCheck, label::Label, text::shown},
     http::{path, query::Query},
     overview::{order::Order, row::Row},
 };
@@ -72,7 +72,7 @@ fn line(scene: &Scene, row: &Row<'_>) -> Markup {
     let now = scene.picture.now;
     html! {
         tr {
-            td class="verdict" { (evidence::verdict(row.verdict())) small { (words::culprit(row.verdict())) } }
+            td class="verdict" { (evidence::verdict(row.verdict())) small { (words::culprit(row.verdict()).unwrap_or_default()) } }
             th class="name" scope="row" {
                 a href={ "tunnels/" (path::of(row)) } { (shown(&tunnel.name)) }
                 small { (about(scene, row)) }
@@ -104,8 +104,8 @@ fn check(row: &Row<'_>) -> Markup {
         None => html! { "–" },
         Some(HealthCheck { enabled: Some(false), .. }) => html! { span class="state suspect" { "Off" } },
         Some(check) => {
-            let rate = check.rate.map(|rate| rate.as_str());
-            let direction = check.direction.map(|direction| direction.as_str());
+            let rate = check.rate.map(Label::as_str);
+            let direction = check.direction.map(Label::as_str);
             let on = if check.enabled == Some(true) { "On" } else { "Not stated" };
             html! { span class="state" { (on) } small { (separated(rate.into_iter().chain(direction))) } }
         }

@@ -62,7 +62,7 @@ fn why(scene: &Scene, row: &Row<'_>) -> Markup {
             "Since " (time::since(scene.picture.now, *changed)) ", "
             (evidence::count(usize::try_from(*changes).unwrap_or(usize::MAX), "change", "changes")) " of the verdict so far."
             @if let Some(heading) = words::runbook(*verdict) {
-                " What to do: runbook " code { "docs/RUNBOOKS.md#" (heading.to_lowercase()) } "."
+                " What to do: runbook " a href={ (ROOT) "runbooks#" (heading.to_lowercase()) } { (heading) } "."
             }
         }
     }

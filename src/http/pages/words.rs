@@ -24,17 +24,17 @@ pub(super) const fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Whose part is at fault.
-pub(super) const fn culprit(verdict: Verdict) -> &'static str {
+/// Whose part is at fault, where one is.
+pub(super) const fn culprit(verdict: Verdict) -> Option<&'static str> {
     match verdict {
-        Verdict::Healthy => "nothing to do",
-        Verdict::BgpFault => "the BGP session",
-        Verdict::TunnelFault => "the tunnel",
-        Verdict::Unreachable => "circuit, router or power",
-        Verdict::PathMismatch => "the path, or an outage that is young",
-        Verdict::ReportedDown => "the BGP session, says Cloudflare",
-        Verdict::Unknown => "nothing reported or observed",
-        Verdict::ProberIsolated => "this prober, not the tunnel",
+        Verdict::Healthy => None,
+        Verdict::BgpFault => Some("the BGP session"),
+        Verdict::TunnelFault => Some("the tunnel"),
+        Verdict::Unreachable => Some("circuit, router or power"),
+        Verdict::PathMismatch => Some("the path, or a young outage"),
+        Verdict::ReportedDown => Some("the BGP session, as reported"),
+        Verdict::Unknown => Some("nothing reported or observed"),
+        Verdict::ProberIsolated => Some("this prober, not the tunnel"),
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) const QUICK: [&str; 3] = ["--probe", "--probe.interval=200ms", "--pro
 /// `down-after` times the interval of [`QUICK`], and a second.
 pub(super) const TO_VERDICT: Duration = Duration::from_millis(3 * 200 + 1000);
 
-pub(super) struct Lab {
+pub(crate) struct Lab {
     responder: Option<Responder>,
     folder: tempfile::TempDir,
 }
@@ -79,7 +79,7 @@ pub(super) fn allow_dgram() {
 }
 
 impl Lab {
-    pub(super) fn set_up() -> Self {
+    pub(crate) fn set_up() -> Self {
         command("ip link set lo up");
         let mut lab = Self { responder: None, folder: tempfile::tempdir().expect("a temporary folder") };
         lab.plug_in();
@@ -106,7 +106,7 @@ impl Lab {
     }
 
     /// How these addresses answer from now on. Gives the wall-clock time at which that came into force.
-    pub(super) fn rules(&mut self, rules: &Value) -> f64 {
+    pub(crate) fn rules(&mut self, rules: &Value) -> f64 {
         let responder = self.responder.as_mut().expect("a responder");
         writeln!(responder.orders, "{rules}").expect("an order");
         let line = responder.line();

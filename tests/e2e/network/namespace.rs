@@ -14,7 +14,7 @@ const INSIDE: &str = "MTE_E2E_NAMESPACE";
 
 /// Starts this very test again in a new network namespace, where it runs `story`. Needs root, to make namespace and device; without
 /// it the test says so and passes, but not under `CI=true`.
-pub(super) fn run(test: &str, story: fn(&mut Lab)) {
+pub(crate) fn run(test: &str, story: fn(&mut Lab)) {
     if env::var_os(INSIDE).is_some() {
         return story(&mut Lab::set_up());
     }

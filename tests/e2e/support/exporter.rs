@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -145,10 +145,20 @@ pub(crate) struct Exporter {
 impl Exporter {
     /// Starts `command`, which is told to listen on an address of its own, and waits until it serves.
     pub(crate) fn start(command: &mut Command) -> Self {
+        let mut exporter = Self::launch(command);
+        exporter.await_healthy();
+        exporter
+    }
+
+    /// Starts `command` likewise, and waits until its port is open.
+    pub(crate) fn launch(command: &mut Command) -> Self {
         let address = free_address();
         let process = Process::start(command.arg(format!("--web.listen-address={address}")));
         let mut exporter = Self { process, address };
-        exporter.await_healthy();
+        eventually("the port to be open", SOON, || {
+            exporter.process.assert_running();
+            TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
+        });
         exporter
     }
 

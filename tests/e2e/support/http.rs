@@ -68,9 +68,28 @@ pub(crate) fn send(
     }
     let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     stream.write_all(format!("{head}{length}\r\n{body}").as_bytes())?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    let answer = read_answer(&mut stream, method)?;
     parse(&answer).ok_or_else(|| io::Error::other(format!("no HTTP answer: {}", String::from_utf8_lossy(&answer))))
+}
+
+/// Reads to the end of the answer: that of the body where its length is told, else that of the connection.
+fn read_answer(stream: &mut TcpStream, method: &str) -> io::Result<Vec<u8>> {
+    let (mut answer, mut part) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        let read = stream.read(&mut part)?;
+        answer.extend_from_slice(&part[..read]);
+        if read == 0 || (method != "HEAD" && is_whole(&answer)) {
+            return Ok(answer);
+        }
+    }
+}
+
+/// Whether as many bytes of the body came as the head announces.
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+    length.and_then(|length| length.trim().parse::<usize>().ok()).is_some_and(|length| answer.len() >= end + 4 + length)
 }
 
 fn parse(answer: &[u8]) -> Option<Reply> {

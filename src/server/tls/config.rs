@@ -1,0 +1,107 @@
+//! A whole configuration: everything in it fits together.
+
+use std::{fmt, sync::Arc};
+
+use tokio_rustls::rustls::{
+    ServerConfig, SupportedProtocolVersion,
+    crypto::{CryptoProvider, aws_lc_rs},
+};
+
+use super::{
+    certificate::Validity,
+    clients::Clients,
+    error::TlsError,
+    names::{self, Curve, Suite, Version},
+    pem::{Chain, Key},
+};
+
+/// How TLS is spoken, whoever the client is.
+#[derive(Debug, Clone)]
+pub struct Protocol {
+    pub oldest: Version,
+    pub newest: Version,
+    /// Suites of TLS 1.2, preferred first; all that are safe where it is empty. Those of TLS 1.3 are always spoken.
+    pub suites: Vec<Suite>,
+    /// Preferred first; all that are safe where it is empty.
+    pub curves: Vec<Curve>,
+    /// Whether our order of suites counts, not the client's.
+    pub server_order: bool,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self {
+            oldest: Version::Tls12,
+            newest: Version::Tls13,
+            suites: Vec::new(),
+            curves: Vec::new(),
+            server_order: true,
+        }
+    }
+}
+
+/// All that a handshake needs.
+#[derive(Clone)]
+pub struct TlsConfig {
+    pub(super) rustls: Arc<ServerConfig>,
+    validity: Validity,
+    clients: Clients,
+}
+
+impl TlsConfig {
+    pub fn new(chain: &Chain, key: &Key, protocol: &Protocol, clients: Clients) -> Result<Self, TlsError> {
+        let provider = Arc::new(provider(protocol));
+        let versions: Vec<&SupportedProtocolVersion> = Version::ALL
+            .into_iter()
+            .filter(|v| (protocol.oldest..=protocol.newest).contains(v))
+            .map(Version::rustls)
+            .collect();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions)
+            .map_err(|_| TlsError::NothingLeft)?;
+        let signing = provider.key_provider.load_private_key(key.der()).map_err(|_| TlsError::UnusableKey)?;
+        if signing.public_key().is_some_and(|public| public.as_ref() != chain.public_key()) {
+            return Err(TlsError::OtherKey);
+        }
+        let builder = match clients.verifier(provider)? {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut rustls =
+            builder.with_single_cert(chain.certificates(), key.der()).map_err(|_| TlsError::UnusableKey)?;
+        rustls.ignore_client_order = protocol.server_order;
+        // A client that insists on HTTP/2 is refused in the handshake, before it sends a request that nobody reads.
+        rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { rustls: Arc::new(rustls), validity: chain.validity(), clients })
+    }
+
+    /// Of the server's certificate.
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+}
+
+/// The key is inside.
+impl fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConfig")
+            .field("validity", &self.validity)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}
+
+fn provider(protocol: &Protocol) -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    if !protocol.suites.is_empty() {
+        provider.cipher_suites = names::suites(&protocol.suites, &provider.cipher_suites);
+    }
+    if !protocol.curves.is_empty() {
+        provider.kx_groups = protocol.curves.iter().map(|curve| curve.rustls()).collect();
+    }
+    provider
+}

@@ -1,0 +1,256 @@
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::watch,
+    task::JoinSet,
+};
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::aws_lc_rs,
+        pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
+    },
+};
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::server::{Limits, bind, full, serve_over};
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// A certificate with these names, and its key, both in PEM.
+fn signed(names: Vec<SanType>, authority: &Authority) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.subject_alt_names = names;
+    (params.signed_by(&key, authority).unwrap().pem(), key.serialize_pem())
+}
+
+fn dns(name: &str) -> SanType {
+    SanType::DnsName(name.try_into().unwrap())
+}
+
+fn config(authority: &Authority, protocol: &Protocol, clients: Clients) -> TlsConfig {
+    let (certificate, key) = signed(vec![dns("localhost")], authority);
+    let (chain, key) = (Chain::from_pem(certificate.as_bytes()), Key::from_pem(key.as_bytes()));
+    TlsConfig::new(&chain.unwrap(), &key.unwrap(), protocol, clients).unwrap()
+}
+
+fn roots(authority: &Authority) -> Roots {
+    Roots::from_pem(authority.pem().as_bytes()).unwrap()
+}
+
+/// A server that answers every request with `hello`.
+struct Server {
+    at: SocketAddr,
+    config: watch::Sender<Option<Arc<TlsConfig>>>,
+    _tasks: JoinSet<()>,
+}
+
+fn start(config: TlsConfig, limits: Limits) -> Server {
+    let bound = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let at = bound[0].local_addr();
+    let (sender, receiver) = watch::channel(Some(Arc::new(config)));
+    let mut tasks = JoinSet::new();
+    let hello = |_| async { hyper::Response::new(full("hello")) };
+    tasks.spawn(serve_over(Encryption::new(receiver), bound, limits, CancellationToken::new(), hello));
+    Server { at, config: sender, _tasks: tasks }
+}
+
+/// A client that trusts `authority`, and shows a certificate if it has one.
+fn client(authority: &Authority, shows: Option<&(String, String)>, newest: Version) -> ClientConfig {
+    let mut trusted = RootCertStore::empty();
+    trusted.add(authority.der().clone()).unwrap();
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_protocol_versions(&[newest.rustls()]).unwrap().with_root_certificates(trusted);
+    match shows {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+            builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap()).unwrap()
+        }
+    }
+}
+
+async fn connect(server: &Server, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(server.at).await?;
+    TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), tcp).await
+}
+
+/// One request over a connection of its own. Under TLS 1.3 a refused client learns of it only now.
+async fn ask(server: &Server, config: ClientConfig) -> std::io::Result<String> {
+    let mut stream = connect(server, config).await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// Whether the server answers.
+async fn answers(server: &Server, config: ClientConfig) -> bool {
+    let asked = tokio::time::timeout(Duration::from_secs(10), ask(server, config)).await.expect("an end, good or bad");
+    asked.is_ok_and(|answer| answer.ends_with("hello"))
+}
+
+#[tokio::test]
+async fn versions_that_are_not_asked_for_are_not_spoken() {
+    use Version::{Tls12, Tls13};
+    let ca = authority();
+    let table = [(Tls12, Tls13, true, true), (Tls13, Tls13, false, true), (Tls12, Tls12, true, false)];
+    for (oldest, newest, speaks_12, speaks_13) in table {
+        let protocol = Protocol { oldest, newest, ..Protocol::default() };
+        let server = start(config(&ca, &protocol, Clients::All), Limits::default());
+        assert_eq!(answers(&server, client(&ca, None, Tls12)).await, speaks_12, "{protocol:?}");
+        assert_eq!(answers(&server, client(&ca, None, Tls13)).await, speaks_13, "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn suites_and_curves_are_those_that_were_chosen() {
+    let ca = authority();
+    let protocol = Protocol {
+        newest: Version::Tls12,
+        suites: vec!["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256".parse().unwrap()],
+        curves: vec![Curve::P384],
+        ..Protocol::default()
+    };
+    let server = start(config(&ca, &protocol, Clients::All), Limits::default());
+    let stream = connect(&server, client(&ca, None, Version::Tls12)).await.unwrap();
+    let connection = stream.get_ref().1;
+    let suite = connection.negotiated_cipher_suite().unwrap().suite();
+    assert_eq!(suite.as_str(), Some("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"));
+    assert_eq!(format!("{:?}", connection.negotiated_key_exchange_group().unwrap().name()), "secp384r1");
+}
+
+#[tokio::test]
+async fn only_clients_with_the_right_certificate_are_let_in() {
+    let (ca, ours, foreign) = (authority(), authority(), authority());
+    let prometheus = signed(vec![dns("prometheus.example")], &ours);
+    let by_address = signed(vec![dns("other.example"), SanType::IpAddress("2001:db8::1".parse().unwrap())], &ours);
+    let by_uri = signed(vec![SanType::URI("spiffe://example/prometheus".try_into().unwrap())], &ours);
+    let by_mail = signed(vec![SanType::Rfc822Name("ops@example.net".try_into().unwrap())], &ours);
+    let stranger = signed(vec![dns("stranger.example")], &ours);
+    let nameless = signed(Vec::new(), &ours);
+    let forged = signed(vec![dns("prometheus.example")], &foreign);
+    let given = [
+        None,
+        Some(&prometheus),
+        Some(&by_address),
+        Some(&by_uri),
+        Some(&by_mail),
+        Some(&stranger),
+        Some(&nameless),
+        Some(&forged),
+    ];
+
+    let names = ["prometheus.example", "2001:db8::1", "spiffe://example/prometheus", "ops@example.net"];
+    let by_name = Clients::Verified { roots: roots(&ours), names: names.map(str::to_owned).into() };
+    let any = Clients::Verified { roots: roots(&ours), names: Vec::new() };
+    let if_given = Clients::VerifiedIfGiven { roots: roots(&ours) };
+    let table = [
+        (Clients::All, [true; 8]),
+        (if_given, [true, true, true, true, true, true, true, false]),
+        (any, [false, true, true, true, true, true, true, false]),
+        (by_name, [false, true, true, true, true, false, false, false]),
+    ];
+    for (clients, expected) in table {
+        for version in Version::ALL {
+            let server = start(config(&ca, &Protocol::default(), clients.clone()), Limits::default());
+            for (shown, expected) in given.iter().zip(expected) {
+                let answered = answers(&server, client(&ca, *shown, version)).await;
+                assert_eq!(answered, expected, "{version:?}, {clients:?}, shown {:?}", shown.map(|pair| &pair.0));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+    let (old, new) = (authority(), authority());
+    let server = start(config(&old, &Protocol::default(), Clients::All), Limits::default());
+    let mut open = connect(&server, client(&old, None, Version::Tls13)).await.unwrap();
+    server.config.send_replace(Some(Arc::new(config(&new, &Protocol::default(), Clients::All))));
+    assert!(!answers(&server, client(&old, None, Version::Tls13)).await);
+    assert!(answers(&server, client(&new, None, Version::Tls13)).await);
+    open.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    open.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn who_speaks_http_to_the_port_is_told_so() {
+    let ca = authority();
+    let server = start(config(&ca, &Protocol::default(), Clients::All), Limits::default());
+    let mut tcp = TcpStream::connect(server.at).await.unwrap();
+    tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    tcp.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
+    assert_eq!(body, "This port speaks HTTPS: use an https:// URL\n");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
+}
+
+#[tokio::test]
+async fn half_a_handshake_ends_in_time_and_holds_nobody_up() {
+    let ca = authority();
+    let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::default() };
+    let server = start(config(&ca, &Protocol::default(), Clients::All), limits);
+    let mut silent = TcpStream::connect(server.at).await.unwrap();
+    let mut half = TcpStream::connect(server.at).await.unwrap();
+    half.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
+    let mut garbage = TcpStream::connect(server.at).await.unwrap();
+    garbage.write_all(&[0; 64]).await.unwrap();
+    assert!(answers(&server, client(&ca, None, Version::Tls13)).await);
+    for stream in [&mut silent, &mut half, &mut garbage] {
+        let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
+        // Closed, or reset where bytes were left unread.
+        let _ = ended.expect("the server did not close the connection");
+    }
+}
+
+#[test]
+fn what_a_certificate_says_about_its_time_is_read() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2024, 2, 29);
+    params.not_after = rcgen::date_time_ymd(2061, 1, 1);
+    let chain = Chain::from_pem(params.self_signed(&key).unwrap().pem().as_bytes()).unwrap();
+    let validity = chain.validity();
+    assert_eq!(validity.not_before.to_string(), "2024-02-29T00:00:00Z");
+    assert_eq!(validity.not_after.to_string(), "2061-01-01T00:00:00Z", "beyond 2050 times are written in another form");
+}
+
+#[test]
+fn the_names_of_go_are_understood() {
+    for name in [
+        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        "TLS_AES_128_GCM_SHA256",
+        "TLS_AES_256_GCM_SHA384",
+        "TLS_CHACHA20_POLY1305_SHA256",
+    ] {
+        assert!(name.parse::<Suite>().is_ok(), "{name}");
+    }
+    for name in
+        ["", "TLS13_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"]
+    {
+        assert_eq!(name.parse::<Suite>().unwrap_err(), NameError::Suite, "{name}");
+    }
+}

@@ -1,0 +1,328 @@
+//! The page for people in a real browser: what is seen, what can be done with it, and what a hostile name cannot do.
+
+mod pictures;
+mod world;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+
+use self::world::World;
+use crate::{
+    json_api::ten_thousand_tunnels,
+    support::{
+        SOON,
+        api::{self, Api, by_collection},
+        browser::Browser,
+        eventually,
+        exporter::{ACCOUNT, Exporter, program, token_file},
+        free_address,
+        tunnels::{gre_list, ipsec_list},
+    },
+};
+
+const ENTER: &str = "\u{e007}";
+
+/// The verdict and the name of each row, in their order.
+fn rows(browser: &Browser) -> Vec<(String, String)> {
+    let verdicts = browser.texts(".tunnels tbody .verdict .badge");
+    verdicts.into_iter().zip(browser.texts(".tunnels tbody .name a")).collect()
+}
+
+fn names(browser: &Browser) -> Vec<String> {
+    rows(browser).into_iter().map(|(_, name)| name).collect()
+}
+
+/// Nothing was refused by the policy of the page, no file was missing, no script failed.
+fn assert_quiet(browser: &Browser, where_: &str) {
+    let said = browser.console();
+    assert!(said.is_empty(), "{where_}: the console says\n{}", said.join("\n"));
+}
+
+#[test]
+fn what_is_broken_stands_first_in_words_and_in_colour() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    browser.open(world.address(), "/");
+    assert_eq!(browser.texts("h1"), [world::headline()]);
+    assert_eq!(rows(&browser), world::rows());
+    let colour = |concern: &str, property: &str| {
+        let script = format!("return getComputedStyle(document.querySelector('.tunnels .badge.{concern}')).{property}");
+        browser.run(&script).as_str().expect("a colour").to_owned()
+    };
+    let concerns = ["broken", "suspect", "unsure", "fine"];
+    let grounds: BTreeSet<_> = concerns.map(|concern| colour(concern, "backgroundColor")).into();
+    assert_eq!(grounds.len(), concerns.len(), "four grounds for four concerns: {grounds:?}");
+    // The title and the icon of the tab tell it as well.
+    let title = browser.run("return document.title");
+    assert!(title.as_str().is_some_and(|title| title.starts_with(&world::headline())), "{title}");
+    assert_quiet(&browser, "the front page");
+}
+
+#[test]
+fn a_filter_is_set_by_hand_by_link_and_by_address() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    browser.open(world.address(), "/");
+    browser.keys(".filter input", &format!("frankfurt{ENTER}"));
+    browser.until("the filter in the address", "return location.search === '?search=frankfurt'");
+    browser.until("the one tunnel", "return document.querySelectorAll('.tunnels tbody tr').length === 1");
+    assert_eq!(names(&browser), ["fra-ipsec-1"]);
+    let kept = browser.run("return document.querySelector('.filter input').value");
+    assert_eq!(kept, "frankfurt", "what was asked for stands in the field");
+    browser.click(".tile.fine");
+    browser.until("the healthy ones", "return location.search === '?verdict=healthy'");
+    assert!(rows(&browser).iter().all(|(verdict, _)| verdict == "Healthy"));
+    let chosen = browser.run("return document.querySelector('.filter select[name=verdict]').value");
+    assert_eq!(chosen, "healthy");
+    browser.open(world.address(), "/?verdict=attention&type=gre");
+    assert_eq!(names(&browser), ["mad-gre-1"]);
+    browser.open(world.address(), "/?sort=name");
+    let mut sorted = names(&browser);
+    sorted.sort();
+    assert_eq!(names(&browser), sorted);
+    browser.open(world.address(), "/?search=nobody");
+    assert_eq!(browser.texts(".empty"), ["No tunnel fits this filter. Show all tunnels"]);
+    assert_quiet(&browser, "filters");
+    browser.open(world.address(), "/?verdict=good");
+    assert!(browser.texts(".detail")[0].contains("must be one of healthy"));
+}
+
+#[test]
+fn a_name_that_is_a_script_is_text() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    browser.open(world.address(), "/?search=alert");
+    assert_eq!(names(&browser), [world::HOSTILE]);
+    // The number of scripts is that of ours, and `alert` would have left a window open that stops the driver.
+    let scripts = "return document.scripts.length === 1 && document.querySelectorAll('.tunnels img, .tunnels script').length === 0";
+    assert_eq!(browser.run(scripts), Value::Bool(true));
+    browser.click(".tunnels .name a");
+    browser.until("the page of that tunnel", "return location.pathname.startsWith('/tunnels/')");
+    assert!(browser.texts("h1")[0].starts_with(world::HOSTILE), "{:?}", browser.texts("h1"));
+    assert_eq!(browser.run("return document.scripts.length"), json!(1));
+    assert_quiet(&browser, "a hostile name");
+}
+
+#[test]
+fn nothing_that_a_name_could_bring_in_would_run() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    browser.open(world.address(), "/");
+    // As if the escaping had failed.
+    browser.run(
+        "const s = document.createElement('script'); s.textContent = 'window.bad = 1'; document.body.append(s); \
+         document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.bad = 2\"><p style=\"color: red\">')",
+    );
+    eventually("the policy of the page to be enforced", SOON, || {
+        let said = browser.console().join("\n");
+        if said.contains("Content Security Policy") { Ok(()) } else { Err(said) }
+    });
+    assert_eq!(browser.run("return window.bad ?? null"), Value::Null);
+}
+
+#[test]
+fn the_page_of_a_tunnel_tells_why_and_every_field() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    browser.open(world.address(), "/?search=ams-ipsec-1");
+    browser.click(".tunnels .name a");
+    browser.until("the page of that tunnel", "return location.pathname.startsWith('/tunnels/')");
+    assert_eq!(browser.texts("h1"), ["ams-ipsec-1 Tunnel fault"]);
+    let why = browser.texts(".headline .detail").join("");
+    assert!(why.contains("is silent while the customer endpoint") && why.contains("check IKE"), "{why}");
+    assert_eq!(browser.texts(".views b"), ["Session down", "Silent", "Answers"]);
+    assert_eq!(browser.texts(".target h3").len(), 2);
+    let facts = browser.texts(".card dl div").join("\n");
+    for fact in
+        ["Customer endpoint\n127.0.2.2", "MD5 key\nset", "Customer's ASN\n4200000001", "Direction\nbidirectional"]
+    {
+        assert!(facts.contains(fact), "{fact} is missing in\n{facts}");
+    }
+    browser.click(".headline .since a");
+    browser.until("the runbook", "return location.pathname + location.hash === '/runbooks#magictunnelfault'");
+    let heading = browser.run("return document.querySelector(':target').innerText");
+    assert_eq!(heading, "MagicTunnelFault");
+    browser.run("history.back()");
+    browser.until("the page of the tunnel again", "return location.pathname.startsWith('/tunnels/')");
+    assert_quiet(&browser, "the page of a tunnel");
+    browser.click(".as-json a");
+    browser.until("the JSON of that tunnel", "return location.pathname.startsWith('/api/v1/tunnels/')");
+}
+
+#[test]
+fn on_a_phone_nothing_has_to_be_scrolled_sideways() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    for width in [320, 390, 768, 1280] {
+        browser.resize(width, 800);
+        for path in ["/", &world::path_of("fra-ipsec-1"), &world::path_of(world::HOSTILE), "/runbooks"] {
+            browser.open(world.address(), path);
+            let wide = browser.run("return document.documentElement.scrollWidth");
+            assert_eq!(wide, json!(width), "{path} at a width of {width}");
+        }
+    }
+}
+
+/// Contrast as WCAG 2 defines it, of every text that has a ground of its own or stands on the ground of something around it.
+const CONTRASTS: &str = "
+    const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const parse = c => (c.match(/[\\d.]+/g) ?? []).map(Number);
+    const luminance = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    const ground = e => { for (; e; e = e.parentElement) {
+        const c = parse(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
+    const worst = [];
+    for (const e of document.querySelectorAll('body *')) {
+        const text = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+        if (!text || !e.checkVisibility() || e.closest('.skip')) continue;
+        const [a, b] = [luminance(parse(getComputedStyle(e).color)), luminance(ground(e))];
+        const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (contrast < 4.5) worst.push(`${contrast.toFixed(2)} ${e.tagName} .${e.className}: ${e.textContent.trim().slice(0, 40)}`);
+    }
+    return worst;";
+
+#[test]
+fn everything_can_be_read_in_the_light_and_in_the_dark() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    let mut grounds = Vec::new();
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        for path in ["/", &world::path_of("ams-ipsec-1"), "/runbooks"] {
+            browser.open(world.address(), path);
+            assert_eq!(browser.run(CONTRASTS), json!([]), "{path} in the {scheme}: contrast below 4.5");
+        }
+        grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor"));
+    }
+    assert_ne!(grounds[0], grounds[1], "the dark page is dark");
+}
+
+#[test]
+fn what_reads_the_page_aloud_finds_its_way() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    for path in ["/", &world::path_of("ams-ipsec-1"), "/runbooks"] {
+        browser.open(world.address(), path);
+        let complaints = browser.run(
+            "const bad = [];
+             const need = (ok, what) => ok || bad.push(what);
+             need(document.documentElement.lang === 'en', 'the language of the page');
+             need(document.querySelectorAll('h1').length === 1, 'one h1');
+             need(document.querySelectorAll('main').length === 1, 'one main');
+             for (const e of document.querySelectorAll('input, select')) need(e.labels.length === 1, `a label for ${e.name}`);
+             for (const e of document.querySelectorAll('thead th')) need(e.scope === 'col', `the scope of ${e.textContent}`);
+             for (const e of document.querySelectorAll('tbody tr')) need(e.querySelector('th[scope=row]'), `a head for ${e.textContent}`);
+             for (const e of document.querySelectorAll('svg:not([aria-hidden])')) need(e.getAttribute('aria-label'), 'a label for a graph');
+             for (const e of document.querySelectorAll('a, button')) need(e.textContent.trim(), 'a text for a link');
+             for (const e of document.querySelectorAll('time')) need(e.dateTime && e.title || e.closest('.banner'), 'the exact time');
+             const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
+             need(new Set(ids).size === ids.length, 'ids that are unique');
+             return bad;",
+        );
+        assert_eq!(complaints, json!([]), "{path}");
+    }
+}
+
+#[test]
+fn without_scripts_it_works_all_the_same() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    browser.without_scripts();
+    browser.open(world.address(), "/");
+    assert_eq!(rows(&browser), world::rows());
+    let again = browser.run("return document.querySelector('meta[http-equiv=refresh]')?.content ?? null");
+    assert_eq!(again, "30", "it refreshes itself");
+    browser.keys(".filter input", &format!("vienna{ENTER}"));
+    browser.until("the filtered page", "return document.querySelectorAll('.tunnels tbody tr').length === 1");
+    assert_eq!(names(&browser), ["vie-gre-1"]);
+}
+
+#[test]
+fn it_refreshes_itself_keeps_the_filter_and_says_when_it_lost_contact() {
+    let Some(browser) = Browser::start() else { return };
+    let mut world = World::settled();
+    browser.open(world.address(), "/?search=waw");
+    browser.run("document.querySelector('.filter input').value = 'half a wo'; document.documentElement.dataset.mark = 'same page'");
+    assert_eq!(rows(&browser), [("Healthy".to_owned(), "waw-ipsec-1".to_owned())]);
+    world.report("waw-ipsec-1", "DOWN");
+    browser.until("the change", "return document.querySelector('.tunnels .badge').innerText === 'BGP fault'");
+    let kept = "return location.search === '?search=waw' && document.querySelector('.filter input').value === 'half a wo' \
+                && document.documentElement.dataset.mark === 'same page'";
+    assert_eq!(browser.run(kept), Value::Bool(true));
+    assert_quiet(&browser, "a refresh");
+    world.stop();
+    browser.until("the loss of contact", "return !document.getElementById('contact').hidden");
+    assert!(browser.texts("#contact")[0].starts_with("The exporter does not answer. What you see is of 20"));
+}
+
+#[test]
+fn ten_thousand_tunnels_come_in_pages() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (_sandbox, exporter) = ten_thousand_tunnels(&folder);
+    browser.open(exporter.address, "/?sort=name&search=gen-");
+    assert_eq!(browser.texts(".tunnels caption"), ["1–100 of 10,000\u{a0}tunnels"]);
+    let elements = browser.run("return document.querySelectorAll('*').length").as_u64().expect("a number");
+    assert!(elements < 4_000, "{elements} elements");
+    let first = names(&browser);
+    browser.click(".pager a[rel=next]");
+    browser.until("the second page", "return location.search.includes('page=2')");
+    assert_eq!(browser.texts(".tunnels caption"), ["101–200 of 10,000\u{a0}tunnels"]);
+    assert!(names(&browser).iter().all(|name| !first.contains(name)));
+    browser.open(exporter.address, "/?page=999999&search=gen-");
+    assert_eq!(
+        browser.texts(".tunnels caption"),
+        ["9,901–10,000 of 10,000\u{a0}tunnels"],
+        "beyond the last is the last"
+    );
+    assert_quiet(&browser, "ten thousand tunnels");
+}
+
+#[test]
+fn a_page_without_tunnels_says_what_is_the_matter() {
+    let Some(browser) = Browser::start() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let silent: api::Answer = Arc::new(|_, wire| {
+        loop {
+            wire.pause(Duration::from_millis(100))?;
+        }
+    });
+    let api = Api::start(silent);
+    let exporter = Exporter::start(
+        program()
+            .args(["serve", "--poll.timeout=1h", "--cloudflare.account-id", ACCOUNT, "--cloudflare.api-token-file"])
+            .arg(token_file(&folder))
+            .arg(format!("--cloudflare.api-url=http://{}/client/v4", api.address)),
+    );
+    browser.open(exporter.address, "/");
+    assert_eq!(browser.texts("h1"), ["Waiting for the first answer"]);
+    assert!(browser.texts(".notices")[0].contains("Probing is switched off"));
+    drop(exporter);
+
+    let refused = api::json("403 Forbidden", json!({ "success": false, "errors": [{ "code": 10_000 }] }).to_string());
+    let api = Api::start(refused);
+    let exporter = Exporter::serve(api.address, &token_file(&folder), &[]);
+    exporter.await_ready();
+    browser.open(exporter.address, "/");
+    assert_eq!(browser.texts("h1"), ["The tunnels are not known"]);
+    let notices = browser.texts(".notice.broken").join("\n");
+    assert!(notices.contains("(auth)") && notices.contains("Magic WAN Read"), "{notices}");
+    drop(exporter);
+
+    let api = Api::start(by_collection(ipsec_list(&[]), gre_list(&[])));
+    let exporter = Exporter::serve(api.address, &token_file(&folder), &[]);
+    exporter.await_ready();
+    browser.open(exporter.address, "/");
+    assert_eq!(browser.texts("h1"), ["There are no tunnels"]);
+    assert_quiet(&browser, "pages without tunnels");
+}
+
+#[test]
+fn a_demo_is_seen_at_once() {
+    let Some(browser) = Browser::start() else { return };
+    let demo = Exporter::start(program().arg("demo").arg(format!("--sandbox.listen-address={}", free_address())));
+    demo.await_ready();
+    browser.open(demo.address, "/");
+    browser.until("the tunnels of the demo", "return document.querySelectorAll('.tunnels tbody tr').length === 7");
+    assert_quiet(&browser, "the demo");
+}

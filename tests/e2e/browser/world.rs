@@ -1,0 +1,163 @@
+//! A fixed story: tunnels of every verdict, on a loopback that answers some addresses and not others.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+use crate::{
+    prometheus::percent_encoded,
+    support::{
+        SOON,
+        api::{Api, by_collection},
+        eventually,
+        exporter::{ACCOUNT, Exporter, token_file},
+        http,
+        tunnels::{gre, gre_list, id_of, ipsec, ipsec_list, with},
+    },
+};
+
+use self::Host::{Alive, Dead};
+
+/// A name that would run, were it not escaped.
+pub(super) const HOSTILE: &str = "<script>alert(1)</script><img src=x onerror=alert(2)>";
+
+/// Whether an address answers, and the last part of it.
+#[derive(Clone, Copy)]
+enum Host {
+    Alive(u8),
+    Dead(u8),
+    None,
+}
+
+/// What the page calls the verdict, name, description, customer endpoint, interface address, state of the session.
+type Line = (&'static str, &'static str, &'static str, Host, Host, Option<&'static str>);
+
+/// In the order of the page.
+const STORY: [Line; 8] = [
+    ("Unreachable", "fra-ipsec-1", "Frankfurt, first circuit", Dead(1), Dead(10), Some("DOWN")),
+    ("Tunnel fault", "ams-ipsec-1", "Amsterdam, first circuit", Alive(2), Dead(12), Some("DOWN")),
+    ("BGP fault", "mad-gre-1", "Madrid, second circuit", Alive(3), Alive(14), Some("DOWN")),
+    ("Path mismatch", "lon-ipsec-1", "London, first circuit", Dead(4), Dead(16), Some("UP")),
+    ("Unknown", HOSTILE, "", Host::None, Host::None, None),
+    ("Healthy", "par-gre-1", "Paris, first circuit", Alive(5), Alive(18), Some("UP")),
+    ("Healthy", "vie-gre-1", "Vienna, static routes", Alive(6), Alive(20), None),
+    ("Healthy", "waw-ipsec-1", "Warsaw, standby", Alive(7), Alive(22), Some("UP")),
+];
+
+/// Where the story is played: the network of the addresses that answer, and how the exporter reaches it.
+pub(super) struct Stage {
+    pub(super) alive: &'static str,
+    pub(super) flags: &'static [&'static str],
+}
+
+/// Nothing leaves the machine.
+const LOOPBACK: Stage = Stage { alive: "127.0.2", flags: &["--probe.interface=lo"] };
+
+/// An API, and an exporter that probes what it lists.
+pub(super) struct World {
+    alive: &'static str,
+    api: Api,
+    exporter: Option<Exporter>,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// On the loopback, with every verdict reached.
+    pub(super) fn settled() -> Self {
+        Self::settled_on(&LOOPBACK)
+    }
+
+    pub(super) fn settled_on(&Stage { alive, flags }: &Stage) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let api = Api::start(by_collection(ipsec_list(&tunnels(alive, "ipsec")), gre_list(&tunnels(alive, "gre"))));
+        let flags = [&["--probe", "--probe.interval=200ms", "--probe.silence=always"], flags].concat();
+        let exporter = Exporter::serve(api.address, &token_file(&folder), &flags);
+        let world = Self { alive, api, address: exporter.address, exporter: Some(exporter), _folder: folder };
+        eventually("every verdict of the story", SOON, || {
+            let answer: Value = serde_json::from_str(&http::text(world.address, "/api/v1/tunnels")).expect("JSON");
+            let tunnels = answer["tunnels"].as_array().expect("tunnels");
+            let reached = STORY.iter().all(|(verdict, name, ..)| {
+                let label = verdict.to_lowercase().replace(' ', "_");
+                tunnels.iter().any(|tunnel| tunnel["name"] == *name && tunnel["verdict"]["verdict"] == *label)
+            });
+            if reached { Ok(()) } else { Err(answer.to_string()) }
+        });
+        world
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the API says of a session from now on.
+    pub(super) fn report(&self, name: &str, state: &str) {
+        let reported = |kind| {
+            let tunnels = tunnels(self.alive, kind).into_iter();
+            let changed = tunnels.map(|tunnel| if tunnel["name"] == name { session(tunnel, state) } else { tunnel });
+            changed.collect::<Vec<_>>()
+        };
+        self.api.answer_with(by_collection(ipsec_list(&reported("ipsec")), gre_list(&reported("gre"))));
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.exporter = None;
+    }
+}
+
+/// What the front page says first.
+pub(super) fn headline() -> String {
+    format!("4 of {}\u{a0}tunnels need attention", STORY.len())
+}
+
+/// What the table shows: verdict and name of each row.
+pub(super) fn rows() -> Vec<(String, String)> {
+    STORY.iter().map(|(verdict, name, ..)| ((*verdict).to_owned(), (*name).to_owned())).collect()
+}
+
+/// Where the page of a tunnel is.
+pub(super) fn path_of(name: &str) -> String {
+    format!("/tunnels/{ACCOUNT}/{}/{}", kind_of(name), percent_encoded(&id_of(name)))
+}
+
+fn kind_of(name: &str) -> &'static str {
+    if name.contains("gre") { "gre" } else { "ipsec" }
+}
+
+fn tunnels(alive: &str, kind: &str) -> Vec<Value> {
+    STORY.iter().filter(|(_, name, ..)| kind_of(name) == kind).map(|line| tunnel(alive, line)).collect()
+}
+
+fn tunnel(alive: &str, &(_, name, description, endpoint, inside, state): &Line) -> Value {
+    let address = |host| match host {
+        Alive(host) => format!("{alive}.{host}"),
+        Dead(host) => format!("203.0.113.{host}"),
+        Host::None => String::new(),
+    };
+    let (endpoint, inside) = (address(endpoint), address(inside));
+    let inside = if inside.is_empty() { inside } else { format!("{inside}/31") };
+    let tunnel = if kind_of(name) == "gre" {
+        with(gre(name), "/customer_gre_endpoint", json!(endpoint))
+    } else {
+        with(with(ipsec(name), "/customer_endpoint", json!(endpoint)), "/interface_address6", json!(""))
+    };
+    let tunnel = with(with(tunnel, "/interface_address", json!(inside)), "/description", json!(description));
+    match state {
+        Some(state) => session(tunnel, state),
+        None => with(with(tunnel, "/bgp", Value::Null), "/bgp_status", Value::Null),
+    }
+}
+
+fn session(tunnel: Value, state: &str) -> Value {
+    let up = state == "UP";
+    let tunnel =
+        with(tunnel, "/bgp", json!({ "customer_asn": 4_200_000_001_u32, "extra_prefixes": [], "md5_key": "set" }));
+    with(
+        tunnel,
+        "/bgp_status",
+        json!({
+            "state": format!("BGP_{state}"), "tcp_established": up, "bgp_state": if up { "Established" } else { "Active" },
+            "updated_at": "2026-10-05T09:00:00Z",
+        }),
+    )
+}

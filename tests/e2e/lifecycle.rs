@@ -1,0 +1,129 @@
+//! What whoever runs the program sees of it: systemd, a container engine, the kernel.
+
+use std::{fs, net::SocketAddr, os::unix::net::UnixDatagram, time::Duration};
+
+use crate::support::{
+    SOON,
+    exporter::{Exporter, program, run},
+    free_address,
+};
+
+/// A service manager that listens for messages.
+struct Manager {
+    socket: UnixDatagram,
+    folder: tempfile::TempDir,
+}
+
+impl Manager {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a socket");
+        socket.set_read_timeout(Some(SOON)).expect("a timeout");
+        Self { socket, folder }
+    }
+
+    /// The demo, which is told of this manager, and that it allows `watchdog` between two signs of life.
+    fn start_demo(&self, watchdog: Duration) -> Exporter {
+        let mut command = program();
+        command
+            .arg("demo")
+            .arg(format!("--sandbox.listen-address={}", free_address()))
+            .env("NOTIFY_SOCKET", self.folder.path().join("notify"))
+            .env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+        Exporter::start(&mut command)
+    }
+
+    fn next(&self) -> String {
+        let mut message = [0; 512];
+        let length = self.socket.recv(&mut message).expect("a message from the program");
+        String::from_utf8(message[..length].to_vec()).expect("text")
+    }
+}
+
+#[test]
+fn systemd_hears_that_it_is_ready_alive_and_stopping() {
+    let manager = Manager::new();
+    let demo = manager.start_demo(Duration::from_millis(900));
+    let ready = manager.next();
+    assert!(ready.starts_with("READY=1\nSTATUS=Watching 1 accounts, serving http://"), "{ready}");
+    for _ in 0..3 {
+        assert_eq!(manager.next(), "WATCHDOG=1\n");
+    }
+    demo.process.signal("TERM");
+    let last = std::iter::repeat_with(|| manager.next()).find(|message| message != "WATCHDOG=1\n");
+    assert_eq!(last.as_deref(), Some("STOPPING=1\n"));
+    assert_eq!(demo.process.ended(SOON).status.code(), Some(0));
+}
+
+#[test]
+fn a_service_manager_that_went_away_does_no_harm() {
+    let manager = Manager::new();
+    let mut demo = manager.start_demo(Duration::from_millis(300));
+    manager.next();
+    drop(manager);
+    demo.await_ready();
+    demo.process.assert_running();
+}
+
+/// The values of `field` of each thread, with the thread's name.
+fn of_threads(process: u32, field: &str) -> Vec<(String, String)> {
+    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("the threads of a process");
+    let status = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("status")).expect("a status");
+    let value = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
+        line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+    };
+    threads.map(|thread| status(thread.expect("a thread"))).map(|s| (value(&s, "Name"), value(&s, field))).collect()
+}
+
+/// Whoever runs this test: with all privileges as root, with none otherwise.
+#[test]
+fn only_what_opens_sockets_keeps_a_capability() {
+    const NET_RAW: u64 = 1 << 13;
+    const FOR_SOCKETS: u64 = NET_RAW | 1 << 10; // and NET_BIND_SERVICE
+    let bits = |text: &str| u64::from_str_radix(text, 16).expect("a set of capabilities");
+    let demo = Exporter::demo();
+    demo.await_ready();
+    let own = of_threads(std::process::id(), "CapEff");
+    let given = bits(&own[0].1) & FOR_SOCKETS;
+    for field in ["CapEff", "CapPrm"] {
+        let threads = of_threads(demo.process.id(), field);
+        assert!(threads.iter().any(|(name, _)| name == "prober"), "{threads:?}");
+        for (name, set) in &threads {
+            let opens_sockets = name == "prober" || name == "magic-tunnel-ex";
+            let wanted = if opens_sockets { given } else { 0 };
+            assert_eq!(bits(set), wanted, "{field} of thread {name}");
+        }
+    }
+    for field in ["CapInh", "CapAmb"] {
+        assert!(of_threads(demo.process.id(), field).iter().all(|(_, set)| bits(set) == 0), "{field}");
+    }
+    assert!(of_threads(demo.process.id(), "NoNewPrivs").iter().all(|(_, value)| value == "1"));
+    if given & NET_RAW != 0 {
+        assert!(of_threads(demo.process.id(), "CapBnd").iter().all(|(_, set)| bits(set) & !FOR_SOCKETS == 0));
+    }
+}
+
+fn healthcheck(address: SocketAddr) -> crate::support::exporter::Ended {
+    run(program().arg("healthcheck").env("MTE_WEB_LISTEN_ADDRESS", address.to_string()))
+}
+
+#[test]
+fn a_container_engine_asks_the_program_itself_whether_it_serves() {
+    let demo = Exporter::demo();
+    let ended = healthcheck(demo.address);
+    assert_eq!(
+        (ended.status.code(), &*ended.stdout, &*ended.stderr),
+        (Some(0), "", ""),
+        "as quiet as a probe should be"
+    );
+
+    let nobody = free_address();
+    let ended = healthcheck(nobody);
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("no exporter answers on {nobody}")), "{}", ended.stderr);
+
+    let ended = run(program().args(["healthcheck", "--web.listen-address=nonsense"]));
+    assert_eq!(ended.status.code(), Some(64), "{}", ended.stderr);
+}

@@ -1,0 +1,36 @@
+//! The stack for Docker Compose, read by Compose itself and by the tools of the programs in it.
+
+use std::process::Stdio;
+
+use crate::support::{can_run, command, has_venv, output, pipe, python, succeeds};
+
+fn stack() -> Option<String> {
+    if !can_run(&["docker-compose", "promtool", "amtool"]) || !has_venv() {
+        return None;
+    }
+    Some(output(command("docker-compose").args(["--file", "deploy/compose/compose.yml", "config"])))
+}
+
+#[test]
+fn every_part_of_the_stack_finds_what_it_reads_and_whom_it_asks() {
+    let Some(stack) = stack() else { return };
+    pipe(&mut python("compose.py"), &stack);
+}
+
+/// The check itself, on stacks that would not work.
+#[test]
+fn stacks_with_a_fault_are_refused() {
+    let Some(stack) = stack() else { return };
+    for (right, wrong) in [
+        ("127.0.0.1:9847:9847/tcp", "127.0.0.1:9847:9848/tcp"),
+        ("127.0.0.1:9090:9090/tcp", "9090:9090/tcp"),
+        ("/tunnel.json:ro", "/tunnels.json:ro"),
+        ("dashboards/overview.json:/var", "dashboards/nowhere.json:/var"),
+        ("prometheus/rules/magic-tunnel-exporter.rules.yml", "prometheus/magic-tunnel-exporter.rules.yml"),
+        ("alerts/alertmanager.example.yml", "alerts/magic-tunnel-exporter.rules.yml"),
+    ] {
+        assert!(stack.contains(right), "`{right}` is not in\n{stack}");
+        let mut check = python("compose.py");
+        assert!(!succeeds(check.stderr(Stdio::null()), &stack.replace(right, wrong)), "accepted: {wrong}");
+    }
+}

@@ -1,0 +1,134 @@
+//! The Debian package: installed into a small Debian, used, changed, removed and purged.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use crate::support::{Group, can_run, command, eventually, output, root, script};
+
+const NAME: &str = "magic-tunnel-exporter";
+
+/// A Debian of the test's own, gone when it is dropped.
+struct Debian(PathBuf);
+
+impl Debian {
+    fn new() -> Self {
+        let clean = output(&mut script("debian-root.sh"));
+        let copy = Self(root().join("target/packages/installed"));
+        copy.discard();
+        output(command("cp").args(["--archive", "--reflink=auto", clean.trim()]).arg(&copy.0));
+        copy
+    }
+
+    fn discard(&self) {
+        output(command("rm").args(["-rf", "--one-file-system"]).arg(&self.0));
+    }
+
+    /// A command inside, without a network but its own loopback.
+    fn inside(&self, program: &str) -> Command {
+        let mut command = command("unshare");
+        let prepare = "ip link set lo up && exec chroot \"$0\" \"$@\"";
+        command.args(["--net", "--", "sh", "-c", prepare]).arg(&self.0).arg(program);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    }
+
+    fn dpkg(&self, arguments: &[&str]) -> String {
+        output(self.inside("dpkg").args(arguments))
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.0.join(path.trim_start_matches('/'))
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Every file but those in which dpkg keeps its books and its log.
+    fn files(&self) -> Vec<String> {
+        let mut find = command("find");
+        find.arg(&self.0).args(["-xdev", "-not", "-path", "*/var/lib/dpkg/*", "-not", "-path", "*/var/log/*"]);
+        let mut files: Vec<String> = output(&mut find).lines().map(str::to_owned).collect();
+        files.sort_unstable();
+        files
+    }
+}
+
+impl Drop for Debian {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+/// The package with the program that is tested here, made by the script that `make packages` runs.
+fn package() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
+    let folder =
+        program.parent().and_then(Path::file_name).and_then(|name| name.to_str()).expect("the folder of a profile");
+    let profile = if folder == "debug" { "dev" } else { folder };
+    output(command("make").arg("--no-print-directory").arg("cargo-deb"));
+    let printed = output(command(root().join("scripts/deb")).args([profile, "--fast", "--no-strip"]));
+    PathBuf::from(printed.trim())
+}
+
+#[test]
+fn the_package_is_installed_used_removed_and_purged_without_a_trace() {
+    if !can_run(&["root", "debootstrap", "dpkg-deb", "unshare", "chroot", "ip", "make", "cargo"]) {
+        return;
+    }
+    let package = package();
+    let debian = Debian::new();
+    let before = debian.files();
+    let inside = format!("/tmp/{NAME}.deb");
+    fs::copy(&package, debian.at(&inside)).expect("a file");
+    debian.dpkg(&["--install", &inside]);
+
+    // What a user looks for.
+    assert!(debian.read(&format!("/usr/lib/systemd/system/{NAME}.service")).contains("Type=notify"));
+    for file in [
+        format!("/usr/share/{NAME}/alerts/{NAME}.rules.yml"),
+        format!("/usr/share/{NAME}/dashboards/overview.json"),
+        format!("/usr/share/doc/{NAME}/OPERATIONS.md"),
+        format!("/usr/share/man/man1/{NAME}.1.gz"),
+        format!("/usr/share/bash-completion/completions/{NAME}"),
+    ] {
+        assert!(debian.at(&file).is_file(), "{file}");
+    }
+    assert!(debian.at(&format!("/etc/{NAME}")).is_dir(), "the place of the token");
+    assert!(
+        !debian.at(&format!("/etc/systemd/system/multi-user.target.wants/{NAME}.service")).exists(),
+        "not before it is set up"
+    );
+    let version = output(debian.inside(NAME).arg("--version"));
+    assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
+    serves_the_demo(&debian);
+
+    // An upgrade keeps the settings, a removal keeps them for the next time, a purge takes them and the token.
+    let settings = format!("/etc/default/{NAME}");
+    fs::write(debian.at(&settings), "MTE_PROBE=true\n").expect("a file");
+    fs::write(debian.at(&format!("/etc/{NAME}/api-token")), "secret\n").expect("a file");
+    debian.dpkg(&["--install", &inside]);
+    assert_eq!(debian.read(&settings), "MTE_PROBE=true\n");
+    debian.dpkg(&["--remove", NAME]);
+    assert!(!debian.at(&format!("/usr/bin/{NAME}")).exists());
+    assert_eq!(debian.read(&settings), "MTE_PROBE=true\n");
+    debian.dpkg(&["--purge", NAME]);
+    fs::remove_file(debian.at(&inside)).expect("the package");
+    assert_eq!(debian.files(), before);
+}
+
+fn serves_the_demo(debian: &Debian) {
+    let mut demo = debian.inside(NAME);
+    demo.arg("demo").stdout(Stdio::null()).stderr(Stdio::null());
+    let demo = Group::start(&mut demo);
+    eventually("the demo to serve", || {
+        let network = format!("--net=/proc/{}/ns/net", demo.id());
+        let asked =
+            command("nsenter").args([&network, "--", "chroot"]).arg(&debian.0).args([NAME, "healthcheck"]).output();
+        let asked = asked.expect("nsenter");
+        if asked.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&asked.stderr).into_owned()) }
+    });
+}

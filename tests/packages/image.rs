@@ -1,0 +1,127 @@
+//! The image of the Dockerfile: built, looked at, and run as any user would run it.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::support::{Group, can_run, command, eventually, output, script};
+
+const PROGRAM: &str = "/usr/bin/magic-tunnel-exporter";
+
+/// A container of the image, gone when it is dropped.
+struct Container(String);
+
+impl Container {
+    fn new(image: &str) -> Self {
+        Self(output(script("buildah").args(["from", "--pull-never", image])).trim().to_owned())
+    }
+
+    /// `arguments` in the container, as the image's user; `outer` runs it.
+    fn run(&self, mut outer: Command, arguments: &[&str]) -> Command {
+        let script = script("buildah");
+        outer.arg(script.get_program()).args(["run", &self.0, "--"]).args(arguments);
+        outer
+    }
+
+    /// The demo on a network of its own with the sysctl that docs/OPERATIONS.md names: unprivileged ping sockets.
+    fn start_demo(&self) -> Running {
+        let mut outer = command("unshare");
+        let prepare = "ip link set lo up && echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range && exec \"$@\"";
+        outer.args(["--net", "--", "sh", "-c", prepare, "sh"]);
+        let mut start = self.run(outer, &[PROGRAM, "demo"]);
+        let group = Group::start(start.stdout(Stdio::null()).stderr(Stdio::null()));
+        let pid = eventually("the program to run in the container", || {
+            let is_program = |pid: &u32| {
+                fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(PROGRAM.as_bytes()))
+            };
+            descendants(group.id()).into_iter().find(is_program).ok_or_else(|| "it does not".to_owned())
+        });
+        Running { group, pid }
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        drop(script("buildah").args(["rm", &self.0]).stdout(Stdio::null()).status());
+    }
+}
+
+/// A program in a container: what started it, and its own process.
+struct Running {
+    group: Group,
+    pid: u32,
+}
+
+impl Running {
+    /// A command on the program's network.
+    fn beside(&self) -> Command {
+        let mut command = command("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.pid)).arg("--");
+        command
+    }
+
+    /// One field of `/proc/PID/status`.
+    fn status(&self, field: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).expect("the status of a process");
+        let line = status.lines().find_map(|line| line.strip_prefix(&format!("{field}:")));
+        line.unwrap_or_else(|| panic!("no {field} in {status}")).trim().to_owned()
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    fn stop(self) -> Option<i32> {
+        output(command("kill").args(["-TERM", &self.pid.to_string()]));
+        self.group.ended()
+    }
+}
+
+/// The children of all threads of a process, and theirs.
+fn descendants(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
+    let children: String = children.collect();
+    let children = children.split_whitespace().filter_map(|child| child.parse().ok());
+    children.flat_map(|child| [vec![child], descendants(child)].concat()).collect()
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn the_image_is_built_and_runs_the_demo_as_nobody_in_particular() {
+    if !can_run(&["root", "buildah", "debootstrap", "cargo", "rustc", "unshare", "nsenter", "ip", "curl"]) {
+        return;
+    }
+    let image = output(script("image.sh").args(["dev", "made-by-a-test"]));
+    let inspected: Value =
+        serde_json::from_str(&output(script("buildah").args(["inspect", "--type", "image", image.trim()])))
+            .expect("what buildah says of an image");
+    let config = &inspected["Docker"]["config"];
+    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(texts(&config["Entrypoint"]), [PROGRAM]);
+    assert_eq!(config["Labels"]["org.opencontainers.image.licenses"], "Apache-2.0");
+    assert_eq!(config["Labels"]["org.opencontainers.image.revision"], "made-by-a-test");
+    let healthcheck = texts(&config["Healthcheck"]["Test"]);
+    assert_eq!(healthcheck.first(), Some(&"CMD"));
+
+    let container = Container::new(image.trim());
+    let demo = container.start_demo();
+    assert_eq!(demo.status("Uid").split_whitespace().next(), Some("65532"));
+    assert_eq!(demo.status("CapPrm").trim_start_matches('0'), "");
+    let page = eventually("every tunnel of the demo, probed without a privilege", || {
+        let page = demo.beside().args(["curl", "--silent", "http://127.0.0.1:9847/metrics"]).output().expect("nsenter");
+        let page = String::from_utf8_lossy(&page.stdout).into_owned();
+        let probes = page.contains("cloudflare_magic_probe_socket_up{ip_version=\"4\",mode=\"dgram\"} 1\n");
+        let verdicts = page.lines().filter(|line| line.starts_with("cloudflare_magic_tunnel_reachable{")).count();
+        if probes && verdicts > 3 { Ok(page) } else { Err(page) }
+    });
+    assert!(page.contains("revision=\"made-by-a-test\""), "{page}");
+    output(&mut container.run(demo.beside(), &healthcheck[1..]));
+    assert_eq!(demo.stop(), Some(0), "it ends as asked");
+
+    let without_exporter = container.run(command("env"), &healthcheck[1..]).output().expect("buildah");
+    assert_eq!(without_exporter.status.code(), Some(1), "{without_exporter:?}");
+}

@@ -1,0 +1,108 @@
+"""Reads manifests from standard input and holds them against the schemas of Kubernetes and of the Prometheus Operator.
+
+The Deployment also has to be allowed where Pod Security is "restricted", whose rules no schema has: they are written out here, from
+https://kubernetes.io/docs/concepts/security/pod-security-standards/.
+"""
+
+import sys
+
+import cloudcoil.models.prometheus_operator.v1 as operator
+import kubernetes_validate
+import yaml
+
+# The oldest release that is still maintained and the newest: fields come and go.
+VERSIONS = ["1.34", "1.37"]
+SAFE_SYSCTLS = {"net.ipv4.ping_group_range"}
+
+
+def all_understood(given: object, understood: object, where: str) -> None:
+    """The models drop what the definitions do not know, and fill in defaults."""
+    if isinstance(given, dict):
+        unknown = given.keys() - understood.keys()
+        assert not unknown, f"{where}: the definition does not know {unknown}"
+        for key, value in given.items():
+            all_understood(value, understood[key], f"{where}.{key}")
+    elif isinstance(given, list):
+        for index, (value, other) in enumerate(zip(given, understood, strict=True)):
+            all_understood(value, other, f"{where}[{index}]")
+    else:
+        assert given == understood, f"{where}: {given} is understood as {understood}"
+
+
+def against_schema(manifest: dict) -> None:
+    if manifest["apiVersion"].startswith("monitoring.coreos.com/"):
+        model = getattr(operator, manifest["kind"]).model_validate(manifest)
+        understood = model.model_dump(by_alias=True, exclude_none=True, mode="json")
+        all_understood(manifest, understood, manifest["kind"])
+    else:
+        for version in VERSIONS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def restricted(pod: dict) -> None:
+    """What Pod Security "restricted" demands, as far as this pod could break it."""
+    for key in ("hostNetwork", "hostPID", "hostIPC"):
+        assert not pod.get(key), key
+    volumes = {kind for volume in pod.get("volumes", []) for kind in volume if kind != "name"}
+    assert volumes <= {"configMap", "secret", "emptyDir", "projected", "downwardAPI"}, volumes
+    context = pod["securityContext"]
+    assert context["runAsNonRoot"] is True and context.get("runAsUser") != 0
+    assert context["seccompProfile"]["type"] == "RuntimeDefault"
+    assert {sysctl["name"] for sysctl in context.get("sysctls", [])} <= SAFE_SYSCTLS
+    for container in pod["containers"] + pod.get("initContainers", []):
+        own = container["securityContext"]
+        assert own["allowPrivilegeEscalation"] is False and not own.get("privileged")
+        assert own["capabilities"]["drop"] == ["ALL"]
+        assert set(own["capabilities"].get("add", [])) <= {"NET_BIND_SERVICE"}
+        assert not any("hostPort" in port for port in container.get("ports", []))
+
+
+def hang_together(manifests: dict[str, dict], version: str) -> None:
+    """What one manifest says of another."""
+    deployment = manifests["Deployment"]
+    pod = deployment["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    labels = pod["metadata"]["labels"]
+    service = manifests["Service"]
+    for selector in (deployment["spec"]["selector"]["matchLabels"], service["spec"]["selector"]):
+        assert selector.items() <= labels.items(), selector
+    assert manifests["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    ports = {port["name"] for port in container["ports"]}
+    assert service["spec"]["ports"][0]["targetPort"] in ports
+    assert {endpoint["port"] for endpoint in manifests["ServiceMonitor"]["spec"]["endpoints"]} == {service["spec"]["ports"][0]["name"]}
+    assert container["envFrom"][0]["configMapRef"]["name"] == manifests["ConfigMap"]["metadata"]["name"]
+    [mount] = container["volumeMounts"]
+    [token] = [variable["value"] for variable in container["env"] if variable["name"] == "CLOUDFLARE_API_TOKEN_FILE"]
+    assert token.startswith(mount["mountPath"] + "/")
+    assert container["image"] == f"magic-tunnel-exporter:{version}", "newTag in kustomization.yml is the version in Cargo.toml"
+    restricted(pod["spec"])
+
+
+def check(text: str, version: str) -> None:
+    manifests = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(text)}
+    assert set(manifests) == {"ConfigMap", "Deployment", "PrometheusRule", "Service", "ServiceMonitor"}, set(manifests)
+    for manifest in manifests.values():
+        against_schema(manifest)
+    hang_together(manifests, version)
+
+
+def is_refused(text: str, version: str) -> bool:
+    try:
+        check(text, version)
+    except Exception:  # noqa: BLE001  # whatever a validator throws
+        return True
+    return False
+
+
+def main() -> None:
+    """Checks the manifests; then, where pairs of texts are given, that they are refused with the first replaced by the second."""
+    version, *texts = sys.argv[1:]
+    manifests = sys.stdin.read()
+    check(manifests, version)
+    for right, wrong in zip(texts[::2], texts[1::2], strict=True):
+        assert right in manifests, f"{right!r} is not there"
+        assert is_refused(manifests.replace(right, wrong), version), f"accepted: {wrong!r}"
+
+
+if __name__ == "__main__":
+    main()

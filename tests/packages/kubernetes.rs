@@ -1,0 +1,39 @@
+//! The manifests for Kubernetes, put together by kustomize and held against the API's schemas.
+
+use std::fs;
+
+use crate::support::{can_run, command, has_venv, output, pipe, python, root};
+
+/// Wrong ones, too, for the sake of the check itself: manifests that would do harm or not work.
+#[test]
+fn the_manifests_fit_the_api_and_each_other_and_faults_are_found() {
+    if !can_run(&["kubectl"]) || !has_venv() {
+        return;
+    }
+    let manifests = output(command("kubectl").args(["kustomize", "deploy/kubernetes"]));
+    let faults = [
+        ("        - ALL\n", "        - NET_RAW\n"),
+        ("allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true"),
+        ("runAsNonRoot: true", "runAsNonRoot: yess"),
+        ("periodSeconds: 5", "periodSecond: 5"),
+        ("name: net.ipv4.ping_group_range", "name: net.ipv4.ip_forward"),
+        ("interval: 15s\n    port: http", "interval: 15 seconds\n    port: http"),
+        ("targetLabel: job", "targetLabels: job"),
+        ("mountPath: /run/secrets/magic-tunnel-exporter", "mountPath: /elsewhere"),
+    ];
+    let pairs = faults.iter().flat_map(|(right, wrong)| [right, wrong]);
+    pipe(python("kubernetes.py").arg(env!("CARGO_PKG_VERSION")).args(pairs), &manifests);
+}
+
+#[test]
+fn the_alerts_of_the_operator_are_those_of_the_rule_files() {
+    if !can_run(&["python3"]) {
+        return;
+    }
+    output(command("python3").args(["deploy/kubernetes/generate.py", "--check"]));
+    let rules = fs::read_to_string(root().join("deploy/kubernetes/prometheusrule.yml")).expect("the manifest");
+    let alerts = fs::read_to_string(root().join("alerts/magic-tunnel-exporter.alerts.yml")).expect("the rules");
+    let count = |text: &str| text.matches("- alert: ").count();
+    assert!(count(&alerts) > 20);
+    assert_eq!(count(&rules), count(&alerts));
+}

@@ -1,0 +1,143 @@
+//! Programs, and what they say.
+
+use std::{
+    env, fs,
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Whether a test can run: it needs these programs, and the root user where their list begins with `root`.
+///
+/// # Panics
+/// Something is missing under `CI=true`: a check that did not run must not look like one that passed.
+pub(crate) fn can_run(needs: &[&str]) -> bool {
+    let missing: Vec<&str> = needs.iter().copied().filter(|need| !is_there(need)).collect();
+    can_run_because(missing.is_empty(), &missing.join(", "))
+}
+
+fn can_run_because(there: bool, what: &str) -> bool {
+    if there {
+        return true;
+    }
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    assert_ne!(env::var("CI").as_deref(), Ok("true"), "CI=true forbids to skip {test}, which needs {what}");
+    // Past the capture of test output, which hides what a passing test prints.
+    writeln!(
+        std::io::stderr(),
+        "SKIPPED {test}: it needs {what}; `make tools`, as root, installs what can be installed"
+    )
+    .expect("stderr");
+    false
+}
+
+fn is_there(need: &str) -> bool {
+    if need == "root" {
+        return fs::metadata("/proc/self").is_ok_and(|this| std::os::unix::fs::MetadataExt::uid(&this) == 0);
+    }
+    let path = env::var("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.map(|folder: PathBuf| folder.join(need)).any(|file| file.is_file())
+}
+
+/// A program that finds those of `/sbin`, in the repository's folder.
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let path = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command.current_dir(root()).env("PATH", format!("{path}:/usr/sbin:/sbin")).stdin(Stdio::null());
+    command
+}
+
+/// A script or program of this folder.
+pub(crate) fn script(name: &str) -> Command {
+    command(root().join("tests/packages").join(name))
+}
+
+/// What a program printed, which has to succeed.
+pub(crate) fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {}\n{printed}\n{said}", output.status);
+    printed.into_owned()
+}
+
+/// Whether `make tools` has prepared the Python packages that these tests use.
+///
+/// # Panics
+/// It has not, under `CI=true`.
+pub(crate) fn has_venv() -> bool {
+    can_run_because(root().join("target/packages-venv/made-from.txt").exists(), "the Python packages of tests/packages")
+}
+
+/// A script of this folder in their Python.
+pub(crate) fn python(script: &str) -> Command {
+    let mut command = command(root().join("target/packages-venv/bin/python"));
+    command.arg(root().join("tests/packages").join(script));
+    command
+}
+
+/// Whether a program likes its input.
+pub(crate) fn succeeds(command: &mut Command, input: &str) -> bool {
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // One that has seen enough closes its end.
+    drop(child.stdin.take().expect("a piped stdin").write_all(input.as_bytes()));
+    child.wait().expect("the end of a child").success()
+}
+
+/// Gives a program its input, which it has to like.
+pub(crate) fn pipe(command: &mut Command, input: &str) {
+    assert!(succeeds(command, input), "{command:?} refuses:\n{input}");
+}
+
+/// A program and all that it starts, killed when this is dropped.
+pub(crate) struct Group(Child);
+
+impl Group {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        Self(command.process_group(0).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits for its end, and returns its exit code.
+    pub(crate) fn ended(mut self) -> Option<i32> {
+        self.0.wait().expect("the end of a child").code()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Where it has ended there is none any more.
+        drop(command("kill").args(["-KILL", "--", &format!("-{}", self.id())]).stderr(Stdio::null()).status());
+        drop(self.0.wait());
+    }
+}
+
+/// Calls `look` until it gives a value; panics with `what` was expected and what `look` saw last.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    const WITHIN: Duration = Duration::from_secs(30);
+    let deadline = now() + WITHIN;
+    loop {
+        match look() {
+            Ok(value) => return value,
+            Err(seen) if now() > deadline => panic!("waited {WITHIN:?} for {what}; seen last: {seen}"),
+            Err(_) => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a deadline for a real process is kept in real time")]
+fn now() -> Instant {
+    Instant::now()
+}

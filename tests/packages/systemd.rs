@@ -1,0 +1,55 @@
+//! The unit, read by systemd's own tools.
+
+use std::fs;
+
+use crate::support::{can_run, command, output, root};
+
+/// `systemd-analyze security` in tenths: 0 is a service that can do nothing, 100 one that may do everything. Documented in
+/// docs/OPERATIONS.md.
+const MOST_EXPOSED: u32 = 15;
+
+#[test]
+fn the_unit_is_understood_and_exposes_little() {
+    if !can_run(&["systemd-analyze"]) {
+        return;
+    }
+    let text = fs::read_to_string(root().join("deploy/systemd/magic-tunnel-exporter.service")).expect("the unit");
+    let installed = "/usr/bin/magic-tunnel-exporter";
+    assert!(text.contains(&format!("ExecStart={installed} serve\n")), "{text}");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let unit = folder.path().join("magic-tunnel-exporter.service");
+    fs::write(&unit, text.replace(installed, env!("CARGO_BIN_EXE_magic-tunnel-exporter"))).expect("a file");
+
+    // What it does not understand, it says on standard error and ignores.
+    let verified =
+        command("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().expect("systemd-analyze");
+    let said = String::from_utf8_lossy(&verified.stderr);
+    let of_unit: Vec<&str> = said.lines().filter(|line| line.contains("magic-tunnel-exporter")).collect();
+    assert!(verified.status.success() && of_unit.is_empty(), "{said}");
+
+    let threshold = format!("--threshold={MOST_EXPOSED}");
+    output(command("systemd-analyze").args(["security", "--offline=true", "--no-pager", &threshold]).arg(&unit));
+    let stricter = format!("--threshold={}", MOST_EXPOSED - 1);
+    let judged =
+        command("systemd-analyze").args(["security", "--offline=true", "--no-pager", &stricter]).arg(&unit).output();
+    assert!(
+        !judged.expect("systemd-analyze").status.success(),
+        "it has become better: lower the limit, here and in the docs"
+    );
+}
+
+/// Every setting of the example is one that the program knows, and none is in force before somebody wants it.
+#[test]
+fn the_example_of_settings_names_variables_that_exist_and_sets_none() {
+    let example = fs::read_to_string(root().join("deploy/systemd/magic-tunnel-exporter.env")).expect("the example");
+    let help = output(command(env!("CARGO_BIN_EXE_magic-tunnel-exporter")).arg("--help"));
+    let settings: Vec<&str> = example.lines().filter(|line| line.contains('=')).collect();
+    assert!(settings.len() >= 5, "{example}");
+    for line in settings {
+        let variable = line
+            .strip_prefix('#')
+            .and_then(|line| line.split('=').next())
+            .unwrap_or_else(|| panic!("in force: {line}"));
+        assert!(help.contains(&format!("[env: {variable}=")), "the program does not know {variable}");
+    }
+}
