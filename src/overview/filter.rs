@@ -26,7 +26,7 @@ pub struct Filter {
     pub account: Option<String>,
     pub tunnel_type: Option<TunnelType>,
     pub verdict: Option<Wanted>,
-    /// Words that name, description, id or an address of the tunnel hold, each somewhere, in any case.
+    /// Words that name, description, site, id or an address of the tunnel hold, each somewhere, in any case.
     pub search: String,
 }
 
@@ -45,9 +45,10 @@ impl Filter {
         }
         let tunnel = row.tunnel();
         let text = format!(
-            "{}\n{}\n{}\n{}\n{}\n{}\n{}",
+            "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             shown(&tunnel.name),
             shown(&tunnel.description),
+            shown(row.entry.site.as_deref().unwrap_or_default()),
             tunnel.id,
             tunnel.customer_endpoint,
             tunnel.cloudflare_endpoint,

@@ -14,7 +14,7 @@ use crate::{
         health_check::{CheckType, Direction, HealthCheck, Rate, Target},
         histogram::Buckets,
         history::History,
-        inventory::{AccountName, Fleet},
+        inventory::{AccountName, Entry, Fleet},
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
         tally::Tally,
         tunnel::{Gre, Ipsec, Kind, Tunnel},
@@ -85,6 +85,7 @@ fn picture() -> Picture {
     let list = crate::domain::inventory::Collection::IpsecTunnels;
     let mut failed = account.collection(list).as_ref().clone();
     failed.state = crate::domain::inventory::PollState::Failed(crate::domain::inventory::FailureReason::Server);
+    failed.entries = failed.entries.iter().map(|entry| Entry { site: Some("fra".into()), ..entry.clone() }).collect();
     account.set_collection(list, failed);
     let evidence = Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Silent };
     let verdict =

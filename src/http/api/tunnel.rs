@@ -25,6 +25,8 @@ pub(super) struct Tunnel<'a> {
     id: Cow<'a, str>,
     name: Cow<'a, str>,
     description: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<Cow<'a, str>>,
     r#type: &'static str,
     /// Whether what the API said is too old to count.
     stale: bool,
@@ -188,6 +190,7 @@ impl<'a> Tunnel<'a> {
             id: shown(tunnel.id.as_str()),
             name: shown(&tunnel.name),
             description: shown(&tunnel.description),
+            site: row.entry.site.as_deref().map(shown),
             r#type: tunnel.tunnel_type().as_str(),
             stale: !row.fresh,
             confirmed: row.confirmed.map(|then| then.wall.to_string()),

@@ -45,6 +45,7 @@ fn tunnel(now: Moment, row: &Row<'_>) -> Vec<Fact> {
     let mut facts = vec![
         ("Name", text(&tunnel.name)),
         ("Description", text(&tunnel.description)),
+        ("Site", text(row.entry.site.as_deref().unwrap_or_default())),
         ("Account", text(row.account.as_str())),
         ("Id", html! { code { (shown(tunnel.id.as_str())) } }),
         ("Type", html! { (words::tunnel_type(tunnel.tunnel_type())) }),

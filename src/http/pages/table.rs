@@ -94,8 +94,10 @@ fn about(scene: &Scene, row: &Row<'_>) -> String {
     let tunnel = row.tunnel();
     let (account, description) = (shown(row.account.as_str()), shown(&tunnel.description));
     let account = scene.many_accounts().then_some(&*account);
+    let site = row.entry.site.as_deref().map(shown);
     let description = (!description.is_empty()).then_some(&*description);
-    separated([words::tunnel_type(tunnel.tunnel_type())].into_iter().chain(account).chain(description))
+    let parts = [words::tunnel_type(tunnel.tunnel_type())].into_iter().chain(account).chain(site.as_deref());
+    separated(parts.chain(description))
 }
 
 /// How Cloudflare's edge checks the tunnel; what is stale is left out.

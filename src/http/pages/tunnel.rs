@@ -47,7 +47,8 @@ fn about(row: &Row<'_>) -> String {
     let description = shown(&tunnel.description);
     let parts = [words::tunnel_type(tunnel.tunnel_type()), &shown(row.account.as_str())].map(str::to_owned);
     let description = (!description.is_empty()).then(|| description.into_owned());
-    let parts: Vec<String> = parts.into_iter().chain(description).collect();
+    let site = row.entry.site.as_deref().map(|site| shown(site).into_owned());
+    let parts: Vec<String> = parts.into_iter().chain(site).chain(description).collect();
     evidence::separated(parts.iter().map(String::as_str))
 }
 
