@@ -31,6 +31,9 @@ const FAULTS: [&str; 8] = [
     r#""silence""#,
 ];
 
+/// Nothing happens by itself: a story that moves a tunnel to another address would start its counters again, as it should.
+const STORY: &str = "accounts:\n  - name: soak\n    tunnels: []\n";
+
 pub(crate) struct Stage {
     sandbox: Child,
     exporter: Child,
@@ -51,9 +54,11 @@ impl Stage {
         let (api, page) = (http::free_address()?, http::free_address()?);
         let files = tempfile::tempdir()?;
         fs::write(files.path().join("token"), "soak\n")?;
+        fs::write(files.path().join("story.yml"), STORY)?;
         let sandbox = program()
             .arg("sandbox")
             .args([format!("--sandbox.listen-address={api}"), format!("--sandbox.tunnels={tunnels}")])
+            .arg(format!("--sandbox.story={}", files.path().join("story.yml").display()))
             .stderr(Stdio::null())
             .spawn()?;
         let accounts: Value = serde_json::from_str(&patiently(|| http::request(api, "GET", "/sandbox", ""))?)?;
