@@ -5,13 +5,17 @@
 
 mod apis;
 mod check;
+mod difference;
 mod exporter;
 mod lifecycle;
 mod metrics;
 mod once;
 mod play;
+mod pollers;
 mod probing;
+mod reload;
 mod serve;
+mod supervisor;
 mod tasks;
 mod watchdog;
 mod web;

@@ -254,14 +254,14 @@ impl Plan {
         let inputs = Inputs::of_this_process(cli.file, cli.log);
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
             Command::Serve(flags) => {
-                let serve = app::Serve::new(&flags, &inputs)?;
+                let serve = app::Serve::new(flags, inputs)?;
                 let log = serve.log();
                 Ok((Self::Serve(Box::new(serve)), log))
             }
             Command::Demo { flags, sandbox } => {
                 let sandbox = SandboxConfig::load(&sandbox, "127.0.0.1:0", &inputs)?;
                 let log = sandbox.log;
-                Ok((Self::Demo(Box::new(app::Demo::new(&flags, sandbox, &inputs)?)), log))
+                Ok((Self::Demo(Box::new(app::Demo::new(flags, sandbox, inputs)?)), log))
             }
             Command::Sandbox(flags) => {
                 let sandbox = SandboxConfig::load(&flags, "127.0.0.1:9848", &inputs)?;

@@ -2,6 +2,8 @@
 //!
 //! A request is answered from what is known at that moment; none waits for a poll. What may be large is rendered off the async threads.
 
+pub mod lifecycle;
+
 mod answer;
 mod api;
 mod assets;
@@ -15,17 +17,14 @@ mod scrape;
 
 use std::{io, sync::Arc};
 
-use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{ALLOW, HeaderValue},
-};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming};
 use tokio::sync::watch;
 
 pub use self::api::tunnels as write_tunnels;
 use self::{
-    answer::{failed, file, html, json, text},
+    answer::{failed, file, html, json, only, text},
     assets::Asset,
+    lifecycle::Lifecycle,
     pages::Scene,
     query::Query,
     render::{Rendered, Renderer, encode},
@@ -51,6 +50,7 @@ struct Inner {
     probing: watch::Receiver<Arc<Settings>>,
     telemetry_path: String,
     renderer: Renderer,
+    lifecycle: Lifecycle,
 }
 
 /// What a path leads to.
@@ -66,6 +66,7 @@ enum Route<'a> {
     ApiTunnels,
     ApiTunnel(TunnelKey),
     ApiTargets,
+    Reload,
 }
 
 impl<'a> Route<'a> {
@@ -75,6 +76,7 @@ impl<'a> Route<'a> {
             "/runbooks" => Some(Self::Runbooks),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
+            "/-/reload" => Some(Self::Reload),
             "/api/v1/tunnels" => Some(Self::ApiTunnels),
             "/api/v1/targets" => Some(Self::ApiTargets),
             _ => {
@@ -93,9 +95,10 @@ impl Http {
         sources: Sources,
         probing: watch::Receiver<Arc<Settings>>,
         telemetry_path: String,
+        lifecycle: Lifecycle,
     ) -> Self {
         let (scrape, renderer) = (Scrape::new(exposition), Renderer::new());
-        Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, renderer }))
+        Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, renderer, lifecycle }))
     }
 
     /// The answer to one request.
@@ -104,10 +107,11 @@ impl Http {
         let is_metrics = path == self.0.telemetry_path;
         let route = if is_metrics { Some(Route::Metrics) } else { Route::of(path) };
         let Some(route) = route else { return self.no_such_page() };
+        if route == Route::Reload {
+            return self.0.lifecycle.respond(request.method()).await;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "This page answers GET and HEAD only\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return only("GET, HEAD");
         }
         let query = request.uri().query().unwrap_or_default();
         self.answer(route, query, request.headers()).await
@@ -125,6 +129,7 @@ impl Http {
             Route::Metrics => self.0.scrape.respond(headers, query).await,
             Route::Healthy => text(StatusCode::OK, "The process serves requests\n"),
             Route::Ready => self.ready(),
+            Route::Reload => only("POST, PUT"),
             Route::ApiTunnels => self.api(query, headers, api::tunnels).await,
             Route::ApiTunnel(key) => self.api_tunnel(key, headers).await,
             Route::ApiTargets => {

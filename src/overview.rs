@@ -27,7 +27,7 @@ pub struct Sources {
     pub board: watch::Receiver<Arc<ProbeBoard>>,
     pub verdicts: watch::Receiver<Arc<Verdicts>>,
     /// After this long without a successful poll, what the API said is stale.
-    pub stale_after: Duration,
+    pub stale_after: watch::Receiver<Duration>,
 }
 
 impl Sources {
@@ -37,7 +37,7 @@ impl Sources {
             fleet: Arc::clone(&self.fleet.borrow()),
             board: Arc::clone(&self.board.borrow()),
             verdicts: Arc::clone(&self.verdicts.borrow()),
-            stale_after: self.stale_after,
+            stale_after: *self.stale_after.borrow(),
             now,
         }
     }

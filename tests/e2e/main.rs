@@ -21,6 +21,7 @@ mod network;
 mod page;
 mod prometheus;
 mod reference;
+mod reload;
 mod sandbox;
 mod secrets;
 mod support;

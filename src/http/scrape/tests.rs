@@ -18,8 +18,8 @@ fn scrape() -> Scrape {
         fleet: watch::Sender::new(polled(Some(clock::now()), tunnels)).subscribe(),
         board: watch::Sender::new(Arc::default()).subscribe(),
         verdicts: watch::Sender::new(Arc::default()).subscribe(),
-        stale_after: Duration::from_mins(5),
-        poll_interval: Duration::from_mins(1),
+        stale_after: watch::Sender::new(Duration::from_mins(5)).subscribe(),
+        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
     };
     Scrape::new(Exposition::new(exposition::registry(), sources))
 }
