@@ -31,10 +31,7 @@ pub use self::{
     page::Page,
     picture::Picture,
 };
-use crate::{
-    clock,
-    domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
-};
+use crate::domain::{board::ProbeBoard, inventory::Fleet, moment::Moment, verdict::Verdicts};
 
 /// What the page is drawn from.
 #[derive(Debug, Clone)]
@@ -60,8 +57,8 @@ impl Exposition {
         Self { own, sources }
     }
 
-    /// What is known now. Takes milliseconds for ten thousand tunnels: not for an async thread.
-    pub fn picture(&self) -> Picture {
+    /// What is known at `now`. Takes milliseconds for ten thousand tunnels: not for an async thread.
+    pub fn picture(&self, now: Moment) -> Picture {
         let mut own = String::new();
         // Writing to a string does not fail, and no metric of ours returns an error of its own.
         let _ = text::encode_registry(&mut own, &self.own);
@@ -74,7 +71,7 @@ impl Exposition {
             poll_interval: *self.sources.poll_interval.borrow(),
             stale_after: *self.sources.stale_after.borrow(),
         };
-        Picture::take(scene, clock::now())
+        Picture::take(scene, now)
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) async fn start(
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
     let exposition = Exposition::new(registry, sources);
     let path = config.web.telemetry_path.clone();
-    let http = Http::new(exposition, overview, controls.probe.subscribe(), path, lifecycle);
+    let http = Http::new(exposition, overview, controls.probe.subscribe(), path, lifecycle)?;
     let access = serve(&config, http, bound, stop, tasks);
     // What else a reload reads goes into this list.
     let sources = reload::Sources { load, parts: Arc::new([Box::new(access)]) };

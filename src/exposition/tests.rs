@@ -4,6 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use proptest::prelude::*;
 
 use super::*;
+use crate::clock;
 use crate::domain::{
     bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
     health_check::{CheckType, Direction, HealthCheck, Target},
@@ -103,7 +104,7 @@ fn picture(fleet: Fleet, own: Registry) -> Arc<Picture> {
         stale_after: watch::Sender::new(STALE_AFTER).subscribe(),
         poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
     };
-    Arc::new(Exposition::new(own, sources).picture())
+    Arc::new(Exposition::new(own, sources).picture(clock::now()))
 }
 
 fn page(fleet: Fleet, format: Format) -> String {
