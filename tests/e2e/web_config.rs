@@ -16,6 +16,7 @@ use socket2::{Domain, Socket, Type};
 use self::authority::{Authority, Pair};
 use crate::{
     prometheus::Prometheus,
+    sandbox::Sandbox,
     support::{
         SOON, eventually,
         exporter::{Exporter, program, run},
@@ -317,6 +318,36 @@ fn passwords_work_in_the_clear_and_health_can_stay_open() {
         }
         assert_eq!(status(at, "/metrics", &credentials()), 200);
     }
+}
+
+/// Where reloading by HTTP is allowed, it needs the password like everything else, and takes the file or leaves it.
+#[test]
+fn a_reload_takes_the_file_or_nothing_and_asks_for_the_password() {
+    let folder = Folder::new();
+    let sandbox = Sandbox::start();
+    folder.write("web.yml", &users());
+    let file = format!("--web.config.file={}", folder.shown("web.yml"));
+    let exporter = sandbox.watched(&folder.folder, &[&file, "--web.open-health", "--web.enable-lifecycle"]);
+    let reload = |login: &str| {
+        let header = format!("Basic {}", STANDARD.encode(login));
+        http::request(exporter.address, "POST", "/-/reload", &[("Authorization", &header)]).expect("an answer")
+    };
+    assert_eq!(reload("alice:wrong").status, 401);
+    assert_eq!(reload(&credentials()).status, 200);
+
+    folder.write("web.yml", "basic_auth_users: {alice: wonder}\n");
+    let refused = reload(&credentials());
+    assert_eq!(refused.status, 500);
+    assert!(refused.text().contains("`basic_auth_users.alice` must be a bcrypt hash"), "{}", refused.text());
+    folder.write("web.yml", "");
+    let refused = reload(&credentials());
+    assert!(refused.status == 500 && refused.text().contains("opened by a restart only"), "{}", refused.text());
+
+    folder.write("web.yml", &users().replace(USER, "bob"));
+    // The change may have been seen before she asks for the last time.
+    assert!([200, 401].contains(&reload(&credentials()).status));
+    assert_eq!(status(exporter.address, "/metrics", &credentials()), 401);
+    assert_eq!(status(exporter.address, "/metrics", &format!("bob:{PASSWORD}")), 200);
 }
 
 #[test]
