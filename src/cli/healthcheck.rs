@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 const QUESTION: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// The longest beginning of an answer that is looked at.
-const LONGEST: u64 = 64;
+/// The longest answer that is looked at.
+const LONGEST: u64 = 1024;
 
 /// Asks the exporter that listens on `address` on this machine.
 ///
@@ -46,10 +46,11 @@ async fn exchange(address: &ListenAddress) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// An exporter that wants a password says 401, and one that speaks TLS answers plain text with an alert: both serve.
+/// An exporter that wants a password says 401, and one that speaks TLS answers plain text with 400 and says why: both serve.
 fn serves(answer: &[u8]) -> bool {
-    const TLS_ALERT: [u8; 2] = [21, 3];
-    answer.starts_with(b"HTTP/1.1 200 ") || answer.starts_with(b"HTTP/1.1 401 ") || answer.starts_with(&TLS_ALERT)
+    let begins = |status: &[u8]| answer.starts_with(status);
+    let wants_tls = || answer.ends_with(b"This port speaks HTTPS: use an https:// URL\n");
+    begins(b"HTTP/1.1 200 ") || begins(b"HTTP/1.1 401 ") || begins(b"HTTP/1.1 400 ") && wants_tls()
 }
 
 #[cfg(test)]
@@ -61,7 +62,8 @@ mod tests {
         for (answer, counts) in [
             (&b"HTTP/1.1 200 OK\r\n"[..], true),
             (b"HTTP/1.1 401 Unauthorized\r\n", true),
-            (b"\x15\x03\x03\x00\x02\x02\x32", true),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\nThis port speaks HTTPS: use an https:// URL\n", true),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", false),
             (b"HTTP/1.1 503 Service Unavailable\r\n", false),
             (b"HTTP/1.1 404 Not Found\r\n", false),
             (b"SSH-2.0-OpenSSH_9.2\r\n", false),
