@@ -31,10 +31,7 @@ pub use self::{
     page::Page,
     picture::Picture,
 };
-use crate::{
-    clock,
-    domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts},
-};
+use crate::domain::{board::ProbeBoard, inventory::Fleet, moment::Moment, verdict::Verdicts};
 
 /// What the page is drawn from.
 #[derive(Debug, Clone)]
@@ -43,8 +40,8 @@ pub struct Sources {
     pub board: watch::Receiver<Arc<ProbeBoard>>,
     pub verdicts: watch::Receiver<Arc<Verdicts>>,
     /// What the API said is shown for this long after the last successful poll.
-    pub stale_after: Duration,
-    pub poll_interval: Duration,
+    pub stale_after: watch::Receiver<Duration>,
+    pub poll_interval: watch::Receiver<Duration>,
 }
 
 /// Takes the pictures that pages are written from: our own metrics, the tunnels, the process.
@@ -60,8 +57,8 @@ impl Exposition {
         Self { own, sources }
     }
 
-    /// What is known now. Takes milliseconds for ten thousand tunnels: not for an async thread.
-    pub fn picture(&self) -> Picture {
+    /// What is known at `now`. Takes milliseconds for ten thousand tunnels: not for an async thread.
+    pub fn picture(&self, now: Moment) -> Picture {
         let mut own = String::new();
         // Writing to a string does not fail, and no metric of ours returns an error of its own.
         let _ = text::encode_registry(&mut own, &self.own);
@@ -71,10 +68,10 @@ impl Exposition {
             verdicts: Arc::clone(&self.sources.verdicts.borrow()),
             process: process::Reading::take(),
             own,
-            poll_interval: self.sources.poll_interval,
-            stale_after: self.sources.stale_after,
+            poll_interval: *self.sources.poll_interval.borrow(),
+            stale_after: *self.sources.stale_after.borrow(),
         };
-        Picture::take(scene, clock::now())
+        Picture::take(scene, now)
     }
 }
 

@@ -11,6 +11,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+mod document;
 mod fleet;
 mod http;
 mod machine;
@@ -22,7 +23,7 @@ mod process;
 mod program;
 mod table;
 
-use std::{error::Error, fs};
+use std::error::Error;
 
 use self::table::Table;
 
@@ -49,9 +50,5 @@ fn main() -> Result<()> {
         }
     }
     println!("\n{}\n{}", machine::describe(), table.markdown());
-    if asked.is_empty() {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md");
-        fs::write(file, format!("{}{}\n{}", table::PREFACE, machine::describe(), table.markdown()))?;
-    }
-    Ok(())
+    if asked.is_empty() { document::keep(&format!("{}\n{}", machine::describe(), table.markdown())) } else { Ok(()) }
 }

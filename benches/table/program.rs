@@ -143,7 +143,7 @@ impl Exporter {
 }
 
 /// Looks often, and not for ever.
-fn wait_for(mut is_there: impl FnMut() -> bool) -> Result<()> {
+pub(crate) fn wait_for(mut is_there: impl FnMut() -> bool) -> Result<()> {
     let began = clock::now();
     while !is_there() {
         if clock::now().since(began) > Duration::from_secs(30) {

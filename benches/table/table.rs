@@ -2,11 +2,6 @@
 
 use std::fmt::Write as _;
 
-/// What stands above the table in the documentation.
-pub(crate) const PREFACE: &str = "# Benchmarks\n\n\
-    Written by `make bench`. Times are CPU time, user and system; every figure stands beside a peer or a floor that was measured in\n\
-    the same run on the same data. Sizes are tunnels.\n\n";
-
 /// Measured figures.
 #[derive(Debug, Default)]
 pub(crate) struct Table(Vec<Row>);
@@ -26,7 +21,8 @@ pub(crate) struct Row {
 
 impl Row {
     fn ratio(&self) -> String {
-        self.beside.map_or_else(String::new, |(_, theirs)| format!("{:.2}", self.ours / theirs))
+        let beside = self.beside.filter(|(_, theirs)| *theirs != 0.0);
+        beside.map_or_else(String::new, |(_, theirs)| format!("{:.2}", self.ours / theirs))
     }
 
     fn result(&self) -> String {

@@ -16,8 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 const QUESTION: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// The longest answer that is looked at.
-const LONGEST: u64 = 1024;
+/// The longest beginning of an answer that is looked at.
+const LONGEST: u64 = 64;
 
 /// Asks the exporter that listens on `address` on this machine.
 ///
@@ -46,11 +46,11 @@ async fn exchange(address: &ListenAddress) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// An exporter that wants a password says 401, and one that speaks TLS answers plain text with 400 and says why: both serve.
+/// An exporter that wants a password says 401, one that is asked too often 429, and one that speaks TLS answers plain text with 400: all
+/// of them serve.
 fn serves(answer: &[u8]) -> bool {
-    let begins = |status: &[u8]| answer.starts_with(status);
-    let wants_tls = || answer.ends_with(b"This port speaks HTTPS: use an https:// URL\n");
-    begins(b"HTTP/1.1 200 ") || begins(b"HTTP/1.1 401 ") || begins(b"HTTP/1.1 400 ") && wants_tls()
+    const STATUSES: [&[u8]; 4] = [b"200 ", b"400 ", b"401 ", b"429 "];
+    answer.strip_prefix(b"HTTP/1.1 ").is_some_and(|rest| STATUSES.iter().any(|status| rest.starts_with(status)))
 }
 
 #[cfg(test)]
@@ -62,8 +62,10 @@ mod tests {
         for (answer, counts) in [
             (&b"HTTP/1.1 200 OK\r\n"[..], true),
             (b"HTTP/1.1 401 Unauthorized\r\n", true),
-            (b"HTTP/1.1 400 Bad Request\r\n\r\nThis port speaks HTTPS: use an https:// URL\n", true),
-            (b"HTTP/1.1 400 Bad Request\r\n\r\n", false),
+            (b"HTTP/1.1 400 Bad Request\r\n", true),
+            (b"HTTP/1.1 429 Too Many Requests\r\n", true),
+            (b"HTTP/1.1 2000 OK\r\n", false),
+            (b"HTTP/1.1 2", false),
             (b"HTTP/1.1 503 Service Unavailable\r\n", false),
             (b"HTTP/1.1 404 Not Found\r\n", false),
             (b"SSH-2.0-OpenSSH_9.2\r\n", false),

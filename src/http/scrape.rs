@@ -1,11 +1,10 @@
 //! The answer to a scrape: the page in the format and the coding that the client reads best.
 //!
-//! A page may have hundreds of megabytes. It is written piece by piece on the blocking pool, the next piece when the client has taken
+//! A page may have hundreds of megabytes. It is written piece by piece on threads of its own, the next piece when the client has taken
 //! the one before, so that neither a crowd of scrapers nor a slow one takes the memory or the threads of everything else.
 
 mod chosen;
 mod pictures;
-mod pieces;
 mod writer;
 
 use std::sync::Arc;
@@ -16,28 +15,26 @@ use hyper::{
     body::Bytes,
     header::{CONTENT_ENCODING, HeaderValue, VARY},
 };
-use tokio::sync::Semaphore;
 
-use self::{pictures::Pictures, pieces::Pieces, writer::Writer};
+use self::{pictures::Pictures, writer::Writer};
 use super::{
     answer::{answer, failed, text},
     negotiate,
+    pieces::Pieces,
+    threads::Threads,
 };
 use crate::{exposition::Exposition, server::Body};
-
-/// Pieces written at one time; further ones wait their turn.
-const WRITERS: usize = 2;
 
 /// Answers scrapes.
 #[derive(Debug)]
 pub(super) struct Scrape {
     pictures: Pictures,
-    writers: Arc<Semaphore>,
+    threads: Arc<Threads>,
 }
 
 impl Scrape {
-    pub(super) fn new(exposition: Exposition) -> Self {
-        Self { pictures: Pictures::new(exposition), writers: Arc::new(Semaphore::new(WRITERS)) }
+    pub(super) fn new(exposition: Exposition, threads: Arc<Threads>) -> Self {
+        Self { pictures: Pictures::new(exposition, Arc::clone(&threads)), threads }
     }
 
     /// The page of the groups that `query` chooses.
@@ -50,7 +47,7 @@ impl Scrape {
         let gzip = negotiate::gzip(headers);
         let Ok(picture) = self.pictures.newest().await else { return failed() };
         let writer = Writer::new(picture, format, groups, gzip);
-        let Ok(pieces) = Pieces::begin(writer, Arc::clone(&self.writers)).await else { return failed() };
+        let Ok(pieces) = Pieces::begin(writer, Arc::clone(&self.threads)).await else { return failed() };
         let mut response = answer(StatusCode::OK, format.content_type(), Bytes::new()).map(|_| pieces.boxed_unsync());
         let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));

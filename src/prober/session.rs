@@ -128,7 +128,8 @@ pub async fn run<L: Link>(mut session: Session, link: Arc<L>, tally: Arc<Tally>,
         common.activity.observe_lag(lag);
         tally.begin();
         let in_flight = common.activity.echo();
-        let outcome = turn.send(link.echo(echo)).await;
+        // Boxed, so that a session takes the memory of an echo only while one is in flight.
+        let outcome = turn.send(Box::pin(link.echo(echo))).await;
         drop(in_flight);
         if tally.finish(outcome, clock::now(), pace.thresholds) {
             common.changes.send_modify(|count| *count = count.wrapping_add(1));

@@ -53,10 +53,9 @@ impl Turnstile {
 
 impl Turn {
     /// Sends (which an echo does when it is first polled), lets everybody else run once, and waits for the end.
-    pub async fn send<F: Future>(self, echo: F) -> F::Output {
-        let mut echo = pin!(echo);
+    pub async fn send<F: Future + Unpin>(self, mut echo: F) -> F::Output {
         if self.0.is_some() {
-            let first = poll_fn(|context| Poll::Ready(echo.as_mut().poll(context))).await;
+            let first = poll_fn(|context| Poll::Ready(pin!(&mut echo).poll(context))).await;
             if let Poll::Ready(outcome) = first {
                 return outcome;
             }
@@ -88,7 +87,7 @@ mod tests {
                     sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     time::sleep(Duration::from_millis(1)).await;
                 };
-                turn.send(echo).await;
+                turn.send(pin!(echo)).await;
             });
         }
         yield_now().await;

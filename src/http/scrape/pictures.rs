@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use crate::{
     clock,
     exposition::{Exposition, Picture},
+    http::threads::Threads,
 };
 
 /// Pictures at one time.
@@ -28,6 +29,7 @@ pub(super) struct Pictures {
     exposition: Arc<Exposition>,
     newest: Mutex<Weak<Held>>,
     places: Arc<Semaphore>,
+    threads: Arc<Threads>,
 }
 
 /// A picture and its place.
@@ -44,8 +46,13 @@ impl Held {
 }
 
 impl Pictures {
-    pub(super) fn new(exposition: Exposition) -> Self {
-        Self { exposition: Arc::new(exposition), newest: Mutex::default(), places: Arc::new(Semaphore::new(PLACES)) }
+    pub(super) fn new(exposition: Exposition, threads: Arc<Threads>) -> Self {
+        Self {
+            exposition: Arc::new(exposition),
+            newest: Mutex::default(),
+            places: Arc::new(Semaphore::new(PLACES)),
+            threads,
+        }
     }
 
     /// What is known now. Those who ask while a picture is taken get the same one.
@@ -60,8 +67,8 @@ impl Pictures {
             return Ok(held);
         }
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
-        let exposition = Arc::clone(&self.exposition);
-        let picture = tokio::task::spawn_blocking(move || exposition.picture()).await?;
+        let (exposition, now) = (Arc::clone(&self.exposition), clock::now());
+        let picture = self.threads.run(move || exposition.picture(now)).await?;
         let held = Arc::new(Held { picture: Arc::new(picture), _place: place });
         *newest = Arc::downgrade(&held);
         Ok(held)

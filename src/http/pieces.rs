@@ -1,4 +1,4 @@
-//! A page on its way to one client: each piece is written when the client has taken the one before.
+//! A large answer on its way to one client: each piece is written when the client has taken the one before.
 
 use std::{
     fmt,
@@ -11,49 +11,48 @@ use std::{
 };
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
-use tokio::sync::Semaphore;
 
-use super::writer::Writer;
+use super::threads::Threads;
 use crate::{clock, domain::moment::Moment};
 
-/// Longer than any scrape may take. Whoever reads more slowly is cut off, for his picture takes the place of another.
+/// Longer than any answer may take. Whoever reads more slowly is cut off, for his picture takes the place of another.
 pub(super) const LONGEST_READ: Duration = Duration::from_mins(2);
 
-/// A piece, and what writes the rest, if there is any.
-type Written = (Bytes, Option<Writer>);
-
-/// One piece, written on the blocking pool, where as many are written at one time as `writers` has permits.
-async fn write(mut writer: Writer, writers: Arc<Semaphore>) -> io::Result<Written> {
-    let permit = writers.acquire_owned().await.map_err(io::Error::other)?;
-    let written = tokio::task::spawn_blocking(move || {
-        let written = writer.next();
-        drop(permit);
-        written.map(|(piece, is_end)| (piece, (!is_end).then_some(writer)))
-    });
-    written.await?
+/// Writes an answer, piece by piece. Not for an async thread.
+pub(super) trait Source: Send + 'static {
+    /// The next bytes, and whether they are the last.
+    fn next(&mut self) -> io::Result<(Bytes, bool)>;
 }
 
-/// The body of a page. It breaks off where writing fails, or the client takes too long.
+/// A piece, and what writes the rest, if there is any.
+type Written = (Bytes, Option<Box<dyn Source>>);
+
+async fn write(mut writer: Box<dyn Source>, threads: Arc<Threads>) -> io::Result<Written> {
+    let write = move || writer.next().map(|(piece, is_end)| (piece, (!is_end).then_some(writer)));
+    threads.run(write).await?
+}
+
+/// The body of an answer. It breaks off where writing fails, or the client takes too long.
 pub(super) struct Pieces {
     /// Written and not yet sent.
     ready: Option<Bytes>,
     next: Option<Pin<Box<dyn Future<Output = io::Result<Written>> + Send>>>,
-    writers: Arc<Semaphore>,
+    threads: Arc<Threads>,
     began: Moment,
 }
 
 impl Pieces {
     /// Writes the first piece.
-    pub(super) async fn begin(writer: Writer, writers: Arc<Semaphore>) -> io::Result<Self> {
-        let first = write(writer, Arc::clone(&writers)).await?;
-        let mut pieces = Self { ready: None, next: None, writers, began: clock::now() };
+    pub(super) async fn begin(source: impl Source, threads: Arc<Threads>) -> io::Result<Self> {
+        let first = write(Box::new(source), Arc::clone(&threads)).await?;
+        let mut pieces = Self { ready: None, next: None, threads, began: clock::now() };
         pieces.take(first);
         Ok(pieces)
     }
 
     fn take(&mut self, (piece, rest): Written) {
         self.ready = Some(piece);
-        self.next = rest.map(|writer| Box::pin(write(writer, Arc::clone(&self.writers))) as Pin<Box<_>>);
+        self.next = rest.map(|writer| Box::pin(write(writer, Arc::clone(&self.threads))) as Pin<Box<_>>);
     }
 }
 
