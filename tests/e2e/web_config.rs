@@ -143,16 +143,6 @@ fn curl_needs_the_certificate_and_the_password() {
 }
 
 #[test]
-fn a_container_engine_needs_neither_to_ask_whether_it_serves() {
-    let folder = Folder::new();
-    for web_config in [format!("{TLS}{MUTUAL}{}", users()), users()] {
-        let exporter = folder.demo(&web_config, &[]);
-        let ended = run(program().arg("healthcheck").env("MTE_WEB_LISTEN_ADDRESS", exporter.address.to_string()));
-        assert_eq!(ended.status.code(), Some(0), "{web_config}: {}", ended.stderr);
-    }
-}
-
-#[test]
 fn openssl_agrees_on_version_and_certificate_and_finds_no_old_version() {
     let Some(openssl) = tools::tool("openssl") else { return };
     let folder = Folder::new();
