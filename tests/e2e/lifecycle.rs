@@ -56,6 +56,21 @@ fn systemd_hears_that_it_is_ready_alive_and_stopping() {
 }
 
 #[test]
+fn systemd_hears_when_a_reload_begins_and_that_it_has_ended() {
+    let manager = Manager::new();
+    let mut demo = manager.start_demo(Duration::from_hours(1));
+    manager.next();
+    for _ in 0..2 {
+        demo.process.signal("HUP");
+        let begun = manager.next();
+        let since = begun.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap_or_else(|| panic!("{begun}"));
+        assert!(since.trim_end().parse::<u64>().is_ok_and(|microseconds| microseconds > 0), "{begun}");
+        assert!(manager.next().starts_with("READY=1\n"));
+    }
+    demo.process.assert_running();
+}
+
+#[test]
 fn a_service_manager_that_went_away_does_no_harm() {
     let manager = Manager::new();
     let mut demo = manager.start_demo(Duration::from_millis(300));
