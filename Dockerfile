@@ -16,6 +16,8 @@ COPY benches benches
 RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
     && cargo build --locked --profile "$PROFILE"
 COPY build.rs ./
+# The status page shows what the runbooks say.
+COPY docs/RUNBOOKS.md docs/
 COPY src src
 ARG REVISION=unknown
 # Files keep the times they had outside, which may be older than the empty program that was just built.
