@@ -4,13 +4,18 @@
 //! ends by itself takes the program down, for an exporter that serves without polling would lie.
 
 mod apis;
+mod check;
+mod difference;
 mod exporter;
 mod lifecycle;
 mod metrics;
 mod once;
 mod play;
+mod pollers;
 mod probing;
+mod reload;
 mod serve;
+mod supervisor;
 mod tasks;
 mod watchdog;
 mod web;
@@ -23,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 pub use self::{
+    check::{Check, Finding, Level},
     lifecycle::Notifier,
     once::Once,
     play::{Demo, sandbox},

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
 
+mod check;
 mod documents;
 mod healthcheck;
 mod table;
@@ -56,6 +57,11 @@ const WHEN_TUNNELS_FAILS: &str = "\
 Without `--probe` the verdicts are what Cloudflare reports; with it they take some probe intervals more.
 Exit code: 0 when all is well, 1 when a session is down, a tunnel needs attention or a list could not be read.";
 
+/// Below the flags of `check`.
+const WHEN_CHECK_FAILS: &str = "\
+Nothing is changed. With `--probe` the ICMP sockets are tried, too.
+Exit code: 0 when `serve` would do its work, 1 when a line says FAIL, 64 when the configuration is wrong.";
+
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///
 /// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as Prometheus
@@ -95,6 +101,22 @@ enum Command {
     /// Look once, print every tunnel, the most broken first, and exit with 1 if one needs attention
     #[command(after_help = WHEN_TUNNELS_FAILS)]
     Tunnels {
+        #[command(flatten)]
+        flags: Flags,
+        /// Form of what is printed: table, json [default: table]
+        #[arg(
+            long,
+            env = "MTE_OUTPUT",
+            value_name = "FORM",
+            value_enum,
+            default_value = "table",
+            hide_default_value = true
+        )]
+        output: Output,
+    },
+    /// Try everything that `serve` needs, print what came of it and what would mend it
+    #[command(after_help = WHEN_CHECK_FAILS)]
+    Check {
         #[command(flatten)]
         flags: Flags,
         /// Form of what is printed: table, json [default: table]
@@ -219,26 +241,27 @@ enum Plan {
     Sandbox(SandboxConfig),
     Healthcheck(Vec<ListenAddress>),
     Tunnels { look: Box<app::Once>, output: Output },
+    Check { check: Box<app::Check>, output: Output },
 }
 
 impl Plan {
     /// The command, and how it logs.
     fn of(mut cli: Cli) -> Result<(Self, Log), Refusal> {
-        if matches!(cli.command, Some(Command::Tunnels { .. })) {
+        if matches!(cli.command, Some(Command::Tunnels { .. } | Command::Check { .. })) {
             // What is printed is the answer; the log is for what it cannot say.
             cli.log.level.get_or_insert_with(|| "error".into());
         }
         let inputs = Inputs::of_this_process(cli.file, cli.log);
         match cli.command.unwrap_or(Command::Serve(cli.flags)) {
             Command::Serve(flags) => {
-                let serve = app::Serve::new(&flags, &inputs)?;
+                let serve = app::Serve::new(flags, inputs)?;
                 let log = serve.log();
                 Ok((Self::Serve(Box::new(serve)), log))
             }
             Command::Demo { flags, sandbox } => {
                 let sandbox = SandboxConfig::load(&sandbox, "127.0.0.1:0", &inputs)?;
                 let log = sandbox.log;
-                Ok((Self::Demo(Box::new(app::Demo::new(&flags, sandbox, &inputs)?)), log))
+                Ok((Self::Demo(Box::new(app::Demo::new(flags, sandbox, inputs)?)), log))
             }
             Command::Sandbox(flags) => {
                 let sandbox = SandboxConfig::load(&flags, "127.0.0.1:9848", &inputs)?;
@@ -249,6 +272,11 @@ impl Plan {
                 let look = app::Once::new(&flags, &inputs)?;
                 let log = look.log();
                 Ok((Self::Tunnels { look: Box::new(look), output }, log))
+            }
+            Command::Check { flags, output } => {
+                let check = app::Check::new(&flags, &inputs)?;
+                let log = check.log();
+                Ok((Self::Check { check: Box::new(check), output }, log))
             }
             Command::Healthcheck(flags) => {
                 let config = HealthcheckConfig::load(&flags, &inputs)?;
@@ -264,6 +292,7 @@ impl Plan {
             Self::Serve(serve) => serve.run(stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
+            Self::Check { check, output } => return check::print(&check.run(stop).await?, output),
             Self::Healthcheck(addresses) => healthcheck::ask(addresses.first()).await,
             Self::Tunnels { look, output } => return tunnels::print(&look.look(stop).await?, output),
         };

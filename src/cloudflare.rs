@@ -8,14 +8,16 @@ pub mod error;
 pub mod listing;
 pub mod metrics;
 pub mod retry;
+mod token;
 mod url;
 mod wire;
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{
     Certificate, Response,
-    header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -25,6 +27,7 @@ pub use self::{
     error::ApiFailure,
     listing::Listing,
     metrics::Metrics,
+    token::{Token, TokenStatus, Verified},
     url::{ApiUrl, ApiUrlError},
 };
 use crate::{
@@ -139,6 +142,33 @@ impl Client {
         result
     }
 
+    /// Asks about the token itself, as one of a user or as one of an account. Not counted.
+    pub async fn verify(&self, credentials: &Credentials, account_id: Option<&str>) -> Verified {
+        let url = match account_id {
+            None => self.url.join(["user", "tokens", "verify"]),
+            Some(id) => self.url.join(["accounts", id, "tokens", "verify"]),
+        };
+        let mut ahead = None;
+        let token = self.ask_about_token(credentials, url, &mut ahead).await;
+        Verified { token, ahead }
+    }
+
+    async fn ask_about_token(
+        &self,
+        credentials: &Credentials,
+        url: reqwest::Url,
+        ahead: &mut Option<SignedDuration>,
+    ) -> Result<Token, ApiFailure> {
+        let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
+        let response = self.http.get(url).headers(headers).send().await.map_err(ApiFailure::transport)?;
+        *ahead = date(response.headers()).map(|date| clock::now().wall.duration_since(date));
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
+        }
+        let status = response.status().as_u16();
+        token::decode(&read(response, LARGEST_ERROR).await?, status)
+    }
+
     async fn request(
         &self,
         credentials: &Credentials,
@@ -187,6 +217,12 @@ fn builder(settings: &Settings) -> reqwest::ClientBuilder {
 
 fn bundled_roots() -> Vec<Certificate> {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
+}
+
+/// When the answer was made.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
+    Timestamp::try_from(date).ok()
 }
 
 async fn refusal(response: Response) -> ApiFailure {

@@ -35,7 +35,7 @@ use self::{
     tunnels::TunnelConfig,
 };
 use crate::{
-    domain::{inventory::AccountName, rules::Rules},
+    domain::{inventory::AccountName, rules::Rules, selector::Selector},
     prober,
     server::ListenAddress,
 };
@@ -87,11 +87,13 @@ pub struct Poll {
 pub struct Defaults {
     pub poll_interval: Duration,
     pub probe: prober::settings::Settings,
+    /// Sites of tunnels that the file does not place elsewhere.
+    pub sites: Vec<(Selector, Arc<str>)>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_mins(1), probe: prober::settings::Settings::default() }
+        Self { poll_interval: Duration::from_mins(1), probe: prober::settings::Settings::default(), sites: Vec::new() }
     }
 }
 
@@ -156,7 +158,7 @@ impl Config {
             poll: poll(flags, root.section("poll")?, defaults)?,
             probe: probe::settings(&flags.probe, root.section("probe")?, tunnels.overrides, &defaults.probe)?,
             log: Log::read(&inputs.log, root.section("log")?)?,
-            rules: Arc::new(tunnels.rules),
+            rules: Arc::new(Rules { sites: [defaults.sites.clone(), tunnels.rules.sites].concat(), ..tunnels.rules }),
             accounts,
         })
     }

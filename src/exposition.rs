@@ -40,8 +40,8 @@ pub struct Sources {
     pub board: watch::Receiver<Arc<ProbeBoard>>,
     pub verdicts: watch::Receiver<Arc<Verdicts>>,
     /// What the API said is shown for this long after the last successful poll.
-    pub stale_after: Duration,
-    pub poll_interval: Duration,
+    pub stale_after: watch::Receiver<Duration>,
+    pub poll_interval: watch::Receiver<Duration>,
 }
 
 /// Takes the pictures that pages are written from: our own metrics, the tunnels, the process.
@@ -68,8 +68,8 @@ impl Exposition {
             verdicts: Arc::clone(&self.sources.verdicts.borrow()),
             process: process::Reading::take(),
             own,
-            poll_interval: self.sources.poll_interval,
-            stale_after: self.sources.stale_after,
+            poll_interval: *self.sources.poll_interval.borrow(),
+            stale_after: *self.sources.stale_after.borrow(),
         };
         Picture::take(scene, now)
     }

@@ -2,6 +2,8 @@
 //!
 //! A request is answered from what is known at that moment; none waits for a poll. What may be large is rendered off the async threads.
 
+pub mod lifecycle;
+
 mod answer;
 mod api;
 mod assets;
@@ -9,33 +11,39 @@ pub mod guard;
 mod negotiate;
 mod pages;
 mod path;
+mod pieces;
 mod query;
 mod render;
 mod scrape;
+mod threads;
 
 use std::{io, sync::Arc};
 
+use http_body_util::BodyExt as _;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
-    body::Incoming,
-    header::{ALLOW, HeaderValue},
+    body::{Bytes, Incoming},
 };
 use tokio::sync::watch;
 
 pub use self::api::tunnels as write_tunnels;
 use self::{
-    answer::{failed, file, html, json, text},
+    answer::{failed, file, html, json, only, text},
+    api::{Listing, Subject},
     assets::Asset,
+    lifecycle::Lifecycle,
     pages::Scene,
+    pieces::Pieces,
     query::Query,
-    render::{Rendered, Renderer, encode},
+    render::{Rendered, encode},
     scrape::Scrape,
+    threads::Threads,
 };
 use crate::{
     clock,
     domain::board::TunnelKey,
     exposition::Exposition,
-    overview::{Picture, Sources, filter::Filter},
+    overview::{Picture, Sources},
     prober::settings::Settings,
     server::Body,
 };
@@ -50,7 +58,8 @@ struct Inner {
     sources: Sources,
     probing: watch::Receiver<Arc<Settings>>,
     telemetry_path: String,
-    renderer: Renderer,
+    threads: Arc<Threads>,
+    lifecycle: Lifecycle,
 }
 
 /// What a path leads to.
@@ -66,6 +75,7 @@ enum Route<'a> {
     ApiTunnels,
     ApiTunnel(TunnelKey),
     ApiTargets,
+    Reload,
 }
 
 impl<'a> Route<'a> {
@@ -75,6 +85,7 @@ impl<'a> Route<'a> {
             "/runbooks" => Some(Self::Runbooks),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
+            "/-/reload" => Some(Self::Reload),
             "/api/v1/tunnels" => Some(Self::ApiTunnels),
             "/api/v1/targets" => Some(Self::ApiTargets),
             _ => {
@@ -96,9 +107,11 @@ impl Http {
         sources: Sources,
         probing: watch::Receiver<Arc<Settings>>,
         telemetry_path: String,
+        lifecycle: Lifecycle,
     ) -> io::Result<Self> {
-        let (scrape, renderer) = (Scrape::new(exposition)?, Renderer::new());
-        Ok(Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, renderer })))
+        let threads = Arc::new(Threads::new()?);
+        let scrape = Scrape::new(exposition, Arc::clone(&threads));
+        Ok(Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, threads, lifecycle })))
     }
 
     /// The answer to one request.
@@ -107,10 +120,11 @@ impl Http {
         let is_metrics = path == self.0.telemetry_path;
         let route = if is_metrics { Some(Route::Metrics) } else { Route::of(path) };
         let Some(route) = route else { return self.no_such_page() };
+        if route == Route::Reload {
+            return self.0.lifecycle.respond(request.method()).await;
+        }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "This page answers GET and HEAD only\n");
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return response;
+            return only("GET, HEAD");
         }
         let query = request.uri().query().unwrap_or_default();
         self.answer(route, query, request.headers()).await
@@ -128,12 +142,10 @@ impl Http {
             Route::Metrics => self.0.scrape.respond(headers, query).await,
             Route::Healthy => text(StatusCode::OK, "The process serves requests\n"),
             Route::Ready => self.ready(),
-            Route::ApiTunnels => self.api(query, headers, api::tunnels).await,
+            Route::Reload => only("POST, PUT"),
+            Route::ApiTunnels => self.api(query, headers, Subject::Tunnels).await,
             Route::ApiTunnel(key) => self.api_tunnel(key, headers).await,
-            Route::ApiTargets => {
-                let probing = self.probing();
-                self.api(query, headers, move |picture, filter, out| api::targets(picture, filter, &probing, out)).await
-            }
+            Route::ApiTargets => self.api(query, headers, Subject::Targets(self.probing())).await,
         }
     }
 
@@ -185,21 +197,22 @@ impl Http {
     }
 
     /// An answer for programs about the tunnels that the query asks for.
-    async fn api(
-        &self,
-        query: &str,
-        headers: &HeaderMap,
-        write: impl FnOnce(&Picture, &Filter, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
-    ) -> Response<Body> {
-        let (filter, picture) = (query::filter(query), self.look());
-        self.render(
-            headers,
-            |(status, rendered)| json(status, rendered),
-            move |gzip| match filter {
-                Ok(filter) => Ok((StatusCode::OK, encode(gzip, |out| write(&picture, &filter, out))?)),
-                Err(error) => Ok((StatusCode::BAD_REQUEST, encode(gzip, |out| api::refusal(&error.to_string(), out))?)),
-            },
-        )
+    async fn api(&self, query: &str, headers: &HeaderMap, subject: Subject) -> Response<Body> {
+        let gzip = negotiate::gzip(headers);
+        let filter = match query::filter(query) {
+            Ok(filter) => filter,
+            Err(error) => return self.refused(headers, error.to_string()).await,
+        };
+        let listing = Listing::new(self.look(), filter, subject, gzip);
+        let Ok(pieces) = Pieces::begin(listing, Arc::clone(&self.0.threads)).await else { return failed() };
+        json(StatusCode::OK, Rendered { body: Bytes::new(), gzip }).map(|_| pieces.boxed_unsync())
+    }
+
+    async fn refused(&self, headers: &HeaderMap, sentence: String) -> Response<Body> {
+        let respond = |(status, rendered)| json(status, rendered);
+        self.render(headers, respond, move |gzip| {
+            Ok((StatusCode::BAD_REQUEST, encode(gzip, |out| api::refusal(&sentence, out))?))
+        })
         .await
     }
 
@@ -230,9 +243,9 @@ impl Http {
         work: impl FnOnce(bool) -> io::Result<(StatusCode, Rendered)> + Send + 'static,
     ) -> Response<Body> {
         let gzip = negotiate::gzip(headers);
-        match self.0.renderer.run(move || work(gzip)).await {
-            Some(Ok(done)) => respond(done),
-            Some(Err(_)) | None => failed(),
+        match self.0.threads.run(move || work(gzip)).await {
+            Ok(Ok(done)) => respond(done),
+            Ok(Err(_)) | Err(_) => failed(),
         }
     }
 

@@ -27,7 +27,7 @@ pub struct Sources {
     pub board: watch::Receiver<Arc<ProbeBoard>>,
     pub verdicts: watch::Receiver<Arc<Verdicts>>,
     /// After this long without a successful poll, what the API said is stale.
-    pub stale_after: Duration,
+    pub stale_after: watch::Receiver<Duration>,
 }
 
 impl Sources {
@@ -37,10 +37,17 @@ impl Sources {
             fleet: Arc::clone(&self.fleet.borrow()),
             board: Arc::clone(&self.board.borrow()),
             verdicts: Arc::clone(&self.verdicts.borrow()),
-            stale_after: self.stale_after,
+            stale_after: *self.stale_after.borrow(),
             now,
         }
     }
+}
+
+/// A place in the inventory of one picture, to go on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    collection: usize,
+    entry: usize,
 }
 
 /// Everything that was known at one moment.
@@ -61,22 +68,32 @@ impl Picture {
 
     /// Every tunnel, in the order of the inventory.
     pub fn all_rows(&self) -> impl Iterator<Item = Row<'_>> {
-        let collections = self.collections();
-        collections.flat_map(move |(account, _, collection)| {
+        self.rows_from(Place::default()).map(|(_, row)| row)
+    }
+
+    /// Every tunnel from a place on, each with the place behind it.
+    pub fn rows_from(&self, start: Place) -> impl Iterator<Item = (Place, Row<'_>)> {
+        let collections = self.collections().enumerate().skip(start.collection);
+        collections.flat_map(move |(n, (account, _, collection))| {
             let fresh = self.is_fresh(collection);
-            collection.entries.iter().map(move |entry| {
+            let skipped = if n == start.collection { start.entry } else { 0 };
+            collection.entries.iter().enumerate().skip(skipped).map(move |(at, entry)| {
                 let key = TunnelKey::of(account, &entry.tunnel);
                 let verdict = self.verdicts.tunnels.get(&key).map(Arc::as_ref);
                 let probes = self.board.tunnels.get(&key).map(Arc::as_ref);
-                Row {
-                    account,
-                    entry,
-                    fresh,
-                    confirmed: collection.last_success,
-                    verdict,
-                    probes,
-                    silence: self.board.silence,
-                }
+                let next = Place { collection: n, entry: at + 1 };
+                (
+                    next,
+                    Row {
+                        account,
+                        entry,
+                        fresh,
+                        confirmed: collection.last_success,
+                        verdict,
+                        probes,
+                        silence: self.board.silence,
+                    },
+                )
             })
         })
     }

@@ -59,6 +59,14 @@ impl Secret {
         }
     }
 
+    /// The file that it is kept in, and whether any user of this machine may read that.
+    pub fn file(&self) -> Option<(&Path, bool)> {
+        match &self.0 {
+            Inner::Given(_) => None,
+            Inner::File(kept) => Some((&kept.path, kept.state().world_readable)),
+        }
+    }
+
     /// Takes in a new content of its file, if the file looks different, or in any case. Blocks.
     pub fn refresh(&self, look: Look) {
         if let Inner::File(kept) = &self.0 {

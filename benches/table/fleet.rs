@@ -69,8 +69,8 @@ pub(crate) fn exposition(tunnels: usize) -> Exposition {
         fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
         board: watch::Sender::new(Arc::new(board)).subscribe(),
         verdicts: watch::Sender::new(Arc::new(Verdicts { tunnels: verdicts })).subscribe(),
-        stale_after: Duration::from_hours(1),
-        poll_interval: Duration::from_mins(1),
+        stale_after: watch::Sender::new(Duration::from_hours(1)).subscribe(),
+        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
     };
     Exposition::new(registry(), sources)
 }

@@ -2,92 +2,119 @@
 
 use std::sync::Arc;
 
-use tokio::{sync::watch, task::JoinSet};
+use anyhow::Context as _;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    task::{self, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::{apis::Apis, lifecycle, metrics, probing, web::Access};
+use super::{
+    apis::Apis,
+    lifecycle::{self, Notifier},
+    metrics,
+    pollers::Pollers,
+    probing,
+    reload::{self, Controls, InForce, Load},
+    supervisor::Supervisor,
+    web::Access,
+};
 use crate::{
     clock, cloudflare,
     config::{AccountConfig, Config},
-    domain::{inventory::Fleet, pulse::Pulses},
+    domain::pulse::Pulses,
     exposition::{self, Exposition, Sources},
-    http::{Http, guard::Guard},
+    http::{Http, guard::Guard, lifecycle::Lifecycle},
     overview,
-    poller::{FleetSender, Poller},
+    prober::settings::Settings,
     server::{self, Bound, Limits},
 };
 
-/// Starts the tasks of an exporter.
-pub(super) fn start(
-    config: &Config,
+/// Starts the tasks of an exporter. `load` reads its configuration anew.
+pub(super) async fn start(
+    config: Config,
+    load: Load,
     bound: Vec<Bound>,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    let status = announce(config, &bound);
+    // From here on SIGHUP does not end the process.
+    let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let status = announce(&config, &bound);
     let pulses = Pulses::default();
     let mut registry = exposition::registry();
-    metrics::register(&mut registry, clock::now());
-    let fleet = poll(config, cloudflare::Metrics::register(&mut registry), &pulses, stop, tasks)?;
-    let observed = probing::start(config, &fleet, &pulses, stop, tasks)?;
+    let metrics = metrics::register(&mut registry, clock::now());
+    let (apis, pollers) = poll(&config, cloudflare::Metrics::register(&mut registry), &pulses, stop).await?;
+    let (controls, settings) = controls(&config);
+    let observed = probing::start(settings, controls.stale_after.subscribe(), pollers.fleet(), &pulses, stop, tasks)?;
     let overview = overview::Sources {
-        fleet: fleet.subscribe(),
+        fleet: pollers.fleet().subscribe(),
         board: observed.board.clone(),
         verdicts: observed.verdicts.clone(),
-        stale_after: config.poll.stale_after,
+        stale_after: controls.stale_after.subscribe(),
     };
     let sources = Sources {
-        fleet: fleet.subscribe(),
+        fleet: pollers.fleet().subscribe(),
         board: observed.board,
         verdicts: observed.verdicts,
-        stale_after: config.poll.stale_after,
-        poll_interval: config.poll.interval,
+        stale_after: controls.stale_after.subscribe(),
+        poll_interval: controls.poll_interval.subscribe(),
     };
+    let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
     let exposition = Exposition::new(registry, sources);
-    let http = Http::new(exposition, overview, observed.settings, config.web.telemetry_path.clone())?;
-    serve(config, http, bound, stop, tasks);
+    let path = config.web.telemetry_path.clone();
+    let http = Http::new(exposition, overview, controls.probe.subscribe(), path, lifecycle)?;
+    let access = serve(&config, http, bound, stop, tasks);
+    // What else a reload reads goes into this list.
+    let sources = reload::Sources { load, parts: Arc::new([Box::new(access)]) };
+    let now = InForce { config, apis, pollers, controls };
+    let notifier = Notifier::from_environment();
+    let supervisor = Supervisor { sources, now, metrics, hangups, requests, notifier, status: status.clone() };
+    tasks.spawn(supervisor.run(stop.clone()));
     tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
     Ok(())
 }
 
 /// The pages, and whatever the web configuration file puts before them.
-fn serve(config: &Config, http: Http, bound: Vec<Bound>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
+fn serve(
+    config: &Config,
+    http: Http,
+    bound: Vec<Bound>,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Access> {
     let access = Arc::new(Access::new(config.web.access.clone()));
     let guard = Guard::new(access.rules(), config.web.open_health);
     tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
         let http = http.clone();
         guard.clone().respond(request, |request| http.respond(request))
     }));
-    tasks.spawn(access.follow(stop.clone()));
+    tasks.spawn(Arc::clone(&access).follow(stop.clone()));
+    access
 }
 
-/// Starts the pollers of all accounts; they publish on what is returned.
-pub(super) fn poll(
+/// Starts the pollers of all accounts.
+pub(super) async fn poll(
     config: &Config,
     metrics: cloudflare::Metrics,
     pulses: &Pulses,
     stop: &CancellationToken,
-    tasks: &mut JoinSet<()>,
-) -> anyhow::Result<Arc<FleetSender>> {
-    let mut apis = Apis::new(metrics);
-    let names = config.accounts.iter().map(|account| account.account.name.clone());
-    let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
-    for account in &config.accounts {
-        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
-        let (client, limiter) = apis.of(&settings)?;
-        let poller = Poller {
-            account: account.account.clone(),
-            client,
-            limiter,
-            interval: config.poll.interval,
-            rules: Arc::clone(&config.rules),
-            fleet: Arc::clone(&fleet),
-            pulses: pulses.clone(),
-        };
-        tasks.spawn(poller.run(stop.clone()));
-    }
-    Ok(fleet)
+) -> anyhow::Result<(Apis, Pollers)> {
+    let (mut apis, served) = (Apis::new(metrics), config.clone());
+    let apis = task::spawn_blocking(move || apis.serve(&served).map(|()| apis)).await??;
+    let mut pollers = Pollers::new(config, pulses, stop);
+    pollers.start(&config.accounts, config, &apis);
+    Ok((apis, pollers))
+}
+
+/// Where a reload puts new settings, and where the prober takes them from.
+fn controls(config: &Config) -> (Controls, watch::Receiver<Arc<Settings>>) {
+    let (probe, settings) = watch::channel(Arc::new(config.probe.clone()));
+    let stale_after = watch::Sender::new(config.poll.stale_after);
+    let poll_interval = watch::Sender::new(config.poll.interval);
+    (Controls { probe, stale_after, poll_interval }, settings)
 }
 
 /// Tells the log, and returns in a few words, what is watched and where it is served.

@@ -71,16 +71,17 @@ impl Once {
 async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Picture> {
     // Nobody scrapes them.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
-    let fleet = exporter::poll(config, metrics, &Pulses::default(), stop, tasks)?;
+    let (_, pollers) = exporter::poll(config, metrics, &Pulses::default(), stop).await?;
+    let mut fleet = pollers.fleet().subscribe();
+    tasks.spawn(pollers.run(stop.clone()));
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
-    let (mut handle, thread) =
-        prober::start(IcmpNetwork::new, fleet.subscribe(), settings, Pulse::default(), stop.clone())
-            .context("cannot start the prober")?;
+    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.clone(), settings, Pulse::default(), stop.clone())
+        .context("cannot start the prober")?;
     tasks.spawn(async move {
         // A panic has its own line in the log.
         let _ = thread.stopped().await;
     });
-    let polled = fleet.subscribe().wait_for(|fleet| is_polled(fleet)).await?.clone();
+    let polled = fleet.wait_for(|fleet| is_polled(fleet)).await?.clone();
     if config.probe.enabled {
         let patience = time_to_settle(&config.probe);
         if timeout(patience, settled(&polled, &config.probe, &mut handle.board)).await.is_err() {
@@ -88,11 +89,15 @@ async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>)
         }
     }
     let (_stale_after, stale_after) = watch::channel(config.poll.stale_after);
-    let (correlator, verdicts) =
-        Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes.clone(), stale_after, Pulse::default());
+    let (correlator, verdicts) = Correlator::new(
+        fleet.clone(),
+        handle.board.clone(),
+        handle.changes.clone(),
+        stale_after.clone(),
+        Pulse::default(),
+    );
     correlator.judge_once();
-    let sources =
-        Sources { fleet: fleet.subscribe(), board: handle.board, verdicts, stale_after: config.poll.stale_after };
+    let sources = Sources { fleet, board: handle.board, verdicts, stale_after };
     Ok(sources.look(clock::now()))
 }
 

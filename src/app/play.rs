@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use crate::{
     clock,
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, SandboxConfig, flags::ExporterFlags},
-    domain::{inventory::AccountName, probe::Silence, pulse::Pulses},
+    domain::{inventory::AccountName, probe::Silence, pulse::Pulses, selector::Selector},
     poller::{Account, CredentialSource},
     prober::{self, settings::TunnelSettings},
     sandbox::Sandbox,
@@ -39,7 +40,9 @@ fn defaults() -> Defaults {
         tunnels,
         ..prober::settings::Settings::default()
     };
-    Defaults { poll_interval: Duration::from_secs(2), probe }
+    let sites = [("fra-*", "frankfurt"), ("ams-*", "amsterdam"), ("lon-*", "london"), ("waw-*", "warsaw")];
+    let sites = sites.map(|(name, site)| (Selector::name(name), site.into())).into();
+    Defaults { poll_interval: Duration::from_secs(2), probe, sites }
 }
 
 /// The exporter on a sandbox of its own.
@@ -47,6 +50,8 @@ fn defaults() -> Defaults {
 pub struct Demo {
     /// Without its accounts: the API's address is not known before the sandbox is bound.
     config: Config,
+    flags: ExporterFlags,
+    inputs: Inputs,
     sandbox: SandboxConfig,
 }
 
@@ -55,9 +60,9 @@ impl Demo {
     ///
     /// # Errors
     /// A flag with a wrong value.
-    pub fn new(flags: &ExporterFlags, sandbox: SandboxConfig, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let config = Config::with_accounts(flags, inputs, Vec::new(), &defaults())?;
-        Ok(Self { config, sandbox })
+    pub fn new(flags: ExporterFlags, sandbox: SandboxConfig, inputs: Inputs) -> Result<Self, ConfigError> {
+        let config = Config::with_accounts(&flags, &inputs, Vec::new(), &defaults())?;
+        Ok(Self { config, flags, inputs, sandbox })
     }
 
     /// Runs sandbox and exporter until `stop`.
@@ -67,13 +72,14 @@ impl Demo {
         let token = settings.token.get_or_insert_with(|| DEMO_TOKEN.into()).clone();
         let accounts = settings.story.accounts().map(|(name, id)| (name.to_owned(), id.to_owned()));
         let accounts = accounts_on(&api_url(&stage), accounts, token.expose_secret())?;
-        let config = Config { accounts, ..self.config };
+        let config = Config { accounts: accounts.clone(), ..self.config };
+        let load = move || Config::with_accounts(&self.flags, &self.inputs, accounts.clone(), &defaults());
         let sandbox = Sandbox::new(settings, clock::now());
         let bound = server::bind(&config.web.listen)?;
         say_where_to_look(&config, &bound, &stage);
         let mut tasks = JoinSet::new();
         tasks.spawn(sandbox.run(stage, stop.clone()));
-        start(&config, bound, &stop, &mut tasks)?;
+        start(config, Arc::new(load), bound, &stop, &mut tasks).await?;
         run_to_end(tasks, stop).await
     }
 }

@@ -1,18 +1,20 @@
 //! The exporter on the real API.
 
+use std::{fmt, sync::Arc};
+
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{exporter::start, tasks::run_to_end};
+use super::{exporter::start, reload::Load, tasks::run_to_end};
 use crate::{
     config::{Config, ConfigError, Inputs, Log, flags::Flags},
     server,
 };
 
 /// The command `serve`, its configuration checked.
-#[derive(Debug)]
 pub struct Serve {
     config: Config,
+    load: Load,
 }
 
 impl Serve {
@@ -20,8 +22,9 @@ impl Serve {
     ///
     /// # Errors
     /// The first key whose value breaks a rule.
-    pub fn new(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        Ok(Self { config: Config::for_serve(flags, inputs)? })
+    pub fn new(flags: Flags, inputs: Inputs) -> Result<Self, ConfigError> {
+        let config = Config::for_serve(&flags, &inputs)?;
+        Ok(Self { config, load: Arc::new(move || Config::for_serve(&flags, &inputs)) })
     }
 
     pub fn log(&self) -> Log {
@@ -35,7 +38,13 @@ impl Serve {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let bound = server::bind(&self.config.web.listen)?;
         let mut tasks = JoinSet::new();
-        start(&self.config, bound, &stop, &mut tasks)?;
+        start(self.config, self.load, bound, &stop, &mut tasks).await?;
         run_to_end(tasks, stop).await
+    }
+}
+
+impl fmt::Debug for Serve {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve").field("config", &self.config).finish_non_exhaustive()
     }
 }

@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::watcher::Watcher;
+use super::reload::Part;
 use crate::{
     clock,
-    config::WebFile,
+    config::{Config, WebFile},
     file::Fingerprint,
     http::guard::Rules,
     server::tls::{Encryption, TlsConfig},
@@ -33,6 +34,15 @@ pub(super) struct Access {
     file: Mutex<Option<WebFile>>,
     tls: watch::Sender<Option<Arc<TlsConfig>>>,
     rules: watch::Sender<Arc<Rules>>,
+}
+
+impl Part for Arc<Access> {
+    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String> {
+        let next = config.web.access.clone();
+        self.check(next.as_ref())?;
+        let access = Arc::clone(self);
+        Ok(Box::new(move || access.apply(next)))
+    }
 }
 
 impl Access {
@@ -72,7 +82,7 @@ impl Access {
     /// From now on `next` counts, for new connections and all requests.
     pub(super) fn apply(&self, next: Option<WebFile>) {
         if let Some(file) = &next {
-            for remark in file.remarks(clock::now().wall) {
+            for remark in file.warnings(clock::now().wall) {
                 warn!("{}: {remark}", file.path().display());
             }
         }

@@ -46,10 +46,11 @@ async fn exchange(address: &ListenAddress) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// An exporter that wants a password says 401, and one that speaks TLS answers plain text with an alert: both serve.
+/// An exporter that wants a password says 401, one that is asked too often 429, and one that speaks TLS answers plain text with 400: all
+/// of them serve.
 fn serves(answer: &[u8]) -> bool {
-    const TLS_ALERT: [u8; 2] = [21, 3];
-    answer.starts_with(b"HTTP/1.1 200 ") || answer.starts_with(b"HTTP/1.1 401 ") || answer.starts_with(&TLS_ALERT)
+    const STATUSES: [&[u8]; 4] = [b"200 ", b"400 ", b"401 ", b"429 "];
+    answer.strip_prefix(b"HTTP/1.1 ").is_some_and(|rest| STATUSES.iter().any(|status| rest.starts_with(status)))
 }
 
 #[cfg(test)]
@@ -61,7 +62,10 @@ mod tests {
         for (answer, counts) in [
             (&b"HTTP/1.1 200 OK\r\n"[..], true),
             (b"HTTP/1.1 401 Unauthorized\r\n", true),
-            (b"\x15\x03\x03\x00\x02\x02\x32", true),
+            (b"HTTP/1.1 400 Bad Request\r\n", true),
+            (b"HTTP/1.1 429 Too Many Requests\r\n", true),
+            (b"HTTP/1.1 2000 OK\r\n", false),
+            (b"HTTP/1.1 2", false),
             (b"HTTP/1.1 503 Service Unavailable\r\n", false),
             (b"HTTP/1.1 404 Not Found\r\n", false),
             (b"SSH-2.0-OpenSSH_9.2\r\n", false),

@@ -40,6 +40,7 @@ pub(super) fn read(
 ) -> Result<Vec<AccountConfig>, ConfigError> {
     let shared = Shared::read(flags, root.section("cloudflare")?, inputs)?;
     let sections = root.sections("accounts")?;
+    sections.iter().try_for_each(refuse_secrets)?;
     let given: Vec<Given> = flags.account_ids.iter().map(|id| Given::by_flag("--cloudflare.account-id", id)).collect();
     let given: Vec<Given> = given.into_iter().filter(|given| !given.trimmed().is_empty()).collect();
     let mut accounts: Vec<AccountConfig> = Vec::new();
@@ -73,7 +74,7 @@ struct Shared {
 
 impl Shared {
     fn read(flags: &CloudflareFlags, mut file: Section, inputs: &Inputs) -> Result<Self, ConfigError> {
-        refuse_secrets(&mut file)?;
+        refuse_secrets(&file)?;
         let email = file.text("email")?;
         let email = variable(inputs, "CLOUDFLARE_EMAIL").or(email).map(|given| given.trimmed().to_owned());
         let credentials = Self::credentials(flags, &mut file, inputs, email.as_deref())?;
@@ -113,7 +114,6 @@ impl Shared {
     }
 
     fn account(&self, mut section: Section, inputs: &Inputs) -> Result<AccountConfig, ConfigError> {
-        refuse_secrets(&mut section)?;
         let Some(id) = section.text("id")? else {
             let rule = "is missing: it is the id of the account, as the dashboard's address shows it";
             return Err(ConfigError::without_value(section.name("id"), rule).at(section.place().cloned()));
@@ -170,7 +170,7 @@ impl Written {
 }
 
 /// An operator who is about to put a secret where it would be copied and shown learns where it belongs.
-fn refuse_secrets(section: &mut Section) -> Result<(), ConfigError> {
+fn refuse_secrets(section: &Section) -> Result<(), ConfigError> {
     for (key, instead) in [("api_token", "api_token_file"), ("token", "api_token_file"), ("api_key", "api_key_file")] {
         section.refuse(key, &format!("{NOT_HERE} `{instead}`"))?;
     }

@@ -127,7 +127,7 @@ impl Section {
     }
 
     /// Refuses a key that one might expect here, without its value.
-    pub(super) fn refuse(&mut self, key: &'static str, rule: &str) -> Result<(), ConfigError> {
+    pub(super) fn refuse(&self, key: &'static str, rule: &str) -> Result<(), ConfigError> {
         let Some((key, _)) = self.entries.iter().find(|(written, _)| written.name == key) else { return Ok(()) };
         Err(self.wrong(&key.name, key.line, rule))
     }

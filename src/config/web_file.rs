@@ -70,9 +70,14 @@ impl WebFile {
     }
 
     /// What an operator should know of a file that is in force.
-    pub fn remarks(&self, now: Timestamp) -> Vec<String> {
+    pub fn warnings(&self, now: Timestamp) -> Vec<String> {
         let expiry = self.tls.as_ref().and_then(|tls| out_of_time(tls, now));
         expiry.into_iter().chain(self.remarks.iter().cloned()).collect()
+    }
+
+    /// The same without the time: what it is made of.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// What `next` would no longer ask for, if that is something. A file that is being written can look like one that asks for less.

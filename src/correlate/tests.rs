@@ -10,7 +10,7 @@ use crate::domain::{
     histogram::Buckets,
     inventory::AccountName,
     probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
-    pulse::Pulse,
+    pulse::Pulses,
     tally::Tally,
     verdict::Verdict,
 };
@@ -24,6 +24,7 @@ struct Stage {
     tasks: JoinSet<()>,
     board: watch::Sender<Arc<ProbeBoard>>,
     stale_after: watch::Sender<Duration>,
+    pulses: Pulses,
 }
 
 fn fra(state: BgpState) -> Arc<Fleet> {
@@ -43,15 +44,17 @@ fn play() -> Stage {
     let key = TunnelKey::of(&account, &fleet.accounts[&account].entries().next().unwrap().tunnel);
     let probes = TunnelProbes { vantage: Vantage::Site, targets: [probe].into(), uplinks: Arc::default() };
     let board = ProbeBoard { tunnels: [(Arc::new(key), Arc::new(probes))].into(), ..ProbeBoard::default() };
+    let pulses = Pulses::default();
     let (fleet, fleet_rx) = watch::channel(fleet);
     let (board, board_rx) = watch::channel(Arc::new(board));
     let (changes, changes_rx) = watch::channel(0);
     let (stale_after, stale_after_rx) = watch::channel(Duration::from_mins(5));
-    let (correlator, verdicts) = Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx, Pulse::default());
+    let (correlator, verdicts) =
+        Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx, pulses.part("correlation"));
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(correlator.run(stop.clone()));
-    Stage { fleet, changes, tally, verdicts, stop, tasks, board, stale_after }
+    Stage { fleet, changes, tally, verdicts, stop, tasks, board, stale_after, pulses }
 }
 
 impl Stage {
@@ -108,4 +111,13 @@ async fn it_goes_on_when_the_prober_is_gone_and_stops_when_it_is_told_to() {
     assert_eq!(stage.next().await, Verdict::ReportedDown);
     stage.stop.cancel();
     assert!(stage.tasks.join_next().await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_pulse_goes_on_while_it_judges() {
+    let stage = play();
+    time::sleep(Duration::from_mins(2)).await;
+    let now = clock::now().instant;
+    assert!(stage.pulses.overdue(now).is_empty());
+    assert_eq!(stage.pulses.overdue(now + Duration::from_mins(1)), ["correlation"], "it has promised to come back");
 }

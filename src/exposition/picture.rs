@@ -33,6 +33,8 @@ pub(super) struct Row {
     pub(super) labels: Labels,
     /// What the API says, unless it said so too long ago.
     pub(super) reported: Option<Entry>,
+    /// The site it belongs to, as the configuration says.
+    pub(super) site: Option<Arc<str>>,
     /// Whether the addresses inside the tunnel answer.
     pub(super) reachable: Option<bool>,
     pub(super) targets: Box<[(ProbeTarget, Reading)]>,
@@ -85,6 +87,7 @@ impl Row {
         Self {
             labels: Labels::of_tunnel(account, &entry.tunnel),
             reported: is_fresh.then(|| entry.clone()),
+            site: entry.site.clone(),
             reachable: probes.and_then(|probes| reachable(probes, board.silence)),
             targets: targets.iter().map(|probe| (probe.target, probe.tally.read())).collect(),
             verdict: verdicts.tunnels.get(&key).cloned(),

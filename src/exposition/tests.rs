@@ -70,9 +70,9 @@ fn silent(kind: Kind) -> Tunnel {
 
 fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> CollectionSnapshot {
     let entries = tunnels.into_iter().map(|(tunnel, bgp_state_changes)| Entry {
+        site: (&*tunnel.name == "fra-1").then(|| "frankfurt".into()),
         tunnel: Arc::new(tunnel),
         bgp_state_changes,
-        site: None,
     });
     CollectionSnapshot {
         state: PollState::Succeeded,
@@ -101,8 +101,8 @@ fn picture(fleet: Fleet, own: Registry) -> Arc<Picture> {
         fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
         board: watch::Sender::new(Arc::default()).subscribe(),
         verdicts: watch::Sender::new(Arc::default()).subscribe(),
-        stale_after: STALE_AFTER,
-        poll_interval: Duration::from_mins(1),
+        stale_after: watch::Sender::new(STALE_AFTER).subscribe(),
+        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
     };
     Arc::new(Exposition::new(own, sources).picture(clock::now()))
 }
@@ -156,7 +156,10 @@ fn a_list_that_is_too_old_is_left_out_and_the_polls_are_not() {
     old.last_success = Some(Moment { instant: long_ago, ..polled_at() });
     old.state = PollState::Failed(FailureReason::Timeout);
     let page = page(fleet(old, polled([])), Format::Classic);
-    assert!(!page.contains("fra-1") && !page.contains(r#"tunnels{account="head office",tunnel_type="ipsec"}"#));
+    assert!(
+        page.lines().filter(|line| line.contains("fra-1")).all(|line| line.contains("site_info"))
+            && !page.contains(r#"tunnels{account="head office",tunnel_type="ipsec"}"#)
+    );
     assert!(page.contains(r#"tunnels{account="head office",tunnel_type="gre"} 0"#));
     assert!(page.contains(r#"collection_up{account="head office",collection="ipsec_tunnels"} 0"#));
     assert!(page.contains(r#"poll_last_success_timestamp_seconds{account="head office",collection="ipsec_tunnels"}"#));

@@ -4,7 +4,7 @@ use hyper::{
     HeaderMap, Response, StatusCode,
     body::Bytes,
     header::{
-        CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
+        ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue,
         REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
     },
 };
@@ -22,6 +22,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 pub(super) fn failed() -> Response<Body> {
     text(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why\n")
+}
+
+/// The refusal of every method but these.
+pub(super) fn only(methods: &'static str) -> Response<Body> {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("This page answers {methods} only\n"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
 }
 
 pub(super) fn text(status: StatusCode, sentence: impl Into<Bytes>) -> Response<Body> {

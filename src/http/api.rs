@@ -3,6 +3,7 @@
 //! Described field by field in docs/API.md, which a test holds against the answers. What is not known is left out: absent is not zero.
 
 mod collection;
+mod listing;
 mod targets;
 mod tunnel;
 
@@ -10,32 +11,24 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use self::{collection::Collection, targets::group, tunnel::Tunnel};
+pub(super) use self::listing::{Listing, Subject};
+use self::tunnel::Tunnel;
+use super::pieces::Source as _;
 use crate::{
     domain::board::TunnelKey,
     overview::{Picture, filter::Filter},
-    prober::{plan::Plan, settings::Settings},
 };
-
-/// `GET /api/v1/tunnels`.
-#[derive(Debug, Serialize)]
-struct Answer<'a> {
-    time: String,
-    collections: Vec<Collection<'a>>,
-    tunnels: Vec<Tunnel<'a>>,
-}
 
 /// Writes the tunnels that pass the filter, as `GET /api/v1/tunnels` answers.
 pub fn tunnels(picture: &Picture, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
-    let answer = Answer {
-        time: picture.now.wall.to_string(),
-        collections: picture
-            .collections()
-            .map(|(account, name, c)| Collection::new(picture, account, name, c))
-            .collect(),
-        tunnels: picture.rows(filter).map(|row| Tunnel::new(&row)).collect(),
-    };
-    write(&answer, out)
+    let mut listing = Listing::new(picture.clone(), filter.clone(), Subject::Tunnels, false);
+    loop {
+        let (piece, is_end) = listing.next()?;
+        out.write_all(&piece)?;
+        if is_end {
+            return Ok(());
+        }
+    }
 }
 
 /// Writes one tunnel; says whether there is such a tunnel.
@@ -43,16 +36,6 @@ pub(super) fn tunnel(picture: &Picture, key: &TunnelKey, out: &mut dyn Write) ->
     let Some(row) = picture.row(key) else { return Ok(false) };
     write(&Tunnel::new(&row), out)?;
     Ok(true)
-}
-
-/// Writes what would be probed if probing were switched on, for Prometheus to discover (`http_sd`): a bare list.
-pub(super) fn targets(picture: &Picture, filter: &Filter, settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
-    let plan = Plan::draw(&picture.fleet, settings);
-    let groups = picture.rows(filter).filter_map(|row| {
-        let planned = plan.tunnels.get(&TunnelKey::of(row.account, row.tunnel()))?;
-        Some(planned.targets.iter().map(move |(target, session)| group(&row, planned.vantage, *target, session)))
-    });
-    write(&groups.flatten().collect::<Vec<_>>(), out)
 }
 
 /// A query that cannot be read.

@@ -5,11 +5,9 @@
 
 mod chosen;
 mod pictures;
-mod pieces;
-mod threads;
 mod writer;
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
 use hyper::{
@@ -18,10 +16,12 @@ use hyper::{
     header::{CONTENT_ENCODING, HeaderValue, VARY},
 };
 
-use self::{pictures::Pictures, pieces::Pieces, threads::Threads, writer::Writer};
+use self::{pictures::Pictures, writer::Writer};
 use super::{
     answer::{answer, failed, text},
     negotiate,
+    pieces::Pieces,
+    threads::Threads,
 };
 use crate::{exposition::Exposition, server::Body};
 
@@ -33,11 +33,8 @@ pub(super) struct Scrape {
 }
 
 impl Scrape {
-    /// # Errors
-    /// The system refuses the threads.
-    pub(super) fn new(exposition: Exposition) -> io::Result<Self> {
-        let threads = Arc::new(Threads::new()?);
-        Ok(Self { pictures: Pictures::new(exposition, Arc::clone(&threads)), threads })
+    pub(super) fn new(exposition: Exposition, threads: Arc<Threads>) -> Self {
+        Self { pictures: Pictures::new(exposition, Arc::clone(&threads)), threads }
     }
 
     /// The page of the groups that `query` chooses.

@@ -30,13 +30,14 @@ impl CredentialSource {
         self.credentials()
     }
 
-    fn secret(&self) -> &Secret {
+    pub fn secret(&self) -> &Secret {
         match self {
             Self::Token(secret) | Self::Key { key: secret, .. } => secret,
         }
     }
 
-    fn credentials(&self) -> (Credentials, u64) {
+    /// The newest credentials that are known, and the version of the secret in them.
+    pub fn credentials(&self) -> (Credentials, u64) {
         let (secret, version) = self.secret().current();
         let credentials = match self {
             Self::Token(_) => Credentials::Token(secret),

@@ -34,6 +34,7 @@ use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence,
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
+pub use self::notice::Refused;
 use super::link::{Echo, Link, Network};
 use crate::{
     clock,
@@ -257,6 +258,14 @@ impl fmt::Debug for IcmpLink {
             .field("version", &self.version)
             .field("binding", &self.binding)
             .finish_non_exhaustive()
+    }
+}
+
+/// Whether such a socket can be opened now, and what it says of itself. Needs a tokio runtime.
+pub fn try_open(version: IpVersion, binding: &Binding) -> Result<String, Refused> {
+    match Socket::open(version, binding, clock::now().instant) {
+        Ok(socket) => Ok(notice::opened(version, socket.mode, binding)),
+        Err(error) => Err(Refused::new(version, binding, &error)),
     }
 }
 

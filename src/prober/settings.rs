@@ -11,7 +11,8 @@ use std::{
 use crate::domain::{
     histogram::Buckets,
     inventory::AccountName,
-    probe::{IpVersion, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
+    label::Label as _,
+    probe::{Binding, IpVersion, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
     selector::Selector,
     tunnel::Tunnel,
 };
@@ -226,6 +227,22 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Every binding that some tunnel may be probed with, for each version of the protocol.
+    pub fn bindings(&self) -> BTreeSet<(IpVersion, Binding)> {
+        let overridden = self.overrides.iter().map(|other| {
+            let mut settings = self.tunnels.clone();
+            other.apply(&mut settings);
+            settings
+        });
+        let all = overridden.chain([self.tunnels.clone()]).flat_map(|tunnels| {
+            IpVersion::ALL.iter().map(move |&version| {
+                let (source, interface) = (tunnels.sources.of(version), tunnels.interface.clone());
+                (version, Binding { mode: self.socket, source, interface })
+            })
+        });
+        all.collect()
+    }
+
     /// What holds for this tunnel.
     pub fn of(&self, account: &AccountName, tunnel: &Tunnel) -> TunnelSettings {
         let mut settings = self.tunnels.clone();

@@ -9,7 +9,7 @@ use super::{
 use crate::domain::{
     fixtures::{addressed, fleet},
     probe::{Outcome, ProbeFailure},
-    pulse::Pulse,
+    pulse::{Pulse, Pulses},
 };
 
 /// A network in which some addresses answer after a millisecond and all others are silent.
@@ -59,6 +59,7 @@ struct Stage {
     fleet: watch::Sender<Arc<Fleet>>,
     settings: watch::Sender<Arc<Settings>>,
     handle: ProberHandle,
+    pulses: Pulses,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -72,12 +73,13 @@ async fn play(first: Arc<Fleet>) -> Stage {
     let site = Site::default();
     let (fleet, fleet_rx) = watch::channel(first);
     let (settings, settings_rx) = watch::channel(Arc::new(on()));
-    let (driver, handle) = Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx, Pulse::default());
+    let pulses = Pulses::default();
+    let (driver, handle) = Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx, pulses.part("prober"));
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(driver.run(stop.clone()));
     time::sleep(Duration::from_millis(500)).await;
-    Stage { site, fleet, settings, handle, stop, tasks }
+    Stage { site, fleet, settings, handle, pulses, stop, tasks }
 }
 
 impl Stage {
@@ -200,4 +202,18 @@ async fn the_thread_stops_when_it_is_told_to() {
     assert_eq!(handle.board.borrow().sessions.len(), 1);
     stop.cancel();
     thread.stopped().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_pulse_goes_on_whatever_there_is_to_probe() {
+    let stage = play(fleet([])).await;
+    for first in [fleet([]), fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]), fleet([])] {
+        stage.fleet.send_replace(first);
+        for _ in 0..30 {
+            seconds(7).await;
+            assert!(stage.pulses.overdue(clock::now().instant).is_empty());
+        }
+    }
+    let later = clock::now().instant + Duration::from_mins(1);
+    assert_eq!(stage.pulses.overdue(later), ["prober"], "it has promised to come back");
 }

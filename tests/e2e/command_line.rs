@@ -155,3 +155,64 @@ fn a_taken_port_is_one_sentence_and_exit_code_1() {
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
     }
 }
+
+/// Flag beats environment beats file, seen by whose wrong value is complained of.
+#[test]
+fn a_flag_beats_the_environment_which_beats_the_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("mte.yml");
+    let table = [
+        ("web", "listen_address", "--web.listen-address", "MTE_WEB_LISTEN_ADDRESS"),
+        ("web", "telemetry_path", "--web.telemetry-path", "MTE_WEB_TELEMETRY_PATH"),
+        ("web", "enable_lifecycle", "--web.enable-lifecycle", "MTE_WEB_ENABLE_LIFECYCLE"),
+        ("poll", "interval", "--poll.interval", "MTE_POLL_INTERVAL"),
+        ("poll", "timeout", "--poll.timeout", "MTE_POLL_TIMEOUT"),
+        ("poll", "stale_after", "--poll.stale-after", "MTE_POLL_STALE_AFTER"),
+        ("probe", "enabled", "--probe", "MTE_PROBE"),
+        ("probe", "interval", "--probe.interval", "MTE_PROBE_INTERVAL"),
+        ("probe", "timeout", "--probe.timeout", "MTE_PROBE_TIMEOUT"),
+        ("probe", "down_after", "--probe.down-after", "MTE_PROBE_DOWN_AFTER"),
+        ("probe", "up_after", "--probe.up-after", "MTE_PROBE_UP_AFTER"),
+        ("probe", "targets", "--probe.targets", "MTE_PROBE_TARGETS"),
+        ("probe", "source", "--probe.source", "MTE_PROBE_SOURCE"),
+        ("probe", "interface", "--probe.interface", "MTE_PROBE_INTERFACE"),
+        ("probe", "socket", "--probe.socket", "MTE_PROBE_SOCKET"),
+        ("probe", "vantage", "--probe.vantage", "MTE_PROBE_VANTAGE"),
+        ("probe", "uplink", "--probe.uplink", "MTE_PROBE_UPLINK"),
+        ("probe", "silence", "--probe.silence", "MTE_PROBE_SILENCE"),
+        ("probe", "rtt_buckets", "--probe.rtt-buckets", "MTE_PROBE_RTT_BUCKETS"),
+        ("log", "level", "--log.level", "MTE_LOG_LEVEL"),
+        ("log", "format", "--log.format", "MTE_LOG_FORMAT"),
+        ("cloudflare", "api_url", "--cloudflare.api-url", "CLOUDFLARE_API_URL"),
+        ("cloudflare", "api_token_file", "--cloudflare.api-token-file", "CLOUDFLARE_API_TOKEN_FILE"),
+        ("cloudflare", "api_key_file", "--cloudflare.api-key-file", "CLOUDFLARE_API_KEY_FILE"),
+    ];
+    for (section, key, flag, variable) in table {
+        std::fs::write(&file, format!("{section}: {{{key}: /by/the/file/}}\n")).expect("a file");
+        let complaint = |with: &[&str]| {
+            let mut command = program();
+            command.arg("serve").env("MTE_CONFIG_FILE", &file).env("CLOUDFLARE_ACCOUNT_ID", ACCOUNT);
+            command.env("CLOUDFLARE_EMAIL", "noc@example.com");
+            if !key.ends_with("_file") {
+                command.env("CLOUDFLARE_API_TOKEN", "x");
+            }
+            if with.contains(&"environment") {
+                command.env(variable, "/by/variable/?");
+            }
+            if with.contains(&"flag") {
+                command.arg(format!("{flag}=/by/flag/?"));
+            }
+            let ended = run(&mut command);
+            assert_eq!(ended.status.code(), Some(USAGE), "{flag} {with:?}: {ended:?}");
+            ended.stderr
+        };
+        if key != "telemetry_path" {
+            let said = complaint(&[]);
+            assert!(said.contains(&format!("line 1: `{section}.{key}` is `/by/the/file/`")), "{said}");
+        }
+        let said = complaint(&["environment"]);
+        assert!(said.contains(&format!("`{flag}` is `/by/variable/?`")), "{said}");
+        let said = complaint(&["environment", "flag"]);
+        assert!(said.contains(&format!("`{flag}` is `/by/flag/?`")), "{said}");
+    }
+}

@@ -118,6 +118,12 @@ fn a_container_engine_asks_the_program_itself_whether_it_serves() {
         "as quiet as a probe should be"
     );
 
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("config.yml");
+    fs::write(&file, format!("web:\n  listen_address: \"{}\"\n", demo.address)).expect("a file");
+    let ended = run(program().arg("healthcheck").env("MTE_CONFIG_FILE", &file));
+    assert_eq!(ended.status.code(), Some(0), "the address of the file: {}", ended.stderr);
+
     let nobody = free_address();
     let ended = healthcheck(nobody);
     assert_eq!(ended.status.code(), Some(1));

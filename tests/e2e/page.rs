@@ -25,12 +25,13 @@ const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,app
                                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 /// The metrics of the contract that a tunnel has, with the labels that it has beyond the four of every tunnel.
-const OF_A_TUNNEL: [(&str, &str, &[&str]); 28] = [
+const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
     (
         "tunnel_info",
         "gauge",
         &["customer_endpoint", "cloudflare_endpoint", "interface_address", "interface_address6", "description"],
     ),
+    ("tunnel_site_info", "gauge", &["site"]),
     ("tunnel_bgp_configured", "gauge", &[]),
     ("tunnel_bgp_up", "gauge", &[]),
     ("tunnel_bgp_state", "gauge", &["state"]),

@@ -178,6 +178,43 @@ fn a_refused_configuration_does_not_repeat_its_secrets() {
     }
 }
 
+/// A secret that was put where it does not belong, or rotated, is not shown: neither at the start nor at a reload.
+#[test]
+fn a_configuration_file_with_secrets_in_it_does_not_show_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    token_file(&folder);
+    let file = folder.path().join("mte.yml");
+    let good = format!("accounts: [{{id: {ACCOUNT}, api_token_file: token}}]\n");
+    let bad = [
+        format!("accounts: [{{id: {ACCOUNT}, api_token: {TOKEN}}}]\n"),
+        format!("accounts: [{{id: {ACCOUNT}, api_token_file: {TOKEN}0123456789}}]\n"),
+        format!("cloudflare: {{api_key: {KEY}}}\n{good}"),
+        format!("{good}poll: {{interval: \"{KEY}\n"),
+        format!("{good}*{KEY}\n"),
+        format!("accounts: [{{id: {ACCOUNT}, api_token_file: token, api_url: 'https://u:{KEY}@127.0.0.1'}}]\n"),
+    ];
+    for text in &bad {
+        std::fs::write(&file, text).expect("a file");
+        let ended = run(program().arg("--log.level=trace").arg("--config.file").arg(&file));
+        assert_eq!(ended.status.code(), Some(64), "{text}: {ended:?}");
+        assert_discreet(text, &format!("{}{}", ended.stdout, ended.stderr).replace(text, ""));
+    }
+    let api = Api::start(all_is_well());
+    std::fs::write(&file, &good).expect("a file");
+    let running = exporter("logfmt", &api, |command| {
+        command.arg("--web.enable-lifecycle").arg("--config.file").arg(&file);
+        command.arg("--cloudflare.api-token-file").arg(folder.path().join("token"));
+    });
+    let mut answers = String::new();
+    for text in bad.iter().chain([&good]) {
+        std::fs::write(&file, text).expect("a file");
+        // Although the account of the flag stands in for those of the file.
+        answers += &http::request(running.address, "POST", "/-/reload", &[]).expect("an answer").text();
+    }
+    assert_discreet("an answer", &answers);
+    assert_discreet("reloads", &shown_and_said(running));
+}
+
 /// The search finds what it looks for.
 #[test]
 #[should_panic(expected = "shows the secret")]

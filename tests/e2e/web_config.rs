@@ -1,6 +1,6 @@
 //! TLS and passwords as clients meet them: curl, openssl and Prometheus on one side, the built program on the other.
 
-mod authority;
+pub(crate) mod authority;
 
 use std::{
     fs,
@@ -316,6 +316,16 @@ fn passwords_work_in_the_clear_and_health_can_stay_open() {
             assert_eq!(reply.status, 431);
         }
         assert_eq!(status(at, "/metrics", &credentials()), 200);
+    }
+}
+
+#[test]
+fn the_health_check_of_an_image_needs_neither_certificate_nor_password() {
+    let folder = Folder::new();
+    for text in [users(), TLS.to_owned(), format!("{TLS}{MUTUAL}{}", users())] {
+        let exporter = folder.demo(&text, &[]);
+        let asked = run(program().args(["healthcheck", &format!("--web.listen-address={}", exporter.address)]));
+        assert!(asked.status.success(), "{text}\n{asked:?}");
     }
 }
 

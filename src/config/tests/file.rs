@@ -229,6 +229,9 @@ fn accounts_of_the_flags_stand_in_for_those_of_the_file() {
     };
     assert_eq!(names(&[]), ["acme", "b"]);
     assert_eq!(names(&["--cloudflare.account-id=c,a"]), ["c", "a"]);
+    let with_secret = House::new("cloudflare: {api_token_file: token}\naccounts: [{id: a, api_token: hunter2}]\n");
+    let sentence = with_secret.config(&["--cloudflare.account-id=c"]).unwrap_err();
+    assert!(sentence.contains("`accounts.api_token` must not stand in this file"), "unused or not: {sentence}");
 }
 
 #[test]
@@ -334,6 +337,22 @@ fn the_table_of_settings_has_every_flag() {
         flags.filter(|flag| !flag.starts_with("sandbox.")).map(|flag| format!("--{flag}")).collect();
     let table = SETTINGS.iter().map(|(key, ..)| flag_for(key)).chain(NO_SETTINGS.map(str::to_owned));
     assert_eq!(flags, table.collect());
+}
+
+#[test]
+fn the_documentation_has_every_flag_variable_and_key() {
+    let text = fs::read_to_string(repository("docs/CONFIGURATION.md")).unwrap();
+    for argument in Line::command().get_arguments() {
+        let Some(flag) = argument.get_long().filter(|flag| *flag != "help") else { continue };
+        let variable =
+            argument.get_env().and_then(|name| name.to_str()).unwrap_or_else(|| panic!("{flag}: no variable"));
+        for word in [format!("`--{flag}`"), format!("`{variable}`")] {
+            assert!(text.contains(&word), "docs/CONFIGURATION.md does not mention {word}");
+        }
+    }
+    for (key, ..) in SETTINGS {
+        assert!(text.contains(&format!("`{key}`")), "docs/CONFIGURATION.md does not mention {key}");
+    }
 }
 
 /// Files with one mistake each, and what is said about it.

@@ -101,7 +101,7 @@ fn a_whole_file_is_read() {
     let Clients::Verified { names, .. } = file.tls.as_ref().unwrap().clients().clone() else { panic!("{file:?}") };
     assert_eq!(names, ["prometheus.example", "192.0.2.1"]);
     assert!(file.rules.users().is_some());
-    assert_eq!(file.remarks(now()), [""; 0]);
+    assert_eq!(file.warnings(now()), [""; 0]);
     let files: Vec<_> = file.files.keys().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
     assert_eq!(files, ["other.crt", "server.crt", "server.key", "web.yml"]);
 }
@@ -138,7 +138,7 @@ fn a_file_that_asks_for_nothing_is_served_in_the_clear_and_remarked_on() {
     ] {
         let file = folder.load(text).unwrap();
         assert!(file.tls.is_none() && file.rules.users().is_none(), "{text:?}");
-        let remarks = file.remarks(now());
+        let remarks = file.warnings(now());
         assert_eq!(remarks, ["neither TLS nor a password is asked for: anybody who reaches the port can read it"]);
     }
 }
@@ -147,10 +147,10 @@ fn a_file_that_asks_for_nothing_is_served_in_the_clear_and_remarked_on() {
 fn what_is_no_mistake_but_should_not_stay_is_remarked_on() {
     let folder = Folder::new();
     let users = format!("basic_auth_users: {{alice: {HASH}}}\n");
-    let remarks = folder.load(&users).unwrap().remarks(now());
+    let remarks = folder.load(&users).unwrap().warnings(now());
     assert_eq!(remarks, ["passwords are asked for without TLS: they cross the network in the clear"]);
     fs::set_permissions(folder.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
-    let remarks = folder.tls(PAIR).unwrap().remarks(now());
+    let remarks = folder.tls(PAIR).unwrap().warnings(now());
     let readable =
         "`tls_server_config.key_file` can be read by every user of this machine: `chmod o-r` on its file would mend it";
     assert_eq!(remarks, [readable]);
@@ -159,7 +159,7 @@ fn what_is_no_mistake_but_should_not_stay_is_remarked_on() {
 #[test]
 fn a_certificate_out_of_its_time_is_served_and_remarked_on() {
     let file = Folder::new().tls(PAIR).unwrap();
-    let at = |time: &str| file.remarks(time.parse().unwrap());
+    let at = |time: &str| file.warnings(time.parse().unwrap());
     assert_eq!(
         at("2019-12-31T23:59:59Z"),
         ["its certificate holds only from 2020-01-01T00:00:00Z on: clients that check it refuse it"]
@@ -505,6 +505,6 @@ fn the_examples_of_the_documentation_are_read() {
     assert_eq!(examples.len(), 2);
     for example in examples {
         let file = folder.load(example).unwrap();
-        assert_eq!(file.remarks(now()), [""; 0], "{example}");
+        assert_eq!(file.warnings(now()), [""; 0], "{example}");
     }
 }

@@ -304,3 +304,47 @@ fn a_removed_tunnel_is_forgotten_and_a_new_one_starts_afresh() {
     assert_eq!(scene.changes(), [""; 0]);
     assert_eq!(scene.verdict("fra").changes, 0);
 }
+
+#[test]
+fn an_extra_address_that_answers_proves_that_the_tunnel_carries_traffic() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Down)]);
+    let extra = TargetProbe {
+        target: ProbeTarget::ExtraAddress,
+        address: "10.20.0.1".parse().unwrap(),
+        tally: Arc::new(Tally::new(Buckets::rtt())),
+    };
+    for probes in scene.board.tunnels.values_mut() {
+        let probes = Arc::make_mut(probes);
+        probes.targets = probes.targets.iter().cloned().chain([extra.clone()]).collect();
+    }
+    scene.share_sessions();
+    scene.everything(true);
+    scene.settle("10.0.0.0", false);
+    scene.look();
+    assert_eq!(scene.verdict("fra").verdict, Verdict::BgpFault, "its own address is silent, the host beyond it is not");
+    scene.settle("10.20.0.1", false);
+    scene.look();
+    assert_eq!(scene.verdict("fra").verdict, Verdict::TunnelFault);
+}
+
+#[test]
+fn the_uplink_of_a_tunnel_speaks_for_that_tunnel_only() {
+    let mut scene = Scene::new([reporting(fra(), BgpState::Down), reporting(par(), BgpState::Down)]);
+    let uplink = UplinkProbe { address: "192.0.2.9".parse().unwrap(), tally: Arc::new(Tally::new(Buckets::rtt())) };
+    scene.board.uplinks = [uplink].into();
+    let uplinks = Arc::clone(&scene.board.uplinks);
+    for (key, probes) in &mut scene.board.tunnels {
+        if key.id.as_str() == "par" {
+            Arc::make_mut(probes).uplinks = Arc::clone(&uplinks);
+        }
+    }
+    scene.share_sessions();
+    scene.everything(true);
+    scene.look();
+    for silent in ["10.0.0.0", "10.0.0.2", "192.0.2.9"] {
+        scene.settle(silent, false);
+    }
+    scene.look();
+    assert_eq!(scene.verdict("fra").verdict, Verdict::TunnelFault, "its customer endpoint answers");
+    assert_eq!(scene.verdict("par").verdict, Verdict::Unreachable, "its uplink does not");
+}

@@ -1,5 +1,6 @@
-use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io::Read as _, num::NonZeroU32, sync::Arc, time::Duration};
 
+use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -19,6 +20,8 @@ use crate::{
         tunnel::{Gre, Ipsec, Kind, Tunnel},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
+    overview::filter::Filter,
+    prober::settings::Settings,
 };
 
 /// A tunnel of which everything is stated.
@@ -98,14 +101,44 @@ fn picture() -> Picture {
     }
 }
 
-fn read(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Value {
+/// Every piece of a listing, compressed or not, put together.
+fn bytes(picture: &Picture, filter: &Filter, subject: Subject, gzip: bool) -> Vec<u8> {
+    let mut listing = Listing::new(picture.clone(), filter.clone(), subject, gzip);
     let mut bytes = Vec::new();
-    write(&mut bytes).unwrap();
-    serde_json::from_slice(&bytes).unwrap()
+    loop {
+        let (piece, is_end) = listing.next().unwrap();
+        bytes.extend_from_slice(&piece);
+        if is_end {
+            return bytes;
+        }
+    }
+}
+
+fn read(picture: &Picture, filter: &Filter, subject: Subject) -> Value {
+    serde_json::from_slice(&bytes(picture, filter, subject, false)).unwrap()
 }
 
 fn all(picture: &Picture) -> Value {
-    read(|out| tunnels(picture, &Filter::default(), out))
+    read(picture, &Filter::default(), Subject::Tunnels)
+}
+
+#[tokio::test]
+async fn many_pieces_make_one_list_with_each_tunnel_once() {
+    let expected: Vec<String> = (0..3_000).map(|n| format!("t{n:04}")).collect();
+    let tunnels = expected.iter().map(|id| addressed(id, "192.0.2.1", "", ""));
+    let picture = Picture { fleet: polled(Some(clock::now()), tunnels), ..picture() };
+    let ids = |answer: &Value| -> Vec<String> {
+        answer["tunnels"].as_array().unwrap().iter().map(|tunnel| tunnel["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&all(&picture)), expected);
+    let some = Filter { search: "t29".into(), ..Filter::default() };
+    assert_eq!(ids(&read(&picture, &some, Subject::Tunnels)), expected[2_900..]);
+    let mut unzipped = String::new();
+    let zipped = bytes(&picture, &Filter::default(), Subject::Tunnels, true);
+    GzDecoder::new(&*zipped).read_to_string(&mut unzipped).unwrap();
+    assert_eq!(ids(&serde_json::from_str(&unzipped).unwrap()), expected);
+    let targets = read(&picture, &Filter::default(), Subject::Targets(Arc::default()));
+    assert_eq!(targets.as_array().unwrap().len(), 3_000);
 }
 
 /// Every path of an answer: `bgp.md5`, `targets[].up`.
@@ -184,9 +217,9 @@ async fn what_is_not_known_has_no_field() {
 
 #[tokio::test]
 async fn the_targets_are_those_of_the_plan_though_nothing_is_probed() {
-    let settings = Settings::default();
+    let settings = Arc::new(Settings::default());
     assert!(!settings.enabled);
-    let groups = read(|out| targets(&picture(), &Filter::default(), &settings, out));
+    let groups = read(&picture(), &Filter::default(), Subject::Targets(Arc::clone(&settings)));
     let groups: Vec<(&str, &str)> = groups
         .as_array()
         .unwrap()
@@ -203,5 +236,5 @@ async fn the_targets_are_those_of_the_plan_though_nothing_is_probed() {
         [("192.0.2.1", "customer_endpoint"), ("10.0.0.0", "interface_address"), ("2001:db8::", "interface_address6")];
     assert_eq!(groups, expected);
     let nobody = Filter { search: "nobody".into(), ..Filter::default() };
-    assert_eq!(read(|out| targets(&picture(), &nobody, &settings, out)), serde_json::json!([]));
+    assert_eq!(read(&picture(), &nobody, Subject::Targets(settings)), serde_json::json!([]));
 }

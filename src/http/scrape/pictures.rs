@@ -11,10 +11,10 @@ use std::{
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
-use super::threads::Threads;
 use crate::{
     clock,
     exposition::{Exposition, Picture},
+    http::threads::Threads,
 };
 
 /// Pictures at one time.

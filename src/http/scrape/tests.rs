@@ -9,6 +9,7 @@ use crate::{
     clock,
     domain::fixtures::{addressed, polled},
     exposition::{self, Format, Groups, Sources},
+    http::pieces::LONGEST_READ,
 };
 
 /// More tunnels than fit into one piece of the page.
@@ -18,10 +19,10 @@ fn scrape() -> Scrape {
         fleet: watch::Sender::new(polled(Some(clock::now()), tunnels)).subscribe(),
         board: watch::Sender::new(Arc::default()).subscribe(),
         verdicts: watch::Sender::new(Arc::default()).subscribe(),
-        stale_after: Duration::from_mins(5),
-        poll_interval: Duration::from_mins(1),
+        stale_after: watch::Sender::new(Duration::from_mins(5)).subscribe(),
+        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
     };
-    Scrape::new(Exposition::new(exposition::registry(), sources)).unwrap()
+    Scrape::new(Exposition::new(exposition::registry(), sources), Arc::new(Threads::new().unwrap()))
 }
 
 async fn pieces(scrape: &Scrape, gzip: bool) -> Pieces {
@@ -90,7 +91,7 @@ async fn a_client_that_reads_for_too_long_is_cut_off_and_gives_its_picture_back(
     let mut body = pieces(&scrape, false).await;
     let picture = Arc::downgrade(scrape.pictures.newest().await.unwrap().picture());
     assert!(body.frame().await.unwrap().is_ok());
-    tokio::time::advance(pieces::LONGEST_READ + Duration::from_millis(1)).await;
+    tokio::time::advance(LONGEST_READ + Duration::from_millis(1)).await;
     let error = body.frame().await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "the client reads too slowly");
     assert!(body.frame().await.is_none() && picture.upgrade().is_none());

@@ -10,7 +10,10 @@ use flate2::{Compression, write::GzEncoder};
 use hyper::body::Bytes;
 
 use super::pictures::Held;
-use crate::exposition::{Format, Groups, Page};
+use crate::{
+    exposition::{Format, Groups, Page},
+    http::pieces::Source,
+};
 
 /// Bytes of text that are written at once, and sent at once where they are not compressed.
 pub(super) const PIECE: usize = 128 * 1024;
@@ -41,9 +44,11 @@ impl Writer {
         let page = Page::new(Arc::clone(picture.picture()), format, groups);
         Self { page, gzip: gzip.then(|| Box::new(Gzip::new())), _picture: picture }
     }
+}
 
-    /// The next bytes of the page, and whether they are its last. Takes less than a millisecond.
-    pub(super) fn next(&mut self) -> io::Result<(Bytes, bool)> {
+impl Source for Writer {
+    /// Takes less than a millisecond.
+    fn next(&mut self) -> io::Result<(Bytes, bool)> {
         if let Some(gzip) = &mut self.gzip {
             return gzip.next(&mut self.page);
         }

@@ -167,3 +167,40 @@ fn polls_start_an_interval_apart_and_slow_down_when_refused() {
     let limited = story.poll(Err(failure(FailureReason::RateLimited)));
     assert!(limited.rate_limited && limited.wait >= 5 * INTERVAL);
 }
+
+#[test]
+fn a_watch_that_is_resumed_goes_on_counting_and_says_nothing_twice() {
+    let mut story = Story::start();
+    let up = tunnel("a", Some(BgpState::Up));
+    story.lists(&[Arc::clone(&up)]);
+    story.lists(&[tunnel("a", Some(BgpState::Down))]);
+    let known = story.watch.snapshot().clone();
+    story.watch = Watch::resume(AccountName::new("acme"), Arc::default(), known);
+    assert_eq!(story.lists(&[tunnel("a", Some(BgpState::Down))]), [], "nothing is new");
+    story.lists(&[up]);
+    let entries = &story.watch.snapshot().entries;
+    assert_eq!(entries[0].bgp_state_changes, 2, "one change before, one after, and the last state was known");
+}
+
+#[test]
+fn rules_choose_tunnels_and_place_them_at_once_and_at_every_poll() {
+    use crate::domain::selector::{Pattern, Selector};
+    let rules = Rules {
+        exclude: vec![Pattern::new("*lab*")],
+        sites: vec![(Selector::id("a"), "frankfurt".into())],
+        ..Rules::default()
+    };
+    let mut story = Story::start();
+    let tunnels = [tunnel("a", None), tunnel("lab", None)];
+    story.lists(&tunnels);
+    let known = story.watch.snapshot().clone();
+    story.watch = Watch::resume(AccountName::new("acme"), Arc::new(rules), known);
+    let seen = |watch: &Watch| -> Vec<(String, Option<String>)> {
+        let entries = watch.snapshot().entries.iter();
+        entries.map(|e| (e.tunnel.id.to_string(), e.site.as_ref().map(ToString::to_string))).collect()
+    };
+    let expected = [("a".to_owned(), Some("frankfurt".to_owned()))];
+    assert_eq!(seen(&story.watch), expected, "before the next poll");
+    assert_eq!(story.lists(&tunnels), [], "what is left out is neither new nor removed");
+    assert_eq!(seen(&story.watch), expected);
+}

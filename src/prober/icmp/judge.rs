@@ -34,6 +34,8 @@ const EACCES: i32 = 13;
 const ENODEV: i32 = 19;
 const EINVAL: i32 = 22;
 const EMSGSIZE: i32 = 90;
+const EPROTONOSUPPORT: i32 = 93;
+const EAFNOSUPPORT: i32 = 97;
 const EADDRNOTAVAIL: i32 = 99;
 const ENETDOWN: i32 = 100;
 const ENETUNREACH: i32 = 101;
@@ -71,6 +73,11 @@ pub(super) fn is_stale_socket(error: &io::Error) -> bool {
 /// Whether the kernel refused the socket for want of a permission.
 pub(super) fn is_forbidden(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// Whether the kernel does not know this version of the protocol.
+pub(super) fn is_unknown(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(EPROTONOSUPPORT | EAFNOSUPPORT))
 }
 
 #[cfg(test)]

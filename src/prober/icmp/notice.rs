@@ -14,6 +14,29 @@ pub(super) fn refused(version: IpVersion, binding: &Binding, error: &io::Error) 
     format!("cannot open an ICMPv{version} socket ({mode}){}: {}; {}", Through(binding), Plain(error), remedy(error))
 }
 
+/// Why a socket cannot be opened, for somebody who only asks.
+#[derive(Debug)]
+pub struct Refused {
+    pub sentence: String,
+    pub mend: &'static str,
+    /// The kernel does not speak this version of the protocol, and so nobody can miss it.
+    pub is_unknown: bool,
+}
+
+impl Refused {
+    pub(super) fn new(version: IpVersion, binding: &Binding, error: &io::Error) -> Self {
+        let is_unknown = judge::is_unknown(error);
+        let mend = match () {
+            () if judge::is_forbidden(error) => remedy(error),
+            () if is_unknown => "addresses of this version are not probed",
+            () => "check `--probe.source`, `--probe.interface` and the overrides of tunnels",
+        };
+        let sentence =
+            format!("cannot open an ICMPv{version} socket ({}){}: {}", binding.mode, Through(binding), Plain(error));
+        Self { sentence, mend, is_unknown }
+    }
+}
+
 /// What a socket is tied to.
 struct Through<'a>(&'a Binding);
 
@@ -62,6 +85,23 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         assert_eq!(text.lines().count(), 1, "{text}");
+    }
+
+    #[test]
+    fn who_only_asks_is_told_what_would_mend_it() {
+        let table = [
+            (1, "permission denied", "setcap cap_net_raw+ep", false),
+            (13, "permission denied", "ping_group_range", false),
+            (19, "No such device", "--probe.interface", false),
+            (99, "assign requested address", "--probe.source", false),
+            (97, "not supported", "are not probed", true),
+        ];
+        for (errno, why, mend, is_unknown) in table {
+            let refused = Refused::new(IpVersion::V6, &BINDING, &io::Error::from_raw_os_error(errno));
+            assert!(refused.sentence.starts_with("cannot open an ICMPv6 socket (auto): "), "{refused:?}");
+            assert!(refused.sentence.contains(why) && refused.mend.contains(mend), "{refused:?}");
+            assert_eq!(refused.is_unknown, is_unknown, "{refused:?}");
+        }
     }
 
     #[test]

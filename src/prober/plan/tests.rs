@@ -155,3 +155,61 @@ fn a_tunnel_can_be_told_apart_by_id_or_name() {
     assert_eq!(sources, [Some("192.0.2.9".to_owned()), None], "a source serves its own version only");
     assert!(t2.targets.iter().all(|(_, key)| key.binding.interface.as_deref() == Some("gre2")));
 }
+
+#[test]
+fn an_extra_address_is_probed_for_its_own_tunnel_whatever_the_targets_say() {
+    let mut named = Override::new(Selector::id("t1"));
+    named.extra = Some(Addresses { v4: "10.20.0.1".parse().ok(), v6: "fd00:20::1".parse().ok() });
+    named.interface = Some("gre1".into());
+    let mut wrong = Override::new(Selector::id("t3"));
+    wrong.extra = Some(Addresses { v4: "224.0.0.5".parse().ok(), v6: None });
+    let settings = Settings { overrides: vec![named, wrong], ..settings(&[ProbeTarget::CustomerEndpoint]) };
+    let plan = Plan::draw(&fleet(["t1", "t2", "t3"].map(|id| addressed(id, "203.0.113.1", "", ""))), &settings);
+    assert_eq!(
+        targets(&plan, "t1"),
+        ["customer_endpoint=203.0.113.1", "extra_address=10.20.0.1", "extra_address6=fd00:20::1"]
+    );
+    assert_eq!(targets(&plan, "t2"), ["customer_endpoint=203.0.113.1"]);
+    assert_eq!(plan.refused, [(Refusal::Multicast, 1)].into());
+    let (_, t1) = plan.tunnels.iter().find(|(key, _)| key.id.as_str() == "t1").unwrap();
+    assert!(t1.targets.iter().all(|(_, session)| session.binding.interface.as_deref() == Some("gre1")));
+}
+
+/// Who proves the outside of a tunnel: its own uplinks, or else those of the site, or else its customer endpoint.
+#[test]
+fn a_tunnel_has_its_own_uplinks_or_those_of_all() {
+    let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+    let own = |id: &str, uplinks: &[&str], vantage: Vantage| Override {
+        uplinks: Some(addresses(uplinks)),
+        vantage: Some(vantage),
+        interface: Some("gre1".into()),
+        ..Override::new(Selector::id(id))
+    };
+    let mut remote = Override::new(Selector::id("remote"));
+    remote.vantage = Some(Vantage::Remote);
+    let settings = Settings {
+        uplinks: addresses(&["192.0.2.1"]),
+        overrides: vec![
+            own("own", &["192.0.2.9", "192.0.2.1", "192.0.2.9"], Vantage::Site),
+            own("none", &[], Vantage::Site),
+            own("far", &["192.0.2.7"], Vantage::Remote),
+            remote,
+        ],
+        ..Settings::default()
+    };
+    let plan = Plan::draw(&fleet(["site", "own", "none", "far", "remote"].map(tunnel)), &settings);
+    let uplinks = |id: &str| {
+        let (_, plan) = plan.tunnels.iter().find(|(key, _)| key.id.as_str() == id).unwrap();
+        plan.uplinks.iter().map(|session| session.address.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(uplinks("site"), ["192.0.2.1"]);
+    assert_eq!(uplinks("own"), ["192.0.2.1", "192.0.2.9"]);
+    assert_eq!(uplinks("none"), [""; 0]);
+    assert_eq!(uplinks("far"), ["192.0.2.7"]);
+    assert_eq!(uplinks("remote"), [""; 0], "what proves the circuit of this site proves nothing of another");
+    assert_eq!(plan.uplinks.len(), 3, "each is probed once");
+    assert!(
+        plan.uplinks.iter().all(|session| session.binding.interface.is_none()),
+        "an uplink is not sent into the tunnel that the override binds its other echoes to"
+    );
+}

@@ -1,4 +1,4 @@
-//! The threads that pages are written on.
+//! The threads that pages and lists are written on.
 
 use std::{io, time::Duration};
 
@@ -42,5 +42,40 @@ impl Drop for Threads {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use tokio::{task::JoinSet, time::timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_hangs_up_makes_no_room_while_its_answer_is_rendered() {
+        let threads = Arc::new(Threads::new().unwrap());
+        let mut clients = JoinSet::new();
+        let mut rendering = Vec::new();
+        for _ in 0..THREADS {
+            let (go, wait) = mpsc::channel::<()>();
+            let (began, begins) = tokio::sync::oneshot::channel();
+            let threads = Arc::clone(&threads);
+            clients.spawn(async move {
+                threads
+                    .run(move || {
+                        let _ = began.send(());
+                        let _ = wait.recv();
+                    })
+                    .await
+            });
+            begins.await.unwrap();
+            rendering.push(go);
+        }
+        clients.shutdown().await;
+        assert!(timeout(Duration::from_millis(50), threads.run(|| ())).await.is_err(), "both are still at work");
+        drop(rendering);
+        assert_eq!(threads.run(|| 7).await.unwrap(), 7);
     }
 }

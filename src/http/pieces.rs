@@ -1,4 +1,4 @@
-//! A page on its way to one client: each piece is written when the client has taken the one before.
+//! A large answer on its way to one client: each piece is written when the client has taken the one before.
 
 use std::{
     fmt,
@@ -12,21 +12,27 @@ use std::{
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-use super::{threads::Threads, writer::Writer};
+use super::threads::Threads;
 use crate::{clock, domain::moment::Moment};
 
-/// Longer than any scrape may take. Whoever reads more slowly is cut off, for his picture takes the place of another.
+/// Longer than any answer may take. Whoever reads more slowly is cut off, for his picture takes the place of another.
 pub(super) const LONGEST_READ: Duration = Duration::from_mins(2);
 
-/// A piece, and what writes the rest, if there is any.
-type Written = (Bytes, Option<Writer>);
+/// Writes an answer, piece by piece. Not for an async thread.
+pub(super) trait Source: Send + 'static {
+    /// The next bytes, and whether they are the last.
+    fn next(&mut self) -> io::Result<(Bytes, bool)>;
+}
 
-async fn write(mut writer: Writer, threads: Arc<Threads>) -> io::Result<Written> {
+/// A piece, and what writes the rest, if there is any.
+type Written = (Bytes, Option<Box<dyn Source>>);
+
+async fn write(mut writer: Box<dyn Source>, threads: Arc<Threads>) -> io::Result<Written> {
     let write = move || writer.next().map(|(piece, is_end)| (piece, (!is_end).then_some(writer)));
     threads.run(write).await?
 }
 
-/// The body of a page. It breaks off where writing fails, or the client takes too long.
+/// The body of an answer. It breaks off where writing fails, or the client takes too long.
 pub(super) struct Pieces {
     /// Written and not yet sent.
     ready: Option<Bytes>,
@@ -37,8 +43,8 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// Writes the first piece.
-    pub(super) async fn begin(writer: Writer, threads: Arc<Threads>) -> io::Result<Self> {
-        let first = write(writer, Arc::clone(&threads)).await?;
+    pub(super) async fn begin(source: impl Source, threads: Arc<Threads>) -> io::Result<Self> {
+        let first = write(Box::new(source), Arc::clone(&threads)).await?;
         let mut pieces = Self { ready: None, next: None, threads, began: clock::now() };
         pieces.take(first);
         Ok(pieces)

@@ -1,0 +1,122 @@
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    config::{Inputs, flags},
+    domain::{
+        rules::Rules,
+        selector::{Pattern, Selector},
+    },
+    poller::CredentialSource,
+    prober::settings::Override,
+    secret::Secret,
+    telemetry,
+};
+
+fn config() -> Config {
+    let flags = flags::Flags {
+        cloudflare: flags::CloudflareFlags {
+            account_ids: ["a", "b"].map(str::to_owned).into(),
+            ..flags::CloudflareFlags::default()
+        },
+        ..flags::Flags::default()
+    };
+    let inputs = Inputs {
+        file: flags::FileFlags::default(),
+        log: flags::LogFlags::default(),
+        environment: Arc::new(|name| (name == "CLOUDFLARE_API_TOKEN").then(|| "hunter2".to_owned())),
+        secrets: Arc::default(),
+    };
+    Config::for_serve(&flags, &inputs).unwrap()
+}
+
+/// What one change of a configuration comes to: accounts added, changed and forgotten, and keys that wait.
+fn seen(change: fn(&mut Config)) -> [String; 4] {
+    let (old, mut new) = (config(), config());
+    change(&mut new);
+    let difference = Difference::between(&old, &new);
+    let names = |accounts: &[AccountConfig]| {
+        accounts.iter().map(|account| account.account.name.to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let forgotten: Vec<_> = difference.forgotten.iter().map(ToString::to_string).collect();
+    [names(&difference.added), names(&difference.changed), forgotten.join(" "), difference.waiting.join(" ")]
+}
+
+fn rename(config: &mut Config, at: usize, name: &str) {
+    config.accounts[at].account.name = AccountName::new(name);
+}
+
+/// What is changed, how, and what that comes to.
+type Row = (&'static str, fn(&mut Config), [&'static str; 4]);
+
+#[test]
+fn each_change_reaches_those_whom_it_concerns_and_nobody_else() {
+    let table: [Row; 20] = [
+        ("nothing", |_| {}, ["", "", "", ""]),
+        ("another order", |config| config.accounts.reverse(), ["", "", "", ""]),
+        ("an account less", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
+        (
+            "an account more",
+            |config| {
+                config.accounts.push(config.accounts[0].clone());
+                rename(config, 2, "c");
+                config.accounts[2].account.id = "c".to_owned();
+            },
+            ["c", "", "", ""],
+        ),
+        ("a new name", |config| rename(config, 0, "acme"), ["acme", "", "a", ""]),
+        ("another id behind a name", |config| config.accounts[0].account.id = "z".to_owned(), ["a", "", "a", ""]),
+        (
+            "another token",
+            |config| {
+                config.accounts[1].account.credentials = CredentialSource::Token(Secret::given("other").unwrap());
+            },
+            ["", "b", "", ""],
+        ),
+        ("another API", |config| config.accounts[0].url = "https://proxy.example".parse().unwrap(), ["", "a", "", ""]),
+        (
+            "names that change places",
+            |config| {
+                rename(config, 0, "b");
+                rename(config, 1, "a");
+            },
+            ["b a", "", "a b", ""],
+        ),
+        ("the interval", |config| config.poll.interval = Duration::from_secs(9), ["", "a b", "", ""]),
+        ("the timeout", |config| config.poll.timeout = Duration::from_secs(9), ["", "a b", "", ""]),
+        (
+            "the choice of tunnels",
+            |config| config.rules = Arc::new(Rules { exclude: vec![Pattern::new("x")], ..Rules::default() }),
+            ["", "a b", "", ""],
+        ),
+        ("staleness", |config| config.poll.stale_after = Duration::from_mins(9), ["", "", "", ""]),
+        ("probing", |config| config.probe.enabled = true, ["", "", "", ""]),
+        ("an override", |config| config.probe.overrides.push(Override::new(Selector::name("x"))), ["", "", "", ""]),
+        ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
+        ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
+        ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),
+        ("open health pages", |config| config.web.open_health = true, ["", "", "", "web.open_health"]),
+        (
+            "the log",
+            |config| {
+                config.log.level = telemetry::Level::Debug;
+                config.log.format = telemetry::Format::Json;
+            },
+            ["", "", "", "log.level log.format"],
+        ),
+    ];
+    for (what, change, expected) in table {
+        assert_eq!(seen(change), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_summary_names_accounts_and_is_empty_without_a_change() {
+    let (old, mut new) = (config(), config());
+    assert_eq!(Difference::between(&old, &new).summary(), "");
+    rename(&mut new, 0, "acme");
+    new.accounts[1].url = "https://proxy.example".parse().unwrap();
+    let difference = Difference::between(&old, &new);
+    assert_eq!(difference.summary(), "accounts added: acme; changed: b; removed: a");
+    assert_eq!(difference.stopping(), ["a", "b"].map(AccountName::new).into());
+}

@@ -1,0 +1,173 @@
+//! `check`: the preflight, in front of a sandbox where all is well and of an API where little is.
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+
+use serde_json::{Value, json};
+
+use crate::{
+    sandbox::Sandbox,
+    support::{
+        api::{self, Answer, Api},
+        exporter::{ACCOUNT, Ended, TOKEN, program, run, token_file},
+        free_address,
+        tunnels::{gre, gre_list},
+    },
+    web_config::authority::Authority,
+};
+
+/// A folder with a token that only its owner can read.
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(token_file(&folder), fs::Permissions::from_mode(0o600)).expect("a file of our own");
+    folder
+}
+
+fn check(api: impl std::fmt::Display, account: &str, folder: &Path, flags: &[&str]) -> Ended {
+    let mut command = program();
+    command.args([
+        "check",
+        &format!("--cloudflare.api-url=http://{api}/client/v4"),
+        "--cloudflare.account-id",
+        account,
+    ]);
+    command.arg("--cloudflare.api-token-file").arg(folder.join("token"));
+    let ended = run(command.arg(format!("--web.listen-address={}", free_address())).args(flags));
+    let said = format!("{}{}", ended.stdout, ended.stderr);
+    assert!(!said.contains(TOKEN), "the token is shown:\n{said}");
+    ended
+}
+
+/// Whether a line has this level, and all of these words.
+fn says(ended: &Ended, level: &str, words: &[&str]) -> bool {
+    let fits = |line: &str| line.starts_with(level) && words.iter().all(|word| line.contains(word));
+    ended.stdout.lines().any(fits)
+}
+
+#[test]
+fn where_all_is_well_every_line_says_so() {
+    let (sandbox, folder) = (Sandbox::start(), folder());
+    let ended = check(sandbox.address, &sandbox.account, folder.path(), &[]);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{}", ended.stdout);
+    assert!(ended.stdout.lines().all(|line| line.starts_with("ok ")), "{}", ended.stdout);
+    for words in [
+        &["configuration", "1 account"][..],
+        &["secret", "token` can be read"],
+        &["token of", "active"],
+        &["clock", "this clock is"],
+        &["permission", "gre_tunnels may be read: 3 tunnels"],
+        &["permission", "ipsec_tunnels may be read: 4 tunnels"],
+        &["icmp", "switched off"],
+        &["listen", "is free"],
+        &["web", "in the clear"],
+    ] {
+        assert!(says(&ended, "ok", words), "no line with {words:?}:\n{}", ended.stdout);
+    }
+    let columns: Vec<Option<usize>> = ended.stdout.lines().map(|line| line.rfind("  ")).collect();
+    assert!(columns.iter().all(|column| *column == columns[0]), "not aligned:\n{}", ended.stdout);
+}
+
+/// An API that knows the token as one of the account, lets it read one list, and lives years ago.
+fn reluctant(expires_on: &'static str) -> Answer {
+    let years_ago = "Date: Sat, 21 Nov 2020 10:00:00 GMT\r\nContent-Type: application/json\r\n";
+    let refused = |code: u32| json!({"success": false, "errors": [{"code": code, "message": "no"}], "messages": [], "result": null});
+    let known = json!({
+        "success": true, "errors": [], "messages": [{"code": 10000, "message": "This API Token is valid and active"}],
+        "result": {"id": "x", "status": "active", "expires_on": expires_on},
+    });
+    let of_user = api::answer("401 Unauthorized", years_ago, refused(1000).to_string());
+    let of_account = api::answer("200 OK", years_ago, known.to_string());
+    let forbidden = api::answer("403 Forbidden", years_ago, refused(10000).to_string());
+    let list = gre_list(&[gre("gre-1")]);
+    Arc::new(move |request, wire| match request.line.as_str() {
+        line if line.contains("/user/tokens/verify") => of_user(request, wire),
+        line if line.contains(&format!("/accounts/{ACCOUNT}/tokens/verify")) => of_account(request, wire),
+        line if line.contains("/ipsec_tunnels") => forbidden(request, wire),
+        _ => list(request, wire),
+    })
+}
+
+#[test]
+fn what_the_token_may_not_do_is_named_with_the_permission_it_needs() {
+    let folder = folder();
+    let api = Api::start(reluctant("2020-01-01T00:00:00Z"));
+    let ended = check(api.address, ACCOUNT, folder.path(), &[]);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+    assert!(
+        says(&ended, "FAIL", &["token of", "expired at 2020-01-01T00:00:00Z", "make a new one"]),
+        "{}",
+        ended.stdout
+    );
+    let permission =
+        ["ipsec_tunnels may not be read", "403", "10000", "needs `Magic WAN Read` or `Magic Transit Read`"];
+    assert!(says(&ended, "FAIL", &permission), "{}", ended.stdout);
+    assert!(says(&ended, "ok", &["gre_tunnels may be read: 1 tunnel"]), "{}", ended.stdout);
+    assert!(says(&ended, "warn", &["clock", "ahead of that of the API", "NTP"]), "{}", ended.stdout);
+    assert_eq!(api.requests().len(), 4, "each thing is asked once: {:?}", api.requests());
+}
+
+#[test]
+fn a_token_of_the_account_is_as_good_as_one_of_a_user() {
+    let folder = folder();
+    let api = Api::start(reluctant("2199-01-01T00:00:00Z"));
+    let ended = check(api.address, ACCOUNT, folder.path(), &[]);
+    assert!(says(&ended, "ok", &["token of", "active, and expires at 2199-01-01T00:00:00Z"]), "{}", ended.stdout);
+}
+
+#[test]
+fn what_this_machine_lacks_is_told_with_what_would_mend_it() {
+    let (sandbox, folder) = (Sandbox::start(), folder());
+    let taken = TcpListener::bind(free_address()).expect("a listener");
+    let taken = taken.local_addr().expect("its address").to_string();
+    let authority = Authority::new();
+    let expired = authority.signs_until(&["exporter.example"], 2020);
+    fs::write(folder.path().join("server.crt"), &expired.certificate).expect("a file");
+    fs::write(folder.path().join("server.key"), &expired.key).expect("a file");
+    for name in ["token", "server.key"] {
+        let readable = fs::Permissions::from_mode(0o644);
+        fs::set_permissions(folder.path().join(name), readable).expect("a file of our own");
+    }
+    let web = folder.path().join("web.yml");
+    fs::write(&web, "tls_server_config: {cert_file: server.crt, key_file: server.key}\n").expect("a file");
+    let web = format!("--web.config.file={}", web.display());
+    let listen = format!("--web.listen-address={taken}");
+    let flags = ["--probe", "--probe.interface=nowhere0", &web, &listen];
+    let ended = check(sandbox.address, &sandbox.account, folder.path(), &flags);
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
+    for (level, words) in [
+        ("FAIL", &["icmp", "ICMPv4", "nowhere0", "--probe.interface"][..]),
+        ("FAIL", &["listen", &taken, "in use", "--web.listen-address"]),
+        ("ok", &["listen", "is free"]),
+        ("FAIL", &["web", "certificate expired at 2020-01-01T00:00:00Z", "renew"]),
+        ("warn", &["secret", "every user of this machine", "chmod o-r"]),
+        ("warn", &["web", "key_file", "every user of this machine"]),
+    ] {
+        assert!(says(&ended, level, words), "no {level} with {words:?}:\n{}", ended.stdout);
+    }
+}
+
+#[test]
+fn json_says_the_same_to_programs() {
+    let (sandbox, folder) = (Sandbox::start(), folder());
+    for (account, ok) in [(sandbox.account.as_str(), true), ("0000000000000000000000000000beef", false)] {
+        let ended = check(sandbox.address, account, folder.path(), &["--output=json"]);
+        let answer: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        assert_eq!((answer["ok"].as_bool(), ended.status.success()), (Some(ok), ok), "{answer}");
+        let findings = answer["findings"].as_array().expect("a list");
+        let permissions = findings.iter().filter(|finding| finding["subject"] == "permission");
+        let level = if ok { "ok" } else { "fail" };
+        assert!(
+            permissions.clone().count() == 2
+                && permissions.clone().all(|f| f["level"] == level && f["account"] == account),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_one_sentence_as_everywhere() {
+    let ended = run(program()
+        .args(["check", "--poll.interval=soon", "--cloudflare.account-id", "a"])
+        .env("CLOUDFLARE_API_TOKEN", "t"));
+    assert_eq!(ended.status.code(), Some(64), "{ended:?}");
+    assert!(ended.stdout.is_empty() && ended.stderr.contains("`--poll.interval` is `soon`"), "{ended:?}");
+}
