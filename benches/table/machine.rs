@@ -12,6 +12,7 @@ pub(crate) fn describe() -> String {
         format!("magic-tunnel-exporter: {}", env!("CARGO_PKG_VERSION")),
         format!("processor: {}, {cores} cores", processor()),
         format!("memory: {} GB", first_number("/proc/meminfo") / 1_000_000),
+        format!("load average at the end: {}", fs::read_to_string("/proc/loadavg").unwrap_or_default().trim()),
         format!("kernel: {}", said("uname", &["-sr"])),
         format!("compiler: {}, profile bench (release)", said("rustc", &["--version"])),
         format!("fping: {}", said("fping", &["--version"])),

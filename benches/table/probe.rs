@@ -70,8 +70,10 @@ fn prober(
         of_fping,
         (size == 10_000).then_some(15.0),
     ));
-    let of_smokeping = smokeping.map(|peer| ("`smokeping_prober`, at most 1,000 targets", peer.microseconds));
-    table.add(row("CPU an echo, scrapes and polls included", microseconds, "µs", of_smokeping, None));
+    if let Some(peer) = smokeping {
+        let of_smokeping = Some(("`smokeping_prober`, at most 1,000 targets", peer.microseconds));
+        table.add(row("CPU an echo, scrapes and polls included", microseconds, "µs", of_smokeping, None));
+    }
     let of_smokeping = smokeping.map(|peer| ("`smokeping_prober`, at most 1,000 targets", peer.lost));
     table.add(row("echoes falsely lost", lost, "", of_smokeping, Some(0.0)));
     table.add(row("echoes falsely lost", lost, "", fping.map(|fping| ("`fping`, at most a minute", fping.lost)), None));
