@@ -36,7 +36,7 @@ use self::{
 };
 use crate::{
     domain::{inventory::AccountName, rules::Rules, selector::Selector},
-    prober,
+    http, prober,
     server::ListenAddress,
 };
 
@@ -191,8 +191,8 @@ fn listen(flags: &[String], file: &mut Section) -> Result<Vec<ListenAddress>, Co
 fn telemetry_path(given: &Given) -> Result<String, ConfigError> {
     let path = given.text.as_str();
     let is_path = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b));
-    if !is_path || path == "/" || path.starts_with("/-/") {
-        let rule = "must be a path such as /metrics: it begins with `/`, and is neither `/` nor below `/-/`";
+    if !is_path || http::is_taken(path) {
+        let rule = "must be a path such as /metrics: it begins with `/`, and is no page that the exporter has already";
         return Err(given.wrong(rule));
     }
     Ok(path.to_owned())

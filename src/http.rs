@@ -78,6 +78,12 @@ enum Route<'a> {
     Reload,
 }
 
+/// Whether a path leads to a page of our own, so that the metrics cannot have it.
+pub fn is_taken(path: &str) -> bool {
+    let reserved = ["/-/", "/api/", "/assets/", "/tunnels/"];
+    reserved.iter().any(|beginning| path.starts_with(beginning)) || Route::of(path).is_some()
+}
+
 impl<'a> Route<'a> {
     fn of(path: &'a str) -> Option<Self> {
         match path {

@@ -53,6 +53,26 @@ fn an_account_and_a_token_are_enough() {
 }
 
 #[test]
+fn the_metrics_take_no_page_that_is_there_already() {
+    for path in [
+        "metrics",
+        "/",
+        "/-/healthy",
+        "/-/metrics",
+        "/api/v1/tunnels",
+        "/api/metrics",
+        "/tunnels/x",
+        "/runbooks",
+        "/assets/x",
+        "/a b",
+    ] {
+        let rule = "must be a path such as /metrics: it begins with `/`, and is no page that the exporter has already";
+        let error = config(&[ACCOUNT, &format!("--web.telemetry-path={path}")], token).unwrap_err();
+        assert_eq!(error, format!("`--web.telemetry-path` is `{path}`: {rule}"));
+    }
+}
+
+#[test]
 fn a_wrong_value_is_one_sentence_with_key_value_and_rule() {
     let table = [
         ("--poll.interval=5x", "`--poll.interval` is `5x`: must be a duration such as 30s, 5m or 1h"),
@@ -63,10 +83,6 @@ fn a_wrong_value_is_one_sentence_with_key_value_and_rule() {
         (
             "--web.listen-address=9847",
             "`--web.listen-address` is `9847`: must be `:port`, `host:port` or `[ipv6]:port`, with a port from 0 to 65535",
-        ),
-        (
-            "--web.telemetry-path=metrics",
-            "`--web.telemetry-path` is `metrics`: must be a path such as /metrics: it begins with `/`, and is neither `/` nor below `/-/`",
         ),
         (
             "--cloudflare.api-url=http://api.cloudflare.com",
