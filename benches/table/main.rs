@@ -16,6 +16,7 @@ mod fleet;
 mod http;
 mod machine;
 mod measure;
+mod notes;
 mod page;
 mod poll;
 mod probe;
@@ -49,6 +50,7 @@ fn main() -> Result<()> {
             measure(&mut table)?;
         }
     }
-    println!("\n{}\n{}", machine::describe(), table.markdown());
-    if asked.is_empty() { document::keep(&format!("{}\n{}", machine::describe(), table.markdown())) } else { Ok(()) }
+    let text = format!("{}\n{}{}", machine::describe(), table.markdown(), notes::of(table.rows()));
+    println!("\n{text}");
+    if asked.is_empty() { document::keep(&text) } else { Ok(()) }
 }

@@ -20,6 +20,14 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    pub(crate) fn beside_name(&self) -> Option<&'static str> {
+        self.beside.map(|(name, _)| name)
+    }
+
+    pub(crate) fn is_above_goal(&self) -> bool {
+        self.goal.is_some_and(|goal| self.ours > goal)
+    }
+
     fn ratio(&self) -> String {
         let beside = self.beside.filter(|(_, theirs)| *theirs != 0.0);
         beside.map_or_else(String::new, |(_, theirs)| format!("{:.2}", self.ours / theirs))
@@ -40,6 +48,10 @@ impl Table {
     pub(crate) fn add(&mut self, row: Row) {
         println!("{}", line(&row));
         self.0.push(row);
+    }
+
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.0
     }
 
     pub(crate) fn markdown(&self) -> String {
