@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 use clap_complete::Shell;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -100,36 +100,10 @@ enum Command {
     Sandbox(SandboxFlags),
     /// Look once, print every tunnel, the most broken first, and exit with 1 if one needs attention
     #[command(after_help = WHEN_TUNNELS_FAILS)]
-    Tunnels {
-        #[command(flatten)]
-        flags: Flags,
-        /// Form of what is printed: table, json [default: table]
-        #[arg(
-            long,
-            env = "MTE_OUTPUT",
-            value_name = "FORM",
-            value_enum,
-            default_value = "table",
-            hide_default_value = true
-        )]
-        output: Output,
-    },
+    Tunnels(PrintFlags),
     /// Try everything that `serve` needs, print what came of it and what would mend it
     #[command(after_help = WHEN_CHECK_FAILS)]
-    Check {
-        #[command(flatten)]
-        flags: Flags,
-        /// Form of what is printed: table, json [default: table]
-        #[arg(
-            long,
-            env = "MTE_OUTPUT",
-            value_name = "FORM",
-            value_enum,
-            default_value = "table",
-            hide_default_value = true
-        )]
-        output: Output,
-    },
+    Check(PrintFlags),
     /// Ask the exporter on this machine whether it serves; exit code 1 where it does not. For images, which have no other program
     Healthcheck(HealthcheckFlags),
     /// Print the completions for a shell
@@ -139,6 +113,24 @@ enum Command {
     },
     /// Print the manual page; `magic-tunnel-exporter man | man -l -` shows it
     Man,
+}
+
+/// Flags of the commands that look once and print what they saw.
+#[derive(Debug, Args)]
+struct PrintFlags {
+    #[command(flatten)]
+    flags: Flags,
+
+    /// Form of what is printed: table, json [default: table]
+    #[arg(
+        long,
+        env = "MTE_OUTPUT",
+        value_name = "FORM",
+        value_enum,
+        default_value = "table",
+        hide_default_value = true
+    )]
+    output: Output,
 }
 
 /// Runs the program with the arguments and the environment of this process.
@@ -247,7 +239,7 @@ enum Plan {
 impl Plan {
     /// The command, and how it logs.
     fn of(mut cli: Cli) -> Result<(Self, Log), Refusal> {
-        if matches!(cli.command, Some(Command::Tunnels { .. } | Command::Check { .. })) {
+        if matches!(cli.command, Some(Command::Tunnels(_) | Command::Check(_))) {
             // What is printed is the answer; the log is for what it cannot say.
             cli.log.level.get_or_insert_with(|| "error".into());
         }
@@ -268,12 +260,12 @@ impl Plan {
                 let log = sandbox.log;
                 Ok((Self::Sandbox(sandbox), log))
             }
-            Command::Tunnels { flags, output } => {
+            Command::Tunnels(PrintFlags { flags, output }) => {
                 let look = app::Once::new(&flags, &inputs)?;
                 let log = look.log();
                 Ok((Self::Tunnels { look: Box::new(look), output }, log))
             }
-            Command::Check { flags, output } => {
+            Command::Check(PrintFlags { flags, output }) => {
                 let check = app::Check::new(&flags, &inputs)?;
                 let log = check.log();
                 Ok((Self::Check { check: Box::new(check), output }, log))
