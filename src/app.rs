@@ -18,7 +18,6 @@ mod serve;
 mod supervisor;
 mod tasks;
 mod watchdog;
-mod web;
 
 use std::{future::Future, pin::pin};
 

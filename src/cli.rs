@@ -21,6 +21,7 @@ use clap_complete::Shell;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use web_toolkit::server::ListenAddress;
 
 use self::tunnels::Output;
 use crate::{
@@ -29,9 +30,7 @@ use crate::{
         ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig,
         flags::{ExporterFlags, FileFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags},
     },
-    privileges,
-    server::ListenAddress,
-    telemetry,
+    privileges, telemetry,
 };
 
 const NAME: &str = "magic-tunnel-exporter";

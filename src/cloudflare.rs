@@ -22,6 +22,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
+use web_toolkit::clock;
 
 pub use self::{
     error::ApiFailure,
@@ -30,10 +31,7 @@ pub use self::{
     token::{Token, TokenStatus, Verified},
     url::{ApiUrl, ApiUrlError},
 };
-use crate::{
-    clock,
-    domain::inventory::{Collection, FailureReason},
-};
+use crate::domain::inventory::{Collection, FailureReason};
 
 /// No body of a list is read beyond this many bytes, counted after decompression.
 const LARGEST_LIST: usize = 64 << 20;

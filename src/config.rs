@@ -8,36 +8,35 @@ pub mod flags;
 
 mod accounts;
 mod check;
-mod document;
-mod given;
 mod inputs;
 mod log;
 mod probe;
 mod sandbox;
 mod tunnels;
-mod web_file;
 
 use std::{sync::Arc, time::Duration};
 
+use web_toolkit::{
+    check::{duration, parse, switch},
+    document::Section,
+    given::Given,
+    server::ListenAddress,
+};
+pub use web_toolkit::{given::ConfigError, web_file::WebFile};
+
 pub use self::{
     accounts::AccountConfig,
-    given::ConfigError,
     inputs::{Environment, Inputs},
     log::Log,
     sandbox::SandboxConfig,
-    web_file::WebFile,
 };
 use self::{
-    check::{duration, parse, switch},
-    document::Section,
     flags::{ExporterFlags, Flags, HealthcheckFlags},
-    given::Given,
     tunnels::TunnelConfig,
 };
 use crate::{
     domain::{inventory::AccountName, rules::Rules, selector::Selector},
     http, prober,
-    server::ListenAddress,
 };
 
 /// What `serve` runs with.

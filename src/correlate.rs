@@ -12,12 +12,10 @@ use std::{future, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use web_toolkit::{clock, text::shown};
 
 use self::tracker::{Change, Tracker, View};
-use crate::{
-    clock,
-    domain::{board::ProbeBoard, inventory::Fleet, label::Label as _, pulse::Pulse, text::shown, verdict::Verdicts},
-};
+use crate::domain::{board::ProbeBoard, inventory::Fleet, label::Label as _, pulse::Pulse, verdict::Verdicts};
 
 /// A burst of state changes is looked at once.
 const GATHER: Duration = Duration::from_millis(50);

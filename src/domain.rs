@@ -10,13 +10,11 @@ pub mod histogram;
 pub mod history;
 pub mod inventory;
 pub mod label;
-pub mod moment;
 pub mod probe;
 pub mod pulse;
 pub mod rules;
 pub mod selector;
 pub mod tally;
-pub mod text;
 pub mod tunnel;
 pub mod verdict;
 

@@ -23,6 +23,7 @@ use std::{sync::Arc, time::Duration};
 
 use prometheus_client::{encoding::text, registry::Registry};
 use tokio::sync::watch;
+use web_toolkit::clock::Moment;
 
 use self::picture::Scene;
 pub use self::{
@@ -31,7 +32,7 @@ pub use self::{
     page::Page,
     picture::Picture,
 };
-use crate::domain::{board::ProbeBoard, inventory::Fleet, moment::Moment, verdict::Verdicts};
+use crate::domain::{board::ProbeBoard, inventory::Fleet, verdict::Verdicts};
 
 /// What the page is drawn from.
 #[derive(Debug, Clone)]

@@ -10,11 +10,9 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
+use web_toolkit::clock;
 
-use crate::{
-    clock,
-    domain::{board::ProbeBoard, history::History},
-};
+use crate::domain::{board::ProbeBoard, history::History};
 
 /// Samples whatever is on the board, until `stop`.
 pub async fn run(board: watch::Receiver<Arc<ProbeBoard>>, stop: CancellationToken) {

@@ -7,7 +7,6 @@ pub mod lifecycle;
 mod answer;
 mod api;
 mod assets;
-pub mod guard;
 mod negotiate;
 mod pages;
 mod path;
@@ -25,10 +24,15 @@ use hyper::{
     body::{Bytes, Incoming},
 };
 use tokio::sync::watch;
+use web_toolkit::{
+    answer::{failed, only, text},
+    clock,
+    server::Body,
+};
 
 pub use self::api::tunnels as write_tunnels;
 use self::{
-    answer::{failed, file, html, json, only, text},
+    answer::{file, html, json},
     api::{Listing, Subject},
     assets::Asset,
     lifecycle::Lifecycle,
@@ -40,12 +44,10 @@ use self::{
     threads::Threads,
 };
 use crate::{
-    clock,
     domain::board::TunnelKey,
     exposition::Exposition,
     overview::{Picture, Sources},
     prober::settings::Settings,
-    server::Body,
 };
 
 /// Answers requests. Cheap to clone.

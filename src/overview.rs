@@ -11,12 +11,12 @@ pub mod summary;
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
+use web_toolkit::clock::Moment;
 
 use self::{filter::Filter, row::Row, summary::Summary};
 use crate::domain::{
     board::{ProbeBoard, TunnelKey},
     inventory::{AccountName, Collection, CollectionSnapshot, Fleet},
-    moment::Moment,
     verdict::Verdicts,
 };
 

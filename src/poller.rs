@@ -16,11 +16,11 @@ use std::{
 };
 
 use tokio_util::sync::CancellationToken;
+use web_toolkit::clock;
 
 pub use self::credentials::CredentialSource;
 use self::{budget::Budget, watch::Watch};
 use crate::{
-    clock,
     cloudflare::Client,
     domain::{
         inventory::{AccountName, Collection, FailureReason, Fleet, PollState},

@@ -33,6 +33,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error};
+use web_toolkit::clock;
 
 use self::{
     link::Network,
@@ -44,7 +45,6 @@ use self::{
     turnstile::Turnstile,
 };
 use crate::{
-    clock,
     domain::{
         board::{ProbeBoard, Sockets},
         inventory::Fleet,

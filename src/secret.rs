@@ -13,8 +13,7 @@ use std::{
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{info, warn};
-
-use crate::file::{self, FileError, Fingerprint};
+use web_toolkit::file::{self, FileError, Fingerprint};
 
 /// A token has 40 characters; this leaves room for whatever comes.
 const MOST_BYTES: u64 = 4096;

@@ -38,7 +38,7 @@ pub fn init(level: Level, format: Format) {
         Level::Error => LevelFilter::ERROR,
     };
     let others = own.min(LevelFilter::WARN);
-    let filter = EnvFilter::new(format!("{others},magic_tunnel_exporter={own}"));
+    let filter = EnvFilter::new(format!("{others},magic_tunnel_exporter={own},web_toolkit={own},magic_sandbox={own}"));
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         Format::Logfmt => {

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use magic_tunnel_exporter::clock;
-use magic_tunnel_exporter::sandbox::{Sandbox, Settings, Story};
-use magic_tunnel_exporter::server;
+use magic_sandbox::{Sandbox, Settings, Story};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use web_toolkit::clock;
+use web_toolkit::server;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_official_client_walks_every_operation() {

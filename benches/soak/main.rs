@@ -15,7 +15,7 @@ mod stage;
 
 use std::{process::ExitCode, thread, time::Duration};
 
-use magic_tunnel_exporter::clock;
+use web_toolkit::clock;
 
 use self::{counters::Counters, figures::Figures, stage::Stage};
 

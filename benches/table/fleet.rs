@@ -3,7 +3,6 @@
 use std::{net::Ipv4Addr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use magic_tunnel_exporter::{
-    clock,
     cloudflare::decode::decode,
     domain::{
         board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes},
@@ -18,6 +17,7 @@ use magic_tunnel_exporter::{
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use web_toolkit::clock;
 
 /// A list as the API sends it, every field filled.
 pub(crate) fn body(tunnels: usize) -> Vec<u8> {

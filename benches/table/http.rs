@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use magic_tunnel_exporter::clock;
+use web_toolkit::clock;
 
 use super::Result;
 

@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use magic_tunnel_exporter::clock;
+use web_toolkit::clock;
 
 /// Date, hardware, kernel and versions, a line each.
 pub(crate) fn describe() -> String {

@@ -9,15 +9,13 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use magic_tunnel_exporter::{
-    clock,
-    exposition::{Format, Groups, Page, Picture},
-};
+use magic_tunnel_exporter::exposition::{Format, Groups, Page, Picture};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
+use web_toolkit::clock;
 
 use super::{
     Result, SIZES, fleet,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use magic_tunnel_exporter::{clock, cloudflare::decode::decode, domain::inventory::Collection, poller::watch::Watch};
+use magic_tunnel_exporter::{cloudflare::decode::decode, domain::inventory::Collection, poller::watch::Watch};
 use serde_json::Value;
+use web_toolkit::clock;
 
 use super::{
     Result, SIZES, fleet, measure,

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use magic_tunnel_exporter::clock;
+use web_toolkit::clock;
 
 use super::{
     Result, http,

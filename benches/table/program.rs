@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use magic_tunnel_exporter::clock;
 use procfs::process::Process;
+use web_toolkit::clock;
 
 use super::{Result, http};
 

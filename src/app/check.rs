@@ -11,11 +11,11 @@ mod web;
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use web_toolkit::clock;
 
 use self::finding::Subject;
 pub use self::finding::{Finding, Level};
 use crate::{
-    clock,
     cloudflare::{self, Client, Settings},
     config::{Config, ConfigError, Inputs, Log, flags::Flags},
     exposition,

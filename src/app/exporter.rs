@@ -10,6 +10,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use web_toolkit::{
+    access::Access,
+    clock,
+    guard::Guard,
+    server::{self, Bound, Limits},
+};
 
 use super::{
     apis::Apis,
@@ -19,17 +25,15 @@ use super::{
     probing,
     reload::{self, Controls, InForce, Load},
     supervisor::Supervisor,
-    web::Access,
 };
 use crate::{
-    clock, cloudflare,
+    cloudflare,
     config::{AccountConfig, Config},
     domain::pulse::Pulses,
     exposition::{self, Exposition, Sources},
-    http::{Http, guard::Guard, lifecycle::Lifecycle},
+    http::{Http, lifecycle::Lifecycle},
     overview,
     prober::settings::Settings,
-    server::{self, Bound, Limits},
 };
 
 /// Starts the tasks of an exporter. `load` reads its configuration anew.
@@ -67,9 +71,8 @@ pub(super) async fn start(
     let path = config.web.telemetry_path.clone();
     let http = Http::new(exposition, overview, controls.probe.subscribe(), path, lifecycle)?;
     let access = serve(&config, http, bound, stop, tasks);
-    // What else a reload reads goes into this list.
-    let sources = reload::Sources { load, parts: Arc::new([Box::new(access)]) };
-    let now = InForce { config, apis, pollers, controls };
+    let sources = reload::Sources { load, access: Arc::clone(&access) };
+    let now = InForce { config, apis, pollers, controls, access };
     let notifier = Notifier::from_environment();
     let supervisor = Supervisor { sources, now, metrics, hangups, requests, notifier, status: status.clone() };
     tasks.spawn(supervisor.run(stop.clone()));

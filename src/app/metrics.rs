@@ -6,11 +6,9 @@ use prometheus_client::{
     metrics::gauge::Gauge,
     registry::{Registry, Unit},
 };
+use web_toolkit::clock::Moment;
 
-use crate::{
-    domain::moment::Moment,
-    series::{Series, label},
-};
+use crate::series::{Series, label};
 
 /// How the last reading of the configuration went.
 #[derive(Debug)]

@@ -10,10 +10,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
+use web_toolkit::clock;
 
 use super::{exporter, tasks::run_to_end};
 use crate::{
-    clock, cloudflare,
+    cloudflare,
     config::{Config, ConfigError, Inputs, Log, flags::Flags},
     correlate::Correlator,
     domain::{

@@ -7,22 +7,24 @@ use std::{
 };
 
 use anyhow::Context as _;
+use magic_sandbox::Sandbox;
 use secrecy::ExposeSecret as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
+use web_toolkit::{
+    clock,
+    server::{self, Bound},
+};
 
 use super::{exporter::start, lifecycle, tasks::run_to_end};
 use crate::{
-    clock,
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, SandboxConfig, flags::ExporterFlags},
     domain::{inventory::AccountName, probe::Silence, pulse::Pulses, selector::Selector},
     poller::{Account, CredentialSource},
     prober::{self, settings::TunnelSettings},
-    sandbox::Sandbox,
     secret::Secret,
-    server::{self, Bound},
 };
 
 /// Accepted by the demo's sandbox, which listens on loopback, unless it is told another.

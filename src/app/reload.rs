@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
+use web_toolkit::access::Access;
 
 use super::{
     apis::Apis,
@@ -17,25 +18,16 @@ use crate::{
 /// Reads the configuration as at the start. Blocks.
 pub(super) type Load = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
-/// Something beside the configuration that a reload reads anew, such as the certificates of the web server.
-pub(super) trait Part: Send + Sync {
-    /// Checks what is new, which the new configuration may hold already, and gives the step that applies it. Nothing may have changed when that step is dropped instead. Blocks.
-    ///
-    /// # Errors
-    /// The sentence for the operator.
-    fn prepare(&self, config: &Config) -> Result<Box<dyn FnOnce() + Send>, String>;
-}
-
 /// What a reload reads, and nothing else.
 #[derive(Clone)]
 pub(super) struct Sources {
     pub(super) load: Load,
-    pub(super) parts: Arc<[Box<dyn Part>]>,
+    pub(super) access: Arc<Access>,
 }
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").field("parts", &self.parts.len()).finish_non_exhaustive()
+        f.debug_struct("Sources").field("access", &self.access).finish_non_exhaustive()
     }
 }
 
@@ -51,7 +43,6 @@ pub(super) struct Controls {
 pub(super) struct Prepared {
     config: Config,
     apis: Apis,
-    steps: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 impl Sources {
@@ -61,9 +52,9 @@ impl Sources {
     /// The sentence for the operator; nothing has changed then.
     pub(super) fn prepare(&self, mut apis: Apis) -> Result<Prepared, String> {
         let config = (self.load)().map_err(|error| error.to_string())?;
-        let steps = self.parts.iter().map(|part| part.prepare(&config)).collect::<Result<_, _>>()?;
+        self.access.check(config.web.access.as_ref())?;
         apis.serve(&config).map_err(|error| error.to_string())?;
-        Ok(Prepared { config, apis, steps })
+        Ok(Prepared { config, apis })
     }
 }
 
@@ -74,6 +65,7 @@ pub(super) struct InForce {
     pub(super) apis: Apis,
     pub(super) pollers: Pollers,
     pub(super) controls: Controls,
+    pub(super) access: Arc<Access>,
 }
 
 impl InForce {
@@ -82,12 +74,10 @@ impl InForce {
     /// # Errors
     /// A poller that should have gone on has ended.
     pub(super) async fn take(&mut self, prepared: Prepared) -> Result<Difference, Fallen> {
-        let Prepared { config, apis, steps } = prepared;
+        let Prepared { config, apis } = prepared;
         let difference = Difference::between(&self.config, &config);
         self.pollers.apply(&difference, &config, &apis).await?;
-        for step in steps {
-            step();
-        }
+        self.access.apply(config.web.access.clone());
         self.controls.apply(&config);
         self.apis = apis;
         // What waits for the next start is still as it was, so that the next reload says so again.

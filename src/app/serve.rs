@@ -4,12 +4,10 @@ use std::{fmt, sync::Arc};
 
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use web_toolkit::server;
 
 use super::{exporter::start, reload::Load, tasks::run_to_end};
-use crate::{
-    config::{Config, ConfigError, Inputs, Log, flags::Flags},
-    server,
-};
+use crate::config::{Config, ConfigError, Inputs, Log, flags::Flags};
 
 /// The command `serve`, its configuration checked.
 pub struct Serve {

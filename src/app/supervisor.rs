@@ -12,6 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use web_toolkit::clock;
 
 use super::{
     difference::Difference,
@@ -20,7 +21,7 @@ use super::{
     pollers::Fallen,
     reload::{InForce, Sources},
 };
-use crate::{clock, http::lifecycle::Request};
+use crate::http::lifecycle::Request;
 
 /// Signals and requests that come within this time are answered by one reload.
 const GATHER: Duration = Duration::from_millis(100);

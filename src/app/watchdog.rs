@@ -7,8 +7,9 @@ use std::{future::pending, time::Duration};
 
 use tokio::time::sleep;
 use tracing::{error, info};
+use web_toolkit::clock;
 
-use crate::{clock, domain::pulse::Pulses};
+use crate::domain::pulse::Pulses;
 
 /// A promise may be broken by this much: a busy machine is no wedged part.
 const GRACE: Duration = Duration::from_secs(15);

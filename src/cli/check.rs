@@ -6,11 +6,12 @@ use std::{
 };
 
 use serde_json::json;
+use web_toolkit::text::shown;
 
 use super::tunnels::Output;
 use crate::{
     app::{Finding, Level},
-    domain::{label::Label as _, text::shown},
+    domain::label::Label as _,
 };
 
 /// Prints what was found to standard output.

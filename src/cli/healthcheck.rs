@@ -8,8 +8,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-
-use crate::server::ListenAddress;
+use web_toolkit::server::ListenAddress;
 
 /// Less than a container engine usually allows.
 const PATIENCE: Duration = Duration::from_secs(4);

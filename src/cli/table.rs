@@ -4,11 +4,11 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr as _;
+use web_toolkit::text::shown;
 
 use crate::{
     domain::{
         inventory::{Collection, CollectionSnapshot, PollState},
-        text::shown,
         verdict::{Side, Verdict},
     },
     overview::{Picture, concern::Concern, filter::Filter, order::Order, row::Row},

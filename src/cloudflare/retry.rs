@@ -5,9 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::RngExt as _;
 
-use crate::domain::inventory::FailureReason;
-
 use super::error::ApiFailure;
+use crate::domain::inventory::FailureReason;
 
 /// The API blocks every call of a user for this long once the budget is spent (API limits, "cumulative rate limit").
 const RATE_LIMIT_PENALTY: Duration = Duration::from_mins(5);

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use super::{
-    check::secret_file,
+use web_toolkit::{
     document::Section,
-    flags::CloudflareFlags,
     given::{ConfigError, Given},
-    inputs::Inputs,
+    text,
 };
+
+use super::{check::secret_file, flags::CloudflareFlags, inputs::Inputs};
 use crate::{
     cloudflare::{ApiUrl, ApiUrlError},
-    domain::{inventory::AccountName, text},
+    domain::inventory::AccountName,
     poller::{Account, CredentialSource},
     secret::Secret,
 };

@@ -2,11 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{
+use web_toolkit::{
     document::{self, Section},
-    flags::{FileFlags, LogFlags},
     given::ConfigError,
 };
+
+use super::flags::{FileFlags, LogFlags};
 use crate::secret::Secrets;
 
 /// Reads an environment variable; tests bring their own.

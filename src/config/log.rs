@@ -1,6 +1,8 @@
 //! How the program logs.
 
-use super::{check::member, document::Section, flags::LogFlags, given::ConfigError};
+use web_toolkit::{document::Section, given::ConfigError};
+
+use super::{check::member, flags::LogFlags};
 use crate::telemetry;
 
 /// Checked settings of the log.

@@ -2,11 +2,15 @@
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
-use super::{
-    check::{duration, member, member_of, parse, switch},
+use web_toolkit::{
+    check::{duration, parse, switch},
     document::Section,
-    flags::ProbeFlags,
     given::{ConfigError, Given},
+};
+
+use super::{
+    check::{member, member_of},
+    flags::ProbeFlags,
 };
 use crate::{
     domain::{

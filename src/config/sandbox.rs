@@ -2,22 +2,18 @@
 
 use std::{fmt::Display, path::Path};
 
+use magic_sandbox::{Faults, Settings, Story};
 use secrecy::SecretString;
-
-use super::{
-    check::{parse, secret_file, switch},
+use web_toolkit::{
+    check::{parse, switch},
     document::Section,
-    flags::SandboxFlags,
-    given::{ConfigError, Given},
-    inputs::Inputs,
-    log::Log,
-};
-use crate::{
     file,
-    sandbox::{Faults, Settings, Story},
-    secret::Secret,
+    given::{ConfigError, Given},
     server::ListenAddress,
 };
+
+use super::{check::secret_file, flags::SandboxFlags, inputs::Inputs, log::Log};
+use crate::secret::Secret;
 
 /// A story is a page or two.
 const MOST_BYTES: u64 = 4 << 20;

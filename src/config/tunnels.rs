@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use super::{
-    check::{member, switch},
+use web_toolkit::{
+    check::switch,
     document::Section,
     given::{ConfigError, Given},
-    probe,
+    text,
 };
+
+use super::{check::member, probe};
 use crate::{
     domain::{
         inventory::AccountName,
         probe::Vantage,
         rules::Rules,
         selector::{Pattern, Selector, Tunnels},
-        text,
     },
     prober::settings::Override,
 };

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use web_toolkit::clock::Moment;
+
 use super::verdict::{Case, judge, reported, rests_on_silence};
 use crate::domain::{
     board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes},
     inventory::Fleet,
-    moment::Moment,
     probe::{Silence, Vantage},
     tunnel::Tunnel,
     verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use web_toolkit::clock::Moment;
+
 use super::{
     bgp::{BgpState, BgpStatus, FsmState, Speaker},
     inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, Fleet, PollState},
-    moment::Moment,
     tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
 };
 

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use web_toolkit::clock::Moment;
+
 use super::{
     label::{Label, label_enum},
-    moment::Moment,
     tunnel::{Tunnel, TunnelType},
 };
 

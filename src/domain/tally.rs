@@ -9,12 +9,12 @@ use std::{
 };
 
 use jiff::Timestamp;
+use web_toolkit::clock::Moment;
 
 use super::{
     histogram::{Buckets, Histogram},
     history::{History, Progress},
     label::Label,
-    moment::Moment,
     probe::{Outcome, ProbeFailure, Thresholds},
 };
 

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{board::TunnelKey, label::label_enum, moment::Moment};
+use web_toolkit::clock::Moment;
+
+use super::{board::TunnelKey, label::label_enum};
 
 label_enum! {
     /// What is the matter with a tunnel, and whose part it is.

@@ -1,6 +1,8 @@
 //! Labels that are rendered once and stand in many samples.
 
-use crate::domain::{inventory::AccountName, label::Label, text::shown, tunnel::Tunnel};
+use web_toolkit::text::shown;
+
+use crate::domain::{inventory::AccountName, label::Label, tunnel::Tunnel};
 
 /// Labels as a sample has them between its braces: `a="x",b="y"`. Escaped by construction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use web_toolkit::clock::Moment;
+
 use super::{labels::Labels, process};
 use crate::domain::{
     board::{ProbeBoard, TunnelKey, TunnelProbes},
     inventory::{AccountName, CollectionSnapshot, Entry, Fleet},
-    moment::Moment,
     probe::{ProbeTarget, Silence},
     tally::Reading,
     verdict::{Side, TunnelVerdict, Verdicts},

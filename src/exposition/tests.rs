@@ -2,9 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prometheus_client::metrics::counter::Counter;
 use proptest::prelude::*;
+use web_toolkit::clock::{self, Moment};
 
 use super::*;
-use crate::clock;
 use crate::domain::{
     bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
     health_check::{CheckType, Direction, HealthCheck, Target},
@@ -12,7 +12,6 @@ use crate::domain::{
         AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, FailureReason, PollState, RejectReason,
     },
     label::Label,
-    moment::Moment,
     tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId},
 };
 

@@ -2,9 +2,10 @@
 
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
-
-use super::answer::{only, text};
-use crate::server::Body;
+use web_toolkit::{
+    answer::{only, text},
+    server::Body,
+};
 
 /// Where the outcome of a reload goes: what was done, or what is wrong.
 pub type Request = oneshot::Sender<Result<String, String>>;

@@ -11,9 +11,9 @@ use std::{
 };
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use web_toolkit::clock::{self, Moment};
 
 use super::threads::Threads;
-use crate::{clock, domain::moment::Moment};
 
 /// Longer than any answer may take. Whoever reads more slowly is cut off, for his picture takes the place of another.
 pub(super) const LONGEST_READ: Duration = Duration::from_mins(2);

@@ -1,9 +1,10 @@
 //! The query of an address: which tunnels, in which order, which page of them. Read here, and written here for links.
 
 use form_urlencoded::Serializer;
+use web_toolkit::text::LONGEST;
 
 use crate::{
-    domain::{label::Label, text::LONGEST, tunnel::TunnelType, verdict::Verdict},
+    domain::{label::Label, tunnel::TunnelType, verdict::Verdict},
     overview::{
         filter::{Filter, Wanted},
         order::Order,
@@ -137,7 +138,7 @@ fn member<T: Label>(value: &str, more: &[&str]) -> Result<T, String> {
 }
 
 fn brief(text: &str) -> String {
-    crate::domain::text::shown(text).into_owned()
+    web_toolkit::text::shown(text).into_owned()
 }
 
 #[cfg(test)]

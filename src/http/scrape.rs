@@ -15,15 +15,14 @@ use hyper::{
     body::Bytes,
     header::{CONTENT_ENCODING, HeaderValue, VARY},
 };
+use web_toolkit::{
+    answer::{answer, failed, text},
+    server::Body,
+};
 
 use self::{pictures::Pictures, writer::Writer};
-use super::{
-    answer::{answer, failed, text},
-    negotiate,
-    pieces::Pieces,
-    threads::Threads,
-};
-use crate::{exposition::Exposition, server::Body};
+use super::{negotiate, pieces::Pieces, threads::Threads};
+use crate::exposition::Exposition;
 
 /// Answers scrapes.
 #[derive(Debug)]

@@ -1,7 +1,9 @@
 //! Which tunnels somebody wants to see.
 
+use web_toolkit::text::shown;
+
 use super::{concern::Concern, row::Row};
-use crate::domain::{text::shown, tunnel::TunnelType, verdict::Verdict};
+use crate::domain::{tunnel::TunnelType, verdict::Verdict};
 
 /// A choice among verdicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,12 @@
 //! One tunnel with all that is known of it.
 
+use web_toolkit::clock::Moment;
+
 use crate::domain::{
     bgp::BgpStatus,
     board::{TargetProbe, TunnelProbes},
     history::Span,
     inventory::{AccountName, Entry},
-    moment::Moment,
     probe::Silence,
     tunnel::Tunnel,
     verdict::{TunnelVerdict, Verdict},

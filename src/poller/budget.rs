@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::moment::Moment;
+use web_toolkit::clock::Moment;
 
 /// At most `burst` requests at once, and `refill` in every `period`.
 #[derive(Debug)]
@@ -52,8 +52,9 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use web_toolkit::clock;
+
     use super::*;
-    use crate::clock;
 
     const MINUTE: Duration = Duration::from_mins(1);
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tracing::{info, warn};
+use web_toolkit::text::shown;
 
 use super::watch::Event;
 use crate::domain::{
     inventory::{AccountName, Collection},
-    text::shown,
     tunnel::Tunnel,
 };
 

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use web_toolkit::clock::Moment;
+
 use crate::{
     cloudflare::{
         ApiFailure, Listing,
@@ -15,7 +17,6 @@ use crate::{
     domain::{
         bgp::BgpState,
         inventory::{AccountName, CollectionSnapshot, Entry, FailureReason, PollState},
-        moment::Moment,
         rules::Rules,
         tunnel::{Tunnel, TunnelId},
     },

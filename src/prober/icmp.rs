@@ -33,15 +33,13 @@ use socket2::{SockRef, Type};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
+use web_toolkit::clock;
 
 pub use self::notice::Refused;
 use super::link::{Echo, Link, Network};
-use crate::{
-    clock,
-    domain::{
-        board::{SocketStatus, Sockets},
-        probe::{Binding, IpVersion, Outcome, ProbeFailure, SocketMode},
-    },
+use crate::domain::{
+    board::{SocketStatus, Sockets},
+    probe::{Binding, IpVersion, Outcome, ProbeFailure, SocketMode},
 };
 
 /// As much as ping(8) sends: 64 bytes of ICMP.

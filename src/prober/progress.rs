@@ -35,8 +35,10 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use web_toolkit::clock;
+
     use super::*;
-    use crate::{clock, domain::pulse::Pulses};
+    use crate::domain::pulse::Pulses;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MINUTE: Duration = Duration::from_mins(1);

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use tokio::{sync::watch, time::sleep_until};
+use web_toolkit::clock;
 
 use super::{
     link::{Echo, Link},
@@ -10,13 +11,10 @@ use super::{
     settings::{Pace, Timing},
     turnstile::Turnstile,
 };
-use crate::{
-    clock,
-    domain::{
-        board::Activity,
-        probe::{Outcome, ProbeFailure},
-        tally::Tally,
-    },
+use crate::domain::{
+    board::Activity,
+    probe::{Outcome, ProbeFailure},
+    tally::Tally,
 };
 
 /// Losses in a row after which a session takes a new identifier. Firewalls and NAT pin a session to its identifier and keep

@@ -17,8 +17,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::yield_now,
 };
-
-use crate::clock;
+use web_toolkit::clock;
 
 /// A session that is later than this waits for its turn.
 const LATE: Duration = Duration::from_millis(10);

@@ -1,10 +1,10 @@
 //! What the API says to each account: the token, the time, and whether the lists may be read.
 
 use jiff::{SignedDuration, Timestamp, Unit};
+use web_toolkit::clock;
 
 use super::finding::{Finding, Subject};
 use crate::{
-    clock,
     cloudflare::{ApiFailure, Client, Credentials, Token, TokenStatus, Verified},
     domain::{
         inventory::{Collection, FailureReason},

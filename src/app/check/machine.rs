@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use web_toolkit::server::{self, ListenAddress};
+
 use super::finding::{Finding, Subject};
 use crate::{
     config::Config,
     prober::{icmp, settings::Settings},
-    server::{self, ListenAddress},
 };
 
 /// Every file with a secret, once.

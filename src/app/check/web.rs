@@ -1,9 +1,9 @@
 //! What the web configuration file asks of clients, and how long its certificate holds.
 
 use jiff::{SignedDuration, Timestamp, Unit};
+use web_toolkit::{server::tls::Validity, web_file::WebFile};
 
 use super::finding::{Finding, Subject};
-use crate::{config::WebFile, server::tls::Validity};
 
 /// A certificate that ends sooner is warned of.
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);

@@ -1,17 +1,15 @@
 use std::{sync::Arc, time::Duration};
 
+use web_toolkit::clock::{self, Moment};
+
 use super::*;
-use crate::{
-    clock,
-    domain::{
-        bgp::BgpState,
-        board::{ProbeBoard, TunnelKey},
-        fixtures::{gre, polled, reporting, tunnel},
-        inventory::{AccountName, FailureReason},
-        moment::Moment,
-        tunnel::Tunnel,
-        verdict::{Evidence, Reported, TunnelVerdict, Verdicts},
-    },
+use crate::domain::{
+    bgp::BgpState,
+    board::{ProbeBoard, TunnelKey},
+    fixtures::{gre, polled, reporting, tunnel},
+    inventory::{AccountName, FailureReason},
+    tunnel::Tunnel,
+    verdict::{Evidence, Reported, TunnelVerdict, Verdicts},
 };
 
 fn picture(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Picture {

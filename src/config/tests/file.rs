@@ -282,7 +282,7 @@ fn flag_for(key: &str) -> String {
     match key {
         "probe.enabled" => "--probe".to_owned(),
         "web.config_file" => "--web.config.file".to_owned(),
-        key => given::flag_of(key),
+        key => web_toolkit::given::flag_of(key),
     }
 }
 
@@ -661,12 +661,12 @@ fn the_example_names_every_key_and_parses_with_all_of_them() {
     keys.extend(account.iter().map(|key| format!("accounts.{key}")));
     keys.extend(known_keys("sandbox: {zzz: 1}\n", on_sandbox).iter().map(|key| format!("sandbox.{key}")));
     let named =
-        keys_of("", &crate::yaml::tree(&text).unwrap_or_else(|m| panic!("line {}: {}\n{text}", m.line, m.what)));
+        keys_of("", &web_toolkit::yaml::tree(&text).unwrap_or_else(|m| panic!("line {}: {}\n{text}", m.line, m.what)));
     assert_eq!(named, keys);
 }
 
-fn keys_of(path: &str, node: &crate::yaml::Node) -> BTreeSet<String> {
-    use crate::yaml::Value;
+fn keys_of(path: &str, node: &web_toolkit::yaml::Node) -> BTreeSet<String> {
+    use web_toolkit::yaml::Value;
     let mut keys = BTreeSet::new();
     match &node.value {
         Value::Empty | Value::Text(_) => {}

@@ -1,16 +1,15 @@
 use std::num::NonZeroU32;
 
+use web_toolkit::clock;
+
 use super::*;
-use crate::{
-    clock,
-    domain::{
-        bgp::BgpState,
-        board::UplinkProbe,
-        fixtures::{addressed, polled, reporting},
-        histogram::Buckets,
-        probe::{Binding, Outcome, ProbeFailure, ProbeTarget, SessionKey, SocketMode, Thresholds},
-        tally::Tally,
-    },
+use crate::domain::{
+    bgp::BgpState,
+    board::UplinkProbe,
+    fixtures::{addressed, polled, reporting},
+    histogram::Buckets,
+    probe::{Binding, Outcome, ProbeFailure, ProbeTarget, SessionKey, SocketMode, Thresholds},
+    tally::Tally,
 };
 
 const STALE_AFTER: Duration = Duration::from_mins(5);

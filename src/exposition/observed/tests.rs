@@ -1,14 +1,14 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
+use web_toolkit::clock::{self, Moment};
+
 use super::*;
 use crate::{
-    clock,
     domain::{
         board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes, UplinkProbe},
         fixtures::{addressed, fleet},
         histogram::Buckets,
         inventory::{AccountName, Fleet},
-        moment::Moment,
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
         tally::Tally,
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use web_toolkit::text::shown;
 
 use crate::{
     domain::{
         inventory::{self, AccountName, CollectionSnapshot, PollState},
         label::Label as _,
-        text::shown,
     },
     overview::Picture,
 };

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use web_toolkit::text::shown;
 
 use crate::{
     domain::{
         label::Label as _,
         probe::{ProbeTarget, SessionKey, Vantage},
-        text::shown,
     },
     overview::row::Row,
 };

@@ -3,10 +3,10 @@ use std::{collections::BTreeSet, io::Read as _, num::NonZeroU32, sync::Arc, time
 use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use serde_json::Value;
+use web_toolkit::clock;
 
 use super::*;
 use crate::{
-    clock,
     domain::{
         bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
         board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},

@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use web_toolkit::text::shown;
 
 use crate::{
     domain::{
@@ -12,7 +13,6 @@ use crate::{
         health_check,
         label::Label,
         probe::ProbeFailure,
-        text::shown,
         tunnel::{self, Kind, Stated},
         verdict::{Side, TunnelVerdict},
     },

@@ -4,14 +4,13 @@ use std::fmt::Display;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
+use web_toolkit::{clock::Moment, text::shown};
 
 use super::{scene::Scene, time, words};
 use crate::{
     domain::{
         bgp::Speaker,
         label::Label as _,
-        moment::Moment,
-        text::shown,
         tunnel::{Gre, Ipsec, Kind, Stated},
     },
     overview::row::Row,

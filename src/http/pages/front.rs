@@ -1,13 +1,14 @@
 //! The page at `/`: what is broken, and every tunnel.
 
 use maud::{Markup, html};
+use web_toolkit::text::shown;
 
 use super::{
     evidence::thousands, headline::Headline, notices::notices, scene::Scene, shell::Frame, status::status,
     table::table, words,
 };
 use crate::{
-    domain::{label::Label, text::shown, tunnel::TunnelType, verdict::Verdict},
+    domain::{label::Label, tunnel::TunnelType, verdict::Verdict},
     http::query::{ATTENTION, Query, word},
     overview::{
         concern::{BY_URGENCY, Concern},

@@ -1,12 +1,12 @@
 //! What stands between the reader and the truth: polls that fail, a prober that cannot probe.
 
 use maud::{Markup, html};
+use web_toolkit::text::shown;
 
 use super::{scene::Scene, time, words};
 use crate::{
     domain::{
         inventory::{AccountName, Collection, CollectionSnapshot, PollState},
-        text::shown,
         verdict::Verdict,
     },
     overview::{Picture, concern::Concern, summary::Summary},

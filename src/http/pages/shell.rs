@@ -1,10 +1,10 @@
 //! The frame around every page.
 
 use maud::{DOCTYPE, Markup, html};
+use web_toolkit::clock::Moment;
 
 use super::time::exact;
 use crate::{
-    domain::moment::Moment,
     http::assets::{self, Asset},
     overview::concern::Concern,
 };

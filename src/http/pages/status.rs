@@ -1,6 +1,7 @@
 //! Where what is shown comes from: the polls, and the prober.
 
 use maud::{Markup, html};
+use web_toolkit::text::shown;
 
 use super::{
     evidence::{badge, count},
@@ -8,10 +9,7 @@ use super::{
     time, words,
 };
 use crate::{
-    domain::{
-        inventory::{AccountName, Collection, CollectionSnapshot, PollState},
-        text::shown,
-    },
+    domain::inventory::{AccountName, Collection, CollectionSnapshot, PollState},
     overview::concern::Concern,
 };
 

@@ -1,6 +1,7 @@
 //! The tunnels of one page of the list.
 
 use maud::{Markup, html};
+use web_toolkit::text::shown;
 
 use super::{
     evidence::{self, separated, thousands},
@@ -10,7 +11,7 @@ use super::{
     words,
 };
 use crate::{
-    domain::{health_check::HealthCheck, label::Label, text::shown},
+    domain::{health_check::HealthCheck, label::Label},
     http::{path, query::Query},
     overview::{order::Order, row::Row},
 };

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use maud::{Markup, html};
-
-use crate::domain::moment::Moment;
+use web_toolkit::clock::Moment;
 
 /// A moment of our own: how long ago, measured on the clock that does not jump.
 pub(super) fn since(now: Moment, then: Moment) -> Markup {

@@ -1,13 +1,13 @@
 //! The page of one tunnel: what is the matter, what that rests on, and every field.
 
 use maud::{Markup, html};
+use web_toolkit::text::shown;
 
 use super::{evidence, facts, probes, scene::Scene, shell::Frame, time, words};
 use crate::{
     domain::{
         board::TunnelKey,
         label::Label as _,
-        text::shown,
         verdict::{Reported, TunnelVerdict},
     },
     http::path,

@@ -1,7 +1,9 @@
 //! Which groups of families a scrape asks for: `collect[]` names those it wants, `exclude[]` those it does not want.
 
+use web_toolkit::text::shown;
+
 use crate::{
-    domain::{label::Label, text::shown},
+    domain::label::Label,
     exposition::{Group, Groups},
 };
 

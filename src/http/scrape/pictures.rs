@@ -10,9 +10,9 @@ use std::{
 };
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use web_toolkit::clock;
 
 use crate::{
-    clock,
     exposition::{Exposition, Picture},
     http::threads::Threads,
 };

@@ -3,10 +3,10 @@ use std::{io::Read as _, time::Duration};
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt as _;
 use tokio::sync::watch;
+use web_toolkit::clock;
 
 use super::*;
 use crate::{
-    clock,
     domain::fixtures::{addressed, polled},
     exposition::{self, Format, Groups, Sources},
     http::pieces::LONGEST_READ,

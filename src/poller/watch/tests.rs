@@ -1,11 +1,10 @@
+use web_toolkit::clock;
+
 use super::*;
-use crate::{
-    clock,
-    domain::{
-        bgp::{BgpStatus, FsmState, Speaker},
-        inventory::RejectReason,
-        tunnel::{Ipsec, Kind},
-    },
+use crate::domain::{
+    bgp::{BgpStatus, FsmState, Speaker},
+    inventory::RejectReason,
+    tunnel::{Ipsec, Kind},
 };
 
 const INTERVAL: Duration = Duration::from_mins(1);

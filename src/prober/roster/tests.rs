@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use web_toolkit::clock;
+
 use super::*;
 use crate::{
-    clock,
     domain::{
         fixtures::{addressed, fleet},
         probe::{Outcome, Silence},

@@ -1,0 +1,312 @@
+//! Reads and checks a story file. A mistake is one sentence with file, line, key and rule.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use serde_saphyr::{Location, Spanned};
+use web_toolkit::yaml::{self, Mistake, YamlError};
+
+use super::plan::{AccountPlan, Event, Story, TunnelPlan, id};
+use crate::{
+    faults::{Fault, Faults},
+    kind::Kind,
+    reply::ApiError,
+    session::Report,
+    store::{Account, Candidate},
+    tunnel::Config,
+    validate::{self, Context, Draft},
+    world,
+};
+
+/// Events of one period, repetitions counted; more is a mistake in the file.
+const MOST_EVENTS: usize = 10_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default, deserialize_with = "duration")]
+    period: Option<Duration>,
+    accounts: Vec<Spanned<AccountEntry>>,
+    #[serde(default)]
+    events: Vec<Spanned<EventEntry>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountEntry {
+    name: String,
+    /// 32 hex digits; made from the name where it is not given.
+    id: Option<String>,
+    #[serde(default = "yes")]
+    onboarded: bool,
+    #[serde(default)]
+    tunnels: Vec<Spanned<Fields>>,
+}
+
+/// A tunnel's body, as for the API, and beside it `type` and `bgp_status`.
+type Fields = BTreeMap<String, Spanned<Value>>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventEntry {
+    #[serde(deserialize_with = "required_duration")]
+    at: Duration,
+    /// Again after each such time, until the period ends.
+    #[serde(default, deserialize_with = "duration")]
+    every: Option<Duration>,
+    /// Where a name occurs in several accounts.
+    account: Option<String>,
+    tunnel: Option<String>,
+    say: String,
+    set: Option<Map<String, Value>>,
+    bgp_status: Option<Value>,
+    faults: Option<Vec<Fault>>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+fn required_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let parsed = humantime::parse_duration(&text);
+    parsed.map_err(|_| serde::de::Error::custom(format!("`{text}` is no duration: write 500ms, 20s or 2m")))
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    required_duration(deserializer).map(Some)
+}
+
+pub(super) fn parse(name: &str, text: &str) -> Result<Story, YamlError> {
+    yaml::read(text).and_then(|file| check(&file)).map_err(|mistake| mistake.of(name))
+}
+
+fn wrong(location: Location, what: impl Into<String>) -> Mistake {
+    Mistake { line: location.line(), what: what.into() }
+}
+
+fn check(file: &File) -> Result<Story, Mistake> {
+    let mut accounts = Vec::with_capacity(file.accounts.len());
+    for entry in &file.accounts {
+        let plan = account(entry)?;
+        if accounts.iter().any(|other: &AccountPlan| other.name == plan.name) {
+            return Err(wrong(entry.defined, format!("accounts.name: `{}` has the name of another", plan.name)));
+        }
+        if accounts.iter().any(|other: &AccountPlan| other.id == plan.id) {
+            return Err(wrong(entry.defined, format!("accounts.id: `{}` has the id of another", plan.name)));
+        }
+        accounts.push(plan);
+    }
+    if accounts.is_empty() {
+        return Err(Mistake { line: 1, what: "accounts: there must be at least one".to_owned() });
+    }
+    if file.period.is_some_and(|period| period < Duration::from_secs(1)) {
+        return Err(Mistake { line: 1, what: "period: must be at least 1s".to_owned() });
+    }
+    let events = events(file, &accounts)?;
+    Ok(Story { accounts, period: file.period, events })
+}
+
+fn account(entry: &Spanned<AccountEntry>) -> Result<AccountPlan, Mistake> {
+    let own = entry.value.id.clone().unwrap_or_else(|| id(&["account", &entry.value.name]));
+    if !world::is_id(&own) {
+        return Err(wrong(entry.defined, format!("accounts.id: `{own}` is not 32 hex digits")));
+    }
+    let fields = &entry.value.tunnels;
+    let tunnels = fields.iter().map(|fields| tunnel(&own, fields)).collect::<Result<Vec<_>, _>>()?;
+    let at: Vec<String> = (0..tunnels.len()).map(|position| format!("/{position}")).collect();
+    let candidates = tunnels.iter().zip(&at);
+    let candidates: Vec<_> = candidates.map(|(plan, at)| Candidate { id: None, config: &plan.config, at }).collect();
+    if let Some(error) = Account::new(own.clone(), true).check(&candidates).into_iter().next() {
+        return Err(clash(fields, error));
+    }
+    Ok(AccountPlan { name: entry.value.name.clone(), id: own, onboarded: entry.value.onboarded, tunnels })
+}
+
+/// Names the tunnel of a mistake that lies between two tunnels.
+fn clash(fields: &[Spanned<Fields>], error: ApiError) -> Mistake {
+    let pointer = error.pointer.clone().unwrap_or_default();
+    let (position, field) = pointer.trim_start_matches('/').split_once('/').unwrap_or_default();
+    let position: usize = position.parse().unwrap_or_default();
+    let error = ApiError { pointer: Some(format!("/{field}")), ..error };
+    tunnel_mistake(&fields[position], &error)
+}
+
+fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<TunnelPlan, Mistake> {
+    let mut body = Map::new();
+    let (mut kind, mut report) = (None, None);
+    for (key, value) in &fields.value {
+        match key.as_str() {
+            "type" => kind = Some(tunnel_type(value)?),
+            "bgp_status" => {
+                let parsed = Report::parse(&value.value);
+                let mistake = |rule| wrong(value.defined, format!("tunnels.bgp_status: {rule}"));
+                report = Some(parsed.map_err(mistake)?);
+            }
+            _ => {
+                body.insert(key.clone(), value.value.clone());
+            }
+        }
+    }
+    let missing = || wrong(fields.defined, "tunnels.type: is required, `ipsec` or `gre`");
+    let kind = kind.ok_or_else(missing)?;
+    let Draft { config, psk } = validated(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?;
+    if report.is_some() && config.bgp.is_none() {
+        return Err(wrong(fields.defined, "tunnels.bgp_status: needs `bgp`, or there is no session to report on"));
+    }
+    let id = id(&["tunnel", account, &config.name]);
+    Ok(TunnelPlan { id, config, psk, report })
+}
+
+fn tunnel_type(value: &Spanned<Value>) -> Result<Kind, Mistake> {
+    match value.value.as_str() {
+        Some("ipsec") => Ok(Kind::Ipsec),
+        Some("gre") => Ok(Kind::Gre),
+        _ => Err(wrong(value.defined, "tunnels.type: must be `ipsec` or `gre`")),
+    }
+}
+
+/// The first mistake that the API would find. Stories may use any addresses, so they are never strict.
+fn validated(account: &str, kind: Kind, body: &Map<String, Value>) -> Result<Draft, ApiError> {
+    let context = Context { kind, account, strict: false, form: None };
+    validate::draft(context, body, "").map_err(|errors| {
+        let unnamed = ApiError::new(0, "the tunnel is not valid");
+        errors.into_iter().next().unwrap_or(unnamed)
+    })
+}
+
+/// The line of the key that the API's pointer names, or else of the tunnel.
+fn tunnel_mistake(fields: &Spanned<Fields>, error: &ApiError) -> Mistake {
+    let pointer = error.pointer.as_deref().unwrap_or_default().trim_start_matches('/');
+    let first = pointer.split('/').next().unwrap_or_default();
+    let location = fields.value.get(first).map_or(fields.defined, |value| value.defined);
+    wrong(location, format!("tunnels.{}: {}", pointer.replace('/', "."), error.message))
+}
+
+/// Plays all events once, in order, so that none can fail when the story is told.
+fn events(file: &File, accounts: &[AccountPlan]) -> Result<Vec<Event>, Mistake> {
+    let mut all: Vec<(Location, Event)> = Vec::new();
+    for entry in &file.events {
+        let event = event(entry, accounts)?;
+        let times = repetitions(entry, file.period)?;
+        if all.len() + times.len() > MOST_EVENTS {
+            return Err(wrong(entry.defined, format!("events: more than {MOST_EVENTS} in one period")));
+        }
+        all.extend(times.into_iter().map(|at| (entry.defined, Event { at, ..event.clone() })));
+    }
+    all.sort_by_key(|(_, event)| event.at);
+    let mut configs: BTreeMap<(usize, String), Config> = BTreeMap::new();
+    for (position, account) in accounts.iter().enumerate() {
+        configs.extend(account.tunnels.iter().map(|plan| ((position, plan.id.clone()), plan.config.clone())));
+    }
+    for (location, event) in &all {
+        rehearse(*location, event, accounts, &mut configs)?;
+    }
+    Ok(all.into_iter().map(|(_, event)| event).collect())
+}
+
+fn rehearse(
+    location: Location,
+    event: &Event,
+    accounts: &[AccountPlan],
+    configs: &mut BTreeMap<(usize, String), Config>,
+) -> Result<(), Mistake> {
+    let Some((key, config)) = event.tunnel.as_ref().and_then(|key| Some((key, configs.get_mut(key)?))) else {
+        return Ok(());
+    };
+    if let Some(set) = &event.set {
+        let mistake = |error: ApiError| {
+            let pointer = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
+            wrong(location, format!("events.set.{pointer}: {}", error.message))
+        };
+        *config = patched(&accounts[key.0].id, config, set).map_err(mistake)?.config;
+    }
+    if event.report.is_some() && config.bgp.is_none() {
+        let what = format!("events.bgp_status: `{}` has no `bgp` at that time", event.name);
+        return Err(wrong(location, what));
+    }
+    Ok(())
+}
+
+/// Changes `fields` as `patch` says: objects are merged, null removes, all else replaces (RFC 7396).
+fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (fields.get_mut(key), value) {
+            (_, Value::Null) => {
+                fields.remove(key);
+            }
+            (Some(Value::Object(inner)), Value::Object(patch)) => merge(inner, patch),
+            _ => {
+                fields.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// The tunnel's body after a change of some of its fields.
+pub(crate) fn patched(account: &str, config: &Config, set: &Map<String, Value>) -> Result<Draft, ApiError> {
+    let mut body = config.body();
+    merge(&mut body, set);
+    validated(account, config.kind(), &body)
+}
+
+fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan]) -> Result<Event, Mistake> {
+    let raw = &entry.value;
+    let mistake = |what: String| wrong(entry.defined, what);
+    let tunnel = match &raw.tunnel {
+        Some(name) => Some(find(raw.account.as_deref(), name, accounts).map_err(mistake)?),
+        None if raw.set.is_some() || raw.bgp_status.is_some() => {
+            return Err(mistake("events.tunnel: is required with `set` and `bgp_status`".to_owned()));
+        }
+        None => None,
+    };
+    if raw.set.as_ref().is_some_and(|set| set.contains_key("name")) {
+        return Err(mistake("events.set.name: a story cannot rename a tunnel".to_owned()));
+    }
+    let report = raw.bgp_status.as_ref().map(Report::parse).transpose();
+    let faults = raw.faults.clone().map(Faults::new).transpose();
+    Ok(Event {
+        at: raw.at,
+        say: raw.say.clone(),
+        tunnel,
+        name: raw.tunnel.clone().unwrap_or_default(),
+        set: raw.set.clone(),
+        report: report.map_err(|rule| mistake(format!("events.bgp_status: {rule}")))?,
+        faults: faults.map_err(|rule| mistake(format!("events.faults: {rule}")))?,
+    })
+}
+
+fn find(account: Option<&str>, name: &str, accounts: &[AccountPlan]) -> Result<(usize, String), String> {
+    if let Some(account) = account.filter(|account| !accounts.iter().any(|plan| plan.name == *account)) {
+        return Err(format!("events.account: there is no account `{account}`"));
+    }
+    let mut found = Vec::new();
+    for (position, plan) in accounts.iter().enumerate() {
+        if account.is_none_or(|account| plan.name == account) {
+            let tunnels = plan.tunnels.iter().filter(|tunnel| tunnel.config.name == name);
+            found.extend(tunnels.map(|tunnel| (position, tunnel.id.clone())));
+        }
+    }
+    match found.len() {
+        1 => Ok(found.swap_remove(0)),
+        0 => Err(format!("events.tunnel: there is no tunnel `{name}`")),
+        _ => Err(format!("events.tunnel: `{name}` is in several accounts, say which with `account`")),
+    }
+}
+
+/// The times of an event in one period.
+fn repetitions(entry: &Spanned<EventEntry>, period: Option<Duration>) -> Result<Vec<Duration>, Mistake> {
+    let mistake = |what: &str| Err(wrong(entry.defined, what.to_owned()));
+    let at = entry.value.at;
+    if period.is_some_and(|period| at >= period) {
+        return mistake("events.at: must be before the end of the period");
+    }
+    let Some(every) = entry.value.every else { return Ok(vec![at]) };
+    let Some(period) = period else { return mistake("events.every: needs a `period`, or it would never end") };
+    if every < Duration::from_secs(1) {
+        return mistake("events.every: must be at least 1s");
+    }
+    let times = std::iter::successors(Some(at), |at| at.checked_add(every)).take_while(|at| *at < period);
+    Ok(times.take(MOST_EVENTS + 1).collect())
+}

@@ -1,0 +1,337 @@
+//! The sandbox as its users meet it: over a socket.
+
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on has failed its test")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use magic_sandbox::{Faults, Sandbox, Settings, Story};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use web_toolkit::clock;
+use web_toolkit::server;
+
+struct Running {
+    at: SocketAddr,
+    account: String,
+    client: Client,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+fn start(settings: Settings) -> Running {
+    let bound = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let at = bound[0].local_addr();
+    let sandbox = Sandbox::new(settings, clock::now());
+    let account = sandbox.account_ids().swap_remove(0);
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&sandbox).run(bound, stop.clone()));
+    let client = Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap();
+    Running { at, account, client, stop, tasks }
+}
+
+fn empty() -> Settings {
+    Settings { story: Story::empty(), ..Settings::default() }
+}
+
+impl Running {
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.at))
+    }
+
+    /// A request with a token to a path below the account's `magic/`.
+    fn magic(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, &format!("/client/v4/accounts/{}/magic/{path}", self.account)).bearer_auth("token")
+    }
+
+    async fn faults(&self, faults: Value) {
+        let put = self.request(Method::PUT, "/sandbox/faults").body(json!({"faults": faults}).to_string());
+        assert_eq!(put.send().await.unwrap().status(), 200);
+    }
+}
+
+async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let body = response.bytes().await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error}: {body:?}")))
+}
+
+#[tokio::test]
+async fn the_demo_lists_both_kinds_and_shows_details() {
+    let demo = start(Settings::default());
+    for (kind, item) in [("ipsec_tunnels", "ipsec_tunnel"), ("gre_tunnels", "gre_tunnel")] {
+        let (status, list) = answer(demo.magic(Method::GET, kind)).await;
+        assert_eq!((status, &list["success"]), (StatusCode::OK, &Value::Bool(true)));
+        let first = &list["result"][kind][0];
+        let (status, one) = answer(demo.magic(Method::GET, &format!("{kind}/{}", first["id"].as_str().unwrap()))).await;
+        assert_eq!((status, &one["result"][item]), (StatusCode::OK, first));
+    }
+}
+
+#[tokio::test]
+async fn the_header_chooses_the_form_of_the_health_check_target() {
+    let demo = start(Settings::default());
+    let target = async |header: Option<&str>| {
+        let request = demo.magic(Method::GET, "gre_tunnels");
+        let request = match header {
+            Some(value) => request.header("x-magic-new-hc-target", value),
+            None => request,
+        };
+        answer(request).await.1["result"]["gre_tunnels"][0]["health_check"]["target"].clone()
+    };
+    assert_eq!(target(None).await, json!(""));
+    assert_eq!(target(Some("false")).await, json!(""));
+    assert_eq!(target(Some("true")).await, json!({"saved": "", "effective": "127.0.10.7"}));
+}
+
+#[tokio::test]
+async fn a_token_and_the_older_pair_both_open_the_door() {
+    let path = |sandbox: &Running| format!("/client/v4/accounts/{}/magic/gre_tunnels", sandbox.account);
+    let open = start(empty());
+    let locked = start(Settings { token: Some("right".to_owned().into()), ..empty() });
+    for (sandbox, secret, status) in [(&open, "any", 200), (&locked, "right", 200), (&locked, "wrong", 401)] {
+        let by_token = sandbox.request(Method::GET, &path(sandbox)).bearer_auth(secret);
+        assert_eq!(answer(by_token).await.0, status, "token {secret}");
+        let by_key = sandbox.request(Method::GET, &path(sandbox));
+        let by_key = by_key.header("X-Auth-Email", "a@example.net").header("X-Auth-Key", secret);
+        assert_eq!(answer(by_key).await.0, status, "key {secret}");
+    }
+    let (status, body) = answer(open.request(Method::GET, &path(&open))).await;
+    assert_eq!((status.as_u16(), &body["errors"][0]["code"]), (401, &json!(10000)));
+    let alone = open.request(Method::GET, &path(&open)).header("X-Auth-Key", "key without e-mail");
+    assert_eq!(answer(alone).await.0, 401);
+    let placeholder = open.request(Method::GET, &path(&open)).header("Authorization", "Bearer <your token>");
+    let (status, body) = answer(placeholder).await;
+    assert_eq!((status.as_u16(), &body["errors"][0]["code"]), (400, &json!(6003)));
+    assert_eq!(body["errors"][0]["error_chain"][0]["code"], 6111);
+}
+
+#[tokio::test]
+async fn somebody_says_what_bgp_reports() {
+    let demo = start(Settings::default());
+    let path = format!("/sandbox/accounts/{}/tunnels/waw-ipsec-1/bgp_status", demo.account);
+    let put = demo.request(Method::PUT, &path).body(r#"{"state":"BGP_DOWN","bgp_state":"Active"}"#);
+    assert_eq!(answer(put).await.0, 200);
+    let (_, list) = answer(demo.magic(Method::GET, "ipsec_tunnels")).await;
+    let tunnels = list["result"]["ipsec_tunnels"].as_array().unwrap().clone();
+    let tunnel = tunnels.iter().find(|tunnel| tunnel["name"] == "waw-ipsec-1").unwrap();
+    assert_eq!(tunnel["bgp_status"]["state"], "BGP_DOWN");
+    assert_eq!(tunnel["bgp_status"]["bgp_state"], "Active");
+    assert_eq!(tunnel["bgp_status"]["tcp_established"], false);
+}
+
+#[tokio::test]
+async fn stop_ends_it_at_once() {
+    let mut demo = start(Settings::default());
+    answer(demo.magic(Method::GET, "gre_tunnels")).await;
+    demo.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(2), demo.tasks.join_next()).await;
+    ended.expect("it ends within two seconds").unwrap().unwrap();
+}
+
+/// The whole answer, status line and headers included, until the server closes or 2 s have passed.
+async fn raw(at: SocketAddr, request: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut answer)).await;
+    answer
+}
+
+fn list_request(sandbox: &Running) -> String {
+    let path = format!("/client/v4/accounts/{}/magic/gre_tunnels", sandbox.account);
+    format!("GET {path} HTTP/1.1\r\nHost: sandbox\r\nAuthorization: Bearer token\r\nConnection: close\r\n\r\n")
+}
+
+#[tokio::test]
+async fn bodies_travel_as_badly_as_asked_for() {
+    let sandbox = start(empty());
+    let request = list_request(&sandbox);
+    let whole = raw(sandbox.at, &request).await;
+    let body = br#"{"result":{"gre_tunnels":[]},"success":true,"errors":[],"messages":[]}"#;
+    assert!(whole.ends_with(body), "{}", String::from_utf8_lossy(&whole));
+
+    sandbox.faults(json!([{"fault": {"drip": "2ms"}}])).await;
+    let dripped = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(&dripped[..], body);
+
+    sandbox.faults(json!([{"fault": "reset"}])).await;
+    let broken = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap();
+    assert_eq!(broken.status(), 200);
+    assert!(broken.bytes().await.is_err(), "a client must notice that the body broke off");
+
+    sandbox.faults(json!([{"fault": "truncated"}])).await;
+    let half = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap().bytes().await.unwrap();
+    assert_eq!(&half[..], &body[..body.len() / 2]);
+
+    sandbox.faults(json!([{"fault": "silence"}])).await;
+    assert_eq!(raw(sandbox.at, &request).await, b"");
+
+    sandbox.faults(json!([{"fault": "endless"}])).await;
+    let mut endless = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap();
+    let mut length = 0;
+    while length < 32 * 1024 * 1024 {
+        length += endless.chunk().await.unwrap().expect("it never ends").len();
+    }
+
+    sandbox.faults(json!([{"fault": {"latency": "300ms"}}])).await;
+    let before = clock::now();
+    assert_eq!(answer(sandbox.magic(Method::GET, "gre_tunnels")).await.0, 200);
+    assert!(clock::now().since(before) >= Duration::from_millis(300));
+
+    sandbox.faults(json!([{"fault": {"rate_limited": {"retry_after": 7}}}])).await;
+    let limited = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap();
+    assert_eq!((limited.status().as_u16(), limited.headers()["retry-after"].to_str().unwrap()), (429, "7"));
+}
+
+#[tokio::test]
+async fn faults_of_the_settings_are_in_force_from_the_start() {
+    let faults = Faults::from_json(br#"{"faults":[{"count":1,"fault":{"html":{}}}]}"#).unwrap();
+    let sandbox = start(Settings { faults, ..empty() });
+    assert_eq!(sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap().status(), 502);
+    assert_eq!(answer(sandbox.magic(Method::GET, "gre_tunnels")).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_silent_request_does_not_hold_up_the_end() {
+    let mut sandbox = start(empty());
+    sandbox.faults(json!([{"fault": "silence"}])).await;
+    let mut stream = TcpStream::connect(sandbox.at).await.unwrap();
+    stream.write_all(list_request(&sandbox).as_bytes()).await.unwrap();
+    while answer(sandbox.request(Method::GET, "/sandbox/calls")).await.1["total"] == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    sandbox.stop.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(5), sandbox.tasks.join_next()).await;
+    ended.expect("the grace has a deadline").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_body_of_more_than_a_mebibyte_is_refused() {
+    let sandbox = start(empty());
+    let body = |length: usize| format!("{{\"description\":\"{}\"}}", "a".repeat(length - 18));
+    for (length, status, code) in
+        [(1024 * 1024, 400, 1101), (1024 * 1024 + 1, 413, 10413), (8 * 1024 * 1024, 413, 10413)]
+    {
+        let (got, answer) = answer(sandbox.magic(Method::POST, "gre_tunnels").body(body(length))).await;
+        assert_eq!((got.as_u16(), &answer["errors"][0]["code"]), (status, &json!(code)), "{length}");
+    }
+}
+
+/// The examples of the API reference, as printed there.
+#[tokio::test]
+async fn the_examples_of_the_reference_succeed() {
+    let sandbox = start(empty());
+    let ipsec = r#"{
+          "cloudflare_endpoint": "203.0.113.1",
+          "interface_address": "192.0.2.0/31",
+          "name": "IPsec_1",
+          "automatic_return_routing": true,
+          "customer_endpoint": "203.0.113.1",
+          "description": "Tunnel for ISP X",
+          "interface_address6": "2606:54c1:7:0:a9fe:12d2:1:200/127",
+          "psk": "O3bwKSjnaoCxDoUxjcq4Rk8ZKkezQUiy"
+        }"#;
+    let gre = r#"{
+          "cloudflare_gre_endpoint": "203.0.113.1",
+          "customer_gre_endpoint": "203.0.113.1",
+          "interface_address": "192.0.2.0/31",
+          "name": "GRE_1",
+          "automatic_return_routing": true,
+          "description": "Tunnel for ISP X",
+          "interface_address6": "2606:54c1:7:0:a9fe:12d2:1:200/127"
+        }"#;
+    for (collection, body) in [("ipsec_tunnels", ipsec), ("gre_tunnels", gre)] {
+        let create = sandbox.magic(Method::POST, collection).header("Content-Type", "application/json").body(body);
+        let (status, created) = answer(create).await;
+        assert_eq!(status, 200, "{created}");
+        let asked: Value = serde_json::from_str(body).unwrap();
+        for (key, value) in asked.as_object().unwrap().iter().filter(|(key, _)| *key != "psk") {
+            assert_eq!(&created["result"][key], value);
+        }
+        let (_, list) = answer(sandbox.magic(Method::GET, collection)).await;
+        assert_eq!(list["result"][collection], json!([created["result"]]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_writers_lose_no_update_and_break_no_rule() {
+    let sandbox = Arc::new(start(empty()));
+    let mut writers = JoinSet::new();
+    for writer in 0..8_u32 {
+        let sandbox = Arc::clone(&sandbox);
+        writers.spawn(async move {
+            let mut mine = 0;
+            for number in 0..25 {
+                // Every name is wanted by two writers.
+                let name = format!("t-{}-{number}", writer / 2);
+                let body = json!({
+                    "name": name,
+                    "cloudflare_gre_endpoint": "203.0.113.1",
+                    "customer_gre_endpoint": "198.51.100.1",
+                    "interface_address": "10.0.0.0/31",
+                });
+                let (status, created) = answer(sandbox.magic(Method::POST, "gre_tunnels").body(body.to_string())).await;
+                if status != 200 {
+                    assert_eq!(created["errors"][0]["code"], 1103, "{created}");
+                    continue;
+                }
+                mine += 1;
+                let path = format!("gre_tunnels/{}", created["result"]["id"].as_str().unwrap());
+                let mut change = body;
+                change["description"] = json!(format!("by {writer}"));
+                assert_eq!(answer(sandbox.magic(Method::PUT, &path).body(change.to_string())).await.0, 200);
+            }
+            mine
+        });
+    }
+    let created: usize = writers.join_all().await.into_iter().sum();
+    let (_, list) = answer(sandbox.magic(Method::GET, "gre_tunnels")).await;
+    let tunnels = list["result"]["gre_tunnels"].as_array().unwrap();
+    let names: std::collections::BTreeSet<_> = tunnels.iter().map(|tunnel| tunnel["name"].to_string()).collect();
+    assert_eq!((created, tunnels.len(), names.len()), (100, 100, 100));
+    assert!(tunnels.iter().all(|tunnel| tunnel["description"].as_str().unwrap().starts_with("by ")));
+}
+
+/// The best of five, because other programs run on the machine of a test.
+#[tokio::test]
+async fn ten_thousand_tunnels_are_listed_quickly() {
+    let sandbox = start(Settings { tunnels: 20_000, ..empty() });
+    let mut best = Duration::MAX;
+    for round in 0..5 {
+        let before = clock::now();
+        let response = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap();
+        let body = response.bytes().await.unwrap();
+        let took = clock::now().since(before);
+        println!("round {round}: {} bytes in {took:?}", body.len());
+        best = best.min(took);
+        let list: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(list["result"]["gre_tunnels"].as_array().unwrap().len(), 10_000);
+    }
+    assert!(best < Duration::from_millis(100), "{best:?}");
+}
+
+#[test]
+fn the_examples_of_the_documentation_are_right() {
+    let page = include_str!("../../../docs/SANDBOX.md");
+    let story = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    Story::parse("SANDBOX.md", story).unwrap();
+    let request = page.split("/sandbox/faults -d '").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    Faults::from_json(request.as_bytes()).unwrap();
+    let table = page.split("| `fault` |").nth(1).unwrap();
+    let cells = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let faults: Vec<&str> =
+        cells.filter_map(|row| row.split('|').nth(1)).flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert_eq!(faults.len(), 15);
+    for fault in faults {
+        let list = format!("{{\"faults\":[{{\"fault\":{fault}}}]}}");
+        Faults::from_json(list.as_bytes()).unwrap_or_else(|error| panic!("{fault}: {error}"));
+    }
+}

@@ -1,0 +1,35 @@
+//! The only place that reads a clock. All other code receives the time as a parameter, so that tests can control it.
+
+#![expect(clippy::disallowed_methods, reason = "the bans on other clocks point here")]
+
+use std::time::{Duration, Instant, SystemTime};
+
+use jiff::Timestamp;
+
+/// One point in time on both clocks: the monotonic one to measure with, the wall clock to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    pub instant: Instant,
+    pub wall: Timestamp,
+}
+
+impl Moment {
+    /// Time from `earlier` to `self` on the monotonic clock, which a jump of the wall clock does not touch; zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Duration {
+        self.instant.saturating_duration_since(earlier.instant)
+    }
+
+    /// The moment `by` later on both clocks.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Self {
+        Self { instant: self.instant + by, wall: self.wall.saturating_add(by).unwrap_or(self.wall) }
+    }
+}
+
+/// The current time. Under tokio's paused test time the monotonic part stands still with it.
+pub fn now() -> Moment {
+    Moment {
+        instant: tokio::time::Instant::now().into_std(),
+        wall: Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::UNIX_EPOCH),
+    }
+}
