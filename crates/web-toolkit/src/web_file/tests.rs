@@ -499,7 +499,7 @@ fn a_file_that_asks_for_less_is_told_from_one_that_does_not() {
 fn the_examples_of_the_documentation_are_read() {
     let folder = Folder::new();
     folder.write("clients-ca.crt", folder.text("other.crt"));
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/WEB-CONFIG.md")).unwrap();
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/WEB-CONFIG.md")).unwrap();
     let examples: Vec<&str> =
         page.split("```yaml\n# web.yml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert_eq!(examples.len(), 2);
