@@ -42,9 +42,9 @@ Do not edit: a test generates this file from the metrics page. To update it, run
 `UPDATE_DOCS=1 cargo test --release --test e2e reference`.
 
 All metrics with the prefix `cloudflare_magic_tunnel_` have the labels `account`, `tunnel_id`,
-`tunnel_name` and `tunnel_type`; the tables list further labels. If a value is unknown, the metric is
-omitted; it is never reported as 0. If a label has a fixed set of values, all its series exist from
-the start, with value 0.
+`tunnel_name` and `tunnel_type`; the tables list further labels. If a value is unknown, the metric
+is omitted; it is never reported as 0. If a label has a fixed set of values, all its series exist
+from the start, with value 0.
 ";
 
 /// A chapter: its heading, what it says first, and the beginnings of the names that belong there and not to an earlier one.
