@@ -1,4 +1,5 @@
-//! Tunnels in any number: the list as the API sends it, the fleet that is decoded from it, and a board on which all of them are probed.
+//! Test data for any number of tunnels: the API's list, the fleet decoded from it, and a board with probe results for
+//! all of them.
 
 use std::{net::Ipv4Addr, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use web_toolkit::clock;
 
-/// A list as the API sends it, every field filled.
+/// The API's response body for a list, with every field set.
 pub(crate) fn body(tunnels: usize) -> Vec<u8> {
     let tunnels: Vec<Value> = (0..tunnels).map(tunnel).collect();
     json!({"result": {"ipsec_tunnels": tunnels}, "success": true, "errors": [], "messages": []}).to_string().into()
@@ -44,7 +45,7 @@ fn tunnel(n: usize) -> Value {
     })
 }
 
-/// What a poller makes of the list.
+/// The state of a poller that has absorbed the list.
 pub(crate) fn polled(body: &[u8]) -> Watch {
     let mut watch = Watch::resume(AccountName::new("bench"), Arc::default(), CollectionSnapshot::default());
     let now = clock::now();
@@ -52,7 +53,7 @@ pub(crate) fn polled(body: &[u8]) -> Watch {
     watch
 }
 
-/// An exposition of that many tunnels, each with three probed addresses and a verdict.
+/// An exposition of `tunnels` tunnels, each with three probed addresses and a verdict.
 pub(crate) fn exposition(tunnels: usize) -> Exposition {
     let account = AccountName::new("c4a7362d577a6c3019a474fd6f485821");
     let mut snapshot = AccountSnapshot::default();
@@ -86,7 +87,7 @@ fn probes(n: usize) -> TunnelProbes {
     TunnelProbes { vantage: Vantage::Site, targets: targets.into(), uplinks: [].into() }
 }
 
-/// A hundred echoes of one address, with round-trip times of its own.
+/// The tally of 100 pings to one address, with round-trip times that differ between addresses.
 fn tally(n: usize) -> Tally {
     const THREE: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
     let tally = Tally::new(Buckets::rtt());

@@ -1,4 +1,4 @@
-//! The poll: from the bytes of a list to a snapshot.
+//! A poll: from the bytes of a list to a snapshot.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
     table::{Row, Table},
 };
 
-#[expect(clippy::unnecessary_wraps, reason = "a part of the table may fail")]
+#[expect(clippy::unnecessary_wraps, reason = "the parts of the table share one signature")]
 pub(crate) fn measure(table: &mut Table) -> Result<()> {
     for size in SIZES {
         let body = fleet::body(size);
@@ -20,7 +20,7 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
         let (first, mut watch) = measure::cpu(|| fleet::polled(&body));
         let (memory, ()) = measure::peak(|| poll_again(&mut fleet::polled(&body), &body));
         let (again, ()) = measure::cpu(|| poll_again(&mut watch, &body));
-        // The goal is one of ten thousand tunnels, and a smaller list has its share of it.
+        // The goal is defined for 10,000 tunnels and scaled to the size of the list.
         let goal = Some(60.0 * size as f64 / 10_000.0);
         for (what, took) in [("poll, first list", first), ("poll, nothing changed", again)] {
             table.add(Row { what, size, ours: took.as_secs_f64() * 1e3, unit: "ms", beside, goal });
@@ -28,7 +28,7 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
         let times = (memory + body.len()) as f64 / body.len() as f64;
         let beside = Some(("the body alone", 1.0));
         table.add(Row {
-            what: "poll of a known list, memory in bodies",
+            what: "poll of a known list, peak memory in body sizes",
             size,
             ours: times,
             unit: "",
