@@ -1,15 +1,16 @@
 //! The families that say how the polls of each account are doing, fresh or not.
 
 use super::{
+    capture::Capture,
     family::{Descriptor, Family},
     group::Group,
     labels::Labels,
-    picture::Picture,
     samples::Samples,
     value::Value,
 };
 use crate::domain::{
-    inventory::{CollectionSnapshot, PollState, RejectReason},
+    dataset::{PollState, PollStatus},
+    inventory::RejectReason,
     label::Label,
 };
 
@@ -30,58 +31,51 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::whole(
         Group::Exporter,
         Descriptor::gauge("collection_up", "Whether the newest poll of the collection succeeded."),
-        |picture, out| {
-            each_collection(picture, out, |collection| Some(collection.state == PollState::Succeeded));
+        |capture, out| {
+            each_dataset(capture, out, |status| Some(status.state == PollState::Succeeded));
         },
     ),
     Family::whole(
         Group::Exporter,
         Descriptor::gauge("poll_last_success_timestamp", "End of the last successful poll of the collection.")
             .in_seconds(),
-        |picture, out| each_collection(picture, out, |collection| collection.last_success.map(|moment| moment.wall)),
+        |capture, out| each_dataset(capture, out, |status| status.last_success.map(|moment| moment.wall)),
     ),
     Family::whole(
         Group::Exporter,
         Descriptor::gauge("poll_duration", "How long the newest poll of the collection took.").in_seconds(),
-        |picture, out| each_collection(picture, out, |collection| collection.duration),
+        |capture, out| each_dataset(capture, out, |status| status.duration),
     ),
     Family::whole(
         Group::Exporter,
         Descriptor::gauge("poll_interval", "Configured time from one poll to the next.").in_seconds(),
-        |picture, out| out.push(&Labels::NONE, &[], picture.poll_interval),
+        |capture, out| out.push(&Labels::NONE, &[], capture.poll_interval),
     ),
 ];
 
-fn tunnels(picture: &Picture, out: &mut Samples<'_>) {
-    for (account, snapshot) in &picture.fleet.accounts {
+fn tunnels(capture: &Capture, out: &mut Samples<'_>) {
+    for (account, known) in &capture.snapshot.fleet().accounts {
         let labels = Labels::NONE.and("account", account.as_str());
-        for (name, collection) in snapshot.collections().filter(|(_, collection)| picture.is_fresh(collection)) {
-            out.push(&labels, &[("tunnel_type", name.tunnel_type().as_str())], collection.entries.len());
+        for (tunnel_type, list) in known.lists().filter(|(_, list)| capture.snapshot.is_fresh(&list.status)) {
+            out.push(&labels, &[("tunnel_type", tunnel_type.as_str())], list.entries.len());
         }
     }
 }
 
-fn rejected(picture: &Picture, out: &mut Samples<'_>) {
-    for (account, snapshot) in &picture.fleet.accounts {
+fn rejected(capture: &Capture, out: &mut Samples<'_>) {
+    for (account, known) in &capture.snapshot.fleet().accounts {
         let labels = Labels::NONE.and("account", account.as_str());
         for reason in RejectReason::ALL {
-            let count: u64 = snapshot.collections().filter_map(|(_, collection)| collection.rejected.get(reason)).sum();
+            let count: u64 = known.lists().filter_map(|(_, list)| list.rejected.get(reason)).sum();
             out.push(&labels, &[("reason", reason.as_str())], count);
         }
     }
 }
 
-fn each_collection<T: Into<Value>>(
-    picture: &Picture,
-    out: &mut Samples<'_>,
-    value: impl Fn(&CollectionSnapshot) -> Option<T>,
-) {
-    for (account, snapshot) in &picture.fleet.accounts {
-        let labels = Labels::NONE.and("account", account.as_str());
-        for (name, collection) in snapshot.collections() {
-            if let Some(value) = value(collection) {
-                out.push(&labels, &[("collection", name.as_str())], value);
-            }
+fn each_dataset<T: Into<Value>>(capture: &Capture, out: &mut Samples<'_>, value: impl Fn(&PollStatus) -> Option<T>) {
+    for (account, dataset, status) in capture.snapshot.datasets() {
+        if let Some(value) = value(status) {
+            out.push(&Labels::NONE.and("account", account.as_str()), &[("collection", dataset.as_str())], value);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One metric family: its name, the group it belongs to, and who writes its samples.
 
 use super::{
+    capture::{Capture, TunnelCapture},
     format::Format,
     group::Group,
-    picture::{Picture, Row},
     samples::Samples,
 };
 
@@ -22,17 +22,21 @@ pub(super) struct Family {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Writer {
     /// What one tunnel has of it: nothing where nothing is known.
-    EachTunnel(fn(&Row, &mut Samples<'_>)),
+    EachTunnel(fn(&TunnelCapture, &mut Samples<'_>)),
     /// All of it: a few lines, however many tunnels there are.
-    Whole(fn(&Picture, &mut Samples<'_>)),
+    Whole(fn(&Capture, &mut Samples<'_>)),
 }
 
 impl Family {
-    pub(super) const fn of_tunnels(group: Group, descriptor: Descriptor, write: fn(&Row, &mut Samples<'_>)) -> Self {
+    pub(super) const fn of_tunnels(
+        group: Group,
+        descriptor: Descriptor,
+        write: fn(&TunnelCapture, &mut Samples<'_>),
+    ) -> Self {
         Self { group, descriptor, writer: Writer::EachTunnel(write) }
     }
 
-    pub(super) const fn whole(group: Group, descriptor: Descriptor, write: fn(&Picture, &mut Samples<'_>)) -> Self {
+    pub(super) const fn whole(group: Group, descriptor: Descriptor, write: fn(&Capture, &mut Samples<'_>)) -> Self {
         Self { group, descriptor, writer: Writer::Whole(write) }
     }
 

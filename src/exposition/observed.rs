@@ -3,12 +3,15 @@
 //! They are there for every tunnel of the inventory, fresh or not: what the prober sees does not grow old with the API's last word.
 
 use super::{
+    capture::TunnelCapture,
     family::{Descriptor, Family},
     group::Group,
-    picture::Row,
     samples::Closed,
 };
-use crate::domain::{label::Label, probe::ProbeFailure, tally::Reading};
+use crate::{
+    domain::{label::Label, probe::ProbeFailure},
+    prober::tally::Reading,
+};
 
 pub(super) const FAMILIES: &[Family] = &[
     Family::of_tunnels(
@@ -108,7 +111,7 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
 ];
 
-fn each_target(row: &Row, mut write: impl FnMut(Closed, &Reading)) {
+fn each_target(row: &TunnelCapture, mut write: impl FnMut(Closed, &Reading)) {
     for (target, reading) in &row.targets {
         write(("probe_target", target.as_str()), reading);
     }

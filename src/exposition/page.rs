@@ -3,23 +3,23 @@
 use std::{mem, sync::Arc};
 
 use super::{
-    accounts, classic,
+    accounts,
+    capture::Capture,
+    classic,
     family::{Family, Writer},
     format::Format,
     group::{Group, Groups},
-    observed,
-    picture::Picture,
-    probes, process, tunnels,
+    observed, probes, process, tunnels,
 };
 
 /// Every family, in the order of the page.
 const FAMILIES: [&[Family]; 5] =
     [tunnels::FAMILIES, observed::FAMILIES, accounts::FAMILIES, probes::FAMILIES, process::FAMILIES];
 
-/// A page under way: a place in a picture.
+/// A page under way: a place in a capture.
 #[derive(Debug)]
 pub struct Page {
-    picture: Arc<Picture>,
+    capture: Arc<Capture>,
     format: Format,
     /// What is written before the families.
     head: String,
@@ -31,19 +31,19 @@ pub struct Page {
 }
 
 impl Page {
-    pub fn new(picture: Arc<Picture>, format: Format, groups: Groups) -> Self {
-        Self::of(&FAMILIES, picture, format, groups)
+    pub fn new(capture: Arc<Capture>, format: Format, groups: Groups) -> Self {
+        Self::of(&FAMILIES, capture, format, groups)
     }
 
     /// A page of these lists of families.
-    pub(super) fn of(lists: &[&'static [Family]], picture: Arc<Picture>, format: Format, groups: Groups) -> Self {
+    pub(super) fn of(lists: &[&'static [Family]], capture: Arc<Capture>, format: Format, groups: Groups) -> Self {
         let head = match format {
             _ if !groups.contains(Group::Exporter) => String::new(),
-            Format::OpenMetrics => picture.own.clone(),
-            Format::Classic => classic::from_open_metrics(&picture.own),
+            Format::OpenMetrics => capture.own.clone(),
+            Format::Classic => classic::from_open_metrics(&capture.own),
         };
         let families = lists.iter().copied().flatten().filter(|family| groups.contains(family.group)).collect();
-        Self { picture, format, head, families, family: 0, row: 0 }
+        Self { capture, format, head, families, family: 0, row: 0 }
     }
 
     /// Appends whole lines to `text` until it has at least `enough` bytes, or the page ends. Says whether it does.
@@ -68,11 +68,11 @@ impl Page {
         let mut samples = family.samples(text);
         let rows = match family.writer {
             Writer::Whole(write) => {
-                write(&self.picture, &mut samples);
+                write(&self.capture, &mut samples);
                 &[]
             }
             Writer::EachTunnel(write) => {
-                let rows = &self.picture.rows[..];
+                let rows = &self.capture.tunnels[..];
                 // At least one row, so that metadata are written once.
                 for row in &rows[self.row..] {
                     write(row, &mut samples);

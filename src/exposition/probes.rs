@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{
+    capture::Capture,
     family::{Descriptor, Family},
     group::Group,
     labels::Labels,
-    picture::Picture,
     samples::Samples,
 };
 use crate::domain::{label::Label, probe::Refusal};
@@ -15,7 +15,7 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::whole(
         Group::Exporter,
         Descriptor::gauge("probe_targets", "Addresses that are probed; tunnels that share one count once."),
-        |picture, out| out.push(&Labels::NONE, &[], picture.board.sessions.len()),
+        |capture, out| out.push(&Labels::NONE, &[], capture.snapshot.board().sessions.len()),
     ),
     Family::whole(
         Group::Exporter,
@@ -23,9 +23,9 @@ pub(super) const FAMILIES: &[Family] = &[
             "probe_targets_refused",
             "Addresses of tunnels and uplinks that are not probed although asked for, by reason.",
         ),
-        |picture, out| {
+        |capture, out| {
             for reason in Refusal::ALL {
-                let count = picture.board.refused.get(reason).copied().unwrap_or_default();
+                let count = capture.snapshot.board().refused.get(reason).copied().unwrap_or_default();
                 out.push(&Labels::NONE, &[("reason", reason.as_str())], count);
             }
         },
@@ -33,12 +33,12 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::whole(
         Group::Exporter,
         Descriptor::gauge("probe_in_flight", "Echoes that were sent and have not ended yet."),
-        |picture, out| out.push(&Labels::NONE, &[], picture.board.activity.in_flight()),
+        |capture, out| out.push(&Labels::NONE, &[], capture.snapshot.board().activity.in_flight()),
     ),
     Family::whole(
         Group::Exporter,
         Descriptor::histogram("probe_schedule_lag", "How late echoes were sent.").in_seconds(),
-        |picture, out| out.histogram(&Labels::NONE, &[], &picture.board.activity.lag()),
+        |capture, out| out.histogram(&Labels::NONE, &[], &capture.snapshot.board().activity.lag()),
     ),
     Family::whole(
         Group::Exporter,
@@ -54,8 +54,8 @@ pub(super) const FAMILIES: &[Family] = &[
             "probe_uplink_up",
             "Whether the uplink address answers, debounced. No series while nothing is known.",
         ),
-        |picture, out| {
-            for uplink in picture.board.uplinks.iter() {
+        |capture, out| {
+            for uplink in capture.snapshot.board().uplinks.iter() {
                 let labels = Labels::NONE.and("address", &uplink.address.to_string());
                 out.push_known(&labels, uplink.tally.standing().up);
             }
@@ -63,9 +63,9 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
 ];
 
-fn sockets(picture: &Picture, out: &mut Samples<'_>) {
+fn sockets(capture: &Capture, out: &mut Samples<'_>) {
     let mut all_up = BTreeMap::new();
-    for socket in picture.board.sockets.list() {
+    for socket in capture.snapshot.board().sockets.list() {
         *all_up.entry((socket.version, socket.mode)).or_insert(true) &= socket.up;
     }
     for ((version, mode), up) in all_up {

@@ -1,9 +1,9 @@
 //! Writes the samples of one family. The innermost loop of a scrape: a page of ten thousand tunnels has a million of them.
 
 use super::{labels::Labels, value::Value};
-use crate::domain::{
-    histogram::{Buckets, Histogram},
-    label::Label,
+use crate::{
+    domain::label::Label,
+    prober::histogram::{Buckets, Histogram},
 };
 
 /// A label whose value is of a closed list, and needs no escaping.

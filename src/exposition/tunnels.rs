@@ -1,9 +1,9 @@
 //! The families that say what the API said of each tunnel.
 
 use super::{
+    capture::TunnelCapture,
     family::{Descriptor, Family},
     group::Group,
-    picture::Row,
     samples::Samples,
 };
 use crate::domain::{
@@ -14,7 +14,7 @@ use crate::domain::{
 };
 
 /// What the API said: nothing where it said so too long ago.
-impl Row {
+impl TunnelCapture {
     fn tunnel(&self) -> Option<&Tunnel> {
         self.reported.as_ref().map(|entry| entry.tunnel.as_ref())
     }
@@ -73,7 +73,7 @@ pub(super) const FAMILIES: &[Family] = &[
     Family::of_tunnels(Group::Tunnels, Descriptor::gauge("tunnel_ttl_hops", "TTL of the GRE tunnel's outer packets, at the last poll."), |row, out| out.push_known(&row.labels, row.gre().and_then(|gre| gre.ttl))),
 ];
 
-fn info(row: &Row, out: &mut Samples<'_>) {
+fn info(row: &TunnelCapture, out: &mut Samples<'_>) {
     let Some(tunnel) = row.tunnel() else { return };
     let labels = row
         .labels
@@ -87,19 +87,19 @@ fn info(row: &Row, out: &mut Samples<'_>) {
 }
 
 /// Not the API's word, so it does not grow old.
-fn site_info(row: &Row, out: &mut Samples<'_>) {
+fn site_info(row: &TunnelCapture, out: &mut Samples<'_>) {
     if let Some(site) = &row.site {
         out.push(&row.labels.clone().and("site", site), &[], true);
     }
 }
 
-fn bgp_state(row: &Row, out: &mut Samples<'_>) {
+fn bgp_state(row: &TunnelCapture, out: &mut Samples<'_>) {
     if let Some(status) = row.status() {
         out.states(&row.labels, "state", status.state);
     }
 }
 
-fn bgp_info(row: &Row, out: &mut Samples<'_>) {
+fn bgp_info(row: &TunnelCapture, out: &mut Samples<'_>) {
     let Some(Tunnel { bgp, bgp_status, .. }) = row.tunnel() else { return };
     if bgp.is_none() && bgp_status.is_none() {
         return;
@@ -111,7 +111,7 @@ fn bgp_info(row: &Row, out: &mut Samples<'_>) {
     out.push(&labels, &[("fsm_state", fsm), ("md5", md5)], true);
 }
 
-fn health_check_info(row: &Row, out: &mut Samples<'_>) {
+fn health_check_info(row: &TunnelCapture, out: &mut Samples<'_>) {
     let Some(check) = row.health_check() else { return };
     let labels = row
         .labels
