@@ -9,7 +9,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use magic_tunnel_exporter::exposition::{Format, Groups, Page, Picture};
+use magic_tunnel_exporter::exposition::{Capture, Format, Groups, Page};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{family::Family, gauge::Gauge},
@@ -33,8 +33,8 @@ const MOST_OF_PEER: usize = 200_000;
 pub(crate) fn measure(table: &mut Table) -> Result<()> {
     for size in SIZES {
         let exposition = fleet::exposition(size);
-        let (took, picture) = measure::cpu(|| Arc::new(exposition.picture(clock::now())));
-        let (memory, _picture) = measure::peak(|| exposition.picture(clock::now()));
+        let (took, picture) = measure::cpu(|| Arc::new(exposition.capture(clock::now())));
+        let (memory, _picture) = measure::peak(|| exposition.capture(clock::now()));
         let text = whole(&picture);
         let lines = samples(&text).count();
         table.add(row("snapshot, per line of its page", size, per(took, lines), "ns", None, None));
@@ -63,7 +63,7 @@ fn row(
     Row { what, size, ours, unit, beside, goal }
 }
 
-fn write(table: &mut Table, size: usize, picture: &Arc<Picture>, text: &str, lines: usize) {
+fn write(table: &mut Table, size: usize, picture: &Arc<Capture>, text: &str, lines: usize) {
     let peer = family_of_the_same_series(text);
     let (copied, ()) = measure::cpu(|| copy_line_by_line(text));
     for (what, format) in
@@ -77,7 +77,7 @@ fn write(table: &mut Table, size: usize, picture: &Arc<Picture>, text: &str, lin
     table.add(row("page, OpenMetrics, per line", size, per(took, lines), "ns", floor, None));
 }
 
-fn compress(table: &mut Table, size: usize, picture: &Arc<Picture>, text: &str, lines: usize) -> Result<()> {
+fn compress(table: &mut Table, size: usize, picture: &Arc<Capture>, text: &str, lines: usize) -> Result<()> {
     let (plain, ()) = measure::cpu(|| each_piece(picture, Format::OpenMetrics, |_| {}));
     let (both, bytes) = measure::cpu(|| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -97,7 +97,7 @@ fn compress(table: &mut Table, size: usize, picture: &Arc<Picture>, text: &str, 
 }
 
 /// Renders a page like a scrape does, each piece into the same buffer.
-fn each_piece(picture: &Arc<Picture>, format: Format, mut take: impl FnMut(&str)) {
+fn each_piece(picture: &Arc<Capture>, format: Format, mut take: impl FnMut(&str)) {
     let mut page = Page::new(Arc::clone(picture), format, Groups::ALL);
     let mut text = String::with_capacity(2 * PIECE);
     loop {
@@ -110,7 +110,7 @@ fn each_piece(picture: &Arc<Picture>, format: Format, mut take: impl FnMut(&str)
     }
 }
 
-fn whole(picture: &Arc<Picture>) -> String {
+fn whole(picture: &Arc<Capture>) -> String {
     let mut text = String::new();
     each_piece(picture, Format::OpenMetrics, |piece| text.push_str(piece));
     text

@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_told_its_rule() {
         for (text, sentence) in [
-            ("type=vpn", "`type` is `vpn`: must be one of ipsec, gre"),
+            ("type=vpn", "`type` is `vpn`: must be one of gre, ipsec"),
             ("page=0", "`page` is `0`: must be a whole number from 1 on"),
             ("page=-1", "`page` is `-1`: must be a whole number from 1 on"),
             ("sort=size", "`sort` is `size`: must be one of trouble, name, account, since, rtt, loss"),

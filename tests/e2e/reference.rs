@@ -12,8 +12,9 @@ use std::{
 
 use magic_tunnel_exporter::domain::{
     bgp::{BgpState, FsmState},
+    dataset::{Dataset, FailureReason},
     health_check::{CheckType, Direction, Rate, TargetSource},
-    inventory::{Collection, FailureReason, RejectReason},
+    inventory::RejectReason,
     label::Label,
     probe::{IpVersion, ProbeFailure, ProbeTarget, Refusal, SocketMode},
     tunnel::TunnelType,
@@ -189,7 +190,7 @@ fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("target_source", "`tunnel_health_check_info`", all::<TargetSource>()),
         ("probe_target", "`tunnel_probe_*`", all::<ProbeTarget>()),
         ("reason", "`tunnel_probe_failures_total`", all::<ProbeFailure>()),
-        ("collection", "`api_*`, `collection_up`, `poll_*`", all::<Collection>()),
+        ("collection", "`api_*`, `collection_up`, `poll_*`", all::<Dataset>()),
         ("reason", "`api_request_failures_total`", all::<FailureReason>()),
         ("reason", "`tunnels_rejected`", all::<RejectReason>()),
         ("reason", "`probe_targets_refused`", all::<Refusal>()),
