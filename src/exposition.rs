@@ -4,32 +4,25 @@
 //! by piece while the client reads. Nothing here does I/O or waits. Values that are stale are left out here and nowhere else. To add a
 //! family, add a line to `FAMILIES` in one of the files below.
 
-mod accounts;
 mod capture;
-mod classic;
+mod exporter;
 mod family;
-mod format;
-mod group;
-mod labels;
 mod observed;
 mod page;
-mod probes;
 mod process;
-mod samples;
-mod tunnels;
-mod value;
+mod reported;
+mod text;
 
 use std::time::Duration;
 
-use prometheus_client::{encoding::text, registry::Registry};
+use prometheus_client::{encoding::text::encode_registry, registry::Registry};
 use tokio::sync::watch;
 use web_toolkit::clock::Moment;
 
 pub use self::{
     capture::Capture,
-    format::Format,
-    group::{Group, Groups},
-    page::Page,
+    family::{Group, Groups},
+    page::{Format, Page},
 };
 use crate::snapshot::Sources;
 
@@ -51,7 +44,7 @@ impl Exposition {
     pub fn capture(&self, now: Moment) -> Capture {
         let mut own = String::new();
         // Writing to a string does not fail, and none of our metrics returns an error.
-        let _ = text::encode_registry(&mut own, &self.own);
+        let _ = encode_registry(&mut own, &self.own);
         let process = process::ProcessStats::read();
         Capture::new(self.sources.snapshot(now), process, own, *self.poll_interval.borrow())
     }

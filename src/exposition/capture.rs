@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use web_toolkit::clock::Moment;
 
-use super::{labels::Labels, process};
+use super::{process, text::Labels};
 use crate::{
     domain::{
         inventory::Entry,

@@ -3,12 +3,8 @@
 use procfs::process::{LimitValue, Process};
 
 use super::{
-    capture::Capture,
-    family::{Descriptor, Family},
-    group::Group,
-    labels::Labels,
-    samples::Samples,
-    value::Value,
+    family::{Family, Group, counter, gauge},
+    text::{Labels, Samples, Value},
 };
 
 /// What was read from `/proc/self`. What cannot be read has no series.
@@ -49,34 +45,33 @@ impl ProcessStats {
 }
 
 pub(super) const FAMILIES: &[Family] = &[
-    of_process(Descriptor::counter("process_cpu", "User and system CPU time spent.").in_seconds(), |capture, out| {
-        push(out, capture.process.cpu_seconds);
-    }),
-    of_process(Descriptor::gauge("process_resident_memory", "Resident memory size.").in_bytes(), |capture, out| {
-        push(out, capture.process.resident_bytes);
-    }),
-    of_process(Descriptor::gauge("process_virtual_memory", "Virtual memory size.").in_bytes(), |capture, out| {
-        push(out, capture.process.virtual_bytes);
-    }),
-    of_process(Descriptor::gauge("process_open_fds", "Number of open file descriptors."), |capture, out| {
-        push(out, capture.process.open_fds);
-    }),
-    of_process(Descriptor::gauge("process_max_fds", "Maximum number of open file descriptors."), |capture, out| {
-        push(out, capture.process.max_fds);
-    }),
-    of_process(Descriptor::gauge("process_threads", "Number of OS threads."), |capture, out| {
-        push(out, capture.process.threads);
-    }),
-    of_process(
-        Descriptor::gauge("process_start_time", "Start time of the process since the Unix epoch.").in_seconds(),
-        |capture, out| push(out, capture.process.start_seconds),
-    ),
+    counter("process_cpu", "User and system CPU time spent.")
+        .in_seconds()
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| push(out, capture.process.cpu_seconds)),
+    gauge("process_resident_memory", "Resident memory size.")
+        .in_bytes()
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| push(out, capture.process.resident_bytes)),
+    gauge("process_virtual_memory", "Virtual memory size.")
+        .in_bytes()
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| push(out, capture.process.virtual_bytes)),
+    gauge("process_open_fds", "Number of open file descriptors.")
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| push(out, capture.process.open_fds)),
+    gauge("process_max_fds", "Maximum number of open file descriptors.")
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| push(out, capture.process.max_fds)),
+    gauge("process_threads", "Number of OS threads.")
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| push(out, capture.process.threads)),
+    gauge("process_start_time", "Start time of the process since the Unix epoch.")
+        .in_seconds()
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| push(out, capture.process.start_seconds)),
 ];
 
-const fn of_process(descriptor: Descriptor, write: fn(&Capture, &mut Samples<'_>)) -> Family {
-    Family::whole(Group::Exporter, descriptor.without_prefix(), write)
-}
-
 fn push(out: &mut Samples<'_>, value: Option<impl Into<Value>>) {
-    out.push_known(&Labels::NONE, value);
+    out.push_known(&Labels::NONE, &[], value);
 }

@@ -10,7 +10,13 @@ use crate::{
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
-    exposition::{capture::Capture, format::Format, group::Groups, page::Page, probes, process},
+    exposition::{
+        capture::Capture,
+        exporter,
+        family::Groups,
+        page::{Format, Page},
+        process,
+    },
     prober::{
         board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
         histogram::Buckets,
@@ -31,7 +37,7 @@ fn render(seen: Seen) -> String {
     let snapshot = Snapshot { judged, stale_after: Duration::ZERO, now: at() };
     let capture = Capture::new(snapshot, process::ProcessStats::default(), String::new(), Duration::ZERO);
     let mut text = String::new();
-    Page::of(&[FAMILIES, probes::FAMILIES], Arc::new(capture), Format::OpenMetrics, Groups::ALL)
+    Page::with_families(&[FAMILIES, exporter::FAMILIES], Arc::new(capture), Format::OpenMetrics, Groups::ALL)
         .fill(&mut text, usize::MAX);
     text.replace("cloudflare_magic_", "")
 }
