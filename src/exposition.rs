@@ -22,7 +22,8 @@ use web_toolkit::clock::Moment;
 pub use self::{
     capture::Capture,
     family::{Group, Groups},
-    page::{Format, Page},
+    page::Page,
+    text::Format,
 };
 use crate::snapshot::Sources;
 

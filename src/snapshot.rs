@@ -6,26 +6,23 @@
 
 pub mod concern;
 pub mod filter;
+mod row;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use web_toolkit::clock::Moment;
 
+pub use self::row::Row;
 use self::{concern::Summary, filter::Filter};
 use crate::{
     domain::{
-        bgp::BgpStatus,
         dataset::{Dataset, PollStatus},
         inventory::{AccountName, Entry, Fleet, TunnelKey, TunnelList},
-        probe::Silence,
-        tunnel::{Tunnel, TunnelType},
-        verdict::{Side, TunnelVerdict, Verdict, Verdicts},
+        tunnel::TunnelType,
+        verdict::Verdicts,
     },
-    prober::{
-        board::{ProbeBoard, TargetProbe, TunnelProbes},
-        history::Span,
-    },
+    prober::board::ProbeBoard,
 };
 
 /// Verdicts, and what they were reached from.
@@ -145,73 +142,6 @@ impl Snapshot {
     /// Whether values of this dataset may be shown.
     pub fn is_fresh(&self, status: &PollStatus) -> bool {
         status.is_fresh(self.now, self.stale_after)
-    }
-}
-
-/// One tunnel with everything that is known about it.
-#[derive(Debug, Clone)]
-pub struct Row<'a> {
-    pub key: TunnelKey,
-    pub account: &'a AccountName,
-    pub entry: &'a Entry,
-    /// Whether the reported values are recent enough to count.
-    pub fresh: bool,
-    /// End of the last successful poll of the list.
-    pub confirmed: Option<Moment>,
-    /// `None` until the tunnel is judged for the first time.
-    pub verdict: Option<&'a Arc<TunnelVerdict>>,
-    /// `None` if the tunnel is not probed.
-    pub probes: Option<&'a TunnelProbes>,
-    /// What a missing reply of an address that has never answered means.
-    pub silence: Silence,
-}
-
-impl<'a> Row<'a> {
-    pub fn tunnel(&self) -> &'a Arc<Tunnel> {
-        &self.entry.tunnel
-    }
-
-    pub fn verdict(&self) -> Verdict {
-        self.verdict.map_or(Verdict::Unknown, |verdict| verdict.verdict)
-    }
-
-    /// The BGP status as Cloudflare reports it; `None` if stale.
-    pub fn status(&self) -> Option<&'a BgpStatus> {
-        self.tunnel().bgp_status.as_ref().filter(|_| self.fresh)
-    }
-
-    pub fn targets(&self) -> &'a [TargetProbe] {
-        self.probes.map_or(&[], |probes| &probes.targets)
-    }
-
-    /// Whether the tunnel carries traffic, from the probes inside it.
-    pub fn inside(&self) -> Side {
-        self.probes.map_or(Side::Unsettled, |probes| {
-            Side::from_standings(probes.inside().map(|probe| probe.tally.standing()), self.silence)
-        })
-    }
-
-    /// Whether the underlay works, from the probes outside the tunnel.
-    pub fn outside(&self) -> Side {
-        self.probes.map_or(Side::Unsettled, |probes| {
-            Side::from_standings(probes.outside().map(|(_, tally)| tally.standing()), self.silence)
-        })
-    }
-
-    /// The address that represents the tunnel: one inside it that answers, else one inside whose silence counts, else any that has
-    /// ever answered, else the first.
-    pub fn main_target(&self) -> Option<&'a TargetProbe> {
-        let answers = |probe: &&TargetProbe| probe.tally.standing().up == Some(true);
-        let answered = |probe: &&TargetProbe| probe.tally.standing().ever_answered;
-        let counts = |probe: &&TargetProbe| self.silence == Silence::Always || answered(probe);
-        let inside =
-            self.probes.and_then(|probes| probes.inside().find(answers).or_else(|| probes.inside().find(counts)));
-        inside.or_else(|| self.targets().iter().find(answered)).or_else(|| self.targets().first())
-    }
-
-    /// The last ten minutes of [`main_target`](Self::main_target).
-    pub fn recent(&self) -> Span {
-        self.main_target().map(|probe| probe.tally.history().total()).unwrap_or_default()
     }
 }
 

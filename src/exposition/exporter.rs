@@ -1,10 +1,11 @@
-//! Families of the exporter itself: the polls of each account, whether or not their data is fresh, and the prober.
+//! Families of the exporter itself: the polls of each account, the prober and the process. They do not depend on the age of the
+//! reported values.
 
 use std::collections::BTreeMap;
 
 use super::{
     capture::Capture,
-    family::{Family, Group, gauge, histogram},
+    family::{Family, Group, counter, gauge, histogram},
     text::{Labels, Samples, Value},
 };
 use crate::domain::{
@@ -64,6 +65,31 @@ pub(super) const FAMILIES: &[Family] = &[
     .whole(Group::Exporter, sockets),
     gauge("probe_uplink_up", "Whether the uplink address answers, debounced. No series until a result is settled.")
         .whole(Group::Exporter, uplinks),
+    counter("process_cpu", "User and system CPU time spent.")
+        .in_seconds()
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| out.push_known(&Labels::NONE, &[], capture.process.cpu_seconds)),
+    gauge("process_resident_memory", "Resident memory size.")
+        .in_bytes()
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| out.push_known(&Labels::NONE, &[], capture.process.resident_bytes)),
+    gauge("process_virtual_memory", "Virtual memory size.")
+        .in_bytes()
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| out.push_known(&Labels::NONE, &[], capture.process.virtual_bytes)),
+    gauge("process_open_fds", "Number of open file descriptors.")
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| out.push_known(&Labels::NONE, &[], capture.process.open_fds)),
+    gauge("process_max_fds", "Maximum number of open file descriptors.")
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| out.push_known(&Labels::NONE, &[], capture.process.max_fds)),
+    gauge("process_threads", "Number of OS threads.")
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| out.push_known(&Labels::NONE, &[], capture.process.threads)),
+    gauge("process_start_time", "Start time of the process since the Unix epoch.")
+        .in_seconds()
+        .without_prefix()
+        .whole(Group::Exporter, |capture, out| out.push_known(&Labels::NONE, &[], capture.process.start_seconds)),
 ];
 
 fn tunnels(capture: &Capture, out: &mut Samples<'_>) {

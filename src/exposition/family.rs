@@ -2,8 +2,7 @@
 
 use super::{
     capture::{Capture, TunnelCapture},
-    page::Format,
-    text::{Samples, Value},
+    text::{Format, Samples, Value},
 };
 use crate::domain::label::{Label, label_enum};
 

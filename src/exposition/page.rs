@@ -8,29 +8,12 @@ use super::{
     capture::Capture,
     exporter,
     family::{Family, Group, Groups, Writer},
-    observed, process, reported,
+    observed, reported,
+    text::Format,
 };
 
-/// Text format of a page. The samples are identical in both; the metadata differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// OpenMetrics 1.0.0.
-    OpenMetrics,
-    /// Prometheus text 0.0.4.
-    Classic,
-}
-
-impl Format {
-    pub const fn content_type(self) -> &'static str {
-        match self {
-            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
-        }
-    }
-}
-
 /// Every family, in the order of the page.
-const FAMILIES: [&[Family]; 4] = [reported::FAMILIES, observed::FAMILIES, exporter::FAMILIES, process::FAMILIES];
+const FAMILIES: [&[Family]; 3] = [reported::FAMILIES, observed::FAMILIES, exporter::FAMILIES];
 
 /// A page that is being written.
 #[derive(Debug)]

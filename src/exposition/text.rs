@@ -9,6 +9,24 @@ use crate::{
     prober::histogram::{Buckets, Histogram},
 };
 
+/// Text format of a page. The samples are identical in both; the metadata differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+    /// Prometheus text 0.0.4.
+    Classic,
+}
+
+impl Format {
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
 /// Name and value of a label whose value comes from a closed list and needs no escaping.
 pub(super) type LabelPair = (&'static str, &'static str);
 

@@ -1,6 +1,6 @@
 //! How urgent a verdict is, and how many tunnels have it.
 
-use super::Row;
+use super::row::Row;
 use crate::domain::{label::label_enum, verdict::Verdict};
 
 label_enum! {

@@ -5,8 +5,8 @@ use std::cmp::{Ordering, Reverse};
 use web_toolkit::text::shown;
 
 use super::{
-    Row,
     concern::{Concern, urgency},
+    row::Row,
 };
 use crate::{
     domain::{label::label_enum, tunnel::TunnelType, verdict::Verdict},

@@ -10,13 +10,7 @@ use crate::{
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
-    exposition::{
-        capture::Capture,
-        exporter,
-        family::Groups,
-        page::{Format, Page},
-        process,
-    },
+    exposition::{capture::Capture, exporter, family::Groups, page::Page, process, text::Format},
     prober::{
         board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
         histogram::Buckets,
