@@ -10,19 +10,24 @@ ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
 FROM ${BUILD_IMAGE} AS build
 ARG PROFILE=dist
 WORKDIR /build
-# Builds the dependencies with an empty program. Only changes of the manifest, the lock file or the benches invalidate
+# Builds the dependencies with empty crates. Only changes of the manifests, the lock file or the benches invalidate
 # this layer.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/web-toolkit/Cargo.toml crates/web-toolkit/
+COPY crates/magic-sandbox/Cargo.toml crates/magic-sandbox/
 COPY benches benches
-RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
+RUN mkdir src crates/web-toolkit/src crates/magic-sandbox/src \
+    && touch src/lib.rs crates/web-toolkit/src/lib.rs crates/magic-sandbox/src/lib.rs \
+    && echo 'fn main() {}' >src/main.rs \
     && cargo build --locked --profile "$PROFILE"
 COPY build.rs ./
 # The status page includes the runbooks.
 COPY docs/RUNBOOKS.md docs/
+COPY crates crates
 COPY src src
 ARG REVISION=unknown
-# COPY keeps modification times, which can be older than the empty program; without `touch`, cargo would not rebuild.
-RUN touch src/lib.rs src/main.rs \
+# COPY keeps modification times, which can be older than the empty crates; without `touch`, cargo would not rebuild.
+RUN touch src/lib.rs src/main.rs crates/*/src/lib.rs \
     && MTE_BUILD_REVISION="$REVISION" cargo install --locked --no-track --path . --profile "$PROFILE" --root /out
 
 FROM ${RUNTIME_IMAGE}
