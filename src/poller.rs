@@ -4,22 +4,21 @@
 //! other. What came is absorbed by [`watch::Watch`], which decides what is kept, what is said and when to ask again; the result is
 //! published on the `watch` that carries the [`Fleet`]. Nobody else writes that channel while pollers run.
 
-mod budget;
 mod credentials;
 mod report;
 pub mod watch;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+use std::{fmt, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use web_toolkit::{
+    bucket::{RateLimit, TokenBucket},
+    clock,
 };
 
-use tokio_util::sync::CancellationToken;
-use web_toolkit::clock;
-
 pub use self::credentials::CredentialSource;
-use self::{budget::Budget, watch::Watch};
+use self::watch::Watch;
 use crate::{
     cloudflare::Client,
     domain::{
@@ -48,23 +47,28 @@ const LOOK_FOR_A_NEW_SECRET: Duration = Duration::from_secs(5);
 
 /// Spends the request budget that all pollers of a process share. Clones share it.
 #[derive(Clone)]
-pub struct Limiter(Arc<Mutex<Budget>>);
+pub struct Limiter(Arc<Mutex<TokenBucket>>);
 
 impl Limiter {
-    /// A third of Cloudflare's budget for a user, which dashboards and other tools draw on as well.
+    /// Uses a third of Cloudflare's limit of 1,200 requests per user in five minutes, because dashboards and other tools
+    /// share that limit.
     pub fn for_cloudflare() -> Self {
-        Self(Arc::new(Mutex::new(Budget::new(50, 400, Duration::from_mins(5), clock::now()))))
+        Self::new(RateLimit { interval: Duration::from_mins(5) / 400, burst: 50 })
     }
 
-    /// For an API of one's own, such as the sandbox.
+    /// For an API without a limit, such as the sandbox.
     pub fn unlimited() -> Self {
-        Self(Arc::new(Mutex::new(Budget::new(u32::MAX, u32::MAX, Duration::from_secs(1), clock::now()))))
+        Self::new(RateLimit::UNLIMITED)
+    }
+
+    fn new(limit: RateLimit) -> Self {
+        Self(Arc::new(Mutex::new(TokenBucket::new(limit))))
     }
 
     /// Waits until a request may be sent.
     async fn take(&self, pulse: &Pulse) {
         loop {
-            let taken = self.with(|budget| budget.take(clock::now()));
+            let taken = self.0.lock().take(clock::now().instant);
             match taken {
                 Ok(()) => return,
                 Err(wait) => {
@@ -76,11 +80,7 @@ impl Limiter {
     }
 
     fn pause(&self, wait: Duration) {
-        self.with(|budget| budget.pause(clock::now(), wait));
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Budget) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.lock().pause(clock::now().instant, wait);
     }
 }
 

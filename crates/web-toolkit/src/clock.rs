@@ -26,7 +26,7 @@ impl Moment {
     }
 }
 
-/// The current time. Under tokio's paused test time the monotonic part stands still with it.
+/// The current time. If a test pauses the time of tokio, the monotonic part is paused as well.
 pub fn now() -> Moment {
     Moment {
         instant: tokio::time::Instant::now().into_std(),
