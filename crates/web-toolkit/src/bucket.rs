@@ -156,7 +156,8 @@ mod tests {
             }
             for (i, first) in taken.iter().enumerate() {
                 for (n, last) in (1..).zip(&taken[i..]) {
-                    prop_assert!(n <= u64::from(burst) + (last - first) / interval, "{n} requests within {} ms", last - first);
+                    let window = last - first;
+                    prop_assert!(n <= u64::from(burst) + window / interval, "{n} requests within {window} ms");
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Reads the small files that an operator names: configuration, secrets, certificates.
 //!
-//! Reading never blocks and takes bounded memory, even if the path is a pipe, a directory or a huge file. All checks are
-//! made on the opened file, so that a symbolic link that changes in between has no effect.
+//! Reading never blocks and takes bounded memory, even if the path is a pipe, a directory or a huge file. All checks
+//! are made on the opened file, so that a symbolic link that changes in between has no effect.
 
 use std::{
     collections::BTreeMap,
@@ -70,8 +70,8 @@ pub fn read_text(path: &Path, max: u64) -> Result<String, FileError> {
     String::from_utf8(read(path, max)?.bytes).map_err(|_| FileError::NotText)
 }
 
-/// The metadata by which a changed file is noticed. File systems have a time resolution of a few milliseconds, so a write
-/// immediately after a read can leave it unchanged.
+/// The metadata by which a changed file is noticed. File systems have a time resolution of a few milliseconds, so a
+/// write immediately after a read can leave it unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     device: u64,
@@ -82,8 +82,8 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// `None` if the file is missing or inaccessible. Must be called before the file is read, so that a change in between
-    /// is noticed the next time.
+    /// `None` if the file is missing or inaccessible. Must be called before the file is read, so that a change in
+    /// between is noticed the next time.
     pub fn read(path: &Path) -> Option<Self> {
         let metadata = path.metadata().ok()?;
         Some(Self {

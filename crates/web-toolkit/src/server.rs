@@ -162,7 +162,7 @@ where
         }
     }
 
-    /// Acquires a slot before it accepts a connection, so that a full server leaves new connections in the accept queue.
+    /// Acquires a slot before it accepts a connection, so that a full server leaves new connections in the queue.
     ///
     /// Cancel safety: dropping the future returns the slot, and a connection that was not accepted stays in the queue.
     async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {

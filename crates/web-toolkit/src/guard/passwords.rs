@@ -1,8 +1,8 @@
 //! Users, the bcrypt hashes of their passwords, and the basic authentication header (RFC 7617).
 //!
 //! Checking a password is slow by design. Checks run on the blocking pool, one at a time, and are completed even if the
-//! client disconnects. Correct passwords are cached by a keyed hash, so that only the first scrape pays for the check. An
-//! unknown user costs the same time as a known one.
+//! client disconnects. Correct passwords are cached by a keyed hash, so that only the first scrape waits for the check.
+//! An unknown user costs the same time as a known one.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -22,8 +22,8 @@ use tokio::{sync::Semaphore, task};
 /// A check with cost 16 takes about five seconds. Each further step doubles the time.
 const MAX_COST: u32 = 16;
 
-/// Limit of the cache. Only correct passwords are cached, but bcrypt ignores everything beyond 72 bytes, so one user can
-/// have many correct passwords.
+/// Limit of the cache. Only correct passwords are cached, but bcrypt ignores everything beyond 72 bytes, so one user
+/// can have many correct passwords.
 const MAX_CACHED: usize = 256;
 
 /// A user name and a password as the client sent them. The server limits the size of the header.

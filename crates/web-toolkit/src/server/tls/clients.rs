@@ -33,7 +33,7 @@ pub enum Clients {
 }
 
 impl Clients {
-    pub(super) fn verifier(
+    pub(super) fn build_verifier(
         &self,
         provider: Arc<CryptoProvider>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {

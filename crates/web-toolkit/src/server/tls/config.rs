@@ -72,7 +72,7 @@ impl TlsConfig {
         if signing.public_key().is_some_and(|public| public.as_ref() != chain.public_key) {
             return Err(TlsError::OtherKey);
         }
-        let builder = match clients.verifier(provider)? {
+        let builder = match clients.build_verifier(provider)? {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
