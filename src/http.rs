@@ -24,7 +24,7 @@ use hyper::{
     body::{Bytes, Incoming},
 };
 use web_toolkit::{
-    answer::{failed, only, text},
+    answer::{internal_error, method_not_allowed, plain_text},
     clock,
     server::Body,
 };
@@ -126,7 +126,7 @@ impl Http {
             return self.0.lifecycle.respond(request.method()).await;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return only("GET, HEAD");
+            return method_not_allowed("GET, HEAD");
         }
         let query = request.uri().query().unwrap_or_default();
         self.answer(route, query, request.headers()).await
@@ -142,9 +142,9 @@ impl Http {
                 |&Asset { content_type, ref body, .. }| file(content_type, body.clone()),
             ),
             Route::Metrics => self.0.scrape.respond(headers, query).await,
-            Route::Healthy => text(StatusCode::OK, "The process serves requests\n"),
+            Route::Healthy => plain_text(StatusCode::OK, "The process serves requests\n"),
             Route::Ready => self.ready(),
-            Route::Reload => only("POST, PUT"),
+            Route::Reload => method_not_allowed("POST, PUT"),
             Route::ApiTunnels => self.api(query, headers, Subject::Tunnels).await,
             Route::ApiTunnel(key) => self.api_tunnel(key, headers).await,
             Route::ApiTargets => self.api(query, headers, Subject::Targets).await,
@@ -153,14 +153,17 @@ impl Http {
 
     fn no_such_page(&self) -> Response<Body> {
         let known = format!("/, {}, /api/v1/tunnels, /api/v1/targets, /-/healthy, /-/ready", self.0.telemetry_path);
-        text(StatusCode::NOT_FOUND, format!("There is no such page; there are {known}\n"))
+        plain_text(StatusCode::NOT_FOUND, format!("There is no such page; there are {known}\n"))
     }
 
     fn ready(&self) -> Response<Body> {
         if self.0.sources.judged.borrow().fleet.is_ready() {
-            return text(StatusCode::OK, "Every collection has been polled, or was refused for a lasting reason\n");
+            return plain_text(
+                StatusCode::OK,
+                "Every collection has been polled, or was refused for a lasting reason\n",
+            );
         }
-        text(StatusCode::SERVICE_UNAVAILABLE, "Not every collection has been polled yet\n")
+        plain_text(StatusCode::SERVICE_UNAVAILABLE, "Not every collection has been polled yet\n")
     }
 
     async fn front(&self, query: &str, headers: &HeaderMap) -> Response<Body> {
@@ -206,7 +209,7 @@ impl Http {
             Err(error) => return self.refused(headers, error.to_string()).await,
         };
         let listing = Listing::new(self.snapshot(), filter, subject, gzip);
-        let Ok(pieces) = Pieces::begin(listing, Arc::clone(&self.0.threads)).await else { return failed() };
+        let Ok(pieces) = Pieces::begin(listing, Arc::clone(&self.0.threads)).await else { return internal_error() };
         json(StatusCode::OK, Rendered { body: Bytes::new(), gzip }).map(|_| pieces.boxed_unsync())
     }
 
@@ -247,7 +250,7 @@ impl Http {
         let gzip = negotiate::gzip(headers);
         match self.0.threads.run(move || work(gzip)).await {
             Ok(Ok(done)) => respond(done),
-            Ok(Err(_)) | Err(_) => failed(),
+            Ok(Err(_)) | Err(_) => internal_error(),
         }
     }
 

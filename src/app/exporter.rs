@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use hyper::header::HeaderValue;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
@@ -78,7 +79,8 @@ fn serve(
     tasks: &mut JoinSet<()>,
 ) -> Arc<Access> {
     let access = Arc::new(Access::new(config.web.access.clone()));
-    let guard = Guard::new(access.rules(), config.web.open_health);
+    let challenge = HeaderValue::from_static("Basic realm=\"magic-tunnel-exporter\", charset=\"UTF-8\"");
+    let guard = Guard::new(access.rules(), challenge, config.web.open_health);
     tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
         let http = http.clone();
         guard.clone().respond(request, |request| http.respond(request))

@@ -1,4 +1,4 @@
-//! Versions, cipher suites and curves by the names that Go gives them, which are those of Prometheus' own files.
+//! Versions, cipher suites and curves by their Go names, which the files of Prometheus use.
 
 use std::str::FromStr;
 
@@ -8,7 +8,7 @@ use tokio_rustls::rustls::{
     version::{TLS12, TLS13},
 };
 
-/// A version of TLS that is safe to speak.
+/// A supported version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     Tls12,
@@ -52,7 +52,7 @@ impl FromStr for Suite {
     }
 }
 
-/// `wanted` of TLS 1.2 in its order, behind all of TLS 1.3 in `known`: as in Go, nobody chooses among those.
+/// `wanted` of TLS 1.2 in its order, behind all of TLS 1.3 in `known`: as in Go, those cannot be chosen.
 pub(super) fn suites(wanted: &[Suite], known: &[SupportedCipherSuite]) -> Vec<SupportedCipherSuite> {
     let is_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
     let of_13 = known.iter().copied().filter(is_13);
@@ -99,15 +99,15 @@ impl FromStr for Curve {
     }
 }
 
-/// A name that stands for nothing we speak.
+/// A name that is unknown or not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("must be TLS12 or TLS13: older versions are broken, and are not spoken here")]
+    #[error("must be TLS12 or TLS13; older versions are insecure and not supported")]
     BrokenVersion,
     #[error("must be TLS12 or TLS13")]
     UnknownVersion,
     #[error(
-        "must be a suite with ECDHE and AES-GCM or ChaCha20, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; weaker ones are not spoken here"
+        "must be a suite with ECDHE and AES-GCM or ChaCha20, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; weaker suites are not supported"
     )]
     Suite,
     #[error("must be one of CurveP256, CurveP384, X25519, X25519MLKEM768")]
