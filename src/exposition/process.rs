@@ -1,8 +1,8 @@
-//! `process_*`: what the kernel says of this process, read at the scrape as every Prometheus client does.
+//! Statistics of this process from the kernel, read at each scrape like in every Prometheus client.
 
 use procfs::process::{LimitValue, Process};
 
-/// What was read from `/proc/self`. What cannot be read has no series.
+/// Values from `/proc/self`. A value that cannot be read has no series.
 #[derive(Debug, Default)]
 pub(super) struct ProcessStats {
     pub(super) cpu_seconds: Option<f64>,
