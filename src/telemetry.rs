@@ -3,7 +3,7 @@
 use std::io;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::domain::label::label_enum;
 
@@ -26,9 +26,12 @@ label_enum! {
     }
 }
 
+/// Crates of this program: only their events follow `--log.level`.
+const OWN_CRATES: [&str; 3] = ["magic_tunnel_exporter", "web_toolkit", "magic_sandbox"];
+
 /// Sends every event of this program to standard error from now on. Called once.
 ///
-/// The libraries below say warnings and errors only: at their finer levels they write whole packets, with the credentials in them.
+/// Other crates log warnings and errors only, because at their finer levels they log whole packets, credentials included.
 pub fn init(level: Level, format: Format) {
     let own = match level {
         Level::Trace => LevelFilter::TRACE,
@@ -38,7 +41,7 @@ pub fn init(level: Level, format: Format) {
         Level::Error => LevelFilter::ERROR,
     };
     let others = own.min(LevelFilter::WARN);
-    let filter = EnvFilter::new(format!("{others},magic_tunnel_exporter={own}"));
+    let filter = Targets::new().with_default(others).with_targets(OWN_CRATES.map(|name| (name, own)));
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         Format::Logfmt => {
