@@ -1,4 +1,4 @@
-//! `process_*`: what the kernel says of this process, read at the scrape as every Prometheus client does.
+//! `process_*`: resource usage of this process, read from `/proc` at each scrape, as in other Prometheus clients.
 
 use std::{fs, str::FromStr};
 
@@ -13,7 +13,7 @@ use super::{
     value::Value,
 };
 
-/// What was read from `/proc/self`. What cannot be read has no series.
+/// Values from `/proc/self`. If a value cannot be read, its series is omitted.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     cpu_seconds: Option<f64>,
@@ -48,7 +48,7 @@ impl Reading {
     }
 }
 
-/// Fields of `/proc/self/stat`, see proc_pid_stat(5). Ticks are those of `sysconf(_SC_CLK_TCK)`.
+/// Fields of `/proc/self/stat`, see `proc_pid_stat(5)`. Ticks are those of `sysconf(_SC_CLK_TCK)`.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     user_ticks: u64,

@@ -76,14 +76,12 @@ impl Drop for Server {
 
 /// The head of a request, byte by byte so that nothing after it is consumed.
 fn read_head(stream: &mut impl Read) -> io::Result<String> {
-    let mut head = Vec::new();
-    for byte in stream.bytes() {
-        head.push(byte?);
-        if head.ends_with(b"\r\n\r\n") {
-            return String::from_utf8(head).map_err(io::Error::other);
-        }
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
     }
-    Err(io::ErrorKind::UnexpectedEof.into())
+    String::from_utf8(head).map_err(io::Error::other)
 }
 
 /// A healthy API behind TLS. Its certificate names [`HOST`] and its own address, and is signed by a private CA.
