@@ -107,7 +107,10 @@ fn capture(fleet: Fleet, own: Registry) -> Arc<Capture> {
 
 fn page(fleet: Fleet, format: Format) -> String {
     let mut text = String::new();
-    assert!(Page::new(capture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX), "the page is complete");
+    assert!(
+        Page::new(capture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX),
+        "the page is complete"
+    );
     // Process metrics differ in every run.
     let lines = text.split_inclusive('\n').filter(|line| !line.contains(" process_") && !line.starts_with("process_"));
     lines.collect()

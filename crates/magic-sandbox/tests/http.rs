@@ -32,6 +32,8 @@ fn start(settings: Settings) -> Running {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&sandbox).run(bound, stop.clone()));
+    // reqwest is built without a TLS provider and needs one even for plain HTTP; an error means that one is installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap();
     Running { at, account, client, stop, tasks }
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tokio_rustls::rustls::{
     ServerConfig, SupportedProtocolVersion,
-    crypto::{CryptoProvider, aws_lc_rs},
+    crypto::{CryptoProvider, ring},
 };
 
 use super::{
@@ -106,7 +106,7 @@ impl fmt::Debug for TlsConfig {
 
 /// The cryptography of all handshakes.
 fn provider(protocol: &Protocol) -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
+    let mut provider = ring::default_provider();
     if !protocol.suites.is_empty() {
         provider.cipher_suites = names::suites(&protocol.suites, &provider.cipher_suites);
     }

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use tokio_rustls::rustls::{
     SupportedCipherSuite, SupportedProtocolVersion,
-    crypto::{SupportedKxGroup, aws_lc_rs},
+    crypto::{SupportedKxGroup, ring},
     version::{TLS12, TLS13},
 };
 
@@ -48,7 +48,7 @@ impl FromStr for Suite {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let named = |suite: &&SupportedCipherSuite| go_name(suite) == text;
-        aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().find(named).copied().map(Self).ok_or(NameError::Suite)
+        ring::DEFAULT_CIPHER_SUITES.iter().find(named).copied().map(Self).ok_or(NameError::Suite)
     }
 }
 
@@ -70,17 +70,17 @@ pub enum Curve {
     P256,
     P384,
     X25519,
-    /// X25519 beside ML-KEM 768, which a quantum computer does not break.
+    /// Hybrid of X25519 and ML-KEM 768. Accepted in files; the handshake offers X25519 only.
     X25519MlKem768,
 }
 
 impl Curve {
     pub(super) fn rustls(self) -> &'static dyn SupportedKxGroup {
         match self {
-            Self::P256 => aws_lc_rs::kx_group::SECP256R1,
-            Self::P384 => aws_lc_rs::kx_group::SECP384R1,
-            Self::X25519 => aws_lc_rs::kx_group::X25519,
-            Self::X25519MlKem768 => aws_lc_rs::kx_group::X25519MLKEM768,
+            Self::P256 => ring::kx_group::SECP256R1,
+            Self::P384 => ring::kx_group::SECP384R1,
+            // ring has no ML-KEM, so a file that names the hybrid group gets its classical half.
+            Self::X25519 | Self::X25519MlKem768 => ring::kx_group::X25519,
         }
     }
 }

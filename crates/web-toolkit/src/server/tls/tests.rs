@@ -12,7 +12,7 @@ use tokio_rustls::{
     client::TlsStream,
     rustls::{
         ClientConfig, RootCertStore,
-        crypto::aws_lc_rs,
+        crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     },
 };
@@ -72,7 +72,7 @@ fn start(config: TlsConfig, limits: Limits) -> Server {
 fn client(authority: &Authority, shows: Option<&(String, String)>, newest: Version) -> ClientConfig {
     let mut trusted = RootCertStore::empty();
     trusted.add(authority.der().clone()).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_protocol_versions(&[newest.rustls()]).unwrap().with_root_certificates(trusted);
     match shows {
         None => builder.with_no_client_auth(),
