@@ -5,7 +5,9 @@ use std::{env, path::Path, process::Command};
 fn main() {
     println!("cargo::rerun-if-env-changed=MTE_BUILD_REVISION");
     println!("cargo::rerun-if-changed=build.rs");
-    revision_files().iter().for_each(|path| println!("cargo::rerun-if-changed={path}"));
+    for path in revision_files() {
+        println!("cargo::rerun-if-changed={path}");
+    }
     println!("cargo::rustc-env=MTE_REVISION={}", revision());
 }
 
