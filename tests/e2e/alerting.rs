@@ -1,5 +1,6 @@
 //! The whole path from a fault to its notification: sandbox, exporter, a real Prometheus with the shipped rules, a real
-//! Alertmanager with the shipped routes, and a webhook receiver. Only times and addresses in the shipped files are replaced.
+//! Alertmanager with the shipped routes, and a webhook receiver. Only times and addresses in the shipped files are
+//! replaced.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -31,8 +32,8 @@ const DELIVERED: Duration = Duration::from_mins(3);
 /// Enough tunnels for the alerts of the whole account.
 const TUNNELS: [&str; 5] = ["alfa", "bravo", "charlie", "delta", "echo"];
 
-/// The times in the shipped files, and shorter ones. The order of the times is kept, with gaps that are longer than the delays
-/// of a busy machine.
+/// The times in the shipped files, and shorter ones. The order of the times is kept, with gaps that are longer than the
+/// delays of a busy machine.
 const SHORTER: [(&str, &str); 8] = [
     ("interval: 15s", "interval: 1s"),
     ("for: 30s", "for: 1s"),
@@ -361,7 +362,8 @@ fn a_silent_tunnel_raises_an_early_warning_then_one_page_and_its_session_none() 
     chain.await_alert("MagicTunnelBgpDown", "bravo", "firing");
     chain.await_inhibited("MagicTunnelBgpDown", "bravo");
 
-    // The session of another tunnel pages. The first session went down earlier, so that its page would have arrived before.
+    // The session of another tunnel pages. The first session went down earlier, so that its page would have arrived
+    // before.
     chain.api.sandbox.report("charlie", "BGP_DOWN");
     chain.receiver.await_delivery("MagicTunnelBgpDown", "charlie", true);
     let paged = chain.receiver.paged();

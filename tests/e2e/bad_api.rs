@@ -64,8 +64,8 @@ fn collection_up(page: &Samples, collection: &str) -> Option<f64> {
     page.value("collection_up", &[("collection", collection)])
 }
 
-/// Answers polls of `ipsec_tunnels` with `answer` after one good list. Asserts that only `reason` is counted, that the last good
-/// list stays on the page, and that the other collection is not affected.
+/// Answers polls of `ipsec_tunnels` with `answer` after one good list. Asserts that only `reason` is counted, that the
+/// last good list stays on the page, and that the other collection is not affected.
 fn the_last_good_list_survives(answer: Answer, reason: &str) -> House {
     let mut house = House::in_order();
     house.api.answer_with(ipsec_only(answer));
@@ -316,7 +316,8 @@ fn too_many_requests_without_retry_after_is_not_retried_soon() {
     let mut house = House::in_order();
     house.api.answer_with(ipsec_only(api::json("429 Too Many Requests", "")));
     house.await_page("rate_limited", |page| failures(page, "ipsec_tunnels", "rate_limited") >= 1.0);
-    // One request of the other collection may be in flight. Polls every second would add eight requests in these four seconds.
+    // One request of the other collection may be in flight. Polls every second would add eight requests in these four
+    // seconds.
     let before = house.api.requests().len();
     std::thread::sleep(Duration::from_secs(4));
     let after = house.api.requests().len();

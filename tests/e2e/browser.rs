@@ -150,8 +150,8 @@ fn the_page_of_a_tunnel_shows_the_reason_and_every_field() {
     browser.until("the JSON of that tunnel", "return location.pathname.startsWith('/api/v1/tunnels/')");
 }
 
-/// Widens the text of a page by the spacing of WCAG 2.2, criterion 1.4.12. Widened text is wider than the same text in any common
-/// font, so that the result of a layout test does not depend on the installed fonts.
+/// Widens the text of a page by the spacing of WCAG 2.2, criterion 1.4.12. Widened text is wider than the same text in
+/// any common font, so that the result of a layout test does not depend on the installed fonts.
 const SPACED_TEXT: &str = "for (const e of document.querySelectorAll('body, body *')) {
     e.style.letterSpacing = '0.12em'; e.style.wordSpacing = '0.16em'; e.style.lineHeight = '1.5'; }";
 

@@ -1,5 +1,5 @@
-//! The Grafana dashboards: they follow the linter's rules, equal the output of their script, and a real Prometheus that has
-//! scraped the demo answers every query.
+//! The Grafana dashboards: they follow the linter's rules, equal the output of their script, and a real Prometheus that
+//! has scraped the demo answers every query.
 
 mod examples;
 mod model;
@@ -92,8 +92,8 @@ fn prometheus_answers_every_query_of_every_dashboard() {
     }
 }
 
-/// A demo with an uplink and a generated PSK, and a Prometheus that has scraped it for a while. `None` if Prometheus or the
-/// permission to ping is missing.
+/// A demo with an uplink and a generated PSK, and a Prometheus that has scraped it for a while. `None` if Prometheus or
+/// the permission to ping is missing.
 fn watched_demo() -> Option<(Exporter, Prometheus)> {
     tools::tool("prometheus")?;
     let sandbox = free_address();
@@ -161,7 +161,8 @@ impl Filling {
         Self(all.into_iter().chain(rest.map(|(name, value)| (name, value.to_owned()))).collect())
     }
 
-    /// One exporter and two tunnels, which Grafana escapes and joins: a flapping IPsec tunnel and a GRE tunnel that is down.
+    /// One exporter and two tunnels, which Grafana escapes and joins: a flapping IPsec tunnel and a GRE tunnel that is
+    /// down.
     fn chosen(demo: &Exporter) -> Self {
         let mut filling = Self::everything().0;
         filling.insert("job", "magic".into());
@@ -191,7 +192,8 @@ impl Prometheus {
         answer["data"].take()
     }
 
-    /// Waits until the answer to a query, sent in the form of Grafana, contains numbers. Panics at once if the query fails.
+    /// Waits until the answer to a query, sent in the form of Grafana, contains numbers. Panics at once if the query
+    /// fails.
     fn await_numbers(&self, query: &Query, filling: &Filling) {
         let expr = filling.of(&query.expr);
         let encoded = percent_encoded(&expr);

@@ -1,7 +1,7 @@
 //! Every fault of the sandbox against the exporter, as two processes.
 //!
-//! With any fault the page answers, the reason is counted, the last list stays until it is stale, and the fault is logged once.
-//! After the fault the exporter recovers without a restart. The other collection is never affected.
+//! With any fault the page answers, the reason is counted, the last list stays until it is stale, and the fault is
+//! logged once. After the fault the exporter recovers without a restart. The other collection is never affected.
 
 use std::{fmt::Write as _, thread, time::Duration};
 
@@ -201,8 +201,8 @@ fn the_exporter_recovers_from_a_fault_that_ends_by_itself() {
     assert_eq!(failures(&page, "server"), 1.0);
 }
 
-/// The real API blocks a user for five minutes, and a refused token stays refused. This test only shows that the exporter waits:
-/// it sends one request until the list is stale, many intervals later.
+/// The real API blocks a user for five minutes, and a refused token stays refused. This test only shows that the
+/// exporter waits: it sends one request until the list is stale, many intervals later.
 #[test]
 fn a_lasting_fault_is_not_retried_at_every_interval() {
     let table = [

@@ -1,8 +1,9 @@
 //! End-to-end tests of the built program together with other real programs.
 //!
-//! These tests use the program from the outside only: flags, endpoints, metrics, exit codes. Each test uses its own addresses
-//! in 127.0.0.0/8 and waits for events with a generous deadline, so that many tests can run at the same time. If a program
-//! that a test needs is not installed, the test prints a message and passes; with `CI=true` it fails (see `scripts/test-tools`).
+//! These tests use the program from the outside only: flags, endpoints, metrics, exit codes. Each test uses its own
+//! addresses in 127.0.0.0/8 and waits for events with a generous deadline, so that many tests can run at the same time.
+//! If a program that a test needs is not installed, the test prints a message and passes; with `CI=true` it fails (see
+//! `scripts/test-tools`).
 
 #![expect(clippy::float_cmp, reason = "samples are compared with the exact values that a test has set")]
 

@@ -1,5 +1,5 @@
-//! Probes of the built program in a network namespace with a TUN device. A responder behind the device delays, loses, duplicates,
-//! forges and refuses replies. Sockets, packets and the page are real.
+//! Probes of the built program in a network namespace with a TUN device. A responder behind the device delays, loses,
+//! duplicates, forges and refuses replies. Sockets, packets and the page are real.
 
 pub(crate) mod lab;
 pub(crate) mod namespace;
@@ -198,7 +198,8 @@ stories! {
     fn doubled_late_and_reordered_replies_are_counted_once(lab) {
         lab.rules(&json!({
             "10.77.0.0": { "copies": 3 },
-            // Later than the timeout by more than a busy machine is late, so that the reply meets the next echo or none.
+            // Later than the timeout by more than a busy machine is late, so that the reply meets the next echo or
+            // none.
             "10.77.0.2": { "answer": "late", "delay": 0.35 },
             "10.77.0.4": { "delay": 0.05, "jitter": 0.05, "copies": 2 },
         }));

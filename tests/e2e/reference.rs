@@ -45,7 +45,8 @@ A metric whose name begins with `cloudflare_magic_tunnel_` has the labels `accou
 series of a closed list of label values are all there from the start, at zero.
 ";
 
-/// A chapter: its heading, its first paragraph, and name prefixes. A metric belongs to the first chapter with a matching prefix.
+/// A chapter: its heading, its first paragraph, and name prefixes. A metric belongs to the first chapter with a
+/// matching prefix.
 const CHAPTERS: [(&str, &str, &[&str]); 5] = [
     (
         "Observed",

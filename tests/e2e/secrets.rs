@@ -1,4 +1,5 @@
-//! The exporter shows no secret that it is configured with or receives: in no log line of any level, page or error message.
+//! The exporter shows no secret that it is configured with or receives: in no log line of any level, page or error
+//! message.
 
 use std::{path::Path, process::Command};
 

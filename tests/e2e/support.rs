@@ -18,7 +18,8 @@ use std::{
 /// Deadline of events that are expected at once. Generous, because the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// Calls `look` every 50 ms until it returns a value. Panics after `within`, with `what` was expected and the last error.
+/// Calls `look` every 50 ms until it returns a value. Panics after `within`, with `what` was expected and the last
+/// error.
 pub(crate) fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = now() + within;
     loop {

@@ -191,8 +191,8 @@ fn prometheus_scrapes_with_certificate_and_password() {
     prometheus.await_query("min_over_time(up{job='right'}[1m]) == 1", SOON, |found| found.len() == 1);
 }
 
-/// Prometheus' own checker accepts the same files, so that one file works for all exporters. Keys that are newer than Debian's
-/// promtool are not part of these files.
+/// Prometheus' own checker accepts the same files, so that one file works for all exporters. Keys that are newer than
+/// Debian's promtool are not part of these files.
 #[test]
 fn promtool_accepts_the_same_web_configuration_files() {
     let Some(promtool) = tools::tool("promtool") else { return };

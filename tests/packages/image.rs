@@ -26,7 +26,8 @@ impl Container {
         outer
     }
 
-    /// The demo in its own network namespace, with the sysctl of docs/OPERATIONS.md that allows unprivileged ping sockets.
+    /// The demo in its own network namespace, with the sysctl of docs/OPERATIONS.md that allows unprivileged ping
+    /// sockets.
     fn start_demo(&self) -> Running {
         let mut outer = command("unshare");
         let prepare = "ip link set lo up && echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range && exec \"$@\"";

@@ -1,8 +1,8 @@
-//! The image, the systemd unit, the Kubernetes manifests, the Compose stack and the Debian package, each checked with the
-//! programs that read it in production. `make test-packages` runs these tests.
+//! The image, the systemd unit, the Kubernetes manifests, the Compose stack and the Debian package, each checked with
+//! the programs that read it in production. `make test-packages` runs these tests.
 //!
-//! Many of them need root or a program that may be missing: such a test prints a message and passes; with `CI=true` it fails.
-//! Results that take minutes to make stay in `target/packages`.
+//! Many of them need root or a program that may be missing: such a test prints a message and passes; with `CI=true` it
+//! fails. Results that take minutes to make stay in `target/packages`.
 
 mod compose;
 mod debian;

@@ -1,5 +1,6 @@
-//! The pictures of README.md show the fixed story. `MTE_PICTURES=1 cargo test --test e2e pictures`, as root, writes them to
-//! docs/images/. It takes eleven minutes, because the graphs show ten minutes. The font is that of Debian's `fonts-inter`.
+//! The pictures of README.md show the fixed story. `MTE_PICTURES=1 cargo test --test e2e pictures`, as root, writes
+//! them to docs/images/. It takes eleven minutes, because the graphs show ten minutes. The font is that of Debian's
+//! `fonts-inter`.
 
 use std::{env, fs, path::Path, thread, time::Duration};
 
@@ -48,7 +49,8 @@ fn pictures_of_the_story_show_something() {
 const DELAYS: [(u8, f64); 9] =
     [(2, 9.0), (3, 31.0), (14, 33.0), (5, 18.0), (18, 19.0), (6, 24.0), (20, 26.0), (7, 38.0), (22, 41.0)];
 
-/// The rules of the network for step `step` of ten seconds: the round-trip times vary, and Vienna loses packets for a while.
+/// The rules of the network for step `step` of ten seconds: the round-trip times vary, and Vienna loses packets for a
+/// while.
 fn weather(step: u8) -> Value {
     let rules = DELAYS.map(|(host, base)| {
         let wave = |period: f64| ((f64::from(step) + f64::from(host) * 7.0) / period).sin();

@@ -1,4 +1,5 @@
-//! The part of PromQL that the rules need: the series that a query selects, their ranges, and the functions around them.
+//! The part of PromQL that the rules need: the series that a query selects, their ranges, and the functions around
+//! them.
 //!
 //! Prometheus itself checks that a query is valid.
 

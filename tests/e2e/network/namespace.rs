@@ -12,8 +12,8 @@ use crate::support::tools;
 /// Set in the process that runs inside.
 const INSIDE: &str = "MTE_E2E_NAMESPACE";
 
-/// Starts the same test again in a new network namespace, where it runs `story`. This needs root. Other users get a message and
-/// the test passes; with `CI=true` it fails.
+/// Starts the same test again in a new network namespace, where it runs `story`. This needs root. Other users get a
+/// message and the test passes; with `CI=true` it fails.
 pub(crate) fn run(test: &str, story: fn(&mut Lab)) {
     if env::var_os(INSIDE).is_some() {
         return story(&mut Lab::set_up());
