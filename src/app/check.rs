@@ -1,37 +1,100 @@
-//! The preflight: everything that `serve` would need, tried once, each with what would mend it.
+//! The command `check`: tests everything that `serve` needs, and suggests a fix for each problem.
 //!
-//! Nothing is changed, and nothing is left open. What the configuration itself says is checked before: a [`Check`] that exists has one that
-//! `serve` would start with.
+//! Changes nothing and leaves no socket open. The configuration is validated first: a [`CheckCommand`] holds one that `serve` accepts.
 
-mod api;
-mod finding;
-mod machine;
-mod web;
+mod account;
+
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp, Unit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use web_toolkit::clock;
-
-use self::finding::Subject;
-pub use self::finding::{Finding, Level};
-use crate::{
-    cloudflare::{self, Client, Settings},
-    config::{Config, ConfigError, Inputs, Log, flags::Flags},
-    exposition,
+use web_toolkit::{
+    clock,
+    server::{self, ListenAddress, tls::Validity},
+    web_file::WebFile,
 };
 
-/// A preflight, its configuration checked.
+use super::exporter::account_count;
+use crate::{
+    cloudflare::{self, Client},
+    config::{Config, ConfigError, Inputs, Log, flags::Flags},
+    domain::label::label_enum,
+    exposition,
+    prober::{icmp, settings::Settings},
+};
+
+/// A certificate or token that expires within this time causes a warning.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+label_enum! {
+    /// The outcome of one check.
+    pub enum CheckStatus {
+        Ok => "ok",
+        /// `serve` works, but the problem should be fixed.
+        Warn => "warn",
+        /// `serve` would not work.
+        Fail => "fail",
+    }
+}
+
+label_enum! {
+    /// What one check tests.
+    pub enum CheckSubject {
+        Configuration => "configuration",
+        Secret => "secret",
+        Token => "token",
+        Clock => "clock",
+        Permission => "permission",
+        Icmp => "icmp",
+        Listen => "listen",
+        Web => "web",
+    }
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckResult {
+    pub status: CheckStatus,
+    pub subject: CheckSubject,
+    /// Set if the check is about one account.
+    pub account: Option<String>,
+    /// A sentence without a trailing period.
+    pub message: String,
+    /// How to fix the problem.
+    pub fix: Option<String>,
+}
+
+impl CheckResult {
+    fn ok(subject: CheckSubject, message: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Ok, subject, account: None, message: message.into(), fix: None }
+    }
+
+    fn for_account(self, account: &str) -> Self {
+        Self { account: Some(account.to_owned()), ..self }
+    }
+
+    fn warn(self, fix: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Warn, fix: Some(fix.into()), ..self }
+    }
+
+    fn fail(self, fix: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Fail, fix: Some(fix.into()), ..self }
+    }
+}
+
+/// The command `check` with its validated configuration.
 #[derive(Debug)]
-pub struct Check {
+pub struct CheckCommand {
     config: Config,
 }
 
-impl Check {
-    /// Reads the configuration. Blocks.
+impl CheckCommand {
+    /// Reads and validates the configuration. Blocks.
     ///
     /// # Errors
-    /// The first key whose value breaks a rule.
+    /// The configuration is invalid.
     pub fn new(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
         Ok(Self { config: Config::for_serve(flags, inputs)? })
     }
@@ -40,46 +103,139 @@ impl Check {
         self.config.log
     }
 
-    /// What was found, in the order in which things are needed. Takes as long as the slowest account.
+    /// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account.
     ///
     /// # Errors
     /// `stop` was cancelled first, or TLS for the API cannot be set up.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<Vec<Finding>> {
-        let mut found = vec![configuration(&self.config)];
-        found.extend(machine::secrets(&self.config));
-        found.extend(tokio::select! {
-            () = stop.cancelled() => anyhow::bail!("stopped before everything was checked"),
-            accounts = accounts(&self.config) => accounts?,
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<Vec<CheckResult>> {
+        let mut results = vec![check_configuration(&self.config)];
+        results.extend(check_secrets(&self.config));
+        results.extend(tokio::select! {
+            () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
+            accounts = check_accounts(&self.config) => accounts?,
         });
-        found.extend(machine::sockets(&self.config.probe));
-        found.extend(machine::addresses(&self.config.web.listen));
-        found.extend(web::findings(self.config.web.access.as_ref(), clock::now().wall));
-        Ok(found)
+        results.extend(check_icmp_sockets(&self.config.probe));
+        results.extend(self.config.web.listen.iter().map(check_listen_address));
+        results.extend(check_web_file(self.config.web.access.as_ref(), clock::now().wall));
+        Ok(results)
     }
 }
 
-fn configuration(config: &Config) -> Finding {
+fn check_configuration(config: &Config) -> CheckResult {
     let source = config.file.as_deref().map_or("flags and environment".to_owned(), |file| format!("`{file}`"));
-    let accounts = config.accounts.len();
-    let count = if accounts == 1 { "1 account".to_owned() } else { format!("{accounts} accounts") };
-    Finding::ok(Subject::Configuration, None, format!("{source}, {count}"))
+    CheckResult::ok(CheckSubject::Configuration, format!("{source}, {}", account_count(config)))
 }
 
-/// All accounts at once; what is found keeps their order.
-async fn accounts(config: &Config) -> anyhow::Result<Vec<Finding>> {
-    // Nobody scrapes them.
+/// Checks every file with a secret once.
+fn check_secrets(config: &Config) -> Vec<CheckResult> {
+    let files = config.accounts.iter().filter_map(|account| account.account.credentials.secret().file());
+    let files: BTreeMap<_, _> = files.collect();
+    if files.is_empty() {
+        return vec![CheckResult::ok(CheckSubject::Secret, "read from the environment")];
+    }
+    let check = |(path, world_readable): (&Path, bool)| {
+        let path = path.display();
+        if !world_readable {
+            return CheckResult::ok(CheckSubject::Secret, format!("`{path}` can be read"));
+        }
+        CheckResult::ok(CheckSubject::Secret, format!("`{path}` can be read by every user of this machine"))
+            .warn(format!("run `chmod o-r {path}`"))
+    };
+    files.into_iter().map(check).collect()
+}
+
+/// Checks all accounts in parallel. The results keep the order of the accounts.
+async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
+    // The registry is dropped, because these metrics are not scraped.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
-    let mut asking = JoinSet::new();
-    for (at, account) in config.accounts.iter().enumerate() {
-        let settings = Settings { url: account.url.clone(), timeout: config.poll.timeout };
+    let mut checks = JoinSet::new();
+    for (index, account) in config.accounts.iter().enumerate() {
+        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
         let client = Client::new(&settings, metrics.clone())?;
         let account = account.account.clone();
-        asking.spawn(async move { (at, api::findings(&client, &account).await) });
+        checks.spawn(async move { (index, account::check(&client, &account).await) });
     }
-    let mut answers = Vec::new();
-    while let Some(answer) = asking.join_next().await {
-        answers.push(answer.context("a check failed")?);
+    let mut results = BTreeMap::new();
+    while let Some(checked) = checks.join_next().await {
+        results.extend([checked.context("a check failed")?]);
     }
-    answers.sort_by_key(|(at, _)| *at);
-    Ok(answers.into_iter().flat_map(|(_, findings)| findings).collect())
+    Ok(results.into_values().flatten().collect())
+}
+
+/// Opens each socket that the prober would open.
+fn check_icmp_sockets(settings: &Settings) -> Vec<CheckResult> {
+    if !settings.enabled {
+        return vec![CheckResult::ok(CheckSubject::Icmp, "probing is off, so no socket is needed")];
+    }
+    let check = |(version, binding)| match icmp::try_open(version, &binding) {
+        Ok(message) => CheckResult::ok(CheckSubject::Icmp, message),
+        Err(refused) => {
+            let result = CheckResult::ok(CheckSubject::Icmp, refused.sentence);
+            if refused.is_unknown { result.warn(refused.mend) } else { result.fail(refused.mend) }
+        }
+    };
+    settings.bindings().into_iter().map(check).collect()
+}
+
+fn check_listen_address(address: &ListenAddress) -> CheckResult {
+    const FIX: &str = "set another address with `--web.listen-address`, or stop the program that uses this one; \
+        it may be this exporter";
+    match server::bind(std::slice::from_ref(address)) {
+        Ok(_) => CheckResult::ok(CheckSubject::Listen, format!("{address} is free")),
+        Err(error) => CheckResult::ok(CheckSubject::Listen, error.to_string()).fail(FIX),
+    }
+}
+
+fn check_web_file(file: Option<&WebFile>, now: Timestamp) -> Vec<CheckResult> {
+    let ok = |message: &str| CheckResult::ok(CheckSubject::Web, message);
+    let Some(file) = file else { return vec![ok("pages are served without TLS and without a password")] };
+    let mut results = Vec::new();
+    results.extend(file.tls.as_ref().map(|tls| check_certificate(tls.validity(), now)));
+    if file.rules.users().is_some() {
+        results.push(ok("clients must send a password"));
+    }
+    results.extend(file.remarks().iter().map(|remark| ok(remark).warn("see docs/WEB-CONFIG.md")));
+    results
+}
+
+fn check_certificate(validity: Validity, now: Timestamp) -> CheckResult {
+    const RENEW: &str = "renew it; no restart is needed";
+    let ok = |message: String| CheckResult::ok(CheckSubject::Web, message);
+    let (start, end) = (to_second(validity.not_before), to_second(validity.not_after));
+    if now < validity.not_before {
+        return ok(format!("the certificate is not valid before {start}"))
+            .fail("correct the clock, or use another certificate");
+    }
+    match validity.not_after.duration_since(now) {
+        left if left.is_negative() => ok(format!("the certificate expired at {end}")).fail(RENEW),
+        left if left < EXPIRES_SOON => ok(format!("the certificate expires at {end}")).warn(RENEW),
+        _ => ok(format!("the certificate is valid until {end}")),
+    }
+}
+
+fn to_second(time: Timestamp) -> Timestamp {
+    time.round(Unit::Second).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_checked_against_its_validity() {
+        let at = |time: &str| time.parse::<Timestamp>().unwrap();
+        let validity = Validity { not_before: at("2026-01-01T00:00:00Z"), not_after: at("2026-12-31T00:00:00Z") };
+        let table = [
+            ("2025-12-31T23:59:59Z", CheckStatus::Fail, "the certificate is not valid before 2026-01-01T00:00:00Z"),
+            ("2026-01-01T00:00:00Z", CheckStatus::Ok, "the certificate is valid until 2026-12-31T00:00:00Z"),
+            ("2026-12-17T00:00:00Z", CheckStatus::Ok, "the certificate is valid until 2026-12-31T00:00:00Z"),
+            ("2026-12-17T00:00:01Z", CheckStatus::Warn, "the certificate expires at 2026-12-31T00:00:00Z"),
+            ("2026-12-31T00:00:00Z", CheckStatus::Warn, "the certificate expires at 2026-12-31T00:00:00Z"),
+            ("2026-12-31T00:00:01Z", CheckStatus::Fail, "the certificate expired at 2026-12-31T00:00:00Z"),
+        ];
+        for (now, status, message) in table {
+            let result = check_certificate(validity, at(now));
+            assert_eq!((result.status, result.message.as_str()), (status, message), "{now}");
+        }
+    }
 }

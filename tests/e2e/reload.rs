@@ -161,7 +161,7 @@ fn a_bad_file_changes_nothing_and_is_told_in_the_answer_the_log_and_a_metric() {
     let reply = house.post();
     assert_eq!(reply.status, 500, "{}", reply.text());
     assert!(reply.text().contains(sentence) && reply.text().contains("mte.yml: line 6: "), "{}", reply.text());
-    assert!(house.await_log("is not reloaded, everything stays as it was").contains(sentence));
+    assert!(house.await_log("configuration not reloaded, the current one stays active").contains(sentence));
     let page = house.await_page("a failed reload", |page| successful(page) == 0.0);
     assert_eq!(read(&page), read(&before), "the time of the last good one stays");
     assert_eq!(tunnels(&page), ["lab-1", "lab-2"]);
@@ -225,7 +225,11 @@ fn what_needs_a_restart_is_said_each_time() {
         let reply = house.post();
         assert_eq!(reply.status, 200);
         // The flag of the test beats the address of the file.
-        assert!(reply.text().contains("need a restart to count: web.telemetry_path, log.level"), "{}", reply.text());
+        assert!(
+            reply.text().contains("take effect after a restart: web.telemetry_path, log.level"),
+            "{}",
+            reply.text()
+        );
     }
     assert_eq!(http::get(house.exporter.address, "/metrics").expect("an answer").status, 200);
 }

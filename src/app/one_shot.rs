@@ -1,4 +1,4 @@
-//! One look at everything: each list is read once, and where probing is asked for, each address until its state settles.
+//! The command `tunnels`: polls each list once and, with `--probe`, probes each address until its state is settled.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use web_toolkit::clock;
 
-use super::{exporter, tasks::run_to_end};
+use super::{exporter::start_pollers, shutdown::join_all};
 use crate::{
     cloudflare,
     config::{Config, ConfigError, Inputs, Log, flags::Flags},
@@ -27,23 +27,23 @@ use crate::{
     snapshot::{Snapshot, Sources},
 };
 
-/// How often it is looked whether the states of all addresses have settled.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Time between two checks whether all states are settled.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// For what lies between an echo and its result: the start of the sessions, a busy machine.
+/// Additional time to wait for settled states, for the start of the sessions and for a busy machine.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// A look, its configuration checked.
+/// The command `tunnels` with its validated configuration.
 #[derive(Debug)]
-pub struct Once {
+pub struct TunnelsCommand {
     config: Config,
 }
 
-impl Once {
-    /// Reads the configuration. Blocks.
+impl TunnelsCommand {
+    /// Reads and validates the configuration. Blocks.
     ///
     /// # Errors
-    /// The first key whose value breaks a rule.
+    /// The configuration is invalid.
     pub fn new(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
         Ok(Self { config: Config::for_serve(flags, inputs)? })
     }
@@ -52,41 +52,41 @@ impl Once {
         self.config.log
     }
 
-    /// What there is to see. Takes as long as the slowest list, and with probing some intervals more.
+    /// Collects one snapshot. Takes as long as the slowest list, and with probing several probe intervals longer.
     ///
     /// # Errors
-    /// The parts cannot be started, or `stop` was cancelled first.
-    pub async fn look(self, stop: CancellationToken) -> anyhow::Result<Snapshot> {
-        let parts = stop.child_token();
+    /// A component cannot be started, or `stop` was cancelled first.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<Snapshot> {
+        let stop_tasks = stop.child_token();
         let mut tasks = JoinSet::new();
-        let picture = tokio::select! {
-            () = stop.cancelled() => Err(anyhow::anyhow!("stopped before everything was seen")),
-            picture = see(&self.config, &parts, &mut tasks) => picture,
+        let snapshot = tokio::select! {
+            () = stop.cancelled() => Err(anyhow::anyhow!("stopped before all tunnels were polled")),
+            snapshot = collect(&self.config, &stop_tasks, &mut tasks) => snapshot,
         };
-        parts.cancel();
-        run_to_end(tasks, parts).await?;
-        picture
+        stop_tasks.cancel();
+        join_all(tasks, stop_tasks).await?;
+        snapshot
     }
 }
 
-async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Snapshot> {
-    // Nobody scrapes them.
+async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Snapshot> {
+    // The registry is dropped, because these metrics are not scraped.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
-    let (_, pollers) = exporter::poll(config, metrics, &Pulses::default(), stop).await?;
-    let mut fleet = pollers.fleet().subscribe();
+    let (_, pollers) = start_pollers(config, metrics, Pulses::default(), stop).await?;
+    let mut fleet = pollers.subscribe();
     tasks.spawn(pollers.run(stop.clone()));
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
     let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.clone(), settings, Pulse::default(), stop.clone())
         .context("cannot start the prober")?;
     tasks.spawn(async move {
-        // A panic has its own line in the log.
+        // The panic hook has printed the message of a panic.
         let _ = thread.stopped().await;
     });
     let polled = fleet.wait_for(|fleet| is_polled(fleet)).await?.clone();
     if config.probe.enabled {
-        let patience = time_to_settle(&config.probe);
-        if timeout(patience, settled(&polled, &config.probe, &mut handle.board)).await.is_err() {
-            debug!("not every address has a settled state after {patience:?}");
+        let limit = time_to_settle(&config.probe);
+        if timeout(limit, wait_until_settled(&polled, &config.probe, &mut handle.board)).await.is_err() {
+            debug!("some addresses have no settled state after {limit:?}");
         }
     }
     let (_stale_after, stale_after) = watch::channel(config.poll.stale_after);
@@ -100,19 +100,19 @@ fn is_polled(fleet: &Fleet) -> bool {
     fleet.accounts.values().all(|account| account.datasets().all(|(_, status)| status.state != PollState::Waiting))
 }
 
-/// As many failures as it takes to be down, the last of them by its timeout.
+/// Maximum time until a state is settled: as many probes as it takes to be down, the last one until its timeout.
 fn time_to_settle(settings: &Settings) -> Duration {
     let pace = settings.pace;
-    let turns = pace.thresholds.down_after.max(pace.thresholds.up_after).get() + 1;
-    pace.timing.interval() * turns + pace.timing.timeout() + MARGIN
+    let probes = pace.thresholds.down_after.max(pace.thresholds.up_after).get() + 1;
+    pace.timing.interval() * probes + pace.timing.timeout() + MARGIN
 }
 
-/// Waits until every address that is to be probed is, and has a settled state.
-async fn settled(fleet: &Fleet, settings: &Settings, board: &mut watch::Receiver<Arc<ProbeBoard>>) {
+/// Waits until every planned address is probed and has a settled state.
+async fn wait_until_settled(fleet: &Fleet, settings: &Settings, board: &mut watch::Receiver<Arc<ProbeBoard>>) {
     let plan = Plan::in_force(fleet, settings);
     let is_planned = |board: &Arc<ProbeBoard>| plan.tunnels.keys().all(|key| board.tunnels.contains_key(key));
     let Ok(board) = board.wait_for(is_planned).await.map(|board| Arc::clone(&board)) else { return };
     while board.sessions.iter().any(|(_, tally)| tally.standing().up.is_none()) {
-        sleep(LOOK_EVERY).await;
+        sleep(CHECK_INTERVAL).await;
     }
 }
