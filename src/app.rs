@@ -15,9 +15,9 @@ mod service_manager;
 mod shutdown;
 
 pub use self::{
-    check::{CheckCommand, CheckResult, CheckStatus},
+    check::{CheckResult, CheckStatus, run_checks},
     demo::{DemoCommand, run_sandbox},
     exporter::ServeCommand,
-    one_shot::TunnelsCommand,
+    one_shot::poll_once,
     shutdown::run_until_signal,
 };

@@ -24,9 +24,9 @@ use web_toolkit::server::ListenAddress;
 
 use self::output::OutputFormat;
 use crate::{
-    app::{self, CheckCommand, DemoCommand, ServeCommand, TunnelsCommand},
+    app::{self, DemoCommand, ServeCommand},
     config::{
-        ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig,
+        Config, ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig,
         flags::{ExporterFlags, FileFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags},
     },
     privileges, telemetry,
@@ -226,8 +226,8 @@ enum ValidCommand {
     Demo(Box<DemoCommand>),
     Sandbox(SandboxConfig),
     Healthcheck(Vec<ListenAddress>),
-    Tunnels(Box<TunnelsCommand>, OutputFormat),
-    Check(Box<CheckCommand>, OutputFormat),
+    Tunnels(Box<Config>, OutputFormat),
+    Check(Box<Config>, OutputFormat),
 }
 
 impl ValidCommand {
@@ -256,14 +256,14 @@ impl ValidCommand {
                 (Self::Sandbox(sandbox), log)
             }
             Command::Tunnels(PrintFlags { flags, output }) => {
-                let tunnels = TunnelsCommand::new(&flags, &inputs)?;
-                let log = tunnels.log();
-                (Self::Tunnels(Box::new(tunnels), output), log)
+                let config = Config::for_serve(&flags, &inputs)?;
+                let log = config.log;
+                (Self::Tunnels(Box::new(config), output), log)
             }
             Command::Check(PrintFlags { flags, output }) => {
-                let check = CheckCommand::new(&flags, &inputs)?;
-                let log = check.log();
-                (Self::Check(Box::new(check), output), log)
+                let config = Config::for_serve(&flags, &inputs)?;
+                let log = config.log;
+                (Self::Check(Box::new(config), output), log)
             }
             Command::Healthcheck(flags) => {
                 let config = HealthcheckConfig::load(&flags, &inputs)?;
@@ -282,8 +282,12 @@ impl ValidCommand {
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::run_sandbox(sandbox, stop).await,
             Self::Healthcheck(addresses) => healthcheck::request_health(addresses.first()).await,
-            Self::Check(check, format) => return output::print_check_results(&check.run(stop).await?, format),
-            Self::Tunnels(tunnels, format) => return output::print_tunnels(&tunnels.run(stop).await?, format),
+            Self::Check(config, format) => {
+                return output::print_check_results(&app::run_checks(*config, stop).await?, format);
+            }
+            Self::Tunnels(config, format) => {
+                return output::print_tunnels(&app::poll_once(*config, stop).await?, format);
+            }
         };
         done.map(|()| ExitCode::SUCCESS)
     }

@@ -1,6 +1,6 @@
 //! The command `check`: tests everything that `serve` needs, and suggests a fix for each problem.
 //!
-//! Changes nothing and leaves no socket open. The configuration is validated first: a [`CheckCommand`] holds one that `serve` accepts.
+//! Changes nothing and leaves no socket open.
 
 mod account;
 
@@ -19,7 +19,7 @@ use web_toolkit::{
 use super::exporter::account_count;
 use crate::{
     cloudflare::{self, Client},
-    config::{Config, ConfigError, Inputs, Log, flags::Flags},
+    config::Config,
     domain::label::label_enum,
     exposition,
     prober::{icmp, settings::Settings},
@@ -84,41 +84,21 @@ impl CheckResult {
     }
 }
 
-/// The command `check` with its validated configuration.
-#[derive(Debug)]
-pub struct CheckCommand {
-    config: Config,
-}
-
-impl CheckCommand {
-    /// Reads and validates the configuration. Blocks.
-    ///
-    /// # Errors
-    /// The configuration is invalid.
-    pub fn new(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        Ok(Self { config: Config::for_serve(flags, inputs)? })
-    }
-
-    pub fn log(&self) -> Log {
-        self.config.log
-    }
-
-    /// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account.
-    ///
-    /// # Errors
-    /// `stop` was cancelled first, or TLS for the API cannot be set up.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<Vec<CheckResult>> {
-        let mut results = vec![check_configuration(&self.config)];
-        results.extend(check_secrets(&self.config));
-        results.extend(tokio::select! {
-            () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
-            accounts = check_accounts(&self.config) => accounts?,
-        });
-        results.extend(check_icmp_sockets(&self.config.probe));
-        results.extend(self.config.web.listen.iter().map(check_listen_address));
-        results.extend(check_web_file(self.config.web.access.as_ref(), clock::now().wall));
-        Ok(results)
-    }
+/// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account.
+///
+/// # Errors
+/// `stop` was cancelled first, or TLS for the API cannot be set up.
+pub async fn run_checks(config: Config, stop: CancellationToken) -> anyhow::Result<Vec<CheckResult>> {
+    let mut results = vec![check_configuration(&config)];
+    results.extend(check_secrets(&config));
+    results.extend(tokio::select! {
+        () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
+        accounts = check_accounts(&config) => accounts?,
+    });
+    results.extend(check_icmp_sockets(&config.probe));
+    results.extend(config.web.listen.iter().map(check_listen_address));
+    results.extend(check_web_file(config.web.access.as_ref(), clock::now().wall));
+    Ok(results)
 }
 
 fn check_configuration(config: &Config) -> CheckResult {

@@ -59,16 +59,10 @@ impl Difference {
         let names = |accounts: &[AccountConfig]| -> Vec<String> {
             accounts.iter().map(|account| account.account.name.to_string()).collect()
         };
-        let forgotten: Vec<String> = self.forgotten.iter().map(ToString::to_string).collect();
-        let mut parts = Vec::new();
-        for (what, names) in
-            [("accounts added", names(&self.added)), ("changed", names(&self.changed)), ("removed", forgotten)]
-        {
-            if !names.is_empty() {
-                parts.push(format!("{what}: {}", names.join(", ")));
-            }
-        }
-        parts.join("; ")
+        let forgotten = self.forgotten.iter().map(ToString::to_string).collect();
+        let parts = [("accounts added", names(&self.added)), ("changed", names(&self.changed)), ("removed", forgotten)];
+        let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+        parts.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -15,7 +15,7 @@ use web_toolkit::clock;
 use super::{exporter::start_pollers, shutdown::join_all};
 use crate::{
     cloudflare,
-    config::{Config, ConfigError, Inputs, Log, flags::Flags},
+    config::Config,
     correlate::Correlator,
     domain::{
         dataset::PollState,
@@ -33,40 +33,20 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// Additional time to wait for settled states, for the start of the sessions and for a busy machine.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// The command `tunnels` with its validated configuration.
-#[derive(Debug)]
-pub struct TunnelsCommand {
-    config: Config,
-}
-
-impl TunnelsCommand {
-    /// Reads and validates the configuration. Blocks.
-    ///
-    /// # Errors
-    /// The configuration is invalid.
-    pub fn new(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        Ok(Self { config: Config::for_serve(flags, inputs)? })
-    }
-
-    pub fn log(&self) -> Log {
-        self.config.log
-    }
-
-    /// Collects one snapshot. Takes as long as the slowest list, and with probing several probe intervals longer.
-    ///
-    /// # Errors
-    /// A component cannot be started, or `stop` was cancelled first.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<Snapshot> {
-        let stop_tasks = stop.child_token();
-        let mut tasks = JoinSet::new();
-        let snapshot = tokio::select! {
-            () = stop.cancelled() => Err(anyhow::anyhow!("stopped before all tunnels were polled")),
-            snapshot = collect(&self.config, &stop_tasks, &mut tasks) => snapshot,
-        };
-        stop_tasks.cancel();
-        join_all(tasks, stop_tasks).await?;
-        snapshot
-    }
+/// Collects one snapshot. Takes as long as the slowest list, and with probing several probe intervals longer.
+///
+/// # Errors
+/// A component cannot be started, or `stop` was cancelled first.
+pub async fn poll_once(config: Config, stop: CancellationToken) -> anyhow::Result<Snapshot> {
+    let stop_tasks = stop.child_token();
+    let mut tasks = JoinSet::new();
+    let snapshot = tokio::select! {
+        () = stop.cancelled() => Err(anyhow::anyhow!("stopped before all tunnels were polled")),
+        snapshot = collect(&config, &stop_tasks, &mut tasks) => snapshot,
+    };
+    stop_tasks.cancel();
+    join_all(tasks, stop_tasks).await?;
+    snapshot
 }
 
 async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Snapshot> {

@@ -155,7 +155,7 @@ impl Supervisor {
             Ok((config, clients)) => {
                 let difference = self.apply(config, clients).await?;
                 self.metrics.set_succeeded(clock::now());
-                Ok(Ok(self.describe(&difference)))
+                Ok(Ok(self.log_changes(&difference)))
             }
             Err(error) => {
                 self.metrics.set_failed();
@@ -177,7 +177,7 @@ impl Supervisor {
     }
 
     /// Logs what changed, and returns it as a sentence.
-    fn describe(&self, difference: &Difference) -> String {
+    fn log_changes(&self, difference: &Difference) -> String {
         let what = match &self.config.file {
             Some(file) => format!("configuration reloaded from {file}"),
             None => "secrets reloaded; there is no configuration file to reload (set `--config.file`)".to_owned(),
