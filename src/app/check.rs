@@ -2,8 +2,6 @@
 //!
 //! Changes nothing and leaves no socket open.
 
-mod account;
-
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
@@ -18,15 +16,23 @@ use web_toolkit::{
 
 use super::exporter::account_count;
 use crate::{
-    cloudflare::{self, Client},
+    cloudflare::{self, ApiFailure, Client, Credentials, Token, TokenStatus, Verified},
     config::Config,
-    domain::label::label_enum,
+    domain::{
+        dataset::{Dataset, FailureReason},
+        label::{Label as _, label_enum},
+        tunnel::TunnelType,
+    },
     exposition,
+    poller::ApiAccount,
     prober::{icmp, settings::Settings},
 };
 
 /// A certificate or token that expires within this time causes a warning.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// Largest clock difference without a warning. A larger one distorts the ages and times on the page.
+const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
 
 label_enum! {
     /// The outcome of one check.
@@ -133,13 +139,97 @@ async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
         let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
         let client = Client::new(&settings, metrics.clone())?;
         let account = account.account.clone();
-        checks.spawn(async move { (index, account::check(&client, &account).await) });
+        checks.spawn(async move { (index, check_account(&client, &account).await) });
     }
     let mut results = BTreeMap::new();
     while let Some(checked) = checks.join_next().await {
         results.extend([checked.context("a check failed")?]);
     }
     Ok(results.into_values().flatten().collect())
+}
+
+/// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs to the account instead of a user.
+async fn check_account(client: &Client, account: &ApiAccount) -> Vec<CheckResult> {
+    let (credentials, _) = account.credentials.credentials();
+    let mut verified = client.verify(&credentials, None).await;
+    if is_unknown(&verified) {
+        let of_account = client.verify(&credentials, Some(&account.id)).await;
+        if of_account.token.is_ok() {
+            verified = of_account;
+        }
+    }
+    let mut results = vec![match credentials {
+        Credentials::Token(_) => check_token(&verified.token, clock::now().wall),
+        Credentials::Key { .. } => {
+            CheckResult::ok(CheckSubject::Token, "an API key; it does not expire and has all permissions of its user")
+                .warn("use a token; `Magic WAN Read` or `Magic Transit Read` is sufficient")
+        }
+    }];
+    results.extend(verified.ahead.map(check_clock));
+    for &tunnel_type in TunnelType::ALL {
+        let listing = client.list(&credentials, &account.id, tunnel_type).await;
+        results.push(check_permission(tunnel_type.dataset(), listing.map(|listing| listing.tunnels.len())));
+    }
+    results.into_iter().map(|result| result.for_account(account.name.as_str())).collect()
+}
+
+/// Whether the token may belong to the account. The endpoint for tokens of users does not know these.
+fn is_unknown(verified: &Verified) -> bool {
+    matches!(&verified.token, Err(failure) if failure.reason == FailureReason::Auth)
+}
+
+fn check_token(token: &Result<Token, ApiFailure>, now: Timestamp) -> CheckResult {
+    let ok = |message: String| CheckResult::ok(CheckSubject::Token, message);
+    let token = match token {
+        Ok(token) => token,
+        Err(failure) if failure.reason == FailureReason::Auth => {
+            return ok(format!("the API rejects the token ({failure})"))
+                .fail("create a new token, and store it where the exporter reads it");
+        }
+        Err(failure) => return ok(format!("the token cannot be verified ({failure})")).fail(failure.remedy()),
+    };
+    match (token.status, token.expires_on) {
+        (TokenStatus::Active, None) => ok("active, does not expire".into()),
+        (TokenStatus::Active, Some(end)) if end <= now => {
+            ok(format!("expired at {}", to_second(end))).fail("create a new token, or extend this one")
+        }
+        (TokenStatus::Active, Some(end)) if end.duration_since(now) < EXPIRES_SOON => {
+            ok(format!("active, expires at {}", to_second(end)))
+                .warn("create a new token before that; the exporter uses it without a restart")
+        }
+        (TokenStatus::Active, Some(end)) => ok(format!("active, expires at {}", to_second(end))),
+        (status, _) => {
+            ok(format!("the API reports that the token is {status}")).fail("create a new token, or enable this one")
+        }
+    }
+}
+
+fn check_clock(ahead: SignedDuration) -> CheckResult {
+    let message = match ahead.as_secs() {
+        0 => "clock is in sync with the API".to_owned(),
+        seconds @ 1.. => format!("clock is {seconds} s ahead of the API"),
+        seconds @ ..0 => format!("clock is {} s behind the API", -seconds),
+    };
+    let result = CheckResult::ok(CheckSubject::Clock, message);
+    if ahead.abs() <= MAX_SKEW {
+        return result;
+    }
+    result.warn("synchronize the clock with NTP; ages and times on the page depend on it")
+}
+
+fn check_permission(dataset: Dataset, tunnels: Result<usize, ApiFailure>) -> CheckResult {
+    let ok = |message: String| CheckResult::ok(CheckSubject::Permission, message);
+    match tunnels {
+        Ok(1) => ok(format!("{dataset} can be read: 1 tunnel")),
+        Ok(count) => ok(format!("{dataset} can be read: {count} tunnels")),
+        Err(failure) => {
+            let fix = match failure.reason {
+                FailureReason::Auth => "the token needs `Magic WAN Read` or `Magic Transit Read` on this account",
+                _ => failure.remedy(),
+            };
+            ok(format!("{dataset} cannot be read ({failure})")).fail(fix)
+        }
+    }
 }
 
 /// Opens each socket that the prober would open.
@@ -198,24 +288,4 @@ fn to_second(time: Timestamp) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_is_checked_against_its_validity() {
-        let at = |time: &str| time.parse::<Timestamp>().unwrap();
-        let validity = Validity { not_before: at("2026-01-01T00:00:00Z"), not_after: at("2026-12-31T00:00:00Z") };
-        let table = [
-            ("2025-12-31T23:59:59Z", CheckStatus::Fail, "the certificate is not valid before 2026-01-01T00:00:00Z"),
-            ("2026-01-01T00:00:00Z", CheckStatus::Ok, "the certificate is valid until 2026-12-31T00:00:00Z"),
-            ("2026-12-17T00:00:00Z", CheckStatus::Ok, "the certificate is valid until 2026-12-31T00:00:00Z"),
-            ("2026-12-17T00:00:01Z", CheckStatus::Warn, "the certificate expires at 2026-12-31T00:00:00Z"),
-            ("2026-12-31T00:00:00Z", CheckStatus::Warn, "the certificate expires at 2026-12-31T00:00:00Z"),
-            ("2026-12-31T00:00:01Z", CheckStatus::Fail, "the certificate expired at 2026-12-31T00:00:00Z"),
-        ];
-        for (now, status, message) in table {
-            let result = check_certificate(validity, at(now));
-            assert_eq!((result.status, result.message.as_str()), (status, message), "{now}");
-        }
-    }
-}
+mod tests;
