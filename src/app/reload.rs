@@ -30,7 +30,7 @@ use crate::{
 const GATHER: Duration = Duration::from_millis(100);
 
 /// A report for the caller: what the reload changed, or why it failed.
-type Report = Result<String, String>;
+type ReloadReport = Result<String, String>;
 
 /// Reads the configuration with the flags of the start. Blocks.
 #[derive(Clone)]
@@ -86,13 +86,13 @@ fn replace<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
 pub(super) struct Triggers {
     pub(super) hangups: Signal,
     /// From `POST /-/reload`; each gets the report.
-    pub(super) requests: mpsc::Receiver<oneshot::Sender<Report>>,
+    pub(super) requests: mpsc::Receiver<oneshot::Sender<ReloadReport>>,
 }
 
 impl Triggers {
     /// Waits for a trigger and those that follow shortly after it. Returns the requests to answer. Cancel safe until the first
     /// trigger arrives.
-    async fn next(&mut self) -> Vec<oneshot::Sender<Report>> {
+    async fn next(&mut self) -> Vec<oneshot::Sender<ReloadReport>> {
         let mut requests = Vec::new();
         tokio::select! {
             Some(()) = self.hangups.recv() => {}
@@ -148,7 +148,7 @@ impl Supervisor {
     }
 
     /// Reads, validates and applies the configuration. If it is invalid, nothing changes.
-    async fn reload(&mut self) -> Result<Report, PollerEnded> {
+    async fn reload(&mut self) -> Result<ReloadReport, PollerEnded> {
         let (loader, access, clients) = (self.loader.clone(), Arc::clone(&self.access), self.clients.clone());
         let prepared = task::spawn_blocking(move || prepare(&loader, &access, clients)).await;
         match prepared.unwrap_or_else(|panic| Err(format!("reading the configuration failed: {panic}"))) {

@@ -47,11 +47,11 @@ fn rename(config: &mut Config, at: usize, name: &str) {
 }
 
 /// A description, the change, and its effects.
-type Case = (&'static str, fn(&mut Config), [&'static str; 4]);
+type TableCase = (&'static str, fn(&mut Config), [&'static str; 4]);
 
 #[test]
 fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
-    let table: [Case; 20] = [
+    let table: [TableCase; 20] = [
         ("nothing", |_| {}, ["", "", "", ""]),
         ("another order of accounts", |config| config.accounts.reverse(), ["", "", "", ""]),
         ("an account removed", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
