@@ -45,7 +45,7 @@ fn systemd_is_notified_of_ready_watchdog_and_stopping() {
     let manager = Manager::new();
     let demo = manager.start_demo(Duration::from_millis(900));
     let ready = manager.next();
-    assert!(ready.starts_with("READY=1\nSTATUS=Watching 1 accounts, serving http://"), "{ready}");
+    assert!(ready.starts_with("READY=1\nSTATUS=Polling 1 account, serving http://"), "{ready}");
     for _ in 0..3 {
         assert_eq!(manager.next(), "WATCHDOG=1\n");
     }

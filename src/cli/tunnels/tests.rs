@@ -10,7 +10,7 @@ use crate::{
         fixtures::{gre, polled, reporting, tunnel},
         inventory::{AccountName, TunnelKey},
         tunnel::{Tunnel, TunnelType},
-        verdict::{Evidence, Reported, TunnelVerdict, Verdicts},
+        verdict::{Reported, TunnelVerdict, Verdicts},
     },
     snapshot::Judged,
 };
@@ -34,7 +34,7 @@ fn snapshot(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Snapshot {
 
 fn table(snapshot: &Snapshot, in_colour: bool) -> String {
     let mut text = Vec::new();
-    write(snapshot, in_colour, &mut text).unwrap();
+    write_table(snapshot, in_colour, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -50,7 +50,7 @@ fn three() -> Snapshot {
 }
 
 #[tokio::test]
-async fn the_most_broken_stands_first_and_the_columns_are_aligned() {
+async fn the_most_broken_tunnel_is_first_and_the_columns_are_aligned() {
     assert_eq!(
         table(&three(), false),
         "\
@@ -72,7 +72,7 @@ async fn only_the_verdict_is_coloured() {
 }
 
 #[tokio::test]
-async fn a_list_that_cannot_be_read_is_told_below() {
+async fn a_list_that_cannot_be_read_is_reported_below() {
     let mut snapshot = snapshot(clock::now(), &[]);
     let mut fleet = snapshot.fleet().clone();
     let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
@@ -84,7 +84,7 @@ async fn a_list_that_cannot_be_read_is_told_below() {
         "\
 0 tunnels, 0 need attention
 account acme: gre_tunnels cannot be read (not_found): check the account id and `--cloudflare.api-url`
-account acme: ipsec_tunnels was not read
+account acme: ipsec_tunnels was not polled
 "
     );
 }
