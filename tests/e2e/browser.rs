@@ -82,7 +82,7 @@ fn a_filter_is_set_by_hand_by_link_and_by_address() {
     sorted.sort();
     assert_eq!(names(&browser), sorted);
     browser.open(world.address(), "/?search=nobody");
-    assert_eq!(browser.texts(".empty"), ["No tunnel fits this filter. Show all tunnels"]);
+    assert_eq!(browser.texts(".empty"), ["No tunnel matches this filter. Show all tunnels"]);
     assert_quiet(&browser, "filters");
     browser.open(world.address(), "/?verdict=good");
     assert!(browser.texts(".detail")[0].contains("must be one of healthy"));
@@ -252,7 +252,7 @@ fn it_refreshes_itself_keeps_the_filter_and_says_when_it_lost_contact() {
     assert_quiet(&browser, "a refresh");
     world.stop();
     browser.until("the loss of contact", "return !document.getElementById('contact').hidden");
-    assert!(browser.texts("#contact")[0].starts_with("The exporter does not answer. What you see is of 20"));
+    assert!(browser.texts("#contact")[0].starts_with("The exporter does not answer. This page was last updated at 20"));
 }
 
 #[test]
@@ -295,7 +295,7 @@ fn a_page_without_tunnels_says_what_is_the_matter() {
             .arg(format!("--cloudflare.api-url=http://{}/client/v4", api.address)),
     );
     browser.open(exporter.address, "/");
-    assert_eq!(browser.texts("h1"), ["Waiting for the first answer"]);
+    assert_eq!(browser.texts("h1"), ["Waiting for the first poll"]);
     assert!(browser.texts(".notices")[0].contains("Probing is switched off"));
     drop(exporter);
 
@@ -304,7 +304,7 @@ fn a_page_without_tunnels_says_what_is_the_matter() {
     let exporter = Exporter::serve(api.address, &token_file(&folder), &[]);
     exporter.await_ready();
     browser.open(exporter.address, "/");
-    assert_eq!(browser.texts("h1"), ["The tunnels are not known"]);
+    assert_eq!(browser.texts("h1"), ["The tunnels are unknown"]);
     let notices = browser.texts(".notice.broken").join("\n");
     assert!(notices.contains("(auth)") && notices.contains("Magic WAN Read"), "{notices}");
     drop(exporter);

@@ -71,8 +71,8 @@ fn tunnels_are_found_by_what_they_are() {
     }
     for (query, part) in [
         ("?verdict=bad", "must be one of healthy"),
-        ("?colour=red", "there is no such key"),
-        ("?page=2", "no such key"),
+        ("?colour=red", "unknown key"),
+        ("?page=2", "unknown key"),
     ] {
         for list in ["tunnels", "targets"] {
             let reply = http::get(exporter.address, &format!("/api/v1/{list}{query}")).expect("an answer");
