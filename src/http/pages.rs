@@ -82,16 +82,16 @@ impl Document {
                 }
                 body {
                     a class="skip" href="#main" { "Skip to the content" }
-                    (self.banner(now))
+                    (self.draw_banner(now))
                     p id="contact" class="notice broken" role="alert" hidden {}
                     main id="main" { (self.body) }
-                    (self.footer(telemetry_path))
+                    (self.draw_footer(telemetry_path))
                 }
             }
         }
     }
 
-    fn banner(&self, now: Moment) -> Markup {
+    fn draw_banner(&self, now: Moment) -> Markup {
         html! {
             header class="banner" {
                 a class="brand" href=(self.root) { span class="mark" aria-hidden="true" {} "Magic tunnels" }
@@ -100,7 +100,7 @@ impl Document {
         }
     }
 
-    fn footer(&self, telemetry_path: &str) -> Markup {
+    fn draw_footer(&self, telemetry_path: &str) -> Markup {
         let metrics = format!("{}{}", self.root, telemetry_path.trim_start_matches('/'));
         html! {
             footer {

@@ -1,5 +1,5 @@
 // Refreshes the page without losing the filter, the scroll position or typed text: fetches the same address again and replaces
-// the elements marked `data-live`. If the exporter cannot be reached, a notice tells since when the page is outdated.
+// the elements marked `data-live`. If the exporter cannot be reached, a notice shows the time of the last update.
 "use strict";
 
 (() => {

@@ -73,7 +73,7 @@ fn rejection_notice(account: &str, list: &str, tunnels: &TunnelList) -> Markup {
     draw_notice(
         Concern::Suspect,
         &title,
-        &html! { "They cannot be decoded: " (reasons.join(", ")) ". Their ids are in the log." },
+        &html! { "They cannot be decoded: " (reasons.join(", ")) ". The log lists them." },
     )
 }
 
@@ -110,7 +110,7 @@ fn probing_notice(snapshot: &Snapshot) -> Markup {
         Concern::Unsure,
         "Probing is switched off",
         &html! {
-            "The verdicts repeat what Cloudflare reports of BGP sessions, which is minutes late; tunnels without BGP have none. Start with "
+            "The verdicts only reflect the BGP status from Cloudflare, which is minutes late; tunnels without BGP have no status. Start with "
             code { "--probe" } " to detect within seconds which tunnels carry traffic."
         },
     )

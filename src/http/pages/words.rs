@@ -37,7 +37,7 @@ pub(super) fn session_state(row: &Row<'_>) -> Markup {
 
 fn missing_session(row: &Row<'_>) -> Markup {
     let (word, detail) = match (row.fresh, &row.tunnel().bgp_status, &row.tunnel().bgp) {
-        (false, ..) => ("Not known", "the report is stale"),
+        (false, ..) => ("Unknown", "the report is stale"),
         (true, None, Some(_)) => ("Not reported", "BGP is configured"),
         (true, ..) => ("None", "no BGP configured"),
     };
@@ -75,7 +75,7 @@ pub(super) const fn failed_layer(verdict: Verdict) -> Option<&'static str> {
         Verdict::BgpFault => Some("the BGP session"),
         Verdict::TunnelFault => Some("the tunnel"),
         Verdict::Unreachable => Some("circuit, router or power"),
-        Verdict::PathMismatch => Some("the path, or a young outage"),
+        Verdict::PathMismatch => Some("the path, or a recent outage"),
         Verdict::ReportedDown => Some("the BGP session, as reported"),
         Verdict::Unknown => Some("nothing reported or observed"),
         Verdict::ProberIsolated => Some("this prober, not the tunnel"),
@@ -86,24 +86,25 @@ pub(super) const fn failed_layer(verdict: Verdict) -> Option<&'static str> {
 pub(super) const fn verdict_meaning(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Healthy => {
-            "Traffic passes, or Cloudflare reports the session up and nothing seen from here speaks against it."
+            "The tunnel carries traffic, or Cloudflare reports the BGP session up and no probe contradicts it."
         }
-        Verdict::BgpFault => "The tunnel carries traffic, but the BGP session does not come up.",
+        Verdict::BgpFault => "The tunnel carries traffic, but the BGP session is not up.",
         Verdict::TunnelFault => {
-            "The underlay is there: the address outside the tunnel answers. The tunnel itself carries nothing."
+            "The underlay works: the address outside the tunnel answers. The tunnel itself carries no traffic."
         }
         Verdict::Unreachable => {
-            "Nothing answers, inside the tunnel or outside of it, and Cloudflare does not report the session up."
+            "No address answers, inside or outside the tunnel, and Cloudflare does not report the BGP session up."
         }
         Verdict::PathMismatch => {
-            "Cloudflare reports the session up, but nothing passes from here. While young this is the early warning of an outage: \
-             BGP notices only after its hold time of 90 s. When it stays, the status is stale, ICMP is filtered, or the path is asymmetric."
+            "Cloudflare reports the BGP session up, but no probe passes. In the first minutes this is the early warning of an outage, \
+             because BGP detects it only after the hold time of 90 s. If it persists, the reported status is stale, ICMP is filtered, \
+             or the path is asymmetric."
         }
-        Verdict::ReportedDown => "Cloudflare reports the session down. Nothing was observed from here that says more.",
-        Verdict::Unknown => "Cloudflare reports no session, and no address of the tunnel has answered from here.",
+        Verdict::ReportedDown => "Cloudflare reports the BGP session down. The probes give no further information.",
+        Verdict::Unknown => "Cloudflare reports no BGP session, and no address of the tunnel has answered a probe.",
         Verdict::ProberIsolated => {
-            "This prober reaches none of its targets while Cloudflare reports sessions up: the fault is on this side. \
-             Look at the machine and the network it runs in."
+            "This prober reaches none of its targets, but Cloudflare reports sessions up, so the fault is on this side. \
+             Check this machine and its network."
         }
     }
 }
@@ -125,7 +126,7 @@ pub(super) const fn session_name(state: BgpState) -> &'static str {
         BgpState::Up => "Up",
         BgpState::Establishing => "Establishing",
         BgpState::Down => "Down",
-        BgpState::Unknown => "Not known here",
+        BgpState::Unknown => "Unknown value",
     }
 }
 
@@ -142,7 +143,7 @@ pub(super) const fn side_name(side: Side) -> (&'static str, Concern) {
     match side {
         Side::Answers => ("Answers", Concern::Fine),
         Side::Silent => ("Silent", Concern::Broken),
-        Side::Unsettled => ("Not known", Concern::Unsure),
+        Side::Unsettled => ("Unknown", Concern::Unsure),
     }
 }
 
