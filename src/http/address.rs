@@ -265,9 +265,13 @@ mod tests {
         fn an_address_leads_to_its_tunnel(account in ".{1,20}", id in ".{1,20}") {
             let entry = Entry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
             let account = AccountName::new(account);
-            let row = Row { key: TunnelKey::new(&account, &entry.tunnel), account: &account, entry: &entry, fresh: true, confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer };
+            let key = TunnelKey::new(&account, &entry.tunnel);
+            let row = Row {
+                key: key.clone(), account: &account, entry: &entry, fresh: true,
+                confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer,
+            };
             prop_assert!(tunnel_path(&row).is_ascii());
-            prop_assert_eq!(parse_tunnel_path(&tunnel_path(&row)), Some(TunnelKey::new(&account, &entry.tunnel)));
+            prop_assert_eq!(parse_tunnel_path(&tunnel_path(&row)), Some(key));
         }
 
         #[test]

@@ -126,7 +126,8 @@ pub(super) enum ListKind {
 }
 
 impl ListKind {
-    /// Tunnels per piece. The plan of the targets is drawn again for each piece, because keeping it takes more memory per client.
+    /// Tunnels per piece. The plan of the targets is drawn again for each piece, because keeping it takes more memory
+    /// per client.
     const fn tunnels_per_piece(self) -> usize {
         match self {
             Self::Tunnels => 250,

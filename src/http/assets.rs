@@ -1,4 +1,5 @@
-//! Style sheet, script and icons of the pages. Each name contains a hash of the content, so clients can cache the files forever.
+//! Style sheet, script and icons of the pages. Each name contains a hash of the content, so clients can cache the files
+//! forever.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},

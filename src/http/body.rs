@@ -1,7 +1,7 @@
 //! Response bodies: the text of any producer, plain or compressed, encoded piece by piece.
 //!
-//! A metrics page can have hundreds of megabytes. The next piece is written when the client has taken the previous one, so that
-//! neither many clients nor slow ones take the memory and the threads of the rest of the program.
+//! A metrics page can have hundreds of megabytes. The next piece is written when the client has taken the previous one,
+//! so that neither many clients nor slow ones take the memory and the threads of the rest of the program.
 
 use std::{
     fmt,
@@ -113,8 +113,8 @@ impl Gzip {
 
 /// The threads that write pages, apart from the pool of the runtime.
 ///
-/// The allocator keeps freed memory for the thread that used it. In the shared pool each scrape would leave its memory on another
-/// thread, and the process would grow with the number of scrapes.
+/// The allocator keeps freed memory for the thread that used it. In the shared pool each scrape would leave its memory
+/// on another thread, and the process would grow with the number of scrapes.
 #[derive(Debug)]
 pub(super) struct PageThreads(Option<Runtime>);
 

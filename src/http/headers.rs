@@ -1,4 +1,5 @@
-//! Headers of requests and responses: what the client accepts (RFC 9110 sections 12.5.1 and 12.5.3), and how an answer is labelled.
+//! Headers of requests and responses: what the client accepts (RFC 9110 sections 12.5.1 and 12.5.3), and how an answer
+//! is labelled.
 
 use http_body_util::BodyExt as _;
 use hyper::{

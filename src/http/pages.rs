@@ -1,7 +1,7 @@
 //! The HTML pages.
 //!
-//! They are drawn from one [`Snapshot`](crate::snapshot::Snapshot), contain no inline script or style, and work without both. The
-//! templates escape all text; `shown` shortens external text and removes control characters.
+//! They are drawn from one [`Snapshot`](crate::snapshot::Snapshot), contain no inline script or style, and work without
+//! both. The templates escape all text; `shown` shortens external text and removes control characters.
 
 mod fields;
 mod format;
@@ -31,7 +31,8 @@ pub(super) fn draw_invalid_query(message: &str) -> Document {
 
 /// The page for a tunnel that does not exist, or no longer.
 pub(super) fn draw_missing_tunnel() -> Document {
-    let message = "The Cloudflare API lists no tunnel with this address. It may have been deleted, or replaced by a tunnel with another id.";
+    let message = "The Cloudflare API lists no tunnel with this address. It may have been deleted, or replaced by a \
+        tunnel with another id.";
     Document::with_message(ROOT_OF_TUNNEL, "There is no such tunnel", message)
 }
 

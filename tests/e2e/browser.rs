@@ -130,7 +130,7 @@ fn the_page_of_a_tunnel_tells_why_and_every_field() {
     browser.until("the page of that tunnel", "return location.pathname.startsWith('/tunnels/')");
     assert_eq!(browser.texts("h1"), ["ams-ipsec-1 Tunnel fault"]);
     let why = browser.texts(".headline .detail").join("");
-    assert!(why.contains("is silent while the customer endpoint") && why.contains("check IKE"), "{why}");
+    assert!(why.contains("does not answer while the customer endpoint") && why.contains("check IKE"), "{why}");
     assert_eq!(browser.texts(".views b"), ["Session down", "Silent", "Answers"]);
     assert_eq!(browser.texts(".target h3").len(), 2);
     let facts = browser.texts(".card dl div").join("\n");

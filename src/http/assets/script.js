@@ -1,5 +1,6 @@
-// Refreshes the page without losing the filter, the scroll position or typed text: fetches the same address again and replaces
-// the elements marked `data-live`. If the exporter cannot be reached, a notice shows the time of the last update.
+// Refreshes the page without losing the filter, the scroll position or typed text: fetches the same address again and
+// replaces the elements marked `data-live`. If the exporter cannot be reached, a notice shows the time of the last
+// update.
 "use strict";
 
 (() => {
@@ -30,7 +31,8 @@
     document.body.classList.toggle("lost", lost);
     contact.hidden = !lost;
     if (lost) {
-      contact.textContent = `The exporter does not answer. This page was last updated at ${reached.toISOString().slice(0, 19).replace("T", " ")} UTC.`;
+      const time = reached.toISOString().slice(0, 19).replace("T", " ");
+      contact.textContent = `The exporter does not answer. This page was last updated at ${time} UTC.`;
     }
   }
 

@@ -51,7 +51,9 @@ fn draw_shares(summary: &Summary) -> Markup {
     html! {
         svg class="shares" viewBox="0 0 1000 6" preserveAspectRatio="none" aria-hidden="true" {
             @for (concern, x, width) in parts.collect::<Vec<_>>() {
-                @if width > 0.0 { rect class=(concern) x=(format!("{x:.1}")) y="0" width=(format!("{width:.1}")) height="6" {} }
+                @if width > 0.0 {
+                    rect class=(concern) x=(format!("{x:.1}")) y="0" width=(format!("{width:.1}")) height="6" {}
+                }
             }
         }
     }
@@ -59,7 +61,7 @@ fn draw_shares(summary: &Summary) -> Markup {
 
 /// One link per verdict that occurs, with the number of its tunnels.
 fn draw_tiles(summary: &Summary, query: &Query) -> Markup {
-    let tile = |name: &str, concern: &str, number: usize, wanted: Option<VerdictFilter>| {
+    let draw_tile = |name: &str, concern: &str, number: usize, wanted: Option<VerdictFilter>| {
         let here = query.filter.verdict == wanted;
         let target = Query { filter: Filter { verdict: wanted, ..Filter::default() }, ..Query::default() };
         html! {
@@ -70,9 +72,10 @@ fn draw_tiles(summary: &Summary, query: &Query) -> Markup {
     };
     html! {
         ul class="tiles" aria-label="Tunnels by verdict" {
-            (tile("All", "all", summary.tunnels, None))
+            (draw_tile("All", "all", summary.tunnels, None))
             @for verdict in BY_URGENCY.into_iter().filter(|&verdict| summary.with(verdict) > 0) {
-                (tile(words::verdict_name(verdict), Concern::of(verdict).as_str(), summary.with(verdict), Some(VerdictFilter::Only(verdict))))
+                @let (name, concern) = (words::verdict_name(verdict), Concern::of(verdict).as_str());
+                (draw_tile(name, concern, summary.with(verdict), Some(VerdictFilter::Only(verdict))))
             }
         }
     }
@@ -87,9 +90,12 @@ fn draw_form(snapshot: &Snapshot, query: &Query) -> Markup {
     html! {
         form class="filter" role="search" method="get" action="./" {
             label class="wide" { span { "Search" }
-                input type="search" name="search" value=(search) maxlength="128" placeholder="Name, description or address";
+                input type="search" name="search" value=(search) maxlength="128"
+                    placeholder="Name, description or address";
             }
-            @if (snapshot.fleet().accounts.len() > 1) || account.is_some() { (select_account(snapshot, account.as_deref())) }
+            @if (snapshot.fleet().accounts.len() > 1) || account.is_some() {
+                (select_account(snapshot, account.as_deref()))
+            }
             (select("verdict", "Verdict", verdicts, verdict.map(verdict_value)))
             (select("type", "Type", [("", "Any type")].into_iter().chain(types), tunnel_type.map(Label::as_str)))
             (select("sort", "Sort by", orders, Some(query.order.as_str())))
@@ -156,7 +162,7 @@ impl Headline {
         } else {
             (
                 "There are no tunnels",
-                "Cloudflare lists none. New tunnels appear here after the next poll. If tunnels are missing, check the account id.",
+                "Cloudflare lists none. New tunnels appear after the next poll. If any are missing, check the account id.",
             )
         };
         Self { concern: Concern::Unsure, text: text.into(), detail: detail.into() }

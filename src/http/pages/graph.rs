@@ -17,7 +17,9 @@ pub(super) fn draw_graph(history: &History, size: &str) -> Markup {
     let steps: Vec<Span> = history.steps().collect();
     let label = describe(history.total());
     html! {
-        svg class=(size) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(label) {
+        svg class=(size) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img"
+            aria-label=(label)
+        {
             title { (label) }
             path class="lost" d=(bar_path(&steps)) {}
             path class="rtt" d=(line_path(&steps)) {}

@@ -25,7 +25,8 @@ fn render_markdown(text: &str) -> Markup {
     PreEscaped(html)
 }
 
-/// Parses the text. Raw HTML becomes text. Links to other files become text, because the server does not have these files.
+/// Parses the text. Raw HTML becomes text. Links to other files become text, because the server does not have these
+/// files.
 fn read_events(text: &str) -> Vec<Event<'_>> {
     let mut in_link = false;
     let events = Parser::new(text).filter_map(move |event| match event {
@@ -75,7 +76,8 @@ mod tests {
 
     #[test]
     fn headings_lists_and_links_are_rendered() {
-        let text = "# Top\n\nOne\ntwo.\n\n### Alert `Name`\n**Do:**\n1. `a <b>` or\n   more\n2. [see](#other), <https://x.example/>\n\nEnd [file](../f.yml).";
+        let text = "# Top\n\nOne\ntwo.\n\n### Alert `Name`\n**Do:**\n1. `a <b>` or\n   more\n\
+            2. [see](#other), <https://x.example/>\n\nEnd [file](../f.yml).";
         let lines = [
             "<h1 id=\"top\">Top</h1>",
             "<p>One\ntwo.</p>",
@@ -92,7 +94,8 @@ mod tests {
 
     #[test]
     fn raw_html_images_and_scripts_in_links_are_not_rendered() {
-        let text = "<script>alert(1)</script>\n\nA <b onclick=x>c</b> ![d](https://e.example/f) [g](javascript:h)\n\n<https://i.example/?\"j>";
+        let text = "<script>alert(1)</script>\n\nA <b onclick=x>c</b> ![d](https://e.example/f) [g](javascript:h)\n\n\
+            <https://i.example/?\"j>";
         let html = render_markdown(text).into_string();
         for part in ["<script", "<b", "<img", "javascript:", "href=\"https://i.example/?\""] {
             assert!(!html.contains(part), "{part} in {html}");

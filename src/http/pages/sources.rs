@@ -92,8 +92,9 @@ fn socket_notices(snapshot: &Snapshot) -> Markup {
     let closed: Vec<_> = snapshot.board().sockets.list().into_iter().filter(|socket| !socket.up).collect();
     html! {
         @for socket in closed {
-            (draw_notice(Concern::Suspect, &format!("The ICMPv{} socket ({}) is closed", socket.version, socket.mode), &html! {
-                "Nothing can be sent over it; the reason is in the log. Usually a permission is missing. One of these is sufficient: "
+            @let title = format!("The ICMPv{} socket ({}) is closed", socket.version, socket.mode);
+            (draw_notice(Concern::Suspect, &title, &html! {
+                "The reason is in the log. Usually a permission is missing. One of these is sufficient: "
                 code { "sysctl net.ipv4.ping_group_range=\"0 2147483647\"" } ", "
                 code { "AmbientCapabilities=CAP_NET_RAW" } " in the systemd unit, or "
                 code { "setcap cap_net_raw+ep" } " on the binary. The exporter retries automatically."
@@ -110,8 +111,8 @@ fn probing_notice(snapshot: &Snapshot) -> Markup {
         Concern::Unsure,
         "Probing is switched off",
         &html! {
-            "The verdicts only reflect the BGP status from Cloudflare, which is minutes late; tunnels without BGP have no status. Start with "
-            code { "--probe" } " to detect within seconds which tunnels carry traffic."
+            "The verdicts only reflect the BGP status from Cloudflare, which is minutes late; tunnels without BGP have "
+            "no status. Start with " code { "--probe" } " to detect within seconds which tunnels carry traffic."
         },
     )
 }
@@ -132,7 +133,9 @@ pub(super) fn draw_sources(snapshot: &Snapshot) -> Markup {
                     th scope="col" { "Tunnels" } th scope="col" { "Last success" } th scope="col" { "Duration" }
                 } }
                 tbody {
-                    @for (account, tunnel_type, list) in snapshot.lists() { (draw_list(snapshot, account, tunnel_type, list)) }
+                    @for (account, tunnel_type, list) in snapshot.lists() {
+                        (draw_list(snapshot, account, tunnel_type, list))
+                    }
                 }
             }
             p { (describe_prober(snapshot)) }

@@ -31,7 +31,8 @@ pub(super) fn draw_table(snapshot: &Snapshot, query: &Query) -> Markup {
     html! {
         table class="tunnels" {
             caption {
-                (format_count(first + 1)) "–" (format_count(first + shown.len())) " of " (count_noun(rows.len(), "tunnel", "tunnels"))
+                (format_count(first + 1)) "–" (format_count(first + shown.len())) " of "
+                (count_noun(rows.len(), "tunnel", "tunnels"))
             }
             (draw_head(query))
             tbody { @for row in shown { (draw_row(snapshot, row)) } }
@@ -71,7 +72,10 @@ fn draw_row(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     let now = snapshot.now;
     html! {
         tr {
-            td class="verdict" { (words::verdict_badge(row.verdict())) small { (words::failed_layer(row.verdict()).unwrap_or_default()) } }
+            td class="verdict" {
+                (words::verdict_badge(row.verdict()))
+                small { (words::failed_layer(row.verdict()).unwrap_or_default()) }
+            }
             th class="name" scope="row" {
                 a href={ "tunnels/" (tunnel_path(row)) } { (shown(&tunnel.name)) }
                 small { (describe(snapshot, row)) }
@@ -82,7 +86,9 @@ fn draw_row(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             }
             td class="number" data-label="RTT" { (recent.rtt().map_or_else(|| "–".into(), format_ms)) }
             td class="number" data-label="Loss" { (recent.loss().map_or_else(|| "–".into(), format_percent)) }
-            td class="graph" { @if let Some(target) = row.main_target() { (draw_graph(&target.tally.history(), "spark")) } }
+            td class="graph" {
+                @if let Some(target) = row.main_target() { (draw_graph(&target.tally.history(), "spark")) }
+            }
             td class="check" data-label="Health check" { (draw_check(row)) }
             td class="age" data-label="Reported" { (draw_age(snapshot, row)) }
         }

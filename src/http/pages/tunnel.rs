@@ -41,7 +41,9 @@ pub(in crate::http) fn draw_tunnel(snapshot: &Snapshot, key: &TunnelKey) -> Opti
             @if let Some(verdict) = row.verdict { (draw_views(verdict)) }
             (draw_probes(snapshot, &row))
             div class="cards" { (draw_fields(snapshot.now, &row)) }
-            p class="as-json" { a href={ (ROOT_OF_TUNNEL) "api/v1/tunnels/" (tunnel_path(&row)) } { "This tunnel as JSON" } }
+            p class="as-json" {
+                a href={ (ROOT_OF_TUNNEL) "api/v1/tunnels/" (tunnel_path(&row)) } { "This tunnel as JSON" }
+            }
         }
     };
     let title = format!("{name}: {}", words::verdict_name(row.verdict()));
@@ -67,7 +69,8 @@ fn draw_reason(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
         p { (words::verdict_meaning(*verdict)) }
         p class="since" {
             "Since " (time_since(snapshot.now, *changed)) ", "
-            (count_noun(usize::try_from(*changes).unwrap_or(usize::MAX), "change", "changes")) " of the verdict since the start."
+            (count_noun(usize::try_from(*changes).unwrap_or(usize::MAX), "change", "changes"))
+            " of the verdict since the start."
             @if let Some(heading) = words::runbook_heading(*verdict) {
                 " Runbook: " a href={ (ROOT_OF_TUNNEL) "runbooks#" (heading.to_lowercase()) } { (heading) } "."
             }
@@ -120,12 +123,18 @@ fn draw_probes(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             @match row.probes {
                 Some(probes) if !probes.targets.is_empty() => {
                     p class="note" { (describe_vantage(probes.vantage)) }
-                    @for target in &probes.targets { (draw_target(snapshot, words::target_name(target.target), target.address, &target.tally)) }
-                    @for uplink in probes.uplinks.iter() { (draw_target(snapshot, "Uplink", uplink.address, &uplink.tally)) }
+                    @for target in &probes.targets {
+                        (draw_target(snapshot, words::target_name(target.target), target.address, &target.tally))
+                    }
+                    @for uplink in probes.uplinks.iter() {
+                        (draw_target(snapshot, "Uplink", uplink.address, &uplink.tally))
+                    }
                 }
                 Some(_) => p { "None of the addresses of this tunnel can be probed." },
                 None if snapshot.board().settings.enabled => p { "Probing is switched off for this tunnel." },
-                None => p { "Probing is switched off. Start with " code { "--probe" } " to detect whether this tunnel carries traffic." },
+                None => p {
+                    "Probing is switched off. Start with " code { "--probe" } " to detect whether it carries traffic."
+                },
             }
         }
     }
@@ -134,7 +143,8 @@ fn draw_probes(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
 const fn describe_vantage(vantage: Vantage) -> &'static str {
     match vantage {
         Vantage::Site => {
-            "The prober is behind the router of the tunnel (vantage site): replies of an interface address come through this tunnel."
+            "The prober is behind the router of the tunnel (vantage site): replies of an interface address come through \
+             this tunnel."
         }
         Vantage::Remote => {
             "The prober is elsewhere (vantage remote): replies of an interface peer come through this tunnel."

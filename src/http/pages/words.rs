@@ -96,9 +96,9 @@ pub(super) const fn verdict_meaning(verdict: Verdict) -> &'static str {
             "No address answers, inside or outside the tunnel, and Cloudflare does not report the BGP session up."
         }
         Verdict::PathMismatch => {
-            "Cloudflare reports the BGP session up, but no probe passes. In the first minutes this is the early warning of an outage, \
-             because BGP detects it only after the hold time of 90 s. If it persists, the reported status is stale, ICMP is filtered, \
-             or the path is asymmetric."
+            "Cloudflare reports the BGP session up, but no probe passes. In the first minutes this is the early \
+             warning of an outage, because BGP detects it only after the hold time of 90 s. If it persists, the reported \
+             status is stale, ICMP is filtered, or the path is asymmetric."
         }
         Verdict::ReportedDown => "Cloudflare reports the BGP session down. The probes give no further information.",
         Verdict::Unknown => "Cloudflare reports no BGP session, and no address of the tunnel has answered a probe.",

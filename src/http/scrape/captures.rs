@@ -1,7 +1,7 @@
 //! The captures that are being written to clients, a few at most.
 //!
-//! Scrapes that arrive at the same moment share one capture. A capture exists while clients read it. While all slots are taken,
-//! further scrapes wait; no client can keep a slot for longer than a stream may take.
+//! Scrapes that arrive at the same moment share one capture. A capture exists while clients read it. While all slots
+//! are taken, further scrapes wait; no client can keep a slot for longer than a stream may take.
 
 use std::{
     io,
