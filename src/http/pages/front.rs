@@ -162,7 +162,7 @@ impl Headline {
         } else {
             (
                 "There are no tunnels",
-                "Cloudflare lists none. New tunnels appear after the next poll. If any are missing, check the account id.",
+                "Cloudflare lists none. New ones appear after the next poll. If any are missing, check the account id.",
             )
         };
         Self { concern: Concern::Unsure, text: text.into(), detail: detail.into() }

@@ -143,8 +143,8 @@ fn draw_probes(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
 const fn describe_vantage(vantage: Vantage) -> &'static str {
     match vantage {
         Vantage::Site => {
-            "The prober is behind the router of the tunnel (vantage site): replies of an interface address come through \
-             this tunnel."
+            "The prober is behind the router of the tunnel (vantage site): replies of an interface address come \
+             through this tunnel."
         }
         Vantage::Remote => {
             "The prober is elsewhere (vantage remote): replies of an interface peer come through this tunnel."

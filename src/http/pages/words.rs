@@ -97,13 +97,13 @@ pub(super) const fn verdict_meaning(verdict: Verdict) -> &'static str {
         }
         Verdict::PathMismatch => {
             "Cloudflare reports the BGP session up, but no probe passes. In the first minutes this is the early \
-             warning of an outage, because BGP detects it only after the hold time of 90 s. If it persists, the reported \
-             status is stale, ICMP is filtered, or the path is asymmetric."
+             warning of an outage, because BGP detects it only after the hold time of 90 s. If it persists, the \
+             reported status is stale, ICMP is filtered, or the path is asymmetric."
         }
         Verdict::ReportedDown => "Cloudflare reports the BGP session down. The probes give no further information.",
         Verdict::Unknown => "Cloudflare reports no BGP session, and no address of the tunnel has answered a probe.",
         Verdict::ProberIsolated => {
-            "This prober reaches none of its targets, but Cloudflare reports sessions up, so the fault is on this side. \
+            "This prober reaches none of its targets, but Cloudflare reports sessions up: the fault is on this side. \
              Check this machine and its network."
         }
     }
