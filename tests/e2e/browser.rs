@@ -82,7 +82,7 @@ fn a_filter_is_set_by_the_form_by_a_link_and_by_the_address() {
     sorted.sort();
     assert_eq!(names(&browser), sorted);
     browser.open(world.address(), "/?search=nowhere");
-    assert_eq!(browser.texts(".empty"), ["No tunnel fits this filter. Show all tunnels"]);
+    assert_eq!(browser.texts(".empty"), ["No tunnel matches this filter. Show all tunnels"]);
     assert_quiet(&browser, "filters");
     browser.open(world.address(), "/?verdict=good");
     assert!(browser.texts(".detail")[0].contains("must be one of healthy"));
@@ -130,7 +130,7 @@ fn the_page_of_a_tunnel_shows_the_reason_and_every_field() {
     browser.until("the page of that tunnel", "return location.pathname.startsWith('/tunnels/')");
     assert_eq!(browser.texts("h1"), ["ams-ipsec-1 Tunnel fault"]);
     let why = browser.texts(".headline .detail").join("");
-    assert!(why.contains("is silent while the customer endpoint") && why.contains("check IKE"), "{why}");
+    assert!(why.contains("does not answer while the customer endpoint") && why.contains("check IKE"), "{why}");
     assert_eq!(browser.texts(".views b"), ["Session down", "Silent", "Answers"]);
     assert_eq!(browser.texts(".target h3").len(), 2);
     let facts = browser.texts(".card dl div").join("\n");
@@ -268,7 +268,7 @@ fn the_page_refreshes_keeps_the_filter_and_shows_a_lost_connection() {
     assert_quiet(&browser, "a refresh");
     world.stop();
     browser.until("the loss of contact", "return !document.getElementById('contact').hidden");
-    assert!(browser.texts("#contact")[0].starts_with("The exporter does not answer. What you see is of 20"));
+    assert!(browser.texts("#contact")[0].starts_with("The exporter does not answer. This page was last updated at 20"));
 }
 
 #[test]
@@ -311,7 +311,7 @@ fn a_page_without_tunnels_shows_the_reason() {
             .arg(format!("--cloudflare.api-url=http://{}/client/v4", api.address)),
     );
     browser.open(exporter.address, "/");
-    assert_eq!(browser.texts("h1"), ["Waiting for the first answer"]);
+    assert_eq!(browser.texts("h1"), ["Waiting for the first poll"]);
     assert!(browser.texts(".notices")[0].contains("Probing is switched off"));
     drop(exporter);
 
@@ -320,7 +320,7 @@ fn a_page_without_tunnels_shows_the_reason() {
     let exporter = Exporter::serve(api.address, &token_file(&folder), &[]);
     exporter.await_ready();
     browser.open(exporter.address, "/");
-    assert_eq!(browser.texts("h1"), ["The tunnels are not known"]);
+    assert_eq!(browser.texts("h1"), ["The tunnels are unknown"]);
     let notices = browser.texts(".notice.broken").join("\n");
     assert!(notices.contains("(auth)") && notices.contains("Magic WAN Read"), "{notices}");
     drop(exporter);

@@ -1,19 +1,77 @@
-//! What the client can read: the text format by `Accept`, the coding by `Accept-Encoding` (RFC 9110 sections 12.5.1 and 12.5.3).
+//! Headers of requests and responses: what the client accepts (RFC 9110 sections 12.5.1 and 12.5.3), and how an answer
+//! is labelled.
 
+use http_body_util::BodyExt as _;
 use hyper::{
-    HeaderMap,
-    header::{ACCEPT, ACCEPT_ENCODING, HeaderName},
+    HeaderMap, Response, StatusCode,
+    body::Bytes,
+    header::{
+        ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue,
+        REFERRER_POLICY, VARY,
+    },
 };
+use web_toolkit::{answer::answer, server::Body};
 
+use super::body::EncodedBody;
 use crate::exposition::Format;
 
-/// OpenMetrics only where the client names it and does not like the classic format better; everybody else gets the classic one.
-pub(super) fn format(headers: &HeaderMap) -> Format {
+/// Only what this server itself sends; no inline scripts or styles; no frames.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// An HTML page.
+pub(super) fn answer_html(status: StatusCode, body: EncodedBody) -> Response<Body> {
+    let mut response = answer_encoded(status, "text/html; charset=utf-8", body);
+    let headers = response.headers_mut();
+    set(headers, CACHE_CONTROL, "no-store");
+    set(headers, CONTENT_SECURITY_POLICY, POLICY);
+    set(headers, REFERRER_POLICY, "no-referrer");
+    response
+}
+
+/// JSON of the API.
+pub(super) fn answer_json(status: StatusCode, body: EncodedBody) -> Response<Body> {
+    let mut response = answer_encoded(status, "application/json", body);
+    set(response.headers_mut(), CACHE_CONTROL, "no-store");
+    response
+}
+
+/// The metrics page.
+pub(super) fn answer_metrics(format: Format, body: EncodedBody) -> Response<Body> {
+    let mut response = answer_encoded(StatusCode::OK, format.content_type(), body);
+    set(response.headers_mut(), VARY, "Accept, Accept-Encoding");
+    response
+}
+
+/// A file whose name changes with its content.
+pub(super) fn answer_file(content_type: &'static str, body: Bytes) -> Response<Body> {
+    let mut response = answer(StatusCode::OK, content_type, body);
+    set(response.headers_mut(), CACHE_CONTROL, "public, max-age=31536000, immutable");
+    response
+}
+
+fn answer_encoded(status: StatusCode, content_type: &'static str, body: EncodedBody) -> Response<Body> {
+    let is_compressed = body.is_compressed();
+    let mut response = answer(status, content_type, Bytes::new()).map(|_| body.boxed_unsync());
+    let headers = response.headers_mut();
+    set(headers, VARY, "Accept-Encoding");
+    if is_compressed {
+        set(headers, CONTENT_ENCODING, "gzip");
+    }
+    response
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.insert(name, HeaderValue::from_static(value));
+}
+
+/// OpenMetrics only if the client names it and does not prefer the classic format; the classic format otherwise.
+pub(super) fn accepted_format(headers: &HeaderMap) -> Format {
     let mut open_metrics = 0.0_f32;
     let mut classic = 0.0_f32;
     for element in elements(headers, &ACCEPT) {
         match element.name {
-            "application/openmetrics-text" if element.speaks_open_metrics() => {
+            "application/openmetrics-text" if element.is_known_version() => {
                 open_metrics = open_metrics.max(element.weight());
             }
             "text/plain" => classic = classic.max(element.weight()),
@@ -23,8 +81,8 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
     if open_metrics > 0.0 && open_metrics >= classic { Format::OpenMetrics } else { Format::Classic }
 }
 
-/// Whether the answer may be compressed.
-pub(super) fn gzip(headers: &HeaderMap) -> bool {
+/// Whether the client accepts compressed answers.
+pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let weight_of = |name: &str| {
         let mut named = elements(headers, &ACCEPT_ENCODING).filter(|element| element.name.eq_ignore_ascii_case(name));
         named.next().map(|element| element.weight())
@@ -32,7 +90,7 @@ pub(super) fn gzip(headers: &HeaderMap) -> bool {
     weight_of("gzip").or_else(|| weight_of("*")).is_some_and(|weight| weight > 0.0)
 }
 
-/// One member of a header's list, such as `text/plain;version=0.0.4;q=0.5`.
+/// One element of a header's list, for example `text/plain;version=0.0.4;q=0.5`.
 struct Element<'a> {
     name: &'a str,
     parameters: &'a str,
@@ -45,13 +103,13 @@ impl<'a> Element<'a> {
         values.next().map(|(_, value)| value.trim().trim_matches('"'))
     }
 
-    /// `q`, 1 where it is missing, 0 where it is no number.
+    /// `q`: 1 if missing, 0 if invalid.
     fn weight(&self) -> f32 {
         let weight = self.parameter("q").map_or(Ok(1.0), str::parse);
         weight.ok().filter(|weight| (0.0..=1.0).contains(weight)).unwrap_or(0.0)
     }
 
-    fn speaks_open_metrics(&self) -> bool {
+    fn is_known_version(&self) -> bool {
         self.parameter("version").is_none_or(|version| version == "1.0.0")
     }
 }
@@ -66,7 +124,6 @@ fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -104,13 +161,13 @@ mod tests {
             ("application/openmetrics-text;q=7", Classic),
         ];
         for (accept, expected) in table {
-            assert_eq!(format(&headers(ACCEPT, accept)), expected, "{accept}");
+            assert_eq!(accepted_format(&headers(ACCEPT, accept)), expected, "{accept}");
         }
-        assert_eq!(format(&HeaderMap::new()), Classic);
+        assert_eq!(accepted_format(&HeaderMap::new()), Classic);
     }
 
     #[test]
-    fn gzip_is_used_where_it_is_asked_for() {
+    fn gzip_is_used_if_the_client_accepts_it() {
         let table = [
             ("gzip", true),
             ("deflate, gzip;q=1.0, *;q=0.5", true),
@@ -123,16 +180,16 @@ mod tests {
             ("", false),
         ];
         for (accept, expected) in table {
-            assert_eq!(gzip(&headers(ACCEPT_ENCODING, accept)), expected, "{accept}");
+            assert_eq!(accepts_gzip(&headers(ACCEPT_ENCODING, accept)), expected, "{accept}");
         }
-        assert!(!gzip(&HeaderMap::new()));
+        assert!(!accepts_gzip(&HeaderMap::new()));
     }
 
     proptest! {
         #[test]
         fn any_header_is_answered(value in "[ -~]{0,60}") {
-            format(&headers(ACCEPT, &value));
-            gzip(&headers(ACCEPT_ENCODING, &value));
+            accepted_format(&headers(ACCEPT, &value));
+            accepts_gzip(&headers(ACCEPT_ENCODING, &value));
         }
     }
 }
