@@ -4,7 +4,7 @@ use hyper::Method;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::testing::Rehearsal;
+use crate::testing::TestApi;
 
 /// One request of a client that knows some ids and invents others.
 #[derive(Debug, Clone)]
@@ -77,11 +77,11 @@ fn suffix(validate_only: bool) -> &'static str {
 }
 
 /// Carries one step out and compares the status with the notes.
-fn take(step: &Step, api: &mut Rehearsal, notes: &mut Notes) {
+fn take(step: &Step, api: &mut TestApi, notes: &mut Notes) {
     match step {
         Step::Create { gre, name, validate_only } => {
             let path = format!("{}{}", collection(*gre), suffix(*validate_only));
-            let (status, answer) = api.magic(&Method::POST, &path, &body(*gre, *name));
+            let (status, answer) = api.send_magic(&Method::POST, &path, &body(*gre, *name));
             let free = notes.name_is_free(*name, &BTreeSet::new());
             assert_eq!(status, if free { 200 } else { 400 }, "{answer}");
             if free && !validate_only {
@@ -93,7 +93,7 @@ fn take(step: &Step, api: &mut Rehearsal, notes: &mut Notes) {
         Step::Update { gre, tunnel, name, validate_only } => {
             let id = notes.id(*tunnel);
             let path = format!("{}/{id}{}", collection(*gre), suffix(*validate_only));
-            let (status, answer) = api.magic(&Method::PUT, &path, &body(*gre, *name));
+            let (status, answer) = api.send_magic(&Method::PUT, &path, &body(*gre, *name));
             let expected = match (notes.of_kind(*gre, &id), notes.name_is_free(*name, &BTreeSet::from([id.clone()]))) {
                 (false, _) => 404,
                 (true, false) => 400,
@@ -108,7 +108,7 @@ fn take(step: &Step, api: &mut Rehearsal, notes: &mut Notes) {
         Step::Delete { gre, tunnel, validate_only } => {
             let id = notes.id(*tunnel);
             let path = format!("{}/{id}{}", collection(*gre), suffix(*validate_only));
-            let (status, answer) = api.magic(&Method::DELETE, &path, &Value::Null);
+            let (status, answer) = api.send_magic(&Method::DELETE, &path, &Value::Null);
             assert_eq!(status, if notes.of_kind(*gre, &id) { 200 } else { 404 }, "{answer}");
             if status == 200 && !validate_only {
                 notes.tunnels.remove(&id);
@@ -116,14 +116,14 @@ fn take(step: &Step, api: &mut Rehearsal, notes: &mut Notes) {
         }
         Step::Psk { tunnel } => {
             let id = notes.id(*tunnel);
-            let (status, _) = api.magic(&Method::POST, &format!("ipsec_tunnels/{id}/psk_generate"), &Value::Null);
+            let (status, _) = api.send_magic(&Method::POST, &format!("ipsec_tunnels/{id}/psk_generate"), &Value::Null);
             assert_eq!(status, if notes.of_kind(false, &id) { 200 } else { 404 });
         }
-        Step::Wait { seconds } => api.pass(std::time::Duration::from_secs(*seconds)),
+        Step::Wait { seconds } => api.advance_clock(std::time::Duration::from_secs(*seconds)),
     }
 }
 
-fn update_many(gre: bool, tunnels: &[(usize, u8)], api: &mut Rehearsal, notes: &mut Notes) {
+fn update_many(gre: bool, tunnels: &[(usize, u8)], api: &mut TestApi, notes: &mut Notes) {
     let ids: Vec<String> = tunnels.iter().map(|(position, _)| notes.id(*position)).collect();
     let bodies = tunnels.iter().zip(&ids).map(|((_, name), id)| {
         let mut body = body(gre, *name);
@@ -131,7 +131,7 @@ fn update_many(gre: bool, tunnels: &[(usize, u8)], api: &mut Rehearsal, notes: &
         body
     });
     let request = json!({collection(gre): bodies.collect::<Value>()});
-    let (status, answer) = api.magic(&Method::PUT, collection(gre), &request);
+    let (status, answer) = api.send_magic(&Method::PUT, collection(gre), &request);
     let changing: BTreeSet<String> = ids.iter().cloned().collect();
     let names: BTreeSet<u8> = tunnels.iter().map(|(_, name)| *name).collect();
     let known = ids.iter().all(|id| notes.of_kind(gre, id));
@@ -149,7 +149,7 @@ fn update_many(gre: bool, tunnels: &[(usize, u8)], api: &mut Rehearsal, notes: &
 }
 
 /// The lists say what the notes say, and no id or name is there twice.
-fn agree(api: &mut Rehearsal, notes: &Notes) {
+fn agree(api: &mut TestApi, notes: &Notes) {
     let mut listed = BTreeMap::new();
     let mut names = BTreeSet::new();
     for gre in [false, true] {
@@ -166,7 +166,7 @@ fn agree(api: &mut Rehearsal, notes: &Notes) {
 proptest! {
     #[test]
     fn any_sequence_of_operations_keeps_the_invariants(steps in prop::collection::vec(step(), 0..40)) {
-        let mut api = Rehearsal::empty();
+        let mut api = TestApi::empty();
         let mut notes = Notes::default();
         for step in &steps {
             take(step, &mut api, &mut notes);
