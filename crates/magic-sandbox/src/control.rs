@@ -40,9 +40,9 @@ fn summarize_account(account: &StoredAccount) -> Value {
     let tunnels = account.tunnels().map(|tunnel| {
         let spec = tunnel.spec();
         let state = tunnel.session().map(|session| session.state().as_str());
-        json!({"id": tunnel.id(), "name": spec.name, "type": spec.kind().as_str(), "bgp_state": state})
+        json!({"id": tunnel.id(), "name": spec.name, "type": spec.kind().names().short, "bgp_state": state})
     });
-    json!({"id": account.id(), "tunnels": tunnels.collect::<Value>()})
+    json!({"id": account.id, "tunnels": tunnels.collect::<Value>()})
 }
 
 fn handle_faults(faults: &mut Faults, request: &ApiRequest) -> Result<Value, ErrorResponse> {

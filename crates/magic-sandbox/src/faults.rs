@@ -111,7 +111,7 @@ impl Faults {
         let faults = self.0.iter().map(|fault| {
             json!({
                 "fault": fault.effect.name(),
-                "collection": fault.collection.map(TunnelKind::collection),
+                "collection": fault.collection.map(|kind| kind.names().collection),
                 "method": fault.method.as_ref().map(Method::as_str),
                 "count": fault.count,
                 "probability": fault.probability,

@@ -67,11 +67,6 @@ impl Sandbox {
         Arc::new(Self { world: Mutex::new(World::new(settings, now)) })
     }
 
-    /// The ids of the accounts, in story order.
-    pub fn account_ids(&self) -> Vec<String> {
-        self.lock().accounts.iter().map(|account| account.id().to_owned()).collect()
-    }
-
     /// Serves requests on `bound` and plays the story until `stop` is cancelled.
     pub async fn run(self: Arc<Self>, bound: Vec<Bound>, stop: CancellationToken) {
         let sandbox = Arc::clone(&self);

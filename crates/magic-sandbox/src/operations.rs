@@ -26,97 +26,92 @@ pub(crate) const MOUNT: &str = "/client/v4";
 /// The result as JSON text, without the envelope.
 pub(crate) type OperationResult = Result<String, ErrorResponse>;
 
-/// One operation of the API.
+/// One operation of the API: a method on a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiOperation<'a> {
+    method: &'a Method,
     /// Path below [`MOUNT`].
     path: &'a str,
     /// `None` only for `/user/tokens/verify`.
     account: Option<&'a str>,
-    action: ApiAction<'a>,
+    resource: ApiResource<'a>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ApiAction<'a> {
-    VerifyToken,
-    List(TunnelKind),
-    Create(TunnelKind),
-    UpdateMany(TunnelKind),
-    Get(TunnelKind, &'a str),
-    Update(TunnelKind, &'a str),
-    Delete(TunnelKind, &'a str),
-    GeneratePsk(&'a str),
+enum ApiResource<'a> {
+    TokenStatus,
+    Collection(TunnelKind),
+    Tunnel(TunnelKind, &'a str),
+    PskGenerator(&'a str),
+}
+
+impl ApiResource<'_> {
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::TokenStatus => "GET",
+            Self::Collection(_) => "GET, POST, PUT",
+            Self::Tunnel(..) => "GET, PUT, DELETE",
+            Self::PskGenerator(_) => "POST",
+        }
+    }
 }
 
 impl<'a> ApiOperation<'a> {
     /// Finds the operation for a path below [`MOUNT`], or the error that the real API returns for an unknown path or
     /// method.
-    pub(crate) fn route(method: &Method, path: &'a str) -> Result<Self, ErrorResponse> {
+    pub(crate) fn route(method: &'a Method, path: &'a str) -> Result<Self, ErrorResponse> {
         let segments: Vec<&str> = path.split('/').collect();
-        let wrong_method = |allow| Err(ErrorResponse::method_not_allowed(method, allow));
         let kind = |segment| TunnelKind::from_collection(segment).ok_or_else(|| ErrorResponse::no_route(path));
-        let (account, action) = match *segments {
-            ["", "user", "tokens", "verify"] => match *method {
-                Method::GET => (None, ApiAction::VerifyToken),
-                _ => return wrong_method("GET"),
-            },
-            ["", "accounts", account, "tokens", "verify"] => match *method {
-                Method::GET => (Some(account), ApiAction::VerifyToken),
-                _ => return wrong_method("GET"),
-            },
-            ["", "accounts", account, "magic", collection] => match (kind(collection)?, method) {
-                (kind, &Method::GET) => (Some(account), ApiAction::List(kind)),
-                (kind, &Method::POST) => (Some(account), ApiAction::Create(kind)),
-                (kind, &Method::PUT) => (Some(account), ApiAction::UpdateMany(kind)),
-                _ => return wrong_method("GET, POST, PUT"),
-            },
-            ["", "accounts", account, "magic", collection, id] => match (kind(collection)?, method) {
-                (kind, &Method::GET) => (Some(account), ApiAction::Get(kind, id)),
-                (kind, &Method::PUT) => (Some(account), ApiAction::Update(kind, id)),
-                (kind, &Method::DELETE) => (Some(account), ApiAction::Delete(kind, id)),
-                _ => return wrong_method("GET, PUT, DELETE"),
-            },
-            ["", "accounts", account, "magic", "ipsec_tunnels", id, "psk_generate"] => match *method {
-                Method::POST => (Some(account), ApiAction::GeneratePsk(id)),
-                _ => return wrong_method("POST"),
-            },
+        let (account, resource) = match *segments {
+            ["", "user", "tokens", "verify"] => (None, ApiResource::TokenStatus),
+            ["", "accounts", account, "tokens", "verify"] => (Some(account), ApiResource::TokenStatus),
+            ["", "accounts", account, "magic", collection] => {
+                (Some(account), ApiResource::Collection(kind(collection)?))
+            }
+            ["", "accounts", account, "magic", collection, id] => {
+                (Some(account), ApiResource::Tunnel(kind(collection)?, id))
+            }
+            ["", "accounts", account, "magic", "ipsec_tunnels", id, "psk_generate"] => {
+                (Some(account), ApiResource::PskGenerator(id))
+            }
             _ => return Err(ErrorResponse::no_route(path)),
         };
-        Ok(Self { path, account, action })
+        if !resource.methods().split(", ").any(|allowed| allowed == method.as_str()) {
+            return Err(ErrorResponse::method_not_allowed(method, resource.methods()));
+        }
+        Ok(Self { method, path, account, resource })
     }
 
     /// The kind of tunnel that the operation reads or changes.
     pub(crate) const fn kind(&self) -> Option<TunnelKind> {
-        match self.action {
-            ApiAction::VerifyToken => None,
-            ApiAction::List(kind)
-            | ApiAction::Create(kind)
-            | ApiAction::UpdateMany(kind)
-            | ApiAction::Get(kind, _)
-            | ApiAction::Update(kind, _)
-            | ApiAction::Delete(kind, _) => Some(kind),
-            ApiAction::GeneratePsk(_) => Some(TunnelKind::Ipsec),
+        match self.resource {
+            ApiResource::TokenStatus => None,
+            ApiResource::Collection(kind) | ApiResource::Tunnel(kind, _) => Some(kind),
+            ApiResource::PskGenerator(_) => Some(TunnelKind::Ipsec),
         }
     }
 
     pub(crate) fn run(&self, accounts: &mut [StoredAccount], mut context: OperationContext<'_>) -> OperationResult {
-        let Some(account) = self.account else { return Ok(verified_token()) };
-        let account = self.find_account(accounts, account)?;
-        match self.action {
-            ApiAction::VerifyToken => Ok(verified_token()),
-            ApiAction::List(kind) => Ok(context.list(account, kind)),
-            ApiAction::Create(kind) => context.create(account, kind),
-            ApiAction::UpdateMany(kind) => context.update_many(account, kind),
-            ApiAction::Get(kind, id) => Ok(context.get(self.find_tunnel(account, kind, id)?)),
-            ApiAction::Update(kind, id) => {
-                self.find_tunnel(account, kind, id)?;
-                context.update(account, kind, id)
-            }
-            ApiAction::Delete(kind, id) => {
-                let tunnel = self.find_tunnel(account, kind, id)?.clone();
+        let account = self.account.map(|id| self.find_account(accounts, id)).transpose()?;
+        let (Some(account), Some(kind)) = (account, self.kind()) else {
+            return Ok(json!({"id": store::stable_id(&["token"]), "status": "active"}).to_string());
+        };
+        let (ApiResource::Tunnel(_, id) | ApiResource::PskGenerator(id)) = self.resource else {
+            return match *self.method {
+                Method::POST => context.create(account, kind),
+                Method::PUT => context.update_many(account, kind),
+                _ => Ok(context.list(account, kind)),
+            };
+        };
+        let tunnel = self.find_tunnel(account, kind, id)?;
+        match *self.method {
+            Method::POST => Ok(context.generate_psk(tunnel)),
+            Method::PUT => context.update(account, kind, id),
+            Method::DELETE => {
+                let tunnel = tunnel.clone();
                 Ok(context.delete(account, tunnel))
             }
-            ApiAction::GeneratePsk(id) => Ok(context.generate_psk(self.find_tunnel(account, TunnelKind::Ipsec, id)?)),
+            _ => Ok(context.get(tunnel)),
         }
     }
 
@@ -126,8 +121,8 @@ impl<'a> ApiOperation<'a> {
         id: &str,
     ) -> Result<&'s mut StoredAccount, ErrorResponse> {
         self.check_id(id)?;
-        match accounts.iter_mut().find(|account| account.id() == id) {
-            Some(account) if account.onboarded() => Ok(account),
+        match accounts.iter_mut().find(|account| account.id == id) {
+            Some(account) if account.onboarded => Ok(account),
             Some(_) => Err(ErrorResponse::not_onboarded()),
             None => Err(ErrorResponse::no_access_to_account()),
         }
@@ -150,10 +145,6 @@ impl<'a> ApiOperation<'a> {
     }
 }
 
-fn verified_token() -> String {
-    json!({"id": store::stable_id(&["token"]), "status": "active"}).to_string()
-}
-
 /// What an operation needs besides its account.
 pub(crate) struct OperationContext<'a> {
     pub request: &'a ApiRequest,
@@ -163,21 +154,28 @@ pub(crate) struct OperationContext<'a> {
     pub rng: &'a mut StdRng,
 }
 
+/// A valid update of one tunnel.
+struct TunnelUpdate {
+    id: String,
+    tunnel: ValidTunnel,
+    /// Pointer to its body in the request.
+    at: String,
+}
+
 impl OperationContext<'_> {
     fn list(&self, account: &mut StoredAccount, kind: TunnelKind) -> String {
-        format!("{{\"{}\":[{}]}}", kind.collection(), account.list_json(kind, self.request.form))
+        format!("{{\"{}\":[{}]}}", kind.names().collection, account.list_json(kind, self.request.form))
     }
 
     fn get(&self, tunnel: &mut StoredTunnel) -> String {
-        let item = tunnel.spec().kind().item();
+        let item = tunnel.spec().kind().names().item;
         format!("{{\"{item}\":{}}}", tunnel.json(self.request.form))
     }
 
     fn create(&mut self, account: &mut StoredAccount, kind: TunnelKind) -> OperationResult {
         let valid = self.validate(account, kind, &self.parse_body()?, "")?;
         reject_if_any(account.check(&[Candidate { id: None, spec: &valid.spec, at: "" }]))?;
-        let id = format!("{:032x}", self.rng.random::<u128>());
-        let mut tunnel = StoredTunnel::new(id, valid.spec, valid.psk, self.now);
+        let mut tunnel = StoredTunnel::new(format!("{:032x}", self.rng.random::<u128>()), valid, self.now);
         let json = tunnel.json(self.request.form).to_owned();
         if !self.request.validate_only() {
             account.insert(tunnel);
@@ -186,35 +184,26 @@ impl OperationContext<'_> {
     }
 
     fn update(&self, account: &mut StoredAccount, kind: TunnelKind, id: &str) -> OperationResult {
-        let valid = self.validate(account, kind, &self.parse_body()?, "")?;
-        reject_if_any(account.check(&[Candidate { id: Some(id), spec: &valid.spec, at: "" }]))?;
-        let tunnels = self.apply(account, vec![(id.to_owned(), valid)]);
-        let modified = !self.request.validate_only();
-        Ok(format!("{{\"modified\":{modified},\"modified_{}\":{tunnels}}}", kind.item()))
+        let tunnel = self.validate(account, kind, &self.parse_body()?, "")?;
+        let updates = vec![TunnelUpdate { id: id.to_owned(), tunnel, at: String::new() }];
+        let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
+        Ok(format!("{{\"modified\":{modified},\"modified_{}\":{tunnels}}}", kind.names().item))
     }
 
     fn update_many(&self, account: &mut StoredAccount, kind: TunnelKind) -> OperationResult {
-        let body = self.parse_body()?;
-        let collection = kind.collection();
-        let updates = self.read_updates(account, kind, &body)?;
-        let pointers: Vec<String> = (0..updates.len()).map(|position| format!("/{collection}/{position}")).collect();
-        let candidates = updates.iter().zip(&pointers);
-        let candidates: Vec<_> =
-            candidates.map(|((id, valid), at)| Candidate { id: Some(id), spec: &valid.spec, at }).collect();
-        reject_if_any(account.check(&candidates))?;
-        let tunnels = self.apply(account, updates);
-        let modified = !self.request.validate_only();
-        Ok(format!("{{\"modified\":{modified},\"modified_{collection}\":[{tunnels}]}}"))
+        let updates = self.read_updates(account, kind, &self.parse_body()?)?;
+        let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
+        Ok(format!("{{\"modified\":{modified},\"modified_{}\":[{tunnels}]}}", kind.names().collection))
     }
 
-    /// Id and new settings of every tunnel in the body of an update of many.
+    /// Reads and validates the body of an update of many.
     fn read_updates(
         &self,
         account: &StoredAccount,
         kind: TunnelKind,
         body: &Map<String, Value>,
-    ) -> Result<Vec<(String, ValidTunnel)>, ErrorResponse> {
-        let collection = kind.collection();
+    ) -> Result<Vec<TunnelUpdate>, ErrorResponse> {
+        let collection = kind.names().collection;
         let pointer = format!("/{collection}");
         let list = match body.get(collection) {
             None | Some(Value::Null) => {
@@ -223,13 +212,13 @@ impl OperationContext<'_> {
             Some(Value::Array(list)) => list,
             Some(_) => return Err(reject(BodyRule::Type, &pointer, format!("{collection} must be a list"))),
         };
-        let mut updates: Vec<(String, ValidTunnel)> = Vec::with_capacity(list.len());
+        let mut updates: Vec<TunnelUpdate> = Vec::with_capacity(list.len());
         let mut errors = Vec::new();
         for (position, element) in list.iter().enumerate() {
-            match self.read_update(account, kind, element, &format!("{pointer}/{position}")) {
-                Ok((id, _)) if updates.iter().any(|(other, _)| *other == id) => {
+            match self.read_update(account, kind, element, format!("{pointer}/{position}")) {
+                Ok(update) if updates.iter().any(|other| other.id == update.id) => {
                     let message = "the same tunnel occurs twice in one update";
-                    errors.push(BodyRule::Duplicate.error(format!("{pointer}/{position}/id"), message));
+                    errors.push(BodyRule::Duplicate.error(format!("{}/id", update.at), message));
                 }
                 Ok(update) => updates.push(update),
                 Err(error) if error.status == StatusCode::NOT_FOUND => return Err(error),
@@ -240,15 +229,15 @@ impl OperationContext<'_> {
         Ok(updates)
     }
 
-    /// One element of an update of many. `at` is its pointer.
+    /// Reads one element of an update of many. `at` is its pointer.
     fn read_update(
         &self,
         account: &StoredAccount,
         kind: TunnelKind,
         element: &Value,
-        at: &str,
-    ) -> Result<(String, ValidTunnel), ErrorResponse> {
-        let fields = element.as_object().ok_or_else(|| reject(BodyRule::Type, at, "must be an object"))?;
+        at: String,
+    ) -> Result<TunnelUpdate, ErrorResponse> {
+        let fields = element.as_object().ok_or_else(|| reject(BodyRule::Type, &at, "must be an object"))?;
         let pointer = format!("{at}/id");
         let id = match fields.get("id") {
             None | Some(Value::Null) => return Err(reject(BodyRule::Required, &pointer, "id is required")),
@@ -259,30 +248,24 @@ impl OperationContext<'_> {
             error.errors.iter_mut().for_each(|error| error.pointer = Some(pointer.clone()));
             return Err(error);
         }
-        Ok((id.to_owned(), self.validate(account, kind, fields, at)?))
+        let tunnel = self.validate(account, kind, fields, &at)?;
+        Ok(TunnelUpdate { id: id.to_owned(), tunnel, at })
     }
 
-    /// Applies checked updates, to a copy with `validate_only`. Returns the tunnels, separated by commas.
-    fn apply(&self, account: &mut StoredAccount, updates: Vec<(String, ValidTunnel)>) -> String {
-        let ids: Vec<(String, bool)> = updates.iter().map(|(id, valid)| (id.clone(), valid.psk)).collect();
-        let specs = updates.into_iter().map(|(id, valid)| (id, valid.spec)).collect();
-        let mut preview;
-        let account = if self.request.validate_only() {
-            preview = account.clone();
-            &mut preview
-        } else {
-            account
-        };
-        account.apply(specs, |tunnel, spec| tunnel.update(spec, self.now));
-        let mut shown = Vec::with_capacity(ids.len());
-        for (id, psk) in ids {
-            let Some(tunnel) = account.get_mut(&id) else { continue };
-            if psk {
-                tunnel.set_psk_time(self.now);
-            }
-            shown.push(tunnel.json(self.request.form).to_owned());
-        }
-        shown.join(",")
+    /// Applies updates, to a copy with `validate_only`. Returns the tunnels, separated by commas.
+    fn apply(&self, account: &mut StoredAccount, updates: Vec<TunnelUpdate>) -> OperationResult {
+        let candidates = updates.iter();
+        let candidates: Vec<_> = candidates
+            .map(|TunnelUpdate { id, tunnel, at }| Candidate { id: Some(id), spec: &tunnel.spec, at })
+            .collect();
+        reject_if_any(account.check(&candidates))?;
+        let mut preview = self.request.validate_only().then(|| account.clone());
+        let account = preview.as_mut().unwrap_or(account);
+        let ids: Vec<String> = updates.iter().map(|update| update.id.clone()).collect();
+        let updates = updates.into_iter().map(|update| (update.id, update.tunnel)).collect();
+        account.apply(updates, |tunnel, new| tunnel.update(new, self.now));
+        let tunnels = ids.iter().filter_map(|id| Some(account.get_mut(id)?.json(self.request.form).to_owned()));
+        Ok(tunnels.collect::<Vec<_>>().join(","))
     }
 
     fn delete(&self, account: &mut StoredAccount, mut tunnel: StoredTunnel) -> String {
@@ -290,7 +273,7 @@ impl OperationContext<'_> {
         if deleted {
             account.remove(tunnel.id());
         }
-        let item = tunnel.spec().kind().item();
+        let item = tunnel.spec().kind().names().item;
         format!("{{\"deleted\":{deleted},\"deleted_{item}\":{}}}", tunnel.json(self.request.form))
     }
 
@@ -321,7 +304,7 @@ impl OperationContext<'_> {
         at: &str,
     ) -> Result<ValidTunnel, ErrorResponse> {
         let form = Some(self.request.form);
-        let context = ValidationContext { kind, account: account.id(), strict: self.strict, form };
+        let context = ValidationContext { kind, account: &account.id, strict: self.strict, form };
         validate::validate_body(context, body, at).map_err(ErrorResponse::invalid_body)
     }
 }

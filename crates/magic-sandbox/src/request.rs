@@ -20,7 +20,7 @@ use super::{
 
 /// Maximum length of a request body.
 const BODY_LIMIT: usize = 1024 * 1024;
-/// Bytes of an oversized body that are read before the request is refused. Most clients lose a response that arrives
+/// Bytes of an oversized body that are read before the request is rejected. Most clients lose a response that arrives
 /// while they still send.
 const DRAIN_LIMIT: usize = 16 * BODY_LIMIT;
 /// Maximum time for receiving a request body.

@@ -9,7 +9,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The kind of a tunnel. It selects the collection in paths, faults and stories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -20,49 +20,43 @@ pub(crate) enum TunnelKind {
     Gre,
 }
 
-impl TunnelKind {
-    /// Short name, as in `type` of a story.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ipsec => "ipsec",
-            Self::Gre => "gre",
-        }
-    }
-
+/// The names that differ between the kinds.
+#[derive(Debug)]
+pub(crate) struct KindNames {
+    /// `type` in a story.
+    pub short: &'static str,
     /// Path segment, and key of the list in bodies.
-    pub(crate) const fn collection(self) -> &'static str {
+    pub collection: &'static str,
+    /// Key of a single tunnel in bodies.
+    pub item: &'static str,
+    /// Key of Cloudflare's outer address.
+    pub cloudflare_endpoint: &'static str,
+    /// Key of the customer's outer address.
+    pub customer_endpoint: &'static str,
+}
+
+impl TunnelKind {
+    pub(crate) const fn names(self) -> &'static KindNames {
         match self {
-            Self::Ipsec => "ipsec_tunnels",
-            Self::Gre => "gre_tunnels",
+            Self::Ipsec => &KindNames {
+                short: "ipsec",
+                collection: "ipsec_tunnels",
+                item: "ipsec_tunnel",
+                cloudflare_endpoint: "cloudflare_endpoint",
+                customer_endpoint: "customer_endpoint",
+            },
+            Self::Gre => &KindNames {
+                short: "gre",
+                collection: "gre_tunnels",
+                item: "gre_tunnel",
+                cloudflare_endpoint: "cloudflare_gre_endpoint",
+                customer_endpoint: "customer_gre_endpoint",
+            },
         }
     }
 
     pub(crate) fn from_collection(segment: &str) -> Option<Self> {
-        [Self::Ipsec, Self::Gre].into_iter().find(|kind| kind.collection() == segment)
-    }
-
-    /// Key of a single tunnel in bodies.
-    pub(crate) const fn item(self) -> &'static str {
-        match self {
-            Self::Ipsec => "ipsec_tunnel",
-            Self::Gre => "gre_tunnel",
-        }
-    }
-
-    /// Key of Cloudflare's outer address.
-    pub(crate) const fn cloudflare_endpoint(self) -> &'static str {
-        match self {
-            Self::Ipsec => "cloudflare_endpoint",
-            Self::Gre => "cloudflare_gre_endpoint",
-        }
-    }
-
-    /// Key of the customer's outer address.
-    pub(crate) const fn customer_endpoint(self) -> &'static str {
-        match self {
-            Self::Ipsec => "customer_endpoint",
-            Self::Gre => "customer_gre_endpoint",
-        }
+        [Self::Ipsec, Self::Gre].into_iter().find(|kind| kind.names().collection == segment)
     }
 }
 
@@ -115,6 +109,13 @@ pub(crate) struct HealthCheckSpec {
     /// `None` selects the calculated default.
     #[serde(skip)]
     pub saved_target: Option<IpAddr>,
+}
+
+/// The defaults of the API reference.
+impl Default for HealthCheckSpec {
+    fn default() -> Self {
+        Self { enabled: true, rate: "mid", check_type: "reply", direction: "bidirectional", saved_target: None }
+    }
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -183,12 +184,12 @@ pub(crate) struct SpecJson<'a> {
 
 impl Serialize for SpecJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let spec = self.spec;
+        let (spec, names) = (self.spec, self.spec.kind().names());
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("name", &spec.name)?;
-        map.serialize_entry(spec.kind().cloudflare_endpoint(), &spec.cloudflare_endpoint)?;
+        map.serialize_entry(names.cloudflare_endpoint, &spec.cloudflare_endpoint)?;
         if let Some(endpoint) = spec.customer_endpoint {
-            map.serialize_entry(spec.kind().customer_endpoint(), &endpoint)?;
+            map.serialize_entry(names.customer_endpoint, &endpoint)?;
         }
         map.serialize_entry("interface_address", &format_args!("{}", spec.interface_address))?;
         if let Some(interface) = spec.interface_address6 {
@@ -223,14 +224,7 @@ impl Serialize for SpecJson<'_> {
 struct HealthCheckJson<'a> {
     #[serde(flatten)]
     check: &'a HealthCheckSpec,
-    target: TargetJson,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum TargetJson {
-    Text(String),
-    Object { effective: String, saved: String },
+    target: Value,
 }
 
 impl<'a> HealthCheckJson<'a> {
@@ -238,8 +232,8 @@ impl<'a> HealthCheckJson<'a> {
         let text = |target: Option<IpAddr>| target.map(|ip| ip.to_string()).unwrap_or_default();
         let saved = text(spec.health_check.saved_target);
         let target = match form {
-            TargetForm::Text => TargetJson::Text(saved),
-            TargetForm::Object => TargetJson::Object { effective: text(spec.effective_target()), saved },
+            TargetForm::Text => json!(saved),
+            TargetForm::Object => json!({"effective": text(spec.effective_target()), "saved": saved}),
         };
         Self { check: &spec.health_check, target }
     }

@@ -17,7 +17,7 @@ use super::{
     response::ApiError,
     session::{BgpSession, SessionReport},
     spec::{ApiTime, SpecJson, TargetForm, TunnelKind, TunnelSpec},
-    validate::BodyRule,
+    validate::{BodyRule, ValidTunnel},
 };
 
 /// Whether `text` is an identifier of the API: 32 hex digits.
@@ -59,8 +59,8 @@ impl fmt::Debug for StoredTunnel {
 }
 
 impl StoredTunnel {
-    /// `psk`: the request body contained a pre-shared key.
-    pub(crate) fn new(id: String, spec: TunnelSpec, psk: bool, now: Moment) -> Self {
+    pub(crate) fn new(id: String, tunnel: ValidTunnel, now: Moment) -> Self {
+        let ValidTunnel { spec, psk } = tunnel;
         let session = spec.bgp.is_some().then(|| BgpSession::start(now));
         let psk_set = psk.then_some(now.wall);
         Self { id, spec, created: now.wall, modified: now.wall, psk_set, session, rendered: [None, None] }
@@ -83,23 +83,25 @@ impl StoredTunnel {
     }
 
     /// Applies a client's update. The session restarts if its parameters or addresses change, as on a router.
-    pub(crate) fn update(&mut self, spec: TunnelSpec, now: Moment) {
-        let same_session = match (&self.spec.bgp, &spec.bgp) {
-            (Some(old), Some(new)) => {
-                old.has_same_session(new) && self.spec.interface_address == spec.interface_address
+    pub(crate) fn update(&mut self, tunnel: ValidTunnel, now: Moment) {
+        let (old, new) = (&self.spec, &tunnel.spec);
+        let same_session = match (&old.bgp, &new.bgp) {
+            (Some(old_bgp), Some(new_bgp)) => {
+                old_bgp.has_same_session(new_bgp) && old.interface_address == new.interface_address
             }
-            (old, new) => old.is_none() && new.is_none(),
+            (old_bgp, new_bgp) => old_bgp.is_none() && new_bgp.is_none(),
         };
         if !same_session {
-            self.session = spec.bgp.is_some().then(|| BgpSession::start(now));
+            self.session = new.bgp.is_some().then(|| BgpSession::start(now));
         }
         self.modified = now.wall;
-        self.replace_spec(spec);
+        self.replace(tunnel, now);
     }
 
     /// Applies a story event: the session keeps its state until a report changes it.
-    pub(crate) fn replace_spec(&mut self, spec: TunnelSpec) {
-        self.spec = spec;
+    pub(crate) fn replace(&mut self, tunnel: ValidTunnel, now: Moment) {
+        self.spec = tunnel.spec;
+        self.psk_set = if tunnel.psk { Some(now.wall) } else { self.psk_set };
         self.rendered = [None, None];
     }
 
@@ -160,9 +162,9 @@ struct TunnelJson<'a, S> {
 /// One account. Its tunnels are listed in the order of creation.
 #[derive(Debug, Clone)]
 pub(crate) struct StoredAccount {
-    id: String,
+    pub id: String,
     /// Whether the account has Magic Transit or Magic WAN.
-    onboarded: bool,
+    pub onboarded: bool,
     tunnels: BTreeMap<u64, StoredTunnel>,
     by_id: HashMap<String, u64>,
     by_name: HashMap<String, u64>,
@@ -181,14 +183,6 @@ pub(crate) struct Candidate<'a> {
 impl StoredAccount {
     pub(crate) fn new(id: String, onboarded: bool) -> Self {
         Self { id, onboarded, tunnels: BTreeMap::new(), by_id: HashMap::new(), by_name: HashMap::new(), next: 0 }
-    }
-
-    pub(crate) fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub(crate) fn onboarded(&self) -> bool {
-        self.onboarded
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&StoredTunnel> {
@@ -263,7 +257,11 @@ impl StoredAccount {
     }
 
     /// Applies updates that have passed [`StoredAccount::check`] together.
-    pub(crate) fn apply(&mut self, updates: Vec<(String, TunnelSpec)>, change: impl Fn(&mut StoredTunnel, TunnelSpec)) {
+    pub(crate) fn apply(
+        &mut self,
+        updates: Vec<(String, ValidTunnel)>,
+        change: impl Fn(&mut StoredTunnel, ValidTunnel),
+    ) {
         let keys: Vec<_> = updates.into_iter().filter_map(|(id, to)| Some((*self.by_id.get(&id)?, to))).collect();
         // All old names are removed before the first new one is added; otherwise a swap would lose one.
         for (key, _) in &keys {
@@ -271,10 +269,10 @@ impl StoredAccount {
                 self.by_name.remove(&tunnel.spec.name);
             }
         }
-        for (key, spec) in keys {
-            self.by_name.insert(spec.name.clone(), key);
+        for (key, new) in keys {
+            self.by_name.insert(new.spec.name.clone(), key);
             if let Some(tunnel) = self.tunnels.get_mut(&key) {
-                change(tunnel, spec);
+                change(tunnel, new);
             }
         }
     }

@@ -106,11 +106,10 @@ impl Story {
     }
 }
 
-/// The position in a story. Reads no clock: the caller passes the time.
+/// A story and the position in it. Reads no clock: the caller passes the time.
 #[derive(Debug)]
 pub(crate) struct StoryPlayer {
-    period: Option<Duration>,
-    events: Vec<StoryEvent>,
+    pub(crate) story: Story,
     period_start: Moment,
     next: usize,
 }
@@ -124,29 +123,29 @@ pub(crate) enum StoryStep {
 }
 
 impl StoryPlayer {
-    pub(crate) fn new(story: &Story, now: Moment) -> Self {
-        Self { period: story.period, events: story.events.clone(), period_start: now, next: 0 }
+    pub(crate) fn new(story: Story, now: Moment) -> Self {
+        Self { story, period_start: now, next: 0 }
     }
 
     /// Returns the next step that is due at `now`. If several periods have passed, all but the last one are skipped,
     /// because the restart would undo them.
     pub(crate) fn next_step(&mut self, now: Moment) -> Option<StoryStep> {
         let elapsed = now.since(self.period_start);
-        if let Some(period) = self.period.filter(|period| elapsed >= *period) {
+        if let Some(period) = self.story.period.filter(|period| elapsed >= *period) {
             let periods = u32::try_from(elapsed.as_nanos() / period.as_nanos()).unwrap_or(u32::MAX);
             self.period_start = self.period_start.after(period.saturating_mul(periods));
             self.next = 0;
             return Some(StoryStep::Restart);
         }
-        let event = self.events.get(self.next).filter(|event| event.at <= elapsed)?;
+        let event = self.story.events.get(self.next).filter(|event| event.at <= elapsed)?;
         self.next += 1;
         Some(StoryStep::Event(Box::new(event.clone())))
     }
 
     /// Time of the next step; `None` if the story is over.
     pub(crate) fn due(&self) -> Option<Moment> {
-        let event = self.events.get(self.next).map(|event| event.at);
-        event.or(self.period).map(|at| self.period_start.after(at))
+        let event = self.story.events.get(self.next).map(|event| event.at);
+        event.or(self.story.period).map(|at| self.period_start.after(at))
     }
 }
 
@@ -188,23 +187,16 @@ fn generate_spec(number: u32) -> TunnelSpec {
         import_filter_id: None,
         export_filter_id: None,
     });
-    let health_check = HealthCheckSpec {
-        enabled: true,
-        rate: "mid",
-        check_type: "request",
-        direction: "bidirectional",
-        saved_target: None,
-    };
     TunnelSpec {
         // At most 15 characters: `gen-gre-4194303`.
-        name: format!("gen-{}-{number:05}", kind.as_str()),
+        name: format!("gen-{}-{number:05}", kind.names().short),
         cloudflare_endpoint: IpAddr::V4(Ipv4Addr::new(198, 51, 100, cloudflare)),
         customer_endpoint: Some(IpAddr::V4(Ipv4Addr::from(FIRST_ENDPOINT + number))),
         interface_address: Ipv4Net::new_assert(Ipv4Addr::from(FIRST_INTERFACE + 2 * number), 31),
         interface_address6: None,
         description: Some(format!("generated tunnel {number}")),
         automatic_return_routing: false,
-        health_check,
+        health_check: HealthCheckSpec { check_type: "request", ..HealthCheckSpec::default() },
         bgp,
         options,
     }

@@ -25,7 +25,7 @@ impl TestApi {
     pub(crate) fn new(settings: SandboxSettings) -> Self {
         let now = web_toolkit::clock::now();
         let world = World::new(settings, now);
-        let account = world.accounts[0].id().to_owned();
+        let account = world.accounts[0].id.clone();
         Self { world, now, account, form: TargetForm::Object }
     }
 

@@ -85,13 +85,13 @@ pub(crate) fn validate_body(
 /// Returns `None` if a required field is missing or invalid. Every field is read before the first `?`, so that all errors
 /// are found.
 fn read_tunnel(context: ValidationContext<'_>, body: &FieldReader<'_>) -> Option<ValidTunnel> {
-    let kind = context.kind;
+    let (kind, names) = (context.kind, context.kind.names());
     let name = read_name(kind, body);
-    let cloudflare_endpoint = body.require(kind.cloudflare_endpoint()).address(kind.cloudflare_endpoint());
+    let cloudflare_endpoint = body.require(names.cloudflare_endpoint).address(names.cloudflare_endpoint);
     if kind == TunnelKind::Gre {
-        body.require(kind.customer_endpoint());
+        body.require(names.customer_endpoint);
     }
-    let customer_endpoint = body.address(kind.customer_endpoint());
+    let customer_endpoint = body.address(names.customer_endpoint);
     let interface_address = read_interface_address(context.strict, body);
     let interface_address6 = read_interface_address6(body);
     let description = body.text("description").map(str::to_owned);
@@ -166,13 +166,7 @@ fn read_interface_address6(body: &FieldReader<'_>) -> Option<Ipv6Net> {
 }
 
 fn read_health_check(form: Option<TargetForm>, check: Option<&FieldReader<'_>>) -> HealthCheckSpec {
-    let mut read = HealthCheckSpec {
-        enabled: true,
-        rate: "mid",
-        check_type: "reply",
-        direction: "bidirectional",
-        saved_target: None,
-    };
+    let mut read = HealthCheckSpec::default();
     let Some(check) = check else { return read };
     read.enabled = check.flag("enabled").unwrap_or(read.enabled);
     read.rate = check.choice("rate", &["low", "mid", "high"]).unwrap_or(read.rate);

@@ -14,6 +14,7 @@ use super::{
     response::{ApiResponse, ErrorResponse},
     store::{Candidate, StoredAccount, StoredTunnel},
     story::{self, Story, StoryEvent, StoryPlayer, StoryStep},
+    validate::ValidTunnel,
 };
 
 /// What a sandbox is started with.
@@ -45,7 +46,6 @@ pub(crate) struct World {
     pub(crate) calls: CallLog,
     accepted: Option<SecretString>,
     strict: bool,
-    story: Story,
     player: StoryPlayer,
     rng: StdRng,
 }
@@ -63,20 +63,21 @@ impl World {
                 if account.find(&tunnel.spec.name).is_some() {
                     continue;
                 }
-                account.insert(StoredTunnel::new(tunnel.id.clone(), tunnel.spec, tunnel.psk, now));
+                let valid = ValidTunnel { spec: tunnel.spec, psk: tunnel.psk };
+                account.insert(StoredTunnel::new(tunnel.id.clone(), valid, now));
                 if let Some(report) = tunnel.report {
                     account.set_report(&tunnel.id, report, now);
                 }
             }
             accounts.push(account);
         }
-        let player = StoryPlayer::new(&story, now);
+        let player = StoryPlayer::new(story, now);
         let calls = CallLog::default();
-        Self { accounts, faults, calls, accepted: token, strict, story, player, rng: rand::make_rng() }
+        Self { accounts, faults, calls, accepted: token, strict, player, rng: rand::make_rng() }
     }
 
     pub(crate) fn find_account(&mut self, id: &str) -> Option<&mut StoredAccount> {
-        self.accounts.iter_mut().find(|account| account.id() == id)
+        self.accounts.iter_mut().find(|account| account.id == id)
     }
 
     /// Brings the story and the BGP sessions up to `now`.
@@ -99,12 +100,13 @@ impl World {
 
     fn restart_story(&mut self, now: Moment) {
         info!("story: restarting from the beginning");
-        for (account, initial) in self.accounts.iter_mut().zip(&self.story.accounts) {
+        for (account, initial) in self.accounts.iter_mut().zip(&self.player.story.accounts) {
             for tunnel in &initial.tunnels {
                 let candidate = Candidate { id: Some(&tunnel.id), spec: &tunnel.spec, at: "" };
                 // A client may have given the tunnel's name to another tunnel; then the tunnel is not restored.
                 if account.check(&[candidate]).is_empty() {
-                    account.apply(vec![(tunnel.id.clone(), tunnel.spec.clone())], StoredTunnel::replace_spec);
+                    let valid = ValidTunnel { spec: tunnel.spec.clone(), psk: false };
+                    account.apply(vec![(tunnel.id.clone(), valid)], |tunnel, initial| tunnel.replace(initial, now));
                 }
                 if let Some(report) = &tunnel.report {
                     account.set_report(&tunnel.id, report.clone(), now);
@@ -126,13 +128,8 @@ impl World {
         if let Some(set) = &event.set {
             // A client may have deleted the tunnel.
             let Some(spec) = account.get(&id).map(StoredTunnel::spec) else { return };
-            match story::patched(account.id(), spec, set) {
-                Ok(valid) => account.apply(vec![(id.clone(), valid.spec)], |tunnel, spec| {
-                    tunnel.replace_spec(spec);
-                    if valid.psk {
-                        tunnel.set_psk_time(now);
-                    }
-                }),
+            match story::patched(&account.id, spec, set) {
+                Ok(valid) => account.apply(vec![(id.clone(), valid)], |tunnel, new| tunnel.replace(new, now)),
                 Err(error) => debug!("story: {}: tunnel not changed: {}", event.name, error.message),
             }
         }

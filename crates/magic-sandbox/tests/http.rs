@@ -26,8 +26,8 @@ struct RunningSandbox {
 fn start(settings: SandboxSettings) -> RunningSandbox {
     let bound = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let at = bound[0].local_addr();
+    let account = settings.story.accounts().next().unwrap().1.to_owned();
     let sandbox = Sandbox::new(settings, clock::now());
-    let account = sandbox.account_ids().swap_remove(0);
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&sandbox).run(bound, stop.clone()));
@@ -139,9 +139,9 @@ async fn stop_ends_the_sandbox_at_once() {
 async fn raw(at: SocketAddr, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut answer)).await;
-    answer
+    let mut response = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut response)).await;
+    response
 }
 
 fn list_request(sandbox: &RunningSandbox) -> String {
@@ -219,8 +219,8 @@ async fn a_body_of_more_than_a_mebibyte_is_refused() {
     for (length, status, code) in
         [(1024 * 1024, 400, 1101), (1024 * 1024 + 1, 413, 10413), (8 * 1024 * 1024, 413, 10413)]
     {
-        let (got, answer) = send(sandbox.magic(Method::POST, "gre_tunnels").body(body(length))).await;
-        assert_eq!((got.as_u16(), &answer["errors"][0]["code"]), (status, &json!(code)), "{length}");
+        let (got, response) = send(sandbox.magic(Method::POST, "gre_tunnels").body(body(length))).await;
+        assert_eq!((got.as_u16(), &response["errors"][0]["code"]), (status, &json!(code)), "{length}");
     }
 }
 

@@ -22,8 +22,8 @@ async fn the_official_client_can_call_every_operation() {
     let url = format!("http://{}/client/v4", bound[0].local_addr());
     let token = Some("sdk-token".to_owned().into());
     let settings = SandboxSettings { token, story: Story::empty(), ..SandboxSettings::default() };
+    let account = settings.story.accounts().next().unwrap().1.to_owned();
     let sandbox = Sandbox::new(settings, clock::now());
-    let account = sandbox.account_ids().swap_remove(0);
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&sandbox).run(bound, stop.clone()));

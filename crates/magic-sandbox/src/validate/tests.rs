@@ -18,7 +18,7 @@ fn gre() -> Value {
     })
 }
 
-/// Sets the field at `pointer`, making the objects on the way; null removes.
+/// Sets the field at `pointer` and creates the objects on the way. Null removes it.
 fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     let mut place = &mut body;
     for key in pointer.trim_start_matches('/').split('/') {
@@ -32,7 +32,7 @@ fn check(context: ValidationContext<'_>, body: &Value) -> Result<ValidTunnel, Ve
     validate_body(context, body.as_object().unwrap(), "")
 }
 
-fn lenient(kind: TunnelKind) -> ValidationContext<'static> {
+fn context_of(kind: TunnelKind) -> ValidationContext<'static> {
     ValidationContext { kind, account: ACCOUNT, strict: false, form: Some(TargetForm::Text) }
 }
 
@@ -40,8 +40,8 @@ fn fqdn_of(label: &str, account: &str) -> Value {
     json!(format!("{label}.{account}.custom.ipsec.cloudflare.com"))
 }
 
-/// One mistake each: field, value, rule.
-fn mistakes(kind: TunnelKind) -> Vec<(String, Value, BodyRule)> {
+/// Field, invalid value, and the rule that it breaks.
+fn invalid_values(kind: TunnelKind) -> Vec<(String, Value, BodyRule)> {
     let mut rows = vec![];
     let mut row = |field: &str, value: Value, rule: BodyRule| rows.push((field.to_owned(), value, rule));
     let mut required = vec!["/name", "/interface_address"];
@@ -55,7 +55,7 @@ fn mistakes(kind: TunnelKind) -> Vec<(String, Value, BodyRule)> {
         row(field, json!(7), BodyRule::Type);
         row(field, json!(["a"]), BodyRule::Type);
     }
-    for endpoint in [kind.cloudflare_endpoint(), kind.customer_endpoint()] {
+    for endpoint in [kind.names().cloudflare_endpoint, kind.names().customer_endpoint] {
         for address in ["203.0.113", "203.0.113.256", "host.example.net", "203.0.113.1/32", " 203.0.113.1"] {
             row(&format!("/{endpoint}"), json!(address), BodyRule::Address);
         }
@@ -89,8 +89,8 @@ fn mistakes(kind: TunnelKind) -> Vec<(String, Value, BodyRule)> {
     rows
 }
 
-/// Mistakes in fields that stand in an object with a required field beside them.
-fn bgp_mistakes() -> Vec<(&'static str, Value, BodyRule)> {
+/// Invalid values of fields in `bgp`, which has a required field.
+fn invalid_bgp_values() -> Vec<(&'static str, Value, BodyRule)> {
     let mut rows = vec![
         ("/bgp/customer_asn", Value::Null, BodyRule::Required),
         ("/bgp/md5_key", json!(""), BodyRule::Md5Key),
@@ -106,7 +106,7 @@ fn bgp_mistakes() -> Vec<(&'static str, Value, BodyRule)> {
     rows
 }
 
-fn ipsec_mistakes() -> Vec<(&'static str, Value, BodyRule)> {
+fn invalid_ipsec_values() -> Vec<(&'static str, Value, BodyRule)> {
     let mut rows = vec![
         ("/replay_protection", json!(0), BodyRule::Type),
         ("/allow_null_cipher", json!("no"), BodyRule::Type),
@@ -130,7 +130,7 @@ fn ipsec_mistakes() -> Vec<(&'static str, Value, BodyRule)> {
     rows
 }
 
-fn gre_mistakes() -> Vec<(&'static str, Value, BodyRule)> {
+fn invalid_gre_values() -> Vec<(&'static str, Value, BodyRule)> {
     let mut rows = vec![("/name", json!("sixteen-letters-"), BodyRule::NameLength)];
     for name in ["GRE 1", "GRE.1", "GRE/1", "Grün", "a\"b", "a\nb"] {
         rows.push(("/name", json!(name), BodyRule::NameCharacters));
@@ -145,7 +145,7 @@ fn gre_mistakes() -> Vec<(&'static str, Value, BodyRule)> {
     rows
 }
 
-fn expect_one(context: ValidationContext<'_>, body: &Value, pointer: &str, rule: BodyRule) {
+fn expect_error(context: ValidationContext<'_>, body: &Value, pointer: &str, rule: BodyRule) {
     let errors = check(context, body).map(|valid| valid.spec.name).unwrap_err();
     let found: Vec<_> = errors.iter().map(|error| (error.code, error.pointer.as_deref().unwrap())).collect();
     assert_eq!(found, [(rule as u32, pointer)], "{body}");
@@ -155,35 +155,35 @@ fn expect_one(context: ValidationContext<'_>, body: &Value, pointer: &str, rule:
 #[test]
 fn every_rule_of_both_kinds_is_enforced_with_its_pointer() {
     for (kind, body) in [(TunnelKind::Ipsec, ipsec()), (TunnelKind::Gre, gre())] {
-        check(lenient(kind), &body).unwrap();
-        for (field, value, rule) in mistakes(kind) {
-            expect_one(lenient(kind), &with(body.clone(), &field, value), &field, rule);
+        check(context_of(kind), &body).unwrap();
+        for (field, value, rule) in invalid_values(kind) {
+            expect_error(context_of(kind), &with(body.clone(), &field, value), &field, rule);
         }
         let body = with(body, "/bgp/customer_asn", json!(65000));
-        check(lenient(kind), &body).unwrap();
-        for (field, value, rule) in bgp_mistakes() {
+        check(context_of(kind), &body).unwrap();
+        for (field, value, rule) in invalid_bgp_values() {
             let list = field.strip_prefix("/bgp/extra_prefixes/").map_or(field, |_| "/bgp/extra_prefixes");
-            expect_one(lenient(kind), &with(body.clone(), list, value), field, rule);
+            expect_error(context_of(kind), &with(body.clone(), list, value), field, rule);
         }
     }
 }
 
 #[test]
 fn every_rule_of_ipsec_alone_is_enforced() {
-    for (field, value, rule) in ipsec_mistakes() {
-        expect_one(lenient(TunnelKind::Ipsec), &with(ipsec(), field, value), field, rule);
+    for (field, value, rule) in invalid_ipsec_values() {
+        expect_error(context_of(TunnelKind::Ipsec), &with(ipsec(), field, value), field, rule);
     }
 }
 
 #[test]
 fn every_rule_of_gre_alone_is_enforced() {
-    for (field, value, rule) in gre_mistakes() {
-        expect_one(lenient(TunnelKind::Gre), &with(gre(), field, value), field, rule);
+    for (field, value, rule) in invalid_gre_values() {
+        expect_error(context_of(TunnelKind::Gre), &with(gre(), field, value), field, rule);
     }
 }
 
 #[test]
-fn what_the_rules_allow_is_taken() {
+fn valid_values_are_accepted() {
     let good = [
         ("/interface_address", json!("10.0.0.1/31")),
         ("/interface_address", json!("169.254.250.1/30")),
@@ -206,7 +206,7 @@ fn what_the_rules_allow_is_taken() {
     for (kind, body) in [(TunnelKind::Ipsec, ipsec()), (TunnelKind::Gre, gre())] {
         for (field, value) in &good {
             let body = with(body.clone(), field, value.clone());
-            assert!(check(lenient(kind), &body).is_ok(), "{body}: {:?}", check(lenient(kind), &body));
+            assert!(check(context_of(kind), &body).is_ok(), "{body}: {:?}", check(context_of(kind), &body));
         }
     }
     for (field, value) in [
@@ -216,16 +216,16 @@ fn what_the_rules_allow_is_taken() {
         ("/custom_remote_identities/fqdn_id", json!("")),
         ("/custom_remote_identities/fqdn_id", fqdn_of("site-1", ACCOUNT)),
     ] {
-        check(lenient(TunnelKind::Ipsec), &with(ipsec(), field, value)).unwrap();
+        check(context_of(TunnelKind::Ipsec), &with(ipsec(), field, value)).unwrap();
     }
     for (field, value) in [("/name", json!("fifteen_letters")), ("/mtu", json!(576)), ("/ttl", json!(255))] {
-        check(lenient(TunnelKind::Gre), &with(gre(), field, value)).unwrap();
+        check(context_of(TunnelKind::Gre), &with(gre(), field, value)).unwrap();
     }
 }
 
 #[test]
-fn strict_refuses_interface_addresses_outside_the_private_ranges() {
-    let strict = |kind| ValidationContext { strict: true, ..lenient(kind) };
+fn strict_rejects_interface_addresses_outside_the_private_ranges() {
+    let strict = |kind| ValidationContext { strict: true, ..context_of(kind) };
     for (address, private) in [
         ("10.255.255.254/31", true),
         ("172.16.0.0/31", true),
@@ -240,36 +240,36 @@ fn strict_refuses_interface_addresses_outside_the_private_ranges() {
     ] {
         for (kind, body) in [(TunnelKind::Ipsec, ipsec()), (TunnelKind::Gre, gre())] {
             let body = with(body, "/interface_address", json!(address));
-            check(lenient(kind), &body).unwrap();
+            check(context_of(kind), &body).unwrap();
             if private {
                 check(strict(kind), &body).unwrap();
             } else {
-                expect_one(strict(kind), &body, "/interface_address", BodyRule::InterfacePrivate);
+                expect_error(strict(kind), &body, "/interface_address", BodyRule::InterfacePrivate);
             }
         }
     }
 }
 
 #[test]
-fn the_header_decides_which_form_of_the_target_is_taken() {
+fn the_header_selects_the_form_of_the_target() {
     let text = with(ipsec(), "/health_check/target", json!("203.0.113.7"));
     let object = with(ipsec(), "/health_check/target", json!({"saved": "203.0.113.7", "effective": "ignored"}));
-    let context = |form| ValidationContext { form, ..lenient(TunnelKind::Ipsec) };
+    let context = |form| ValidationContext { form, ..context_of(TunnelKind::Ipsec) };
     let saved = |form, body| check(context(form), body).unwrap().spec.health_check.saved_target.unwrap().to_string();
     assert_eq!(saved(Some(TargetForm::Text), &text), "203.0.113.7");
     assert_eq!(saved(Some(TargetForm::Object), &object), "203.0.113.7");
     assert_eq!(saved(None, &text), "203.0.113.7");
     assert_eq!(saved(None, &object), "203.0.113.7");
-    expect_one(context(Some(TargetForm::Object)), &text, "/health_check/target", BodyRule::TargetForm);
-    expect_one(context(Some(TargetForm::Text)), &object, "/health_check/target", BodyRule::TargetForm);
+    expect_error(context(Some(TargetForm::Object)), &text, "/health_check/target", BodyRule::TargetForm);
+    expect_error(context(Some(TargetForm::Text)), &object, "/health_check/target", BodyRule::TargetForm);
     let nonsense = with(ipsec(), "/health_check/target", json!({"saved": "nonsense"}));
-    expect_one(context(Some(TargetForm::Object)), &nonsense, "/health_check/target/saved", BodyRule::Address);
+    expect_error(context(Some(TargetForm::Object)), &nonsense, "/health_check/target/saved", BodyRule::Address);
 }
 
 #[test]
-fn all_mistakes_of_a_body_are_named_at_once() {
+fn all_errors_of_a_body_are_reported_at_once() {
     let body = json!({"name": "a name that is too long", "interface_address": "x", "bgp": {"md5_key": "?"}});
-    let errors = check(lenient(TunnelKind::Gre), &body).map(|valid| valid.spec.name).unwrap_err();
+    let errors = check(context_of(TunnelKind::Gre), &body).map(|valid| valid.spec.name).unwrap_err();
     let pointers: Vec<_> = errors.iter().map(|error| error.pointer.as_deref().unwrap()).collect();
     let expected = [
         "/name",
@@ -283,7 +283,7 @@ fn all_mistakes_of_a_body_are_named_at_once() {
     assert_eq!(pointers, expected);
 }
 
-/// Values that fit, nearly fit, or do not fit at all.
+/// Valid values, nearly valid ones, and arbitrary ones.
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -315,9 +315,9 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever is sent, the answer is a tunnel or a list of mistakes; and a tunnel that was taken is taken again as it is shown.
+    /// Every body is either accepted or rejected with errors. An accepted tunnel is accepted again as it is shown.
     #[test]
-    fn any_body_is_taken_or_refused(
+    fn any_body_is_accepted_or_rejected(
         gre_kind in any::<bool>(),
         changes in prop::collection::vec(
             (
@@ -335,7 +335,7 @@ proptest! {
         for (field, value) in changes {
             body[field] = value;
         }
-        let context = ValidationContext { form: None, ..lenient(kind) };
+        let context = ValidationContext { form: None, ..context_of(kind) };
         match check(context, &body) {
             Ok(valid) => {
                 let shown = valid.spec.request_body();

@@ -32,14 +32,14 @@ fn id_of(tunnel: &Value) -> String {
     tunnel["id"].as_str().unwrap().to_owned()
 }
 
-/// Code and pointer of the first error of an answer that must be a refusal with this status.
-fn refused((status, answer): (u16, Value), expected: u16) -> (u64, Option<String>) {
+/// Code and pointer of the first error of a response that must have this error status.
+fn first_error((status, response): (u16, Value), expected: u16) -> (u64, Option<String>) {
     assert_eq!(
-        (status, &answer["success"], &answer["result"]),
+        (status, &response["success"], &response["result"]),
         (expected, &Value::Bool(false), &Value::Null),
-        "{answer}"
+        "{response}"
     );
-    let error = &answer["errors"][0];
+    let error = &response["errors"][0];
     assert!(!error["message"].as_str().unwrap().is_empty());
     (error["code"].as_u64().unwrap(), error["source"]["pointer"].as_str().map(str::to_owned))
 }
@@ -73,7 +73,7 @@ fn a_tunnel_is_created_shown_changed_and_deleted() {
 }
 
 #[test]
-fn an_update_replaces_what_it_does_not_mention_by_the_defaults() {
+fn an_update_resets_omitted_fields_to_their_defaults() {
     let mut api = TestApi::empty();
     let mut body = gre("one");
     body["mtu"] = json!(1400);
@@ -127,7 +127,7 @@ fn the_effective_target_follows_the_documented_rule() {
 }
 
 #[test]
-fn many_are_changed_at_once_or_none() {
+fn an_update_of_many_applies_to_all_tunnels_or_to_none() {
     for (collection, item, body) in KINDS {
         let mut api = TestApi::empty();
         let ids: Vec<_> = ["a", "b", "c"].map(|name| id_of(&api.expect_result(&POST, collection, &body(name)))).into();
@@ -149,7 +149,7 @@ fn many_are_changed_at_once_or_none() {
         );
         assert_eq!(names(&mut api), ["b", "a", "c"]);
 
-        let mut attempt = |list: Value| refused(api.send_magic(&PUT, collection, &json!({collection: list})), 400);
+        let mut attempt = |list: Value| first_error(api.send_magic(&PUT, collection, &json!({collection: list})), 400);
         let clash = attempt(json!([with_id(&ids[0], "new"), with_id(&ids[1], "c")]));
         assert_eq!(clash, (1103, pointer(1, "/name")));
         let same = attempt(json!([with_id(&ids[0], "new"), with_id(&ids[1], "new")]));
@@ -165,8 +165,8 @@ fn many_are_changed_at_once_or_none() {
         assert_eq!(attempt(Value::Null), (1101, Some(format!("/{collection}"))));
         let unknown = json!({collection: [with_id(&ids[0], "new"), with_id(&"f".repeat(32), "x")]});
         let code = if item == "gre_tunnel" { 1029 } else { 1032 };
-        assert_eq!(refused(api.send_magic(&PUT, collection, &unknown), 404), (code, pointer(1, "/id")));
-        assert_eq!(names(&mut api), ["b", "a", "c"], "nothing of a refused update is in force");
+        assert_eq!(first_error(api.send_magic(&PUT, collection, &unknown), 404), (code, pointer(1, "/id")));
+        assert_eq!(names(&mut api), ["b", "a", "c"], "a rejected update must change nothing");
     }
 }
 
@@ -185,8 +185,8 @@ fn validate_only_checks_everything_and_changes_nothing() {
         assert_eq!(api.expect_result(&PUT, &path, &body("two"))[format!("modified_{item}")]["name"], "two");
         assert_eq!(api.expect_result(&PUT, &all, &json!({collection: [many]}))["modified"], false);
         assert_eq!(api.expect_result(&DELETE, &path, &Value::Null)["deleted"], false);
-        assert_eq!(refused(api.send_magic(&POST, &all, &body("one")), 400).0, 1103);
-        assert_eq!(refused(api.send_magic(&PUT, &path, &json!({})), 400).0, 1101);
+        assert_eq!(first_error(api.send_magic(&POST, &all, &body("one")), 400).0, 1103);
+        assert_eq!(first_error(api.send_magic(&PUT, &path, &json!({})), 400).0, 1101);
         assert_eq!(api.list(collection), [one]);
     }
     let mut api = TestApi::empty();
@@ -220,7 +220,7 @@ fn a_generated_key_is_shown_once() {
         assert!(!shown.to_string().contains(&psk) && !shown.to_string().contains("\"psk\""));
     }
     let world = format!("{:?} {}", api.world, api.world.calls.json());
-    assert!(!world.contains(&psk) && !world.contains("O3bwKSjnaoCx"), "a key is kept somewhere");
+    assert!(!world.contains(&psk) && !world.contains("O3bwKSjnaoCx"), "a key is stored somewhere");
 }
 
 #[test]
@@ -240,11 +240,11 @@ fn names_are_unique_over_both_kinds_and_custom_fqdns_per_endpoint() {
     let mut api = TestApi::empty();
     let one = api.expect_result(&POST, "ipsec_tunnels", &ipsec("one"));
     let taken = (1103, Some("/name".to_owned()));
-    assert_eq!(refused(api.send_magic(&POST, "ipsec_tunnels", &ipsec("one")), 400), taken);
-    assert_eq!(refused(api.send_magic(&POST, "gre_tunnels", &gre("one")), 400), taken);
+    assert_eq!(first_error(api.send_magic(&POST, "ipsec_tunnels", &ipsec("one")), 400), taken);
+    assert_eq!(first_error(api.send_magic(&POST, "gre_tunnels", &gre("one")), 400), taken);
     let two = api.expect_result(&POST, "gre_tunnels", &gre("two"));
     let path = format!("gre_tunnels/{}", id_of(&two));
-    assert_eq!(refused(api.send_magic(&PUT, &path, &gre("one")), 400), taken);
+    assert_eq!(first_error(api.send_magic(&PUT, &path, &gre("one")), 400), taken);
     api.expect_result(&PUT, &path, &gre("two"));
     api.expect_result(&DELETE, &format!("ipsec_tunnels/{}", id_of(&one)), &Value::Null);
     api.expect_result(&PUT, &path, &gre("one"));
@@ -259,10 +259,10 @@ fn names_are_unique_over_both_kinds_and_custom_fqdns_per_endpoint() {
     let first = api.expect_result(&POST, "ipsec_tunnels", &with_fqdn("a", "203.0.113.1"));
     assert_eq!(first["custom_remote_identities"]["fqdn_id"], fqdn);
     let clash = (1116, Some("/custom_remote_identities/fqdn_id".to_owned()));
-    assert_eq!(refused(api.send_magic(&POST, "ipsec_tunnels", &with_fqdn("b", "203.0.113.1")), 400), clash);
+    assert_eq!(first_error(api.send_magic(&POST, "ipsec_tunnels", &with_fqdn("b", "203.0.113.1")), 400), clash);
     let second = api.expect_result(&POST, "ipsec_tunnels", &with_fqdn("b", "203.0.113.2"));
     let path = format!("ipsec_tunnels/{}", id_of(&second));
-    assert_eq!(refused(api.send_magic(&PUT, &path, &with_fqdn("b", "203.0.113.1")), 400), clash);
+    assert_eq!(first_error(api.send_magic(&PUT, &path, &with_fqdn("b", "203.0.113.1")), 400), clash);
     api.expect_result(&PUT, &path, &with_fqdn("b", "203.0.113.2"));
 }
 
@@ -292,7 +292,7 @@ fn bgp_starts_establishing_and_comes_up_after_a_moment() {
 }
 
 #[test]
-fn a_session_starts_anew_only_when_its_parameters_change() {
+fn a_session_restarts_only_when_its_parameters_change() {
     let mut api = TestApi::empty();
     let mut body = gre("one");
     body["bgp"] = json!({"customer_asn": 65000});
@@ -312,7 +312,7 @@ fn a_session_starts_anew_only_when_its_parameters_change() {
 }
 
 #[test]
-fn bgp_reports_what_it_was_told() {
+fn the_bgp_status_can_be_set() {
     let mut api = TestApi::empty();
     let mut body = gre("one");
     body["bgp"] = json!({"customer_asn": 65000});
@@ -326,25 +326,38 @@ fn bgp_reports_what_it_was_told() {
     assert_eq!(put("one", r#"{"state":"bgp_establishing","tcp_established":true,"bgp_state":"OpenSent"}"#).0, 200);
     let at = "2026-01-02T03:04:05.5Z";
     assert_eq!(put("one", &format!(r#"{{"state":"up","updated_at":"{at}"}}"#)).0, 200);
-    assert_eq!(refused(put("one", r#"{"state":"sideways"}"#), 400).0, 1100);
-    assert_eq!(refused(put("one", r#"{"state":"up","port":1}"#), 400).0, 1100);
-    assert_eq!(refused(put("one", r#"{"state":"up","updated_at":"now"}"#), 400).0, 1100);
-    assert_eq!(refused(put("one", r#"{"tcp_established":true}"#), 400).0, 1100);
-    assert_eq!(refused(put("one", "up"), 400).0, 6007);
-    assert_eq!(refused(put("static", r#"{"state":"up"}"#), 400).0, 1100);
-    assert_eq!(refused(put("nobody", r#"{"state":"up"}"#), 404).0, 1100);
+    assert_eq!(first_error(put("one", r#"{"state":"sideways"}"#), 400).0, 1100);
+    assert_eq!(first_error(put("one", r#"{"state":"up","port":1}"#), 400).0, 1100);
+    assert_eq!(first_error(put("one", r#"{"state":"up","updated_at":"now"}"#), 400).0, 1100);
+    assert_eq!(first_error(put("one", r#"{"tcp_established":true}"#), 400).0, 1100);
+    assert_eq!(first_error(put("one", "up"), 400).0, 6007);
+    assert_eq!(first_error(put("static", r#"{"state":"up"}"#), 400).0, 1100);
+    assert_eq!(first_error(put("missing", r#"{"state":"up"}"#), 404).0, 1100);
 
     api.advance_clock(Duration::from_mins(2));
     let status = &api.list("gre_tunnels")[0]["bgp_status"];
     assert_eq!(
         (&status["state"], &status["updated_at"]),
         (&json!("BGP_UP"), &json!("2026-01-02T03:04:05.500000Z")),
-        "a stated time stands still"
+        "a reported time does not advance"
     );
 }
 
 #[test]
-fn what_does_not_exist_gets_the_errors_of_the_real_api() {
+fn a_percent_encoded_name_finds_its_tunnel() {
+    let mut api = TestApi::empty();
+    for (name, encoded) in [("a b", "a%20b"), ("é", "%C3%A9"), ("50%", "50%"), ("a/b", "a%2Fb")] {
+        let mut body = ipsec(name);
+        body["bgp"] = json!({"customer_asn": 65000});
+        let id = id_of(&api.expect_result(&POST, "ipsec_tunnels", &body));
+        let path = format!("/sandbox/accounts/{}/tunnels/{encoded}/bgp_status", api.account);
+        let (status, shown) = api.send(&PUT, &path, r#"{"state":"BGP_DOWN"}"#);
+        assert_eq!((status, &shown["id"]), (200, &json!(id)), "{encoded}: {shown}");
+    }
+}
+
+#[test]
+fn unknown_paths_and_ids_get_the_errors_of_the_real_api() {
     let mut api = TestApi::empty();
     let account = api.account.clone();
     let unknown = "f".repeat(32);
@@ -372,12 +385,12 @@ fn what_does_not_exist_gets_the_errors_of_the_real_api() {
         (&POST, "/sandbox/calls".to_owned(), 405, 7001),
         (&GET, "/sandbox/accounts/a/tunnels/b/bgp_status".to_owned(), 405, 7001),
     ] {
-        assert_eq!(refused(api.send(method, &path, "{}"), status).0, code, "{method} {path}");
+        assert_eq!(first_error(api.send(method, &path, "{}"), status).0, code, "{method} {path}");
     }
 }
 
 #[test]
-fn bodies_that_are_no_object_are_refused() {
+fn bodies_that_are_not_an_object_are_rejected() {
     for (collection, _, body) in KINDS {
         let mut api = TestApi::empty();
         let id = id_of(&api.expect_result(&POST, collection, &body("one")));
@@ -388,32 +401,32 @@ fn bodies_that_are_no_object_are_refused() {
             for (text, code) in
                 [("", 6007), ("{", 6007), ("name=one", 6007), ("[]", 1102), ("null", 1102), ("\"a\"", 1102)]
             {
-                assert_eq!(refused(api.send(method, &path, text), 400).0, code, "{method} {path} {text:?}");
+                assert_eq!(first_error(api.send(method, &path, text), 400).0, code, "{method} {path} {text:?}");
             }
         }
     }
 }
 
 #[test]
-fn every_path_of_the_api_wants_credentials() {
+fn every_path_of_the_api_requires_credentials() {
     let mut api = TestApi::empty();
     let account = api.account.clone();
     for path in ["magic/gre_tunnels", "magic/ipsec_tunnels", "magic/nothing", "tokens/verify"] {
         let mut request = api.request(&GET, &format!("/client/v4/accounts/{account}/{path}"), "");
         request.credentials = PresentedCredentials::None;
-        let reply = api.respond(&request);
-        assert_eq!(reply.status, 401, "{path}");
-        assert!(String::from_utf8(reply.body).unwrap().contains("10000"));
+        let response = api.respond(&request);
+        assert_eq!(response.status, 401, "{path}");
+        assert!(String::from_utf8(response.body).unwrap().contains("10000"));
     }
     assert_eq!(api.send(&GET, "/client/v4/user/tokens/verify", "").1["result"]["status"], "active");
     assert_eq!(api.send(&GET, &format!("/client/v4/accounts/{account}/tokens/verify"), "").0, 200);
 }
 
 #[test]
-fn an_account_without_magic_wan_says_so() {
+fn an_account_without_magic_wan_gets_error_1012() {
     let story = "accounts:\n  - {name: bare, onboarded: false}\n";
     let mut api = TestApi::with_story(Story::parse("bare.yml", story).unwrap());
-    assert_eq!(refused(api.send_magic(&GET, "gre_tunnels", &Value::Null), 403).0, 1012);
+    assert_eq!(first_error(api.send_magic(&GET, "gre_tunnels", &Value::Null), 403).0, 1012);
 }
 
 #[test]
@@ -439,17 +452,17 @@ fn faults_are_set_shown_and_cleared() {
     let mut api = TestApi::empty();
     let put = r#"{"faults":[{"collection":"gre_tunnels","count":3,"fault":"forbidden"}]}"#;
     assert_eq!(api.send(&PUT, "/sandbox/faults", put).1["faults"][0]["fault"], "forbidden");
-    assert_eq!(refused(api.send_magic(&GET, "gre_tunnels", &Value::Null), 403).0, 10000);
-    assert!(api.list("ipsec_tunnels").is_empty(), "the other collection is not concerned");
+    assert_eq!(first_error(api.send_magic(&GET, "gre_tunnels", &Value::Null), 403).0, 10000);
+    assert!(api.list("ipsec_tunnels").is_empty(), "the other collection is not affected");
     assert_eq!(api.send(&GET, "/sandbox/faults", "").1["faults"][0]["count"], 2);
-    assert_eq!(refused(api.send(&PUT, "/sandbox/faults", "{}"), 400).0, 1100);
-    assert_eq!(api.send(&GET, "/sandbox/faults", "").1["faults"][0]["count"], 2, "a refused change changes nothing");
+    assert_eq!(first_error(api.send(&PUT, "/sandbox/faults", "{}"), 400).0, 1100);
+    assert_eq!(api.send(&GET, "/sandbox/faults", "").1["faults"][0]["count"], 2, "a rejected change must change nothing");
     api.send(&DELETE, "/sandbox/faults", "");
     assert!(api.list("gre_tunnels").is_empty());
 }
 
 #[test]
-fn a_fault_that_replaces_the_answer_carries_nothing_out() {
+fn a_fault_that_replaces_the_response_skips_the_operation() {
     let mut api = TestApi::empty();
     let put = r#"{"faults":[{"method":"POST","count":1,"fault":{"status":{"code":503}}}]}"#;
     api.send(&PUT, "/sandbox/faults", put);
@@ -473,7 +486,7 @@ fn the_envelope_has_the_key_order_of_a_recorded_body() {
 }
 
 #[test]
-fn generated_tunnels_are_plausible_and_keep_the_rules() {
+fn generated_tunnels_are_valid_and_use_loopback_addresses() {
     let mut api = TestApi::with_story(Story::empty(), tunnels: 1000);
     for (collection, _, _) in KINDS {
         let list = api.list(collection);
@@ -483,7 +496,7 @@ fn generated_tunnels_are_plausible_and_keep_the_rules() {
             api.expect_result(&PUT, &path, tunnel);
             for address in ["interface_address", "customer_endpoint", "customer_gre_endpoint"] {
                 let address = tunnel.get(address).and_then(Value::as_str);
-                assert!(address.is_none_or(|address| address.starts_with("127.")), "nobody is to be pinged: {tunnel}");
+                assert!(address.is_none_or(|address| address.starts_with("127.")), "pings must not leave the machine: {tunnel}");
             }
         }
     }
