@@ -1,4 +1,4 @@
-//! Reads and checks a story file. A mistake is one sentence with file, line, key and rule.
+//! Parses and checks a story file. An error is one line with file, line, key and rule.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     validate::{self, ValidTunnel, ValidationContext},
 };
 
-/// Events of one period, repetitions counted; more is a mistake in the file.
+/// Maximum number of events in one period, including repetitions.
 const MOST_EVENTS: usize = 10_000;
 
 #[derive(Deserialize)]
@@ -34,7 +34,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct AccountEntry {
     name: String,
-    /// 32 hex digits; made from the name where it is not given.
+    /// 32 hex digits; derived from the name by default.
     id: Option<String>,
     #[serde(default = "yes")]
     onboarded: bool,
@@ -42,7 +42,7 @@ struct AccountEntry {
     tunnels: Vec<Spanned<Fields>>,
 }
 
-/// A tunnel's body, as for the API, and beside it `type` and `bgp_status`.
+/// The body of a tunnel, as for the API, plus `type` and `bgp_status`.
 type Fields = BTreeMap<String, Spanned<Value>>;
 
 #[derive(Deserialize)]
@@ -50,10 +50,10 @@ type Fields = BTreeMap<String, Spanned<Value>>;
 struct EventEntry {
     #[serde(deserialize_with = "required_duration")]
     at: Duration,
-    /// Again after each such time, until the period ends.
+    /// Interval at which the event is repeated until the period ends.
     #[serde(default, deserialize_with = "duration")]
     every: Option<Duration>,
-    /// Where a name occurs in several accounts.
+    /// Required if tunnels of several accounts have this name.
     account: Option<String>,
     tunnel: Option<String>,
     say: String,
@@ -122,7 +122,7 @@ fn account(entry: &Spanned<AccountEntry>) -> Result<StoryAccount, Mistake> {
     Ok(StoryAccount { name: entry.value.name.clone(), id: own, onboarded: entry.value.onboarded, tunnels })
 }
 
-/// Names the tunnel of a mistake that lies between two tunnels.
+/// Locates an error in the rules between tunnels.
 fn clash(fields: &[Spanned<Fields>], error: ApiError) -> Mistake {
     let pointer = error.pointer.clone().unwrap_or_default();
     let (position, field) = pointer.trim_start_matches('/').split_once('/').unwrap_or_default();
@@ -165,7 +165,7 @@ fn tunnel_type(value: &Spanned<Value>) -> Result<TunnelKind, Mistake> {
     }
 }
 
-/// The first mistake that the API would find. Stories may use any addresses, so they are never strict.
+/// Returns the first error that the API would report. Stories may use any addresses, so they are never strict.
 fn validated(account: &str, kind: TunnelKind, body: &Map<String, Value>) -> Result<ValidTunnel, ApiError> {
     let context = ValidationContext { kind, account, strict: false, form: None };
     validate::validate_body(context, body, "").map_err(|errors| {
@@ -174,7 +174,7 @@ fn validated(account: &str, kind: TunnelKind, body: &Map<String, Value>) -> Resu
     })
 }
 
-/// The line of the key that the API's pointer names, or else of the tunnel.
+/// Locates an error at the key that its pointer names, or else at the tunnel.
 fn tunnel_mistake(fields: &Spanned<Fields>, error: &ApiError) -> Mistake {
     let pointer = error.pointer.as_deref().unwrap_or_default().trim_start_matches('/');
     let first = pointer.split('/').next().unwrap_or_default();
@@ -182,7 +182,7 @@ fn tunnel_mistake(fields: &Spanned<Fields>, error: &ApiError) -> Mistake {
     wrong(location, format!("tunnels.{}: {}", pointer.replace('/', "."), error.message))
 }
 
-/// Plays all events once, in order, so that none can fail when the story is told.
+/// Applies all events once, in time order, so that no event can fail when the story is played.
 fn events(file: &File, accounts: &[StoryAccount]) -> Result<Vec<StoryEvent>, Mistake> {
     let mut all: Vec<(Location, StoryEvent)> = Vec::new();
     for entry in &file.events {
@@ -227,7 +227,7 @@ fn rehearse(
     Ok(())
 }
 
-/// Changes `fields` as `patch` says: objects are merged, null removes, all else replaces (RFC 7396).
+/// Applies a JSON merge patch (RFC 7396): objects are merged, null removes a field, other values replace it.
 fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (key, value) in patch {
         match (fields.get_mut(key), value) {
@@ -242,7 +242,7 @@ fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
     }
 }
 
-/// The tunnel's body after a change of some of its fields.
+/// Validates the body of the tunnel after some of its fields have changed.
 pub(crate) fn patched(account: &str, spec: &TunnelSpec, set: &Map<String, Value>) -> Result<ValidTunnel, ApiError> {
     let mut body = spec.request_body();
     merge(&mut body, set);
@@ -293,7 +293,7 @@ fn find(account: Option<&str>, name: &str, accounts: &[StoryAccount]) -> Result<
     }
 }
 
-/// The times of an event in one period.
+/// The times of an event within one period.
 fn repetitions(entry: &Spanned<EventEntry>, period: Option<Duration>) -> Result<Vec<Duration>, Mistake> {
     let mistake = |what: &str| Err(wrong(entry.defined, what.to_owned()));
     let at = entry.value.at;

@@ -316,6 +316,6 @@ fn each_event_is_one_line_in_the_log() {
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(text.lines().count(), Story::demo().events.len() + 1, "{text}");
     assert!(text.lines().all(|line| line.contains(" INFO ")), "{text}");
-    assert!(text.contains("story: fra-ipsec-1: the circuit is cut, BGP will notice in 35 s"), "{text}");
+    assert!(text.contains("story: fra-ipsec-1: the circuit is down, the BGP hold timer expires in 35 s"), "{text}");
     assert!(text.lines().last().unwrap().contains("story: restarting from the beginning"), "{text}");
 }
