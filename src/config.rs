@@ -35,7 +35,7 @@ use self::{
     tunnels::TunnelConfig,
 };
 use crate::{
-    domain::{inventory::AccountName, rules::Rules, selector::Selector},
+    domain::{inventory::AccountName, rules::TunnelRules, selector::Selector},
     http, prober,
 };
 
@@ -49,7 +49,7 @@ pub struct Config {
     pub poll: Poll,
     pub probe: prober::settings::Settings,
     /// Which tunnels are watched, and where they belong.
-    pub rules: Arc<Rules>,
+    pub rules: Arc<TunnelRules>,
     pub log: Log,
 }
 
@@ -157,7 +157,10 @@ impl Config {
             poll: poll(flags, root.section("poll")?, defaults)?,
             probe: probe::settings(&flags.probe, root.section("probe")?, tunnels.overrides, &defaults.probe)?,
             log: Log::read(&inputs.log, root.section("log")?)?,
-            rules: Arc::new(Rules { sites: [defaults.sites.clone(), tunnels.rules.sites].concat(), ..tunnels.rules }),
+            rules: Arc::new(TunnelRules {
+                sites: [defaults.sites.clone(), tunnels.rules.sites].concat(),
+                ..tunnels.rules
+            }),
             accounts,
         })
     }

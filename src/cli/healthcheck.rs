@@ -37,7 +37,7 @@ pub(super) async fn ask(address: Option<&ListenAddress>) -> anyhow::Result<()> {
 }
 
 async fn exchange(address: &ListenAddress) -> io::Result<Vec<u8>> {
-    let addresses: Vec<SocketAddr> = address.from_this_machine()?;
+    let addresses: Vec<SocketAddr> = address.resolve_local_destinations()?;
     let mut stream = TcpStream::connect(addresses.as_slice()).await?;
     stream.write_all(QUESTION).await?;
     let mut answer = Vec::new();

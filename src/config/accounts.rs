@@ -12,14 +12,14 @@ use super::{check::secret_file, flags::CloudflareFlags, inputs::Inputs};
 use crate::{
     cloudflare::{ApiUrl, ApiUrlError},
     domain::inventory::AccountName,
-    poller::{Account, CredentialSource},
+    poller::{ApiAccount, CredentialSource},
     secret::Secret,
 };
 
 /// An account, and the API that knows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountConfig {
-    pub account: Account,
+    pub account: ApiAccount,
     pub url: ApiUrl,
 }
 
@@ -139,7 +139,10 @@ impl Shared {
         let missing = || ConfigError::without_value("--cloudflare.api-token-file", NO_TOKEN);
         let credentials = credentials.or_else(|| self.credentials.clone()).ok_or_else(missing)?;
         let name = name.unwrap_or_else(|| AccountName::new(id.clone()));
-        Ok(AccountConfig { account: Account { name, id, credentials }, url: url.unwrap_or_else(|| self.url.clone()) })
+        Ok(AccountConfig {
+            account: ApiAccount { name, id, credentials },
+            url: url.unwrap_or_else(|| self.url.clone()),
+        })
     }
 }
 
@@ -236,7 +239,7 @@ fn account_name(given: &Given) -> Result<AccountName, ConfigError> {
 }
 
 fn refuse_twins(account: &AccountConfig, others: &[AccountConfig]) -> Result<(), ConfigError> {
-    let AccountConfig { account: Account { name, id, .. }, url } = account;
+    let AccountConfig { account: ApiAccount { name, id, .. }, url } = account;
     if others.iter().any(|other| other.account.name == *name) {
         return Err(ConfigError::new("accounts.name", name.as_str(), "must be the name of one account only"));
     }

@@ -14,11 +14,13 @@ use super::{
 };
 use crate::{
     domain::{
-        histogram::Buckets,
         label::Label as _,
         probe::{ProbeTarget, Thresholds},
     },
-    prober::settings::{Addresses, Override, Pace, Settings, Timing, TimingError, TunnelSettings},
+    prober::{
+        histogram::Buckets,
+        settings::{Addresses, Override, Pace, Settings, Timing, TimingError, TunnelSettings},
+    },
 };
 
 /// The flags over the section `probe` over `defaults`.

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         inventory::AccountName,
         probe::Vantage,
-        rules::Rules,
+        rules::TunnelRules,
         selector::{Pattern, Selector, Tunnels},
     },
     prober::settings::Override,
@@ -23,7 +23,7 @@ use crate::{
 /// What the section says, for those who need it.
 #[derive(Debug, Default)]
 pub(super) struct TunnelConfig {
-    pub(super) rules: Rules,
+    pub(super) rules: TunnelRules,
     pub(super) overrides: Vec<Override>,
 }
 

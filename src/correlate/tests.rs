@@ -3,23 +3,27 @@ use std::num::NonZeroU32;
 use tokio::{task::JoinSet, time};
 
 use super::*;
-use crate::domain::{
-    bgp::BgpState,
-    board::{TargetProbe, TunnelKey, TunnelProbes},
-    fixtures::{addressed, polled, reporting},
-    histogram::Buckets,
-    inventory::AccountName,
-    probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
-    pulse::Pulses,
-    tally::Tally,
-    verdict::Verdict,
+use crate::{
+    domain::{
+        bgp::BgpState,
+        fixtures::{addressed, polled, reporting},
+        inventory::{AccountName, TunnelKey},
+        probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
+        pulse::Pulses,
+        verdict::Verdict,
+    },
+    prober::{
+        board::{TargetProbe, TunnelProbes},
+        histogram::Buckets,
+        tally::Tally,
+    },
 };
 
 struct Stage {
     fleet: watch::Sender<Arc<Fleet>>,
     changes: watch::Sender<u64>,
     tally: Arc<Tally>,
-    verdicts: watch::Receiver<Arc<Verdicts>>,
+    judged: watch::Receiver<Judged>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
     board: watch::Sender<Arc<ProbeBoard>>,
@@ -41,7 +45,7 @@ fn play() -> Stage {
     };
     let fleet = fra(BgpState::Up);
     let account = AccountName::new("acme");
-    let key = TunnelKey::of(&account, &fleet.accounts[&account].entries().next().unwrap().tunnel);
+    let key = TunnelKey::new(&account, &fleet.accounts[&account].entries().next().unwrap().tunnel);
     let probes = TunnelProbes { vantage: Vantage::Site, targets: [probe].into(), uplinks: Arc::default() };
     let board = ProbeBoard { tunnels: [(Arc::new(key), Arc::new(probes))].into(), ..ProbeBoard::default() };
     let pulses = Pulses::default();
@@ -49,12 +53,12 @@ fn play() -> Stage {
     let (board, board_rx) = watch::channel(Arc::new(board));
     let (changes, changes_rx) = watch::channel(0);
     let (stale_after, stale_after_rx) = watch::channel(Duration::from_mins(5));
-    let (correlator, verdicts) =
+    let (correlator, judged) =
         Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx, pulses.part("correlation"));
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(correlator.run(stop.clone()));
-    Stage { fleet, changes, tally, verdicts, stop, tasks, board, stale_after, pulses }
+    Stage { fleet, changes, tally, judged, stop, tasks, board, stale_after, pulses }
 }
 
 impl Stage {
@@ -66,8 +70,8 @@ impl Stage {
     }
 
     async fn next(&mut self) -> Verdict {
-        self.verdicts.changed().await.unwrap();
-        self.verdicts.borrow_and_update().tunnels.values().next().unwrap().verdict
+        self.judged.changed().await.unwrap();
+        self.judged.borrow_and_update().verdicts.tunnels.values().next().unwrap().verdict
     }
 }
 
@@ -76,7 +80,7 @@ async fn a_state_change_reaches_the_verdict_within_a_tenth_of_a_second() {
     let mut stage = play();
     assert_eq!(stage.next().await, Verdict::Healthy);
     stage.settle(Outcome::Reply { rtt: Duration::from_millis(5) });
-    assert_eq!(stage.next().await, Verdict::Healthy, "now because it answers");
+    assert_eq!(stage.next().await, Verdict::Healthy, "because it answers");
     let fell = clock::now();
     stage.settle(Outcome::Failed(ProbeFailure::Timeout));
     assert_eq!(stage.next().await, Verdict::PathMismatch);
@@ -86,7 +90,7 @@ async fn a_state_change_reaches_the_verdict_within_a_tenth_of_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_that_nobody_renews_grows_stale() {
+async fn a_report_without_renewal_becomes_stale() {
     let mut stage = play();
     stage.settle(Outcome::Reply { rtt: Duration::from_millis(5) });
     stage.fleet.send_replace(fra(BgpState::Down));
@@ -97,11 +101,11 @@ async fn a_report_that_nobody_renews_grows_stale() {
     assert!((300..=306).contains(&took), "{took} s");
 
     stage.stale_after.send_replace(Duration::from_mins(10));
-    assert_eq!(stage.next().await, Verdict::BgpFault, "a longer patience counts at once");
+    assert_eq!(stage.next().await, Verdict::BgpFault, "a longer limit applies at once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_on_when_the_prober_is_gone_and_stops_when_it_is_told_to() {
+async fn it_continues_without_the_prober_and_stops_on_cancel() {
     let mut stage = play();
     stage.next().await;
     (stage.changes, _) = watch::channel(0);
@@ -114,7 +118,7 @@ async fn it_goes_on_when_the_prober_is_gone_and_stops_when_it_is_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_pulse_goes_on_while_it_judges() {
+async fn it_beats_while_it_judges() {
     let stage = play();
     time::sleep(Duration::from_mins(2)).await;
     let now = clock::now().instant;

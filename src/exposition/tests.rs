@@ -1,18 +1,23 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use prometheus_client::metrics::counter::Counter;
 use proptest::prelude::*;
 use web_toolkit::clock::{self, Moment};
 
 use super::*;
-use crate::domain::{
-    bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
-    health_check::{CheckType, Direction, HealthCheck, Target},
-    inventory::{
-        AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, FailureReason, PollState, RejectReason,
+use crate::{
+    domain::{
+        bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
+        dataset::{FailureReason, PollState, PollStatus},
+        health_check::{CheckType, Direction, HealthCheck, Target},
+        inventory::{Account, AccountName, Entry, Fleet, RejectReason, TunnelList},
+        label::Label,
+        tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
     },
-    label::Label,
-    tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId},
+    snapshot::Judged,
 };
 
 const STALE_AFTER: Duration = Duration::from_mins(5);
@@ -21,7 +26,7 @@ fn polled_at() -> Moment {
     Moment { wall: "2026-11-20T10:00:00.25Z".parse().unwrap(), ..clock::now() }
 }
 
-/// A tunnel of which the API says everything.
+/// A tunnel with every value stated.
 fn talkative() -> Tunnel {
     Tunnel {
         id: TunnelId::new("0123456789abcdef0123456789abcdef"),
@@ -59,7 +64,7 @@ fn talkative() -> Tunnel {
     }
 }
 
-/// A tunnel of which the API says as little as it may, under a name made to break pages.
+/// A tunnel with as few values as the API allows, and a name that needs escaping.
 fn silent(kind: Kind) -> Tunnel {
     Tunnel {
         customer_endpoint: Stated::Unparsable("162.159.X.X".into()),
@@ -67,49 +72,46 @@ fn silent(kind: Kind) -> Tunnel {
     }
 }
 
-fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> CollectionSnapshot {
+fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
     let entries = tunnels.into_iter().map(|(tunnel, bgp_state_changes)| Entry {
         site: (&*tunnel.name == "fra-1").then(|| "frankfurt".into()),
         tunnel: Arc::new(tunnel),
         bgp_state_changes,
     });
-    CollectionSnapshot {
+    let status = PollStatus {
         state: PollState::Succeeded,
-        entries: entries.collect(),
         last_success: Some(polled_at()),
         duration: Some(Duration::from_millis(125)),
-        rejected: BTreeMap::from([(RejectReason::MissingId, 1)]),
-    }
+    };
+    TunnelList { status, entries: entries.collect(), rejected: BTreeMap::from([(RejectReason::MissingId, 1)]) }
 }
 
-/// One account whose IPsec list is good, and another that was never answered.
-fn fleet(ipsec: CollectionSnapshot, gre: CollectionSnapshot) -> Fleet {
-    let mut good = AccountSnapshot::default();
-    good.set_collection(Collection::IpsecTunnels, ipsec);
-    good.set_collection(Collection::GreTunnels, gre);
-    let mut refused = AccountSnapshot::default();
-    let failing =
-        || CollectionSnapshot { state: PollState::Failed(FailureReason::Auth), ..CollectionSnapshot::default() };
-    refused.set_collection(Collection::IpsecTunnels, failing());
+/// An account with good lists, and one whose polls have always failed.
+fn fleet(ipsec: TunnelList, gre: TunnelList) -> Fleet {
+    let mut good = Account::default();
+    good.set_list(TunnelType::Ipsec, ipsec);
+    good.set_list(TunnelType::Gre, gre);
+    let mut refused = Account::default();
+    let failed = PollStatus { state: PollState::Failed(FailureReason::Auth), ..PollStatus::default() };
+    refused.set_list(TunnelType::Ipsec, TunnelList { status: failed, ..TunnelList::default() });
     let accounts = [("head office", good), ("lab", refused)];
     Fleet { accounts: accounts.map(|(name, snapshot)| (AccountName::new(name), Arc::new(snapshot))).into() }
 }
 
-fn picture(fleet: Fleet, own: Registry) -> Arc<Picture> {
-    let sources = Sources {
-        fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
-        board: watch::Sender::new(Arc::default()).subscribe(),
-        verdicts: watch::Sender::new(Arc::default()).subscribe(),
-        stale_after: watch::Sender::new(STALE_AFTER).subscribe(),
-        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
-    };
-    Arc::new(Exposition::new(own, sources).picture(clock::now()))
+fn capture(fleet: Fleet, own: Registry) -> Arc<Capture> {
+    let judged = Judged { fleet: Arc::new(fleet), ..Judged::default() };
+    let (_, poll_interval) = watch::channel(Duration::from_mins(1));
+    let exposition = Exposition::new(own, Sources::fixed(judged, STALE_AFTER), poll_interval);
+    Arc::new(exposition.capture(clock::now()))
 }
 
 fn page(fleet: Fleet, format: Format) -> String {
     let mut text = String::new();
-    assert!(Page::new(picture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX), "nothing is left");
-    // The process is another at every run.
+    assert!(
+        Page::new(capture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX),
+        "the page is complete"
+    );
+    // Process metrics differ in every run.
     let lines = text.split_inclusive('\n').filter(|line| !line.contains(" process_") && !line.starts_with("process_"));
     lines.collect()
 }
@@ -137,7 +139,7 @@ fn both_formats_hold_the_same_samples() {
 }
 
 #[test]
-fn what_the_api_did_not_say_has_no_series() {
+fn a_value_that_the_api_omits_has_no_series() {
     let silent = silent(Kind::Ipsec(Ipsec::default()));
     let page = page(fleet(polled([(silent, 0)]), polled([])), Format::Classic);
     let families: Vec<&str> = samples(&page)
@@ -149,11 +151,11 @@ fn what_the_api_did_not_say_has_no_series() {
 }
 
 #[test]
-fn a_list_that_is_too_old_is_left_out_and_the_polls_are_not() {
+fn a_stale_list_is_omitted_and_its_polls_are_not() {
     let mut old = polled([(talkative(), 3)]);
     let long_ago = clock::now().instant.checked_sub(STALE_AFTER + Duration::from_secs(1)).unwrap();
-    old.last_success = Some(Moment { instant: long_ago, ..polled_at() });
-    old.state = PollState::Failed(FailureReason::Timeout);
+    old.status.last_success = Some(Moment { instant: long_ago, ..polled_at() });
+    old.status.state = PollState::Failed(FailureReason::Timeout);
     let page = page(fleet(old, polled([])), Format::Classic);
     assert!(
         page.lines().filter(|line| line.contains("fra-1")).all(|line| line.contains("site_info"))
@@ -185,7 +187,7 @@ fn every_state_of_a_session_is_one_of_four_series_and_one_of_them_is_1() {
 }
 
 #[test]
-fn a_label_from_outside_is_cut_and_cleaned() {
+fn a_label_value_is_shortened_and_filtered() {
     let mut tunnel = talkative();
     tunnel.description = format!("\u{1b}[31m{}", "é".repeat(500)).into();
     let page = page(fleet(polled([(tunnel, 0)]), polled([])), Format::Classic);
@@ -196,13 +198,13 @@ fn a_label_from_outside_is_cut_and_cleaned() {
 /// Names of the families of a page.
 fn families(groups: Groups) -> BTreeSet<String> {
     let mut text = String::new();
-    Page::new(picture(usual_fleet(), registry()), Format::OpenMetrics, groups).fill(&mut text, usize::MAX);
+    Page::new(capture(usual_fleet(), registry()), Format::OpenMetrics, groups).fill(&mut text, usize::MAX);
     assert!(text.ends_with("# EOF\n"));
     text.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned())).collect()
 }
 
 #[test]
-fn the_groups_share_out_the_families_of_the_page() {
+fn every_family_is_in_one_group() {
     let mut seen = BTreeSet::new();
     for &group in Group::ALL {
         let only = families(Groups::only(&[group]));
@@ -222,8 +224,8 @@ proptest! {
         let format = if classic { Format::Classic } else { Format::OpenMetrics };
         let mut own = registry();
         own.register("polls", "Polls", Counter::<u64>::default());
-        let picture = picture(usual_fleet(), own);
-        let page = || Page::new(Arc::clone(&picture), format, Groups::ALL);
+        let capture = capture(usual_fleet(), own);
+        let page = || Page::new(Arc::clone(&capture), format, Groups::ALL);
         let (mut whole, mut in_pieces, mut piece) = (String::new(), String::new(), String::new());
         page().fill(&mut whole, usize::MAX);
         let mut pieces = page();

@@ -3,7 +3,7 @@
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use web_toolkit::{
-    answer::{only, text},
+    answer::{method_not_allowed, plain_text},
     server::Body,
 };
 
@@ -26,23 +26,23 @@ impl Lifecycle {
 
     pub(super) async fn respond(&self, method: &Method) -> Response<Body> {
         if !matches!(*method, Method::POST | Method::PUT) {
-            return only("POST, PUT");
+            return method_not_allowed("POST, PUT");
         }
         let Some(requests) = &self.0 else {
             let sentence = "Reloading by HTTP is off: start with `--web.enable-lifecycle`, or send SIGHUP\n";
-            return text(StatusCode::FORBIDDEN, sentence);
+            return plain_text(StatusCode::FORBIDDEN, sentence);
         };
         let (outcome, told) = oneshot::channel();
         if requests.send(outcome).await.is_err() {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping\n");
+            return plain_text(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping\n");
         }
         match told.await {
-            Ok(Ok(done)) => text(StatusCode::OK, format!("{done}\n")),
+            Ok(Ok(done)) => plain_text(StatusCode::OK, format!("{done}\n")),
             Ok(Err(sentence)) => {
                 let sentence = format!("Not reloaded, everything stays as it was: {sentence}\n");
-                text(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+                plain_text(StatusCode::INTERNAL_SERVER_ERROR, sentence)
             }
-            Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping\n"),
+            Err(_) => plain_text(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping\n"),
         }
     }
 }

@@ -16,7 +16,7 @@ use hyper::{
     header::{CONTENT_ENCODING, HeaderValue, VARY},
 };
 use web_toolkit::{
-    answer::{answer, failed, text},
+    answer::{answer, internal_error, plain_text},
     server::Body,
 };
 
@@ -40,13 +40,13 @@ impl Scrape {
     pub(super) async fn respond(&self, headers: &HeaderMap, query: &str) -> Response<Body> {
         let groups = match chosen::groups(query) {
             Ok(groups) => groups,
-            Err(sentence) => return text(StatusCode::BAD_REQUEST, format!("{sentence}\n")),
+            Err(sentence) => return plain_text(StatusCode::BAD_REQUEST, format!("{sentence}\n")),
         };
         let format = negotiate::format(headers);
         let gzip = negotiate::gzip(headers);
-        let Ok(picture) = self.pictures.newest().await else { return failed() };
+        let Ok(picture) = self.pictures.newest().await else { return internal_error() };
         let writer = Writer::new(picture, format, groups, gzip);
-        let Ok(pieces) = Pieces::begin(writer, Arc::clone(&self.threads)).await else { return failed() };
+        let Ok(pieces) = Pieces::begin(writer, Arc::clone(&self.threads)).await else { return internal_error() };
         let mut response = answer(StatusCode::OK, format.content_type(), Bytes::new()).map(|_| pieces.boxed_unsync());
         let headers = response.headers_mut();
         headers.insert(VARY, HeaderValue::from_static("Accept, Accept-Encoding"));

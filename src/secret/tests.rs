@@ -27,7 +27,7 @@ fn what_is_no_secret_is_refused_with_the_rule_and_not_repeated() {
             b"\xff\xfe",
             "must hold a secret in printable ASCII: there is another character in it, which no HTTP header can carry",
         ),
-        (&[b'x'; 4097], "must not be larger than 4 KiB"),
+        (&[b'x'; 4097], "must be at most 4 KiB"),
     ] {
         fs::write(&path, content).unwrap();
         assert_eq!(Secrets::default().file(&path).unwrap_err().to_string(), sentence, "{content:?}");

@@ -8,6 +8,7 @@
 
 mod alerting;
 mod alerts;
+mod api_connection;
 mod bad_api;
 mod browser;
 mod check;

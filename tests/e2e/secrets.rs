@@ -63,7 +63,7 @@ fn indiscreet_answers() -> Vec<Answer> {
 }
 
 /// Everything the exporter shows while it runs.
-fn everything_shown(exporter: &Exporter) -> String {
+pub(crate) fn everything_shown(exporter: &Exporter) -> String {
     let mut shown = String::new();
     for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/nowhere", "/api/v1/tunnels", "/api/v1/targets"] {
         for accept in ["application/openmetrics-text;version=1.0.0", "text/plain;version=0.0.4"] {

@@ -380,7 +380,7 @@ fn no_secret_of_the_file_is_shown() {
     exporter.process.signal("TERM");
     let ended = exporter.process.ended(SOON);
     let said = format!("{}{}", ended.stdout, ended.stderr);
-    assert!(said.contains("speaks HTTP where HTTPS is served"), "the log is at its finest:\n{said}");
+    assert!(said.contains("the client sent an HTTP request to an HTTPS port"), "the log is at its finest:\n{said}");
     let header = STANDARD.encode(credentials());
     let key_lines = pair.key.lines().filter(|line| !line.starts_with("-----"));
     for secret in key_lines.chain([PASSWORD, "s3cr3t-guess", &hash[7..], &header]) {

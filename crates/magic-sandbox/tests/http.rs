@@ -31,6 +31,8 @@ fn start(settings: SandboxSettings) -> RunningSandbox {
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&sandbox).run(bound, stop.clone()));
+    // reqwest is built without a TLS provider and needs one even for plain HTTP; an error means that one is installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap();
     RunningSandbox { at, account, client, stop, tasks }
 }

@@ -6,11 +6,9 @@
 
 mod watcher;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,7 +17,7 @@ use self::watcher::Watcher;
 use crate::{
     clock,
     file::Fingerprint,
-    guard::Rules,
+    guard::RequestRules,
     server::tls::{Encryption, TlsConfig},
     web_file::WebFile,
 };
@@ -32,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct Access {
     file: Mutex<Option<WebFile>>,
     tls: watch::Sender<Option<Arc<TlsConfig>>>,
-    rules: watch::Sender<Arc<Rules>>,
+    rules: watch::Sender<Arc<RequestRules>>,
 }
 
 impl Access {
@@ -46,14 +44,14 @@ impl Access {
         Encryption::new(self.tls.subscribe())
     }
 
-    pub fn rules(&self) -> watch::Receiver<Arc<Rules>> {
+    pub fn rules(&self) -> watch::Receiver<Arc<RequestRules>> {
         self.rules.subscribe()
     }
 
     /// Whether `next` may come into force while this program runs. It may not where it asks less of clients: a file that is just being
     /// written looks like that, too.
     pub fn check(&self, next: Option<&WebFile>) -> Result<(), String> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.file.lock();
         let Some(old) = file.as_ref() else { return Ok(()) };
         let weaker = match next {
             Some(next) => old.weakened_by(next),
@@ -78,7 +76,7 @@ impl Access {
         }
         self.rules.send_replace(next.as_ref().map(|file| Arc::clone(&file.rules)).unwrap_or_default());
         self.tls.send_replace(next.as_ref().and_then(|file| file.tls.clone()));
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = next;
+        *self.file.lock() = next;
     }
 
     /// Reads `file` again and puts it in force. Blocks.
@@ -113,8 +111,8 @@ impl Access {
 
     /// One look at the files, and what follows from it.
     fn look(&self, watcher: &mut Watcher) {
-        let Some(file) = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone() else { return };
-        let now = file.files.keys().map(|path| (path.clone(), Fingerprint::of(path))).collect();
+        let Some(file) = self.file.lock().clone() else { return };
+        let now = file.files.keys().map(|path| (path.clone(), Fingerprint::read(path))).collect();
         if !watcher.wants_reload(&file.files, now) {
             return;
         }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     file::{self, FileError, Fingerprint, Fingerprints},
-    guard::Rules,
+    guard::RequestRules,
     server::tls::{Clients, TlsConfig},
 };
 
@@ -33,7 +33,7 @@ pub struct WebFile {
     given: Given,
     /// `None` where HTTP is served in the clear.
     pub tls: Option<Arc<TlsConfig>>,
-    pub rules: Arc<Rules>,
+    pub rules: Arc<RequestRules>,
     /// The file and those it names, as they looked when they were read.
     pub files: Fingerprints,
     /// Of what it is made, and that is no mistake but should not stay so. Each is a sentence.
@@ -44,7 +44,7 @@ impl WebFile {
     pub fn load(given: Given) -> Result<Self, ConfigError> {
         let path = given.path();
         let unreadable = |error: FileError| given.wrong(error.to_string());
-        let looks = Fingerprint::of(&path);
+        let looks = Fingerprint::read(&path);
         let content = file::read(&path, MOST_BYTES).map_err(unreadable)?;
         let text = String::from_utf8(content.bytes).map_err(|_| unreadable(FileError::NotText))?;
         let mut root = document::parse(&path.to_string_lossy(), &text)?;
@@ -103,7 +103,7 @@ impl PartialEq for WebFile {
 
 impl Eq for WebFile {}
 
-fn remarks(has_tls: bool, rules: &Rules) -> Vec<String> {
+fn remarks(has_tls: bool, rules: &RequestRules) -> Vec<String> {
     let remark = match (has_tls, rules.users().is_some()) {
         (true, _) => return Vec::new(),
         (false, true) => "passwords are asked for without TLS: they cross the network in the clear",

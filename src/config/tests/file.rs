@@ -532,15 +532,15 @@ fn a_file_that_cannot_be_read_is_named_with_the_rule() {
     for (name, rule) in [
         ("missing", "must be a readable file: No such file or directory (os error 2)"),
         (".", "must be a file: it is a directory"),
-        ("binary", "must be text in UTF-8"),
-        ("huge", "must not be larger than 1024 KiB"),
+        ("binary", "must be UTF-8 text"),
+        ("huge", "must be at most 1024 KiB"),
     ] {
         let path = house.path(name).display().to_string();
         let sentence = config(&[ACCOUNT, &format!("--config.file={path}")], token).unwrap_err();
         assert_eq!(sentence, format!("`--config.file` is `{path}`: {rule}"));
     }
     let sentence = config(&[ACCOUNT, "--config.file=/dev/zero"], token).unwrap_err();
-    assert_eq!(sentence, "`--config.file` is `/dev/zero`: must be a regular file, no device, pipe or socket");
+    assert_eq!(sentence, "`--config.file` is `/dev/zero`: must be a regular file, not a device, pipe or socket");
 }
 
 #[test]

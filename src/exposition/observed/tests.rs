@@ -5,21 +5,18 @@ use web_toolkit::clock::{self, Moment};
 use super::*;
 use crate::{
     domain::{
-        board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes, UplinkProbe},
         fixtures::{addressed, fleet},
-        histogram::Buckets,
-        inventory::{AccountName, Fleet},
+        inventory::{AccountName, Fleet, TunnelKey},
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
-        tally::Tally,
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
-    exposition::{
-        format::Format,
-        group::Groups,
-        page::Page,
-        picture::{Picture, Scene},
-        probes, process,
+    exposition::{capture::Capture, exporter, family::Groups, page::Page, process, text::Format},
+    prober::{
+        board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
+        histogram::Buckets,
+        tally::Tally,
     },
+    snapshot::{Judged, Snapshot},
 };
 
 struct Seen {
@@ -28,20 +25,14 @@ struct Seen {
     verdicts: Verdicts,
 }
 
-/// The page of what the prober sees and how it does, without prefix.
+/// The observed values and those of the exporter, without prefix.
 fn render(seen: Seen) -> String {
-    let scene = Scene {
-        fleet: seen.fleet,
-        board: Arc::new(seen.board),
-        verdicts: Arc::new(seen.verdicts),
-        process: process::Reading::default(),
-        own: String::new(),
-        poll_interval: Duration::ZERO,
-        stale_after: Duration::ZERO,
-    };
-    let picture = Arc::new(Picture::take(scene, at()));
+    let judged = Judged { fleet: seen.fleet, board: Arc::new(seen.board), verdicts: Arc::new(seen.verdicts) };
+    let snapshot = Snapshot { judged, stale_after: Duration::ZERO, now: at() };
+    let capture = Capture::new(snapshot, process::ProcessStats::default(), String::new(), Duration::ZERO);
     let mut text = String::new();
-    Page::of(&[FAMILIES, probes::FAMILIES], picture, Format::OpenMetrics, Groups::ALL).fill(&mut text, usize::MAX);
+    Page::with_families(&[FAMILIES, exporter::FAMILIES], Arc::new(capture), Format::OpenMetrics, Groups::ALL)
+        .fill(&mut text, usize::MAX);
     text.replace("cloudflare_magic_", "")
 }
 
@@ -70,7 +61,7 @@ fn seen() -> Seen {
     let fleet = fleet([addressed("fra", "203.0.113.1", "10.0.0.0/31", ""), addressed("new", "", "", "")]);
     let account = AccountName::new("acme");
     let keys: Vec<_> =
-        fleet.accounts[&account].entries().map(|entry| Arc::new(TunnelKey::of(&account, &entry.tunnel))).collect();
+        fleet.accounts[&account].entries().map(|entry| Arc::new(TunnelKey::new(&account, &entry.tunnel))).collect();
     let probe = |target, address: &str, tally| TargetProbe { target, address: address.parse().unwrap(), tally };
     let endpoint = tally(&[LOST, REFUSED]);
     endpoint.begin();
@@ -99,18 +90,18 @@ fn seen() -> Seen {
 }
 
 #[test]
-fn the_page_of_what_was_observed() {
+fn the_page_of_observed_values() {
     insta::assert_snapshot!("observed", render(seen()));
 }
 
 #[test]
-fn a_tunnel_that_is_not_probed_has_no_series_but_its_verdict() {
+fn a_tunnel_without_probes_has_only_its_verdict() {
     let text = render(seen());
     assert!(!text.contains("tunnel_name=\"new\""));
 }
 
 #[test]
-fn silence_that_proves_nothing_leaves_the_tunnel_without_a_state() {
+fn unproven_silence_leaves_the_tunnel_without_a_state() {
     let mut seen = seen();
     let probes = TunnelProbes {
         vantage: Vantage::Site,

@@ -67,7 +67,7 @@ mod tests {
         }
 
         fn now(&self) -> Fingerprints {
-            ["cert", "key"].map(|name| (self.path(name), Fingerprint::of(&self.path(name)))).into()
+            ["cert", "key"].map(|name| (self.path(name), Fingerprint::read(&self.path(name)))).into()
         }
 
         fn look(&mut self) -> bool {

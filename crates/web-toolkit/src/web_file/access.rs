@@ -9,14 +9,17 @@ use super::super::{
     document::Section,
     given::{ConfigError, Given},
 };
-use crate::guard::{Hash, Rate, Rules, Users};
+use crate::{
+    bucket::RateLimit,
+    guard::{PasswordHash, RequestRules, Users},
+};
 
 /// Reads the three sections below the top of the file.
-pub(super) fn read(root: &mut Section) -> Result<Rules, ConfigError> {
+pub(super) fn read(root: &mut Section) -> Result<RequestRules, ConfigError> {
     let headers = http_server(root.section("http_server_config")?)?;
     let users = users(root.section("basic_auth_users")?)?;
     let rate = rate(root.section("rate_limit")?)?;
-    Ok(Rules::new(users, rate, headers))
+    Ok(RequestRules::new(users, rate, headers))
 }
 
 /// Whether HTTP/2 is wished for changes nothing: HTTP/1.1 is served, which every client speaks.
@@ -53,14 +56,14 @@ fn users(section: Section) -> Result<Option<Users>, ConfigError> {
             let rule = "must name users, each with a hash behind the colon; a name is not empty, and has neither `:` nor `$` in it";
             return Err(ConfigError::without_value("basic_auth_users", rule).at(given.place));
         }
-        let hash: Hash = given.trimmed().parse().map_err(|error| given.secretly_wrong(format!("{error}")))?;
+        let hash: PasswordHash = given.trimmed().parse().map_err(|error| given.secretly_wrong(format!("{error}")))?;
         Ok((user, hash))
     });
     Ok(Users::new(hashes.collect::<Result<BTreeMap<_, _>, _>>()?))
 }
 
 /// `None` where there is no limit.
-fn rate(mut section: Section) -> Result<Option<Rate>, ConfigError> {
+fn rate(mut section: Section) -> Result<Option<RateLimit>, ConfigError> {
     let interval = section.text("interval")?;
     let burst = section.text("burst")?;
     section.finish()?;
@@ -69,7 +72,7 @@ fn rate(mut section: Section) -> Result<Option<Rate>, ConfigError> {
         let rule = "needs `rate_limit.burst` beside it: how many requests are answered at once";
         return Err(interval.secretly_wrong(rule));
     };
-    Ok(Some(Rate { interval: duration(&interval)?, burst: count(&burst)? }))
+    Ok(Some(RateLimit { interval: duration(&interval)?, burst: count(&burst)? }))
 }
 
 fn duration(given: &Given) -> Result<Duration, ConfigError> {

@@ -70,7 +70,7 @@ impl Material {
             return Err(given.secretly_wrong(rule));
         }
         let path = given.path();
-        self.files.insert(path.clone(), Fingerprint::of(&path));
+        self.files.insert(path.clone(), Fingerprint::read(&path));
         file::read(&path, MOST_BYTES).map_err(|error| given.wrong(error.to_string()))
     }
 }

@@ -10,7 +10,7 @@ use super::{
     },
     material::{Material, Place},
 };
-use crate::server::tls::{Chain, Clients, Key, Protocol, Roots, TlsConfig, TlsError};
+use crate::server::tls::{Chain, Clients, PrivateKey, Protocol, Roots, TlsConfig, TlsError};
 
 const CERTIFICATE: Place = Place { inline: "cert", by_path: "cert_file", secret: false };
 const KEY: Place = Place { inline: "key", by_path: "key_file", secret: true };
@@ -19,7 +19,7 @@ const CLIENT_CA: Place = Place { inline: "client_ca", by_path: "client_ca_file",
 /// `None` where the section says nothing that calls for TLS.
 pub(super) fn read(mut section: Section, material: &mut Material) -> Result<Option<TlsConfig>, ConfigError> {
     let certificate = material.read(&mut section, &CERTIFICATE, Chain::from_pem)?;
-    let key = material.read(&mut section, &KEY, Key::from_pem)?;
+    let key = material.read(&mut section, &KEY, PrivateKey::from_pem)?;
     let roots = material.read(&mut section, &CLIENT_CA, Roots::from_pem)?;
     let clients = clients(&mut section, roots.as_ref())?;
     let suites = section.texts("cipher_suites")?.unwrap_or_default();

@@ -1,14 +1,14 @@
-//! Versions, cipher suites and curves by the names that Go gives them, which are those of Prometheus' own files.
+//! Versions, cipher suites and curves by their Go names, which the files of Prometheus use.
 
 use std::str::FromStr;
 
 use tokio_rustls::rustls::{
     SupportedCipherSuite, SupportedProtocolVersion,
-    crypto::{SupportedKxGroup, aws_lc_rs},
+    crypto::{SupportedKxGroup, ring},
     version::{TLS12, TLS13},
 };
 
-/// A version of TLS that is safe to speak.
+/// A supported version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     Tls12,
@@ -48,11 +48,11 @@ impl FromStr for Suite {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let named = |suite: &&SupportedCipherSuite| go_name(suite) == text;
-        aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().find(named).copied().map(Self).ok_or(NameError::Suite)
+        ring::DEFAULT_CIPHER_SUITES.iter().find(named).copied().map(Self).ok_or(NameError::Suite)
     }
 }
 
-/// `wanted` of TLS 1.2 in its order, behind all of TLS 1.3 in `known`: as in Go, nobody chooses among those.
+/// `wanted` of TLS 1.2 in its order, behind all of TLS 1.3 in `known`: as in Go, those cannot be chosen.
 pub(super) fn suites(wanted: &[Suite], known: &[SupportedCipherSuite]) -> Vec<SupportedCipherSuite> {
     let is_13 = |suite: &SupportedCipherSuite| suite.tls13().is_some();
     let of_13 = known.iter().copied().filter(is_13);
@@ -70,17 +70,17 @@ pub enum Curve {
     P256,
     P384,
     X25519,
-    /// X25519 beside ML-KEM 768, which a quantum computer does not break.
+    /// Hybrid of X25519 and ML-KEM 768. Accepted in files; the handshake offers X25519 only.
     X25519MlKem768,
 }
 
 impl Curve {
     pub(super) fn rustls(self) -> &'static dyn SupportedKxGroup {
         match self {
-            Self::P256 => aws_lc_rs::kx_group::SECP256R1,
-            Self::P384 => aws_lc_rs::kx_group::SECP384R1,
-            Self::X25519 => aws_lc_rs::kx_group::X25519,
-            Self::X25519MlKem768 => aws_lc_rs::kx_group::X25519MLKEM768,
+            Self::P256 => ring::kx_group::SECP256R1,
+            Self::P384 => ring::kx_group::SECP384R1,
+            // ring has no ML-KEM, so a file that names the hybrid group gets its classical half.
+            Self::X25519 | Self::X25519MlKem768 => ring::kx_group::X25519,
         }
     }
 }
@@ -99,15 +99,15 @@ impl FromStr for Curve {
     }
 }
 
-/// A name that stands for nothing we speak.
+/// A name that is unknown or not supported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("must be TLS12 or TLS13: older versions are broken, and are not spoken here")]
+    #[error("must be TLS12 or TLS13; older versions are insecure and not supported")]
     BrokenVersion,
     #[error("must be TLS12 or TLS13")]
     UnknownVersion,
     #[error(
-        "must be a suite with ECDHE and AES-GCM or ChaCha20, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; weaker ones are not spoken here"
+        "must be a suite with ECDHE and AES-GCM or ChaCha20, such as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256; weaker suites are not supported"
     )]
     Suite,
     #[error("must be one of CurveP256, CurveP384, X25519, X25519MLKEM768")]
