@@ -5,19 +5,14 @@
 
 mod effect;
 
-use std::time::Duration;
-
-use hyper::{Method, StatusCode, header::HeaderValue};
+use hyper::Method;
 use rand::{RngExt as _, rngs::StdRng};
-use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _},
-};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use web_toolkit::yaml::{self, YamlError};
 
-use self::effect::FaultEffect;
 pub(crate) use self::effect::MatchedFaults;
+use self::effect::{FaultEffect, deserialize_checked};
 use super::spec::TunnelKind;
 
 /// Maximum number of faults in force at one time.
@@ -138,31 +133,8 @@ impl Fault {
     }
 }
 
-/// Deserializes a value and checks it. The error of `check` is one line.
-fn checked<'de, T, U, D>(deserializer: D, check: impl FnOnce(T) -> Result<U, String>) -> Result<U, D::Error>
-where
-    T: DeserializeOwned,
-    D: Deserializer<'de>,
-{
-    check(T::deserialize(deserializer)?).map_err(D::Error::custom)
-}
-
-fn parse_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    checked(deserializer, |text: String| {
-        let duration = humantime::parse_duration(&text);
-        duration.map_err(|_| format!("`{text}` is not a duration; use for example 500ms, 1s or 2m"))
-    })
-}
-
-fn parse_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StatusCode, D::Error> {
-    checked(deserializer, |code: u16| {
-        let status = StatusCode::from_u16(code).ok().filter(|_| (200..600).contains(&code));
-        status.ok_or_else(|| format!("{code} is not a status of a response; use 200 to 599"))
-    })
-}
-
 fn parse_method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Method>, D::Error> {
-    checked(deserializer, |text: Option<String>| {
+    deserialize_checked(deserializer, |text: Option<String>| {
         let Some(text) = text else { return Ok(None) };
         let known = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
         let method = known.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(&text));
@@ -171,30 +143,16 @@ fn parse_method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Met
 }
 
 fn parse_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    checked(deserializer, |count| match count {
+    deserialize_checked(deserializer, |count| match count {
         Some(0) => Err("count must be at least 1".to_owned()),
         count => Ok(count),
     })
 }
 
 fn parse_probability<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    checked(deserializer, |share| match share {
+    deserialize_checked(deserializer, |share| match share {
         Some(share) if !(0.0..=1.0).contains(&share) => Err(format!("probability must be from 0 to 1, not {share}")),
         share => Ok(share),
-    })
-}
-
-/// Seconds, or any text that is valid in a header.
-fn parse_header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    checked(deserializer, |value: Option<Value>| {
-        let text = match value {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::String(text)) => text,
-            Some(Value::Number(number)) => number.to_string(),
-            Some(_) => return Err("retry_after must be seconds or a date".to_owned()),
-        };
-        let valid = HeaderValue::from_str(&text).is_ok();
-        if valid { Ok(Some(text)) } else { Err("retry_after must be text that is valid in a header".to_owned()) }
     })
 }
 

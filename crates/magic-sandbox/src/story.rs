@@ -1,10 +1,10 @@
 //! Stories: accounts, their tunnels, and events over time.
 //!
-//! A [`Story`] is checked when it is parsed: every body against the rules of the API, every event against the tunnel
+//! A [`Story`] is checked when [`file`] parses it: every body against the rules of the API, every event against the tunnel
 //! that it names, in time order. [`StoryPlayer`] tells which events are due; [`super::world`] applies them. Generated
 //! tunnels fill an account for measurements and rehearsals at scale.
 
-mod file;
+pub(crate) mod file;
 
 use std::{
     fmt,
@@ -14,18 +14,14 @@ use std::{
 
 use ipnet::Ipv4Net;
 use serde_json::{Map, Value};
-use web_toolkit::{clock::Moment, yaml::YamlError};
+use web_toolkit::clock::Moment;
 
-pub(crate) use self::file::patched;
 use super::{
     faults::Faults,
     session::{SessionReport, SessionState},
     spec::{BgpSpec, HealthCheckSpec, KindOptions, TunnelKind, TunnelSpec},
     store::stable_id,
 };
-
-/// The story of the `demo` command, and the default of `sandbox`.
-const DEMO: &str = include_str!("stories/demo.yml");
 
 /// A checked story.
 #[derive(Debug, Clone)]
@@ -83,21 +79,11 @@ impl fmt::Debug for StoryEvent {
 }
 
 impl Story {
-    /// The embedded story: seven tunnels that go through every verdict in three minutes, repeated forever.
-    pub fn demo() -> Self {
-        Self::parse("demo.yml", DEMO).unwrap_or_else(|error| unreachable!("a test parses the embedded story: {error}"))
-    }
-
     /// One account without tunnels and events.
     pub fn empty() -> Self {
         let id = stable_id(&["account", "empty"]);
         let account = StoryAccount { name: "empty".to_owned(), id, onboarded: true, tunnels: Vec::new() };
         Self { accounts: vec![account], period: None, events: Vec::new() }
-    }
-
-    /// Parses a story file. `name` is the name of the file in errors.
-    pub fn parse(name: &str, text: &str) -> Result<Self, YamlError> {
-        file::parse(name, text)
     }
 
     /// Name and id of each account, in story order.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use hyper::StatusCode;
-use serde::Deserialize;
+use hyper::{StatusCode, header::HeaderValue};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 use serde_json::{Value, json};
 
-use super::{parse_duration, parse_header_value, parse_status};
 use crate::response::{ApiResponse, Delivery, ErrorResponse};
 
 /// What happens to a matching request.
@@ -188,4 +190,44 @@ fn set_unknown_values(tunnel: &mut Value) {
         tunnel["bgp_status"]["state"] = json!("BGP_DAMPENED");
         tunnel["bgp_status"]["bgp_state"] = json!("Dampened");
     }
+}
+
+/// Deserializes a value and checks it. The error of `check` is one line.
+pub(super) fn deserialize_checked<'de, T, U, D>(
+    deserializer: D,
+    check: impl FnOnce(T) -> Result<U, String>,
+) -> Result<U, D::Error>
+where
+    T: DeserializeOwned,
+    D: Deserializer<'de>,
+{
+    check(T::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn parse_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    deserialize_checked(deserializer, |text: String| {
+        let duration = humantime::parse_duration(&text);
+        duration.map_err(|_| format!("`{text}` is not a duration; use for example 500ms, 1s or 2m"))
+    })
+}
+
+fn parse_status<'de, D: Deserializer<'de>>(deserializer: D) -> Result<StatusCode, D::Error> {
+    deserialize_checked(deserializer, |code: u16| {
+        let status = StatusCode::from_u16(code).ok().filter(|_| (200..600).contains(&code));
+        status.ok_or_else(|| format!("{code} is not a status of a response; use 200 to 599"))
+    })
+}
+
+/// Seconds, or any text that is valid in a header.
+fn parse_header_value<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    deserialize_checked(deserializer, |value: Option<Value>| {
+        let text = match value {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::String(text)) => text,
+            Some(Value::Number(number)) => number.to_string(),
+            Some(_) => return Err("retry_after must be seconds or a date".to_owned()),
+        };
+        let valid = HeaderValue::from_str(&text).is_ok();
+        if valid { Ok(Some(text)) } else { Err("retry_after must be text that is valid in a header".to_owned()) }
+    })
 }

@@ -17,6 +17,9 @@ use crate::{
     validate::{self, ValidTunnel, ValidationContext},
 };
 
+/// The story of the `demo` command, and the default of `sandbox`.
+const DEMO: &str = include_str!("../stories/demo.yml");
+
 /// Maximum number of events in one period, including repetitions.
 const MOST_EVENTS: usize = 10_000;
 
@@ -76,7 +79,19 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     required_duration(deserializer).map(Some)
 }
 
-pub(super) fn parse(name: &str, text: &str) -> Result<Story, YamlError> {
+impl Story {
+    /// The embedded story: seven tunnels that go through every verdict in three minutes, repeated forever.
+    pub fn demo() -> Self {
+        Self::parse("demo.yml", DEMO).unwrap_or_else(|error| unreachable!("a test parses the embedded story: {error}"))
+    }
+
+    /// Parses a story file. `name` is the name of the file in errors.
+    pub fn parse(name: &str, text: &str) -> Result<Self, YamlError> {
+        parse(name, text)
+    }
+}
+
+fn parse(name: &str, text: &str) -> Result<Story, YamlError> {
     yaml::read(text).and_then(|file| check(&file)).map_err(|mistake| mistake.of(name))
 }
 

@@ -1,11 +1,44 @@
-//! Reads fields of a JSON object and collects what is wrong with them.
+//! Reads fields of a JSON object and collects the rules that they break.
 
 use std::{cell::RefCell, net::IpAddr, ops::RangeInclusive, str::FromStr};
 
 use serde_json::{Map, Value};
 
-use super::BodyRule;
 use crate::response::ApiError;
+
+/// The rules that a body can break. The value is the code of the error. The reference documents no codes for these
+/// rules, so they are the sandbox's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyRule {
+    Required = 1101,
+    Type = 1102,
+    NameTaken = 1103,
+    NameCharacters = 1104,
+    NameLength = 1105,
+    Address = 1106,
+    InterfacePrefix = 1107,
+    InterfaceHost = 1108,
+    InterfacePrivate = 1109,
+    InterfacePrefix6 = 1110,
+    Md5Key = 1111,
+    Mtu = 1112,
+    Ttl = 1113,
+    Asn = 1114,
+    FqdnForm = 1115,
+    FqdnTaken = 1116,
+    Choice = 1117,
+    TargetForm = 1118,
+    ExtraPrefix = 1119,
+    Psk = 1120,
+    Duplicate = 1121,
+}
+
+impl BodyRule {
+    /// `pointer` is an RFC 6901 pointer into the request body.
+    pub(crate) fn error(self, pointer: impl Into<String>, message: impl Into<String>) -> ApiError {
+        ApiError { pointer: Some(pointer.into()), ..ApiError::new(self as u32, message) }
+    }
+}
 
 /// The errors of one body, in the order in which its fields are read.
 pub(super) type BodyErrors = RefCell<Vec<ApiError>>;
