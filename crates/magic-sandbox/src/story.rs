@@ -1,10 +1,10 @@
 //! Stories: accounts, their tunnels, and events over time.
 //!
-//! A [`Story`] is checked when [`file`] parses it: every body against the rules of the API, every event against the tunnel
+//! A [`Story`] is checked when it is parsed: every body against the rules of the API, every event against the tunnel
 //! that it names, in time order. [`StoryPlayer`] tells which events are due; [`super::world`] applies them. Generated
 //! tunnels fill an account for measurements and rehearsals at scale.
 
-pub(crate) mod file;
+mod file;
 
 use std::{
     fmt,
@@ -18,9 +18,11 @@ use web_toolkit::clock::Moment;
 
 use super::{
     faults::Faults,
+    response::ApiError,
     session::{SessionReport, SessionState},
     spec::{BgpSpec, HealthCheckSpec, KindOptions, TunnelKind, TunnelSpec},
     store::stable_id,
+    validate::{self, ValidTunnel, ValidationContext},
 };
 
 /// A checked story.
@@ -133,6 +135,41 @@ impl StoryPlayer {
         let event = self.story.events.get(self.next).map(|event| event.at);
         event.or(self.story.period).map(|at| self.period_start.after(at))
     }
+}
+
+/// Returns the first error that the API would report. Stories may use any addresses, so they are never strict.
+fn validate_tunnel(account: &str, kind: TunnelKind, body: &Map<String, Value>) -> Result<ValidTunnel, ApiError> {
+    let context = ValidationContext { kind, account, strict: false, form: None };
+    validate::validate_body(context, body, "").map_err(|errors| {
+        let unnamed = ApiError::new(0, "the tunnel is not valid");
+        errors.into_iter().next().unwrap_or(unnamed)
+    })
+}
+
+/// Applies a JSON merge patch (RFC 7396): objects are merged, null removes a field, other values replace it.
+fn merge_patch(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (fields.get_mut(key), value) {
+            (_, Value::Null) => {
+                fields.remove(key);
+            }
+            (Some(Value::Object(inner)), Value::Object(patch)) => merge_patch(inner, patch),
+            _ => {
+                fields.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Validates the body of the tunnel after some of its fields have changed.
+pub(crate) fn patch_tunnel(
+    account: &str,
+    spec: &TunnelSpec,
+    set: &Map<String, Value>,
+) -> Result<ValidTunnel, ApiError> {
+    let mut body = spec.request_body();
+    merge_patch(&mut body, set);
+    validate_tunnel(account, spec.kind(), &body)
 }
 
 /// First interface address of the generated tunnels, two per tunnel. All their addresses are in 127.0.0.0/8, so that no

@@ -128,7 +128,7 @@ impl World {
         if let Some(set) = &event.set {
             // A client may have deleted the tunnel.
             let Some(spec) = account.get(&id).map(StoredTunnel::spec) else { return };
-            match story::file::patched(&account.id, spec, set) {
+            match story::patch_tunnel(&account.id, spec, set) {
                 Ok(valid) => account.apply(vec![(id.clone(), valid)], |tunnel, new| tunnel.replace(new, now)),
                 Err(error) => debug!("story: {}: tunnel not changed: {}", event.name, error.message),
             }

@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 use web_toolkit::yaml::{self, Mistake, YamlError};
 
-use super::{Story, StoryAccount, StoryEvent, StoryTunnel};
+use super::{Story, StoryAccount, StoryEvent, StoryTunnel, patch_tunnel, validate_tunnel};
 use crate::{
     faults::{Fault, Faults},
     response::ApiError,
     session::SessionReport,
     spec::{TunnelKind, TunnelSpec},
     store::{Candidate, StoredAccount, is_id, stable_id},
-    validate::{self, ValidTunnel, ValidationContext},
+    validate::ValidTunnel,
 };
 
 /// The story of the `demo` command, and the default of `sandbox`.
@@ -164,7 +164,8 @@ fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<StoryTunnel, Mistak
     }
     let missing = || wrong(fields.defined, "tunnels.type: is required, `ipsec` or `gre`");
     let kind = kind.ok_or_else(missing)?;
-    let ValidTunnel { spec, psk } = validated(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?;
+    let ValidTunnel { spec, psk } =
+        validate_tunnel(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?;
     if report.is_some() && spec.bgp.is_none() {
         return Err(wrong(fields.defined, "tunnels.bgp_status: needs `bgp`, or there is no session to report on"));
     }
@@ -178,15 +179,6 @@ fn tunnel_type(value: &Spanned<Value>) -> Result<TunnelKind, Mistake> {
         Some("gre") => Ok(TunnelKind::Gre),
         _ => Err(wrong(value.defined, "tunnels.type: must be `ipsec` or `gre`")),
     }
-}
-
-/// Returns the first error that the API would report. Stories may use any addresses, so they are never strict.
-fn validated(account: &str, kind: TunnelKind, body: &Map<String, Value>) -> Result<ValidTunnel, ApiError> {
-    let context = ValidationContext { kind, account, strict: false, form: None };
-    validate::validate_body(context, body, "").map_err(|errors| {
-        let unnamed = ApiError::new(0, "the tunnel is not valid");
-        errors.into_iter().next().unwrap_or(unnamed)
-    })
 }
 
 /// Locates an error at the key that its pointer names, or else at the tunnel.
@@ -233,35 +225,13 @@ fn rehearse(
             let pointer = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
             wrong(location, format!("events.set.{pointer}: {}", error.message))
         };
-        *spec = patched(&accounts[key.0].id, spec, set).map_err(mistake)?.spec;
+        *spec = patch_tunnel(&accounts[key.0].id, spec, set).map_err(mistake)?.spec;
     }
     if event.report.is_some() && spec.bgp.is_none() {
         let what = format!("events.bgp_status: `{}` has no `bgp` at that time", event.name);
         return Err(wrong(location, what));
     }
     Ok(())
-}
-
-/// Applies a JSON merge patch (RFC 7396): objects are merged, null removes a field, other values replace it.
-fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    for (key, value) in patch {
-        match (fields.get_mut(key), value) {
-            (_, Value::Null) => {
-                fields.remove(key);
-            }
-            (Some(Value::Object(inner)), Value::Object(patch)) => merge(inner, patch),
-            _ => {
-                fields.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
-/// Validates the body of the tunnel after some of its fields have changed.
-pub(crate) fn patched(account: &str, spec: &TunnelSpec, set: &Map<String, Value>) -> Result<ValidTunnel, ApiError> {
-    let mut body = spec.request_body();
-    merge(&mut body, set);
-    validated(account, spec.kind(), &body)
 }
 
 fn event(entry: &Spanned<EventEntry>, accounts: &[StoryAccount]) -> Result<StoryEvent, Mistake> {
