@@ -6,8 +6,8 @@
 //! ```text
 //! request -> read -> [lock] advance story -> route -> faults -> operation -> [unlock] -> send
 //! ```
-//! All state is in one `world::World` behind one lock, which is never held across an await. The story advances with each
-//! request, and by the timer in [`Sandbox::run`] so that its log lines appear on time.
+//! All state is in one `world::World` behind one lock, which is never held across an await. The story advances with
+//! each request, and by the timer in [`Sandbox::run`] so that its log lines appear on time.
 //!
 //! Each module uses only modules above it in this list:
 //!

@@ -1,5 +1,5 @@
-//! Responses of the API: the envelope, the errors that the real API is known to return, and bodies that are sent slowly,
-//! partly or forever.
+//! Responses of the API: the envelope, the errors that the real API is known to return, and bodies that are sent
+//! slowly, partly or forever.
 
 use std::{
     io, iter,
@@ -205,8 +205,8 @@ impl From<ErrorResponse> for ApiResponse {
 /// Filler of an endless body: whitespace, which a JSON parser accepts anywhere.
 const FILLER: Bytes = Bytes::from_static(&[b' '; 64 * 1024]);
 
-/// Delay between the first half and the error of [`Delivery::Reset`]. The server flushes its buffer when a body makes it
-/// wait; without the delay the first half would be lost with the connection.
+/// Delay between the first half and the error of [`Delivery::Reset`]. The server flushes its buffer when a body makes
+/// it wait; without the delay the first half would be lost with the connection.
 const BEFORE_RESET: Duration = Duration::from_millis(20);
 
 /// The body as `delivery` sends it. [`Delivery::Silence`] sends no response, so its body does not matter.

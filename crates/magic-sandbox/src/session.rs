@@ -1,7 +1,7 @@
 //! A simulated BGP session, as the API reports it.
 //!
-//! A new session is establishing and comes up after [`ESTABLISHING`], unless a [`SessionReport`] sets its status. Reads no
-//! clock: the caller passes the time.
+//! A new session is establishing and comes up after [`ESTABLISHING`], unless a [`SessionReport`] sets its status. Reads
+//! no clock: the caller passes the time.
 
 use std::{net::Ipv4Addr, time::Duration};
 

@@ -180,8 +180,8 @@ const FIRST_ENDPOINT: u32 = u32::from_be_bytes([127, 192, 0, 0]);
 /// Number of tunnels that the two ranges can hold.
 const MAX_GENERATED: u32 = 1 << 22;
 
-/// Generates up to `count` tunnels of alternating kind. Of ten, eight have BGP that is up, one has BGP that is down, and
-/// one has none.
+/// Generates up to `count` tunnels of alternating kind. Of ten, eight have BGP that is up, one has BGP that is down,
+/// and one has none.
 pub(crate) fn generate_tunnels(account: &str, count: usize) -> impl Iterator<Item = StoryTunnel> {
     let count = u32::try_from(count).unwrap_or(u32::MAX).min(MAX_GENERATED);
     (0..count).map(move |number| {

@@ -49,8 +49,8 @@ pub(crate) fn validate_body(
     tunnel.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
-/// Returns `None` if a required field is missing or invalid. Every field is read before the first `?`, so that all errors
-/// are found.
+/// Returns `None` if a required field is missing or invalid. Every field is read before the first `?`, so that all
+/// errors are found.
 fn read_tunnel(context: ValidationContext<'_>, body: &FieldReader<'_>) -> Option<ValidTunnel> {
     let (kind, names) = (context.kind, context.kind.names());
     let name = read_name(kind, body);
@@ -143,8 +143,8 @@ fn read_health_check(form: Option<TargetForm>, check: Option<&FieldReader<'_>>) 
     read
 }
 
-/// "Must be in object form if the x-magic-new-hc-target header is set to true and string form if \[it\] is absent or set
-/// to false"; the empty string selects the calculated default; `effective` is ignored.
+/// "Must be in object form if the x-magic-new-hc-target header is set to true and string form if \[it\] is absent or
+/// set to false"; the empty string selects the calculated default; `effective` is ignored.
 fn read_target(form: Option<TargetForm>, check: &FieldReader<'_>) -> Option<IpAddr> {
     const KEY: &str = "target";
     match (check.value(KEY)?, form) {
@@ -190,7 +190,8 @@ fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
     Some(BgpSpec { customer_asn: customer_asn?, extra_prefixes, md5_key, import_filter_id, export_filter_id })
 }
 
-/// "Of non-zero length [...] any printable ASCII character aside from [...] quotation mark [...] and the question mark".
+/// "Of non-zero length [...] any printable ASCII character aside from [...] quotation mark [...] and the question
+/// mark".
 fn find_md5_error(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         return Some("md5_key must be of non-zero length");

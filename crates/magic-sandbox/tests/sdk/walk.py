@@ -2,8 +2,8 @@
 
 Usage: walk.py BASE_URL ACCOUNT_ID TOKEN
 
-The client validates every response against its models (`_strict_response_validation`), so every field that is missing or
-has the wrong type fails here, including fields that this script does not check.
+The client validates every response against its models (`_strict_response_validation`), so every field that is missing
+or has the wrong type fails here, including fields that this script does not check.
 """
 
 import re
