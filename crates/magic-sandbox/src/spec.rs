@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value, value};
 
 /// The kind of a tunnel. It selects the collection in paths, faults and stories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -99,15 +99,13 @@ pub(crate) struct RemoteIdentities {
     pub fqdn_id: String,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct HealthCheckSpec {
     pub enabled: bool,
     pub rate: &'static str,
-    #[serde(rename = "type")]
     pub check_type: &'static str,
     pub direction: &'static str,
     /// `None` selects the calculated default.
-    #[serde(skip)]
     pub saved_target: Option<IpAddr>,
 }
 
@@ -169,23 +167,19 @@ impl TunnelSpec {
 
     /// The request body that would create this tunnel, with the target in object form.
     pub(crate) fn request_body(&self) -> Map<String, Value> {
-        match serde_json::to_value(SpecJson { spec: self, form: TargetForm::Object }) {
+        let body = value::Serializer.serialize_map(None).and_then(|mut map| {
+            self.serialize_fields(TargetForm::Object, &mut map)?;
+            map.end()
+        });
+        match body {
             Ok(Value::Object(body)) => body,
             _ => Map::new(),
         }
     }
-}
 
-/// Serializes a [`TunnelSpec`].
-pub(crate) struct SpecJson<'a> {
-    pub spec: &'a TunnelSpec,
-    pub form: TargetForm,
-}
-
-impl Serialize for SpecJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (spec, names) = (self.spec, self.spec.kind().names());
-        let mut map = serializer.serialize_map(None)?;
+    /// Adds the fields of a body to `map`.
+    pub(crate) fn serialize_fields<M: SerializeMap>(&self, form: TargetForm, map: &mut M) -> Result<(), M::Error> {
+        let (spec, names) = (self, self.kind().names());
         map.serialize_entry("name", &spec.name)?;
         map.serialize_entry(names.cloudflare_endpoint, &spec.cloudflare_endpoint)?;
         if let Some(endpoint) = spec.customer_endpoint {
@@ -199,7 +193,7 @@ impl Serialize for SpecJson<'_> {
             map.serialize_entry("description", description)?;
         }
         map.serialize_entry("automatic_return_routing", &spec.automatic_return_routing)?;
-        map.serialize_entry("health_check", &HealthCheckJson::new(spec, self.form))?;
+        map.serialize_entry("health_check", &HealthCheckJson::new(spec, form))?;
         if let Some(bgp) = &spec.bgp {
             map.serialize_entry("bgp", bgp)?;
         }
@@ -216,26 +210,37 @@ impl Serialize for SpecJson<'_> {
                 map.serialize_entry("ttl", ttl)?;
             }
         }
-        map.end()
+        Ok(())
     }
 }
 
 #[derive(Serialize)]
-struct HealthCheckJson<'a> {
-    #[serde(flatten)]
-    check: &'a HealthCheckSpec,
-    target: Value,
+struct HealthCheckJson {
+    enabled: bool,
+    rate: &'static str,
+    #[serde(rename = "type")]
+    check_type: &'static str,
+    direction: &'static str,
+    target: TargetJson,
 }
 
-impl<'a> HealthCheckJson<'a> {
-    fn new(spec: &'a TunnelSpec, form: TargetForm) -> Self {
+#[derive(Serialize)]
+#[serde(untagged)]
+enum TargetJson {
+    Text(String),
+    Object { effective: String, saved: String },
+}
+
+impl HealthCheckJson {
+    fn new(spec: &TunnelSpec, form: TargetForm) -> Self {
+        let HealthCheckSpec { enabled, rate, check_type, direction, saved_target } = spec.health_check;
         let text = |target: Option<IpAddr>| target.map(|ip| ip.to_string()).unwrap_or_default();
-        let saved = text(spec.health_check.saved_target);
+        let saved = text(saved_target);
         let target = match form {
-            TargetForm::Text => json!(saved),
-            TargetForm::Object => json!({"effective": text(spec.effective_target()), "saved": saved}),
+            TargetForm::Text => TargetJson::Text(saved),
+            TargetForm::Object => TargetJson::Object { effective: text(spec.effective_target()), saved },
         };
-        Self { check: &spec.health_check, target }
+        Self { enabled, rate, check_type, direction, target }
     }
 }
 

@@ -9,14 +9,13 @@ use std::{
 };
 
 use jiff::Timestamp;
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use web_toolkit::clock::Moment;
 
 use super::{
     response::ApiError,
     session::{BgpSession, SessionReport},
-    spec::{ApiTime, SpecJson, TargetForm, TunnelKind, TunnelSpec},
+    spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec},
     validate::{BodyRule, ValidTunnel},
 };
 
@@ -128,35 +127,39 @@ impl StoredTunnel {
     pub(crate) fn json(&mut self, form: TargetForm) -> &str {
         let slot = usize::from(form == TargetForm::Object);
         if self.rendered[slot].is_none() {
-            let json = serde_json::to_string(&self.view(form)).ok();
-            self.rendered[slot] = json;
+            self.rendered[slot] = serde_json::to_string(&TunnelJson { tunnel: self, form }).ok();
         }
         self.rendered[slot].as_deref().unwrap_or_default()
     }
+}
 
-    fn view(&self, form: TargetForm) -> impl Serialize {
-        TunnelJson {
-            id: &self.id,
-            spec: SpecJson { spec: &self.spec, form },
-            created_on: ApiTime(self.created),
-            modified_on: ApiTime(self.modified),
-            psk_metadata: self.psk_set.map(|at| json!({"last_generated_on": ApiTime(at)})),
-            bgp_status: self.bgp_status(),
+/// Serializes a tunnel as the API shows it.
+struct TunnelJson<'a> {
+    tunnel: &'a StoredTunnel,
+    form: TargetForm,
+}
+
+impl Serialize for TunnelJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let tunnel = self.tunnel;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &tunnel.id)?;
+        tunnel.spec.serialize_fields(self.form, &mut map)?;
+        map.serialize_entry("created_on", &ApiTime(tunnel.created))?;
+        map.serialize_entry("modified_on", &ApiTime(tunnel.modified))?;
+        if let Some(at) = tunnel.psk_set {
+            map.serialize_entry("psk_metadata", &PskMetadataJson { last_generated_on: ApiTime(at) })?;
         }
+        if let Some(status) = tunnel.bgp_status() {
+            map.serialize_entry("bgp_status", &status)?;
+        }
+        map.end()
     }
 }
 
 #[derive(Serialize)]
-struct TunnelJson<'a, S> {
-    id: &'a str,
-    #[serde(flatten)]
-    spec: SpecJson<'a>,
-    created_on: ApiTime,
-    modified_on: ApiTime,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    psk_metadata: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bgp_status: Option<S>,
+struct PskMetadataJson {
+    last_generated_on: ApiTime,
 }
 
 /// One account. Its tunnels are listed in the order of creation.
