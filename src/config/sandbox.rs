@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, path::Path};
 
-use magic_sandbox::{Faults, Settings, Story};
+use magic_sandbox::{Faults, SandboxSettings, Story};
 use secrecy::SecretString;
 use web_toolkit::{
     check::{parse, switch},
@@ -25,7 +25,7 @@ const MOST_TUNNELS: usize = 100_000;
 #[derive(Debug)]
 pub struct SandboxConfig {
     pub listen: ListenAddress,
-    pub settings: Settings,
+    pub settings: SandboxSettings,
     pub log: Log,
 }
 
@@ -42,7 +42,7 @@ impl SandboxConfig {
         let given = given.unwrap_or_else(|| Given::by_flag("--sandbox.listen-address", listen));
         let story = from_file(file.one("story", flags.story.as_deref())?, Story::parse)?;
         let faults = from_file(file.one("faults", flags.faults.as_deref())?, Faults::parse)?;
-        let settings = Settings {
+        let settings = SandboxSettings {
             token: token(flags, &mut file, inputs)?,
             strict: switch(file.one("strict", flags.strict.as_deref())?.as_ref(), false)?,
             tunnels: tunnels(file.one("tunnels", flags.tunnels.as_deref())?)?,

@@ -1,4 +1,4 @@
-//! Reads and checks a story file. A mistake is one sentence with file, line, key and rule.
+//! Parses and checks a story file. An error is one line with file, line, key and rule.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,19 +7,20 @@ use serde_json::{Map, Value};
 use serde_saphyr::{Location, Spanned};
 use web_toolkit::yaml::{self, Mistake, YamlError};
 
-use super::plan::{AccountPlan, Event, Story, TunnelPlan, id};
+use super::{Story, StoryAccount, StoryEvent, StoryTunnel, patch_tunnel, validate_tunnel};
 use crate::{
     faults::{Fault, Faults},
-    kind::Kind,
-    reply::ApiError,
-    session::Report,
-    store::{Account, Candidate},
-    tunnel::Config,
-    validate::{self, Context, Draft},
-    world,
+    response::ApiError,
+    session::SessionReport,
+    spec::{TunnelKind, TunnelSpec},
+    store::{Candidate, StoredAccount, is_id, stable_id},
+    validate::ValidTunnel,
 };
 
-/// Events of one period, repetitions counted; more is a mistake in the file.
+/// The story of the `demo` command, and the default of `sandbox`.
+const DEMO: &str = include_str!("../stories/demo.yml");
+
+/// Maximum number of events in one period, including repetitions.
 const MOST_EVENTS: usize = 10_000;
 
 #[derive(Deserialize)]
@@ -36,7 +37,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct AccountEntry {
     name: String,
-    /// 32 hex digits; made from the name where it is not given.
+    /// 32 hex digits; derived from the name by default.
     id: Option<String>,
     #[serde(default = "yes")]
     onboarded: bool,
@@ -44,7 +45,7 @@ struct AccountEntry {
     tunnels: Vec<Spanned<Fields>>,
 }
 
-/// A tunnel's body, as for the API, and beside it `type` and `bgp_status`.
+/// The body of a tunnel, as for the API, plus `type` and `bgp_status`.
 type Fields = BTreeMap<String, Spanned<Value>>;
 
 #[derive(Deserialize)]
@@ -52,10 +53,10 @@ type Fields = BTreeMap<String, Spanned<Value>>;
 struct EventEntry {
     #[serde(deserialize_with = "required_duration")]
     at: Duration,
-    /// Again after each such time, until the period ends.
+    /// Interval at which the event is repeated until the period ends.
     #[serde(default, deserialize_with = "duration")]
     every: Option<Duration>,
-    /// Where a name occurs in several accounts.
+    /// Required if tunnels of several accounts have this name.
     account: Option<String>,
     tunnel: Option<String>,
     say: String,
@@ -78,7 +79,19 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     required_duration(deserializer).map(Some)
 }
 
-pub(super) fn parse(name: &str, text: &str) -> Result<Story, YamlError> {
+impl Story {
+    /// The embedded story: seven tunnels that go through every verdict in three minutes, repeated forever.
+    pub fn demo() -> Self {
+        Self::parse("demo.yml", DEMO).unwrap_or_else(|error| unreachable!("a test parses the embedded story: {error}"))
+    }
+
+    /// Parses a story file. `name` is the name of the file in errors.
+    pub fn parse(name: &str, text: &str) -> Result<Self, YamlError> {
+        parse(name, text)
+    }
+}
+
+fn parse(name: &str, text: &str) -> Result<Story, YamlError> {
     yaml::read(text).and_then(|file| check(&file)).map_err(|mistake| mistake.of(name))
 }
 
@@ -90,10 +103,10 @@ fn check(file: &File) -> Result<Story, Mistake> {
     let mut accounts = Vec::with_capacity(file.accounts.len());
     for entry in &file.accounts {
         let plan = account(entry)?;
-        if accounts.iter().any(|other: &AccountPlan| other.name == plan.name) {
+        if accounts.iter().any(|other: &StoryAccount| other.name == plan.name) {
             return Err(wrong(entry.defined, format!("accounts.name: `{}` has the name of another", plan.name)));
         }
-        if accounts.iter().any(|other: &AccountPlan| other.id == plan.id) {
+        if accounts.iter().any(|other: &StoryAccount| other.id == plan.id) {
             return Err(wrong(entry.defined, format!("accounts.id: `{}` has the id of another", plan.name)));
         }
         accounts.push(plan);
@@ -108,23 +121,23 @@ fn check(file: &File) -> Result<Story, Mistake> {
     Ok(Story { accounts, period: file.period, events })
 }
 
-fn account(entry: &Spanned<AccountEntry>) -> Result<AccountPlan, Mistake> {
-    let own = entry.value.id.clone().unwrap_or_else(|| id(&["account", &entry.value.name]));
-    if !world::is_id(&own) {
+fn account(entry: &Spanned<AccountEntry>) -> Result<StoryAccount, Mistake> {
+    let own = entry.value.id.clone().unwrap_or_else(|| stable_id(&["account", &entry.value.name]));
+    if !is_id(&own) {
         return Err(wrong(entry.defined, format!("accounts.id: `{own}` is not 32 hex digits")));
     }
     let fields = &entry.value.tunnels;
     let tunnels = fields.iter().map(|fields| tunnel(&own, fields)).collect::<Result<Vec<_>, _>>()?;
     let at: Vec<String> = (0..tunnels.len()).map(|position| format!("/{position}")).collect();
     let candidates = tunnels.iter().zip(&at);
-    let candidates: Vec<_> = candidates.map(|(plan, at)| Candidate { id: None, config: &plan.config, at }).collect();
-    if let Some(error) = Account::new(own.clone(), true).check(&candidates).into_iter().next() {
+    let candidates: Vec<_> = candidates.map(|(plan, at)| Candidate { id: None, spec: &plan.spec, at }).collect();
+    if let Some(error) = StoredAccount::new(own.clone(), true).check(&candidates).into_iter().next() {
         return Err(clash(fields, error));
     }
-    Ok(AccountPlan { name: entry.value.name.clone(), id: own, onboarded: entry.value.onboarded, tunnels })
+    Ok(StoryAccount { name: entry.value.name.clone(), id: own, onboarded: entry.value.onboarded, tunnels })
 }
 
-/// Names the tunnel of a mistake that lies between two tunnels.
+/// Locates an error in the rules between tunnels.
 fn clash(fields: &[Spanned<Fields>], error: ApiError) -> Mistake {
     let pointer = error.pointer.clone().unwrap_or_default();
     let (position, field) = pointer.trim_start_matches('/').split_once('/').unwrap_or_default();
@@ -133,14 +146,14 @@ fn clash(fields: &[Spanned<Fields>], error: ApiError) -> Mistake {
     tunnel_mistake(&fields[position], &error)
 }
 
-fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<TunnelPlan, Mistake> {
+fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<StoryTunnel, Mistake> {
     let mut body = Map::new();
     let (mut kind, mut report) = (None, None);
     for (key, value) in &fields.value {
         match key.as_str() {
             "type" => kind = Some(tunnel_type(value)?),
             "bgp_status" => {
-                let parsed = Report::parse(&value.value);
+                let parsed = SessionReport::parse(&value.value);
                 let mistake = |rule| wrong(value.defined, format!("tunnels.bgp_status: {rule}"));
                 report = Some(parsed.map_err(mistake)?);
             }
@@ -151,32 +164,24 @@ fn tunnel(account: &str, fields: &Spanned<Fields>) -> Result<TunnelPlan, Mistake
     }
     let missing = || wrong(fields.defined, "tunnels.type: is required, `ipsec` or `gre`");
     let kind = kind.ok_or_else(missing)?;
-    let Draft { config, psk } = validated(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?;
-    if report.is_some() && config.bgp.is_none() {
+    let ValidTunnel { spec, psk } =
+        validate_tunnel(account, kind, &body).map_err(|error| tunnel_mistake(fields, &error))?;
+    if report.is_some() && spec.bgp.is_none() {
         return Err(wrong(fields.defined, "tunnels.bgp_status: needs `bgp`, or there is no session to report on"));
     }
-    let id = id(&["tunnel", account, &config.name]);
-    Ok(TunnelPlan { id, config, psk, report })
+    let id = stable_id(&["tunnel", account, &spec.name]);
+    Ok(StoryTunnel { id, spec, psk, report })
 }
 
-fn tunnel_type(value: &Spanned<Value>) -> Result<Kind, Mistake> {
+fn tunnel_type(value: &Spanned<Value>) -> Result<TunnelKind, Mistake> {
     match value.value.as_str() {
-        Some("ipsec") => Ok(Kind::Ipsec),
-        Some("gre") => Ok(Kind::Gre),
+        Some("ipsec") => Ok(TunnelKind::Ipsec),
+        Some("gre") => Ok(TunnelKind::Gre),
         _ => Err(wrong(value.defined, "tunnels.type: must be `ipsec` or `gre`")),
     }
 }
 
-/// The first mistake that the API would find. Stories may use any addresses, so they are never strict.
-fn validated(account: &str, kind: Kind, body: &Map<String, Value>) -> Result<Draft, ApiError> {
-    let context = Context { kind, account, strict: false, form: None };
-    validate::draft(context, body, "").map_err(|errors| {
-        let unnamed = ApiError::new(0, "the tunnel is not valid");
-        errors.into_iter().next().unwrap_or(unnamed)
-    })
-}
-
-/// The line of the key that the API's pointer names, or else of the tunnel.
+/// Locates an error at the key that its pointer names, or else at the tunnel.
 fn tunnel_mistake(fields: &Spanned<Fields>, error: &ApiError) -> Mistake {
     let pointer = error.pointer.as_deref().unwrap_or_default().trim_start_matches('/');
     let first = pointer.split('/').next().unwrap_or_default();
@@ -184,35 +189,35 @@ fn tunnel_mistake(fields: &Spanned<Fields>, error: &ApiError) -> Mistake {
     wrong(location, format!("tunnels.{}: {}", pointer.replace('/', "."), error.message))
 }
 
-/// Plays all events once, in order, so that none can fail when the story is told.
-fn events(file: &File, accounts: &[AccountPlan]) -> Result<Vec<Event>, Mistake> {
-    let mut all: Vec<(Location, Event)> = Vec::new();
+/// Applies all events once, in time order, so that no event can fail when the story is played.
+fn events(file: &File, accounts: &[StoryAccount]) -> Result<Vec<StoryEvent>, Mistake> {
+    let mut all: Vec<(Location, StoryEvent)> = Vec::new();
     for entry in &file.events {
         let event = event(entry, accounts)?;
         let times = repetitions(entry, file.period)?;
         if all.len() + times.len() > MOST_EVENTS {
             return Err(wrong(entry.defined, format!("events: more than {MOST_EVENTS} in one period")));
         }
-        all.extend(times.into_iter().map(|at| (entry.defined, Event { at, ..event.clone() })));
+        all.extend(times.into_iter().map(|at| (entry.defined, StoryEvent { at, ..event.clone() })));
     }
     all.sort_by_key(|(_, event)| event.at);
-    let mut configs: BTreeMap<(usize, String), Config> = BTreeMap::new();
+    let mut specs: BTreeMap<(usize, String), TunnelSpec> = BTreeMap::new();
     for (position, account) in accounts.iter().enumerate() {
-        configs.extend(account.tunnels.iter().map(|plan| ((position, plan.id.clone()), plan.config.clone())));
+        specs.extend(account.tunnels.iter().map(|plan| ((position, plan.id.clone()), plan.spec.clone())));
     }
     for (location, event) in &all {
-        rehearse(*location, event, accounts, &mut configs)?;
+        rehearse(*location, event, accounts, &mut specs)?;
     }
     Ok(all.into_iter().map(|(_, event)| event).collect())
 }
 
 fn rehearse(
     location: Location,
-    event: &Event,
-    accounts: &[AccountPlan],
-    configs: &mut BTreeMap<(usize, String), Config>,
+    event: &StoryEvent,
+    accounts: &[StoryAccount],
+    specs: &mut BTreeMap<(usize, String), TunnelSpec>,
 ) -> Result<(), Mistake> {
-    let Some((key, config)) = event.tunnel.as_ref().and_then(|key| Some((key, configs.get_mut(key)?))) else {
+    let Some((key, spec)) = event.tunnel.as_ref().and_then(|key| Some((key, specs.get_mut(key)?))) else {
         return Ok(());
     };
     if let Some(set) = &event.set {
@@ -220,38 +225,16 @@ fn rehearse(
             let pointer = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
             wrong(location, format!("events.set.{pointer}: {}", error.message))
         };
-        *config = patched(&accounts[key.0].id, config, set).map_err(mistake)?.config;
+        *spec = patch_tunnel(&accounts[key.0].id, spec, set).map_err(mistake)?.spec;
     }
-    if event.report.is_some() && config.bgp.is_none() {
+    if event.report.is_some() && spec.bgp.is_none() {
         let what = format!("events.bgp_status: `{}` has no `bgp` at that time", event.name);
         return Err(wrong(location, what));
     }
     Ok(())
 }
 
-/// Changes `fields` as `patch` says: objects are merged, null removes, all else replaces (RFC 7396).
-fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    for (key, value) in patch {
-        match (fields.get_mut(key), value) {
-            (_, Value::Null) => {
-                fields.remove(key);
-            }
-            (Some(Value::Object(inner)), Value::Object(patch)) => merge(inner, patch),
-            _ => {
-                fields.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
-/// The tunnel's body after a change of some of its fields.
-pub(crate) fn patched(account: &str, config: &Config, set: &Map<String, Value>) -> Result<Draft, ApiError> {
-    let mut body = config.body();
-    merge(&mut body, set);
-    validated(account, config.kind(), &body)
-}
-
-fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan]) -> Result<Event, Mistake> {
+fn event(entry: &Spanned<EventEntry>, accounts: &[StoryAccount]) -> Result<StoryEvent, Mistake> {
     let raw = &entry.value;
     let mistake = |what: String| wrong(entry.defined, what);
     let tunnel = match &raw.tunnel {
@@ -264,9 +247,9 @@ fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan]) -> Result<Event,
     if raw.set.as_ref().is_some_and(|set| set.contains_key("name")) {
         return Err(mistake("events.set.name: a story cannot rename a tunnel".to_owned()));
     }
-    let report = raw.bgp_status.as_ref().map(Report::parse).transpose();
+    let report = raw.bgp_status.as_ref().map(SessionReport::parse).transpose();
     let faults = raw.faults.clone().map(Faults::new).transpose();
-    Ok(Event {
+    Ok(StoryEvent {
         at: raw.at,
         say: raw.say.clone(),
         tunnel,
@@ -277,14 +260,14 @@ fn event(entry: &Spanned<EventEntry>, accounts: &[AccountPlan]) -> Result<Event,
     })
 }
 
-fn find(account: Option<&str>, name: &str, accounts: &[AccountPlan]) -> Result<(usize, String), String> {
+fn find(account: Option<&str>, name: &str, accounts: &[StoryAccount]) -> Result<(usize, String), String> {
     if let Some(account) = account.filter(|account| !accounts.iter().any(|plan| plan.name == *account)) {
         return Err(format!("events.account: there is no account `{account}`"));
     }
     let mut found = Vec::new();
     for (position, plan) in accounts.iter().enumerate() {
         if account.is_none_or(|account| plan.name == account) {
-            let tunnels = plan.tunnels.iter().filter(|tunnel| tunnel.config.name == name);
+            let tunnels = plan.tunnels.iter().filter(|tunnel| tunnel.spec.name == name);
             found.extend(tunnels.map(|tunnel| (position, tunnel.id.clone())));
         }
     }
@@ -295,7 +278,7 @@ fn find(account: Option<&str>, name: &str, accounts: &[AccountPlan]) -> Result<(
     }
 }
 
-/// The times of an event in one period.
+/// The times of an event within one period.
 fn repetitions(entry: &Spanned<EventEntry>, period: Option<Duration>) -> Result<Vec<Duration>, Mistake> {
     let mistake = |what: &str| Err(wrong(entry.defined, what.to_owned()));
     let at = entry.value.at;

@@ -1,9 +1,9 @@
-"""Walks every operation of the tunnels API with Cloudflare's own Python client.
+"""Calls every operation of the tunnels API with Cloudflare's own Python client.
 
 Usage: walk.py BASE_URL ACCOUNT_ID TOKEN
 
-The client validates every answer against its models (`_strict_response_validation`), so a field that is missing or
-has the wrong type fails here, and not only one that this script looks at.
+The client validates every response against its models (`_strict_response_validation`), so every field that is missing
+or has the wrong type fails here, including fields that this script does not check.
 """
 
 import re
@@ -26,7 +26,7 @@ def refused(error, code, pointer, call, *args, **kwargs):
 
 
 def walk(tunnels, account, item, body):
-    """Create, list, get, update, update many, validate only, delete: the same for both kinds."""
+    """Create, list, get, update, update many, validate only, delete. Both kinds have the same operations."""
     plural = item + "s"
     where = {"account_id": account}
     hc = {"x_magic_new_hc_target": True}
@@ -105,7 +105,7 @@ def main(base_url, account, token):
     refused(cloudflare.PermissionDeniedError, 9109, None, tunnels.list, account_id="f" * 32)
     refused(cloudflare.NotFoundError, 7003, None, tunnels.list, account_id="none")
     assert by_token.user.tokens.verify().status == "active"
-    print(f"walked every operation with cloudflare {cloudflare.__version__}")
+    print(f"called every operation with cloudflare {cloudflare.__version__}")
 
 
 main(*sys.argv[1:])
