@@ -204,7 +204,7 @@ fn run(cli: Cli) -> ExitCode {
     };
     telemetry::init(log.level, log.format);
     // Before any other thread exists: privileges belong to threads, and are inherited by those that are started later.
-    if let Err(error) = privileges::keep_for_sockets() {
+    if let Err(error) = privileges::keep_socket_capabilities() {
         warn!("not all privileges could be given up: {error}");
     }
     let runtime = match runtime() {
@@ -221,7 +221,7 @@ fn run(cli: Cli) -> ExitCode {
 
 fn runtime() -> io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).on_thread_start(privileges::give_up_all).enable_all().build()
+    builder.worker_threads(2).on_thread_start(privileges::drop_capabilities).enable_all().build()
 }
 
 /// A command with its checked configuration.

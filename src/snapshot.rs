@@ -15,11 +15,10 @@ use web_toolkit::clock::Moment;
 use self::{concern::Summary, filter::Filter};
 use crate::{
     domain::{
-        bgp::BgpStatus,
         dataset::{Dataset, PollStatus},
-        inventory::{AccountName, Entry, Fleet, TunnelKey, TunnelList},
+        inventory::{AccountName, Fleet, InventoryEntry, TunnelKey, TunnelList},
         probe::Silence,
-        tunnel::{Tunnel, TunnelType},
+        tunnel::{BgpStatus, Tunnel, TunnelType},
         verdict::{Side, TunnelVerdict, Verdict, Verdicts},
     },
     prober::{
@@ -115,7 +114,7 @@ impl Snapshot {
     fn join<'a>(
         &'a self,
         account: &'a AccountName,
-        entry: &'a Entry,
+        entry: &'a InventoryEntry,
         confirmed: Option<Moment>,
         fresh: bool,
     ) -> Row<'a> {
@@ -153,7 +152,7 @@ impl Snapshot {
 pub struct Row<'a> {
     pub key: TunnelKey,
     pub account: &'a AccountName,
-    pub entry: &'a Entry,
+    pub entry: &'a InventoryEntry,
     /// Whether the reported values are recent enough to count.
     pub fresh: bool,
     /// End of the last successful poll of the list.
@@ -187,22 +186,22 @@ impl<'a> Row<'a> {
     /// Whether the tunnel carries traffic, from the probes inside it.
     pub fn inside(&self) -> Side {
         self.probes.map_or(Side::Unsettled, |probes| {
-            Side::from_standings(probes.inside().map(|probe| probe.tally.standing()), self.silence)
+            Side::from_states(probes.inside().map(|probe| probe.tally.state()), self.silence)
         })
     }
 
     /// Whether the underlay works, from the probes outside the tunnel.
     pub fn outside(&self) -> Side {
         self.probes.map_or(Side::Unsettled, |probes| {
-            Side::from_standings(probes.outside().map(|(_, tally)| tally.standing()), self.silence)
+            Side::from_states(probes.outside().map(|(_, tally)| tally.state()), self.silence)
         })
     }
 
     /// The address that represents the tunnel: one inside it that answers, else one inside whose silence counts, else any that has
     /// ever answered, else the first.
     pub fn main_target(&self) -> Option<&'a TargetProbe> {
-        let answers = |probe: &&TargetProbe| probe.tally.standing().up == Some(true);
-        let answered = |probe: &&TargetProbe| probe.tally.standing().ever_answered;
+        let answers = |probe: &&TargetProbe| probe.tally.state().up == Some(true);
+        let answered = |probe: &&TargetProbe| probe.tally.state().ever_answered;
         let counts = |probe: &&TargetProbe| self.silence == Silence::Always || answered(probe);
         let inside =
             self.probes.and_then(|probes| probes.inside().find(answers).or_else(|| probes.inside().find(counts)));

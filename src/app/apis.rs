@@ -1,7 +1,7 @@
 //! The APIs that are polled: one client for each, and who pays for the requests.
 
 use crate::{
-    cloudflare::{self, Client, Settings, SetupError},
+    cloudflare::{self, Client, ClientSettings, SetupError},
     config::{AccountConfig, Config},
     poller::Limiter,
 };
@@ -10,7 +10,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct Apis {
     metrics: cloudflare::Metrics,
-    clients: Vec<(Settings, Client)>,
+    clients: Vec<(ClientSettings, Client)>,
     /// Shared by all pollers of the real API.
     cloudflare: Limiter,
     loopback: Limiter,
@@ -24,7 +24,7 @@ impl Apis {
     /// A client for each account, in their order; those of before are used again, and those that nobody needs are let go. Blocks: it reads
     /// certificates.
     pub(super) fn serve(&mut self, config: &Config) -> Result<(), SetupError> {
-        let mut clients: Vec<(Settings, Client)> = Vec::new();
+        let mut clients: Vec<(ClientSettings, Client)> = Vec::new();
         for settings in config.accounts.iter().map(|account| settings(account, config)) {
             if find(&clients, &settings).is_none() {
                 let client = match find(&self.clients, &settings) {
@@ -45,10 +45,10 @@ impl Apis {
     }
 }
 
-fn settings(account: &AccountConfig, config: &Config) -> Settings {
-    Settings { url: account.url.clone(), timeout: config.poll.timeout }
+fn settings(account: &AccountConfig, config: &Config) -> ClientSettings {
+    ClientSettings { url: account.url.clone(), timeout: config.poll.timeout }
 }
 
-fn find<'a>(clients: &'a [(Settings, Client)], settings: &Settings) -> Option<&'a Client> {
+fn find<'a>(clients: &'a [(ClientSettings, Client)], settings: &ClientSettings) -> Option<&'a Client> {
     clients.iter().find(|(known, _)| known == settings).map(|(_, client)| client)
 }

@@ -16,7 +16,7 @@ use web_toolkit::clock;
 use self::finding::Subject;
 pub use self::finding::{Finding, Level};
 use crate::{
-    cloudflare::{self, Client, Settings},
+    cloudflare::{self, Client, ClientSettings},
     config::{Config, ConfigError, Inputs, Log, flags::Flags},
     exposition,
 };
@@ -71,7 +71,7 @@ async fn accounts(config: &Config) -> anyhow::Result<Vec<Finding>> {
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
     let mut asking = JoinSet::new();
     for (at, account) in config.accounts.iter().enumerate() {
-        let settings = Settings { url: account.url.clone(), timeout: config.poll.timeout };
+        let settings = ClientSettings { url: account.url.clone(), timeout: config.poll.timeout };
         let client = Client::new(&settings, metrics.clone())?;
         let account = account.account.clone();
         asking.spawn(async move { (at, api::findings(&client, &account).await) });

@@ -32,7 +32,7 @@ use crate::{
     domain::pulse::Pulses,
     exposition::{self, Exposition},
     http::{Http, lifecycle::Lifecycle},
-    prober::settings::Settings,
+    prober::settings::ProbeSettings,
     snapshot::Sources,
 };
 
@@ -102,7 +102,7 @@ pub(super) async fn poll(
 }
 
 /// Where a reload puts new settings, and where the prober takes them from.
-fn controls(config: &Config) -> (Controls, watch::Receiver<Arc<Settings>>) {
+fn controls(config: &Config) -> (Controls, watch::Receiver<Arc<ProbeSettings>>) {
     let (probe, settings) = watch::channel(Arc::new(config.probe.clone()));
     let stale_after = watch::Sender::new(config.poll.stale_after);
     let poll_interval = watch::Sender::new(config.poll.interval);

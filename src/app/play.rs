@@ -21,7 +21,7 @@ use super::{exporter::start, lifecycle, tasks::run_to_end};
 use crate::{
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, SandboxConfig, flags::ExporterFlags},
-    domain::{inventory::AccountName, probe::Silence, pulse::Pulses, selector::Selector},
+    domain::{inventory::AccountName, probe::Silence, pulse::Pulses, rules::Selector},
     poller::{ApiAccount, CredentialSource},
     prober::{self, settings::TunnelSettings},
     secret::Secret,
@@ -36,11 +36,11 @@ const DEMO_TOKEN: &str = "demo-token";
 /// that is silent from its first echo on counts as silent, for the story moves tunnels to such addresses.
 fn defaults() -> Defaults {
     let tunnels = TunnelSettings { interface: Some("lo".into()), ..TunnelSettings::default() };
-    let probe = prober::settings::Settings {
+    let probe = prober::settings::ProbeSettings {
         enabled: true,
         silence: Silence::Always,
         tunnels,
-        ..prober::settings::Settings::default()
+        ..prober::settings::ProbeSettings::default()
     };
     let sites = [("fra-*", "frankfurt"), ("ams-*", "amsterdam"), ("lon-*", "london"), ("waw-*", "warsaw")];
     let sites = sites.map(|(name, site)| (Selector::name(name), site.into())).into();

@@ -38,7 +38,7 @@ impl Pollers {
     /// None yet; the fleet knows nothing of the accounts of `config`.
     pub(super) fn new(config: &Config, pulses: &Pulses, stop: &CancellationToken) -> Self {
         let names = config.accounts.iter().map(|account| account.account.name.clone());
-        let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
+        let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::unpolled(names))));
         Self {
             fleet,
             tasks: JoinSet::new(),

@@ -10,24 +10,24 @@ use tracing::error;
 use crate::{
     correlate::Correlator,
     domain::{inventory::Fleet, pulse::Pulses},
-    prober::{self, icmp::IcmpNetwork, settings::Settings},
+    prober::{self, icmp::IcmpNetwork, settings::ProbeSettings},
     snapshot::Judged,
 };
 
 /// Starts the prober's thread and the correlation, and returns the channel on which the correlation publishes. With probing switched off
 /// the thread is idle and the verdicts follow from the reports alone.
 pub(super) fn start(
-    settings: watch::Receiver<Arc<Settings>>,
+    settings: watch::Receiver<Arc<ProbeSettings>>,
     stale_after: watch::Receiver<Duration>,
     fleet: &watch::Sender<Arc<Fleet>>,
     pulses: &Pulses,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<watch::Receiver<Judged>> {
-    let pulse = pulses.part("the prober");
+    let pulse = pulses.register("the prober");
     let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings, pulse, stop.clone())
         .context("cannot start the prober")?;
-    let pulse = pulses.part("the correlation");
+    let pulse = pulses.register("the correlation");
     let (correlator, judged) =
         Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes, stale_after, pulse);
     tasks.spawn(async move {
@@ -36,6 +36,6 @@ pub(super) fn start(
         }
     });
     tasks.spawn(correlator.run(stop.clone()));
-    tasks.spawn(prober::history::sample(handle.board, stop.clone()));
+    tasks.spawn(prober::history::sample_targets(handle.board, stop.clone()));
     Ok(judged)
 }

@@ -34,7 +34,7 @@ impl fmt::Debug for Sources {
 /// Where the settings go that change while their readers run.
 #[derive(Debug)]
 pub(super) struct Controls {
-    pub(super) probe: watch::Sender<Arc<prober::settings::Settings>>,
+    pub(super) probe: watch::Sender<Arc<prober::settings::ProbeSettings>>,
     pub(super) stale_after: watch::Sender<std::time::Duration>,
     pub(super) poll_interval: watch::Sender<std::time::Duration>,
 }

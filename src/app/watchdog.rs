@@ -68,7 +68,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_program_that_works_shows_it_three_times_in_the_time_allowed() {
         let pulses = Pulses::default();
-        let part = pulses.part("poller");
+        let part = pulses.register("poller");
         part.beat(clock::now().instant, Duration::from_hours(1));
         assert_eq!(signs(&pulses, Some(LIMIT), LIMIT * 2 + Duration::from_secs(1)).await, 6);
     }
@@ -76,8 +76,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_wedged_part_ends_the_signs_and_they_come_back_with_it() {
         let pulses = Pulses::default();
-        let _well = pulses.part("correlation");
-        let part = pulses.part("prober");
+        let _well = pulses.register("correlation");
+        let part = pulses.register("prober");
         part.beat(clock::now().instant, Duration::from_secs(1));
         let first = signs(&pulses, Some(LIMIT), LIMIT).await;
         assert!(first <= 1, "within the grace it is alive: {first}");

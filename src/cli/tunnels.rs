@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use super::table;
 use crate::{
-    domain::{bgp::BgpState, dataset::PollState},
+    domain::{dataset::PollState, tunnel::BgpState},
     http,
     snapshot::{Snapshot, filter::Filter},
 };

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     domain::{label::Label, probe::ProbeFailure},
-    prober::tally::Reading,
+    prober::tally::TallyReading,
 };
 
 pub(super) const FAMILIES: &[Family] = &[
@@ -30,7 +30,7 @@ pub(super) const FAMILIES: &[Family] = &[
         ),
         |row, out| {
             each_target(row, |target, reading| {
-                if let Some(up) = reading.standing.up {
+                if let Some(up) = reading.state.up {
                     out.push(&row.labels, &[target], up);
                 }
             });
@@ -111,7 +111,7 @@ pub(super) const FAMILIES: &[Family] = &[
     ),
 ];
 
-fn each_target(row: &TunnelCapture, mut write: impl FnMut(Closed, &Reading)) {
+fn each_target(row: &TunnelCapture, mut write: impl FnMut(Closed, &TallyReading)) {
     for (target, reading) in &row.targets {
         write(("probe_target", target.as_str()), reading);
     }

@@ -9,7 +9,7 @@ use super::{
     labels::Labels,
     samples::Samples,
 };
-use crate::domain::{label::Label, probe::Refusal};
+use crate::domain::{label::Label, probe::RefusalReason};
 
 pub(super) const FAMILIES: &[Family] = &[
     Family::whole(
@@ -24,7 +24,7 @@ pub(super) const FAMILIES: &[Family] = &[
             "Addresses of tunnels and uplinks that are not probed although asked for, by reason.",
         ),
         |capture, out| {
-            for reason in Refusal::ALL {
+            for reason in RefusalReason::ALL {
                 let count = capture.snapshot.board().refused.get(reason).copied().unwrap_or_default();
                 out.push(&Labels::NONE, &[("reason", reason.as_str())], count);
             }
@@ -57,7 +57,7 @@ pub(super) const FAMILIES: &[Family] = &[
         |capture, out| {
             for uplink in capture.snapshot.board().uplinks.iter() {
                 let labels = Labels::NONE.and("address", &uplink.address.to_string());
-                out.push_known(&labels, uplink.tally.standing().up);
+                out.push_known(&labels, uplink.tally.state().up);
             }
         },
     ),

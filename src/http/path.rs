@@ -38,7 +38,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{fixtures::tunnel, inventory::Entry, probe::Silence};
+    use crate::domain::{fixtures::tunnel, inventory::InventoryEntry, probe::Silence};
 
     #[test]
     fn what_is_no_address_of_a_tunnel_is_refused() {
@@ -50,7 +50,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_address_leads_to_its_tunnel(account in ".{1,20}", id in ".{1,20}") {
-            let entry = Entry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
+            let entry = InventoryEntry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
             let account = AccountName::new(account);
             let row = Row { key: TunnelKey::new(&account, &entry.tunnel), account: &account, entry: &entry, fresh: true, confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer };
             prop_assert!(of(&row).is_ascii());

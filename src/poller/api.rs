@@ -1,6 +1,6 @@
 //! One account of the Cloudflare API as a source of tunnel lists.
 //!
-//! The credentials are read again before each request, because the secret can be kept in a file that changes.
+//! The credentials are checked before each request, because the file that contains the secret may have changed.
 
 use std::time::Duration;
 
@@ -8,21 +8,21 @@ use tokio::task;
 
 use super::TunnelSource;
 use crate::{
-    cloudflare::{ApiFailure, BadCredentials, Client, Credentials, Listing},
+    cloudflare::{ApiCredentials, ApiFailure, BadCredentials, Client, TunnelListing},
     domain::{inventory::AccountName, tunnel::TunnelType},
     secret::{Look, Secret},
 };
 
-/// An account as the configuration names it.
+/// An account of the configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiAccount {
     pub name: AccountName,
-    /// The id in the API's paths.
+    /// Account id in API paths.
     pub id: String,
     pub credentials: CredentialSource,
 }
 
-/// An account and the client that reads it.
+/// An account and the client for its API.
 #[derive(Debug, Clone)]
 pub struct ApiSource {
     pub account: ApiAccount,
@@ -34,35 +34,38 @@ impl TunnelSource for ApiSource {
         self.client.timeout()
     }
 
-    async fn list(&self, tunnel_type: TunnelType, look: Look) -> (Result<Listing, ApiFailure>, u64) {
-        let (credentials, version) = self.account.credentials.newest(look).await;
-        (self.client.list(&credentials, &self.account.id, tunnel_type).await, version)
+    async fn fetch_list(&self, tunnel_type: TunnelType, look: Look) -> (Result<TunnelListing, ApiFailure>, u64) {
+        let (credentials, version) = self.account.credentials.refresh(look).await;
+        (self.client.list_tunnels(&credentials, &self.account.id, tunnel_type).await, version)
     }
 
     async fn secret_version(&self, look: Look) -> u64 {
-        self.account.credentials.newest(look).await.1
+        self.account.credentials.refresh(look).await.1
     }
 }
 
-/// How an account proves who asks. Its `Debug` shows no secret.
+/// Credentials of an account; the secret may be in a file. `Debug` hides the secret.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CredentialSource {
-    /// An API token, of a user or of an account.
+    /// API token of a user or of an account.
     Token(Secret),
-    /// The older pair of e-mail address and global key.
+    /// Email address and global API key.
     Key { email: String, key: Secret },
 }
 
 impl CredentialSource {
-    /// Whether requests can carry them.
+    /// Checks that the current credentials can be sent in HTTP headers.
+    ///
+    /// # Errors
+    /// [`BadCredentials`] if they contain other characters.
     pub fn check(&self) -> Result<(), BadCredentials> {
         self.credentials().0.check()
     }
 
-    /// The newest credentials, and the version of the secret in them. Looks for a new secret on a thread that may block.
-    pub(super) async fn newest(&self, look: Look) -> (Credentials, u64) {
+    /// Checks for a new secret on a blocking thread. Returns the credentials and the version of their secret.
+    pub(super) async fn refresh(&self, look: Look) -> (ApiCredentials, u64) {
         let secret = self.secret().clone();
-        // It ends early only while the whole program does.
+        // The task fails only if it panics or the runtime shuts down; the previous secret stays active.
         let _ = task::spawn_blocking(move || secret.refresh(look)).await;
         self.credentials()
     }
@@ -73,12 +76,12 @@ impl CredentialSource {
         }
     }
 
-    /// The newest credentials that are known, and the version of the secret in them.
-    pub fn credentials(&self) -> (Credentials, u64) {
+    /// Returns the current credentials and the version of their secret.
+    pub fn credentials(&self) -> (ApiCredentials, u64) {
         let (secret, version) = self.secret().current();
         let credentials = match self {
-            Self::Token(_) => Credentials::Token(secret),
-            Self::Key { email, .. } => Credentials::Key { email: email.clone(), key: secret },
+            Self::Token(_) => ApiCredentials::Token(secret),
+            Self::Key { email, .. } => ApiCredentials::Key { email: email.clone(), key: secret },
         };
         (credentials, version)
     }
@@ -97,8 +100,8 @@ mod tests {
         let secret = crate::secret::Secrets::default().file(file.path()).unwrap();
         let source = CredentialSource::Key { email: "noc@example.com".to_owned(), key: secret };
         std::fs::write(file.path(), "newer\n").unwrap();
-        let (credentials, version) = source.newest(Look::IfChanged).await;
-        let Credentials::Key { email, key } = credentials else { panic!("{credentials:?}") };
+        let (credentials, version) = source.refresh(Look::IfChanged).await;
+        let ApiCredentials::Key { email, key } = credentials else { panic!("{credentials:?}") };
         assert_eq!((email.as_str(), key.expose_secret(), version), ("noc@example.com", "newer", 1));
     }
 }

@@ -5,7 +5,7 @@ use web_toolkit::clock;
 
 use super::finding::{Finding, Subject};
 use crate::{
-    cloudflare::{ApiFailure, Client, Credentials, Token, TokenStatus, Verified},
+    cloudflare::{ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus},
     domain::{
         dataset::{Dataset, FailureReason},
         label::Label as _,
@@ -24,34 +24,34 @@ const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 pub(super) async fn findings(client: &Client, account: &ApiAccount) -> Vec<Finding> {
     let (credentials, _) = account.credentials.credentials();
     let name = account.name.as_str();
-    let mut verified = client.verify(&credentials, None).await;
+    let mut verified = client.verify_token(&credentials, None).await;
     if is_unknown(&verified) {
-        let own = client.verify(&credentials, Some(&account.id)).await;
+        let own = client.verify_token(&credentials, Some(&account.id)).await;
         if own.token.is_ok() {
             verified = own;
         }
     }
     let mut found = vec![match credentials {
-        Credentials::Token(_) => token(name, &verified.token, clock::now().wall),
-        Credentials::Key { .. } => {
+        ApiCredentials::Token(_) => token(name, &verified.token, clock::now().wall),
+        ApiCredentials::Key { .. } => {
             Finding::ok(Subject::Token, Some(name), "an API key: it does not expire, and may do all that its user may")
                 .warn("a token with `Magic WAN Read` or `Magic Transit Read` is enough")
         }
     }];
     found.extend(verified.ahead.map(|ahead| clock_skew(name, ahead)));
     for &tunnel_type in TunnelType::ALL {
-        let listed = client.list(&credentials, &account.id, tunnel_type).await;
+        let listed = client.list_tunnels(&credentials, &account.id, tunnel_type).await;
         found.push(permission(name, tunnel_type.dataset(), listed.map(|listing| listing.tunnels.len())));
     }
     found
 }
 
 /// Whether the token may be one of the account, which is unknown among those of users.
-fn is_unknown(verified: &Verified) -> bool {
+fn is_unknown(verified: &TokenCheck) -> bool {
     matches!(&verified.token, Err(failure) if failure.reason == FailureReason::Auth)
 }
 
-fn token(account: &str, token: &Result<Token, ApiFailure>, now: Timestamp) -> Finding {
+fn token(account: &str, token: &Result<TokenInfo, ApiFailure>, now: Timestamp) -> Finding {
     let found = |says: String| Finding::ok(Subject::Token, Some(account), says);
     let token = match token {
         Ok(token) => token,
@@ -129,7 +129,7 @@ mod tests {
         ];
         for (status, end, level, says) in table {
             let expires_on = end.map(|end| end.parse().unwrap());
-            let found = token("acme", &Ok(Token { status, expires_on }), now());
+            let found = token("acme", &Ok(TokenInfo { status, expires_on }), now());
             assert_eq!((found.level, found.says.as_str()), (level, says), "{status} {end:?}");
             assert_eq!(found.mend.is_some(), level != Level::Ok);
         }

@@ -7,7 +7,7 @@ use web_toolkit::server::{self, ListenAddress};
 use super::finding::{Finding, Subject};
 use crate::{
     config::Config,
-    prober::{icmp, settings::Settings},
+    prober::{icmp, settings::ProbeSettings},
 };
 
 /// Every file with a secret, once.
@@ -29,14 +29,16 @@ pub(super) fn secrets(config: &Config) -> Vec<Finding> {
 }
 
 /// The sockets that the prober would open.
-pub(super) fn sockets(settings: &Settings) -> Vec<Finding> {
+pub(super) fn sockets(settings: &ProbeSettings) -> Vec<Finding> {
     if !settings.enabled {
         return vec![Finding::ok(Subject::Icmp, None, "probing is switched off: no socket is needed")];
     }
     let finding = |(version, binding)| match icmp::try_open(version, &binding) {
         Ok(says) => Finding::ok(Subject::Icmp, None, says),
-        Err(refused) if refused.is_unknown => Finding::ok(Subject::Icmp, None, refused.sentence).warn(refused.mend),
-        Err(refused) => Finding::ok(Subject::Icmp, None, refused.sentence).fail(refused.mend),
+        Err(refused) if refused.is_unsupported => {
+            Finding::ok(Subject::Icmp, None, refused.message).warn(refused.remedy)
+        }
+        Err(refused) => Finding::ok(Subject::Icmp, None, refused.message).fail(refused.remedy),
     };
     settings.bindings().into_iter().map(finding).collect()
 }

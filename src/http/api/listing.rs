@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{collection::Collection, targets::group, tunnel::Tunnel};
 use crate::{
     http::pieces::Source,
-    prober::plan::Plan,
+    prober::plan::ProbePlan,
     snapshot::{Row, RowPosition, Snapshot, filter::Filter},
 };
 
@@ -70,7 +70,7 @@ impl Listing {
         let Self { snapshot, filter, subject, place, follows, .. } = self;
         let plan = match subject {
             Subject::Tunnels => None,
-            Subject::Targets => Some(Plan::draw(snapshot.fleet(), &snapshot.board().settings)),
+            Subject::Targets => Some(ProbePlan::build(snapshot.fleet(), &snapshot.board().settings)),
         };
         let mut seen = 0;
         for (next, row) in snapshot.rows_from(*place).take(subject.step()) {
@@ -131,7 +131,7 @@ impl Source for Listing {
     }
 }
 
-fn targets(out: &mut impl Write, follows: &mut bool, plan: &Plan, row: &Row<'_>) -> io::Result<()> {
+fn targets(out: &mut impl Write, follows: &mut bool, plan: &ProbePlan, row: &Row<'_>) -> io::Result<()> {
     let Some(planned) = plan.tunnels.get(&row.key) else { return Ok(()) };
     let mut groups = planned.targets.iter().map(|(target, session)| group(row, planned.vantage, *target, session));
     groups.try_for_each(|group| member(out, follows, &group))

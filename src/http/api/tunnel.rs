@@ -8,11 +8,9 @@ use web_toolkit::text::shown;
 
 use crate::{
     domain::{
-        bgp::{self, BgpStatus},
-        health_check,
         label::Label,
         probe::ProbeFailure,
-        tunnel::{self, Kind, Stated},
+        tunnel::{self, BgpStatus, Stated, TunnelDetails},
         verdict::{Side, TunnelVerdict},
     },
     prober::board::{TargetProbe, TunnelProbes, UplinkProbe},
@@ -181,9 +179,9 @@ struct Recent {
 impl<'a> Tunnel<'a> {
     pub(super) fn new(row: &Row<'a>) -> Self {
         let tunnel = row.tunnel();
-        let (ipsec, gre) = match tunnel.kind {
-            Kind::Ipsec(ipsec) => (Some(Ipsec::from(ipsec)), None),
-            Kind::Gre(tunnel::Gre { mtu, ttl }) => (None, Some(Gre { mtu_bytes: mtu, ttl_hops: ttl })),
+        let (ipsec, gre) = match tunnel.details {
+            TunnelDetails::Ipsec(ipsec) => (Some(Ipsec::from(ipsec)), None),
+            TunnelDetails::Gre(tunnel::GreDetails { mtu, ttl }) => (None, Some(Gre { mtu_bytes: mtu, ttl_hops: ttl })),
         };
         Self {
             account: shown(row.account.as_str()),
@@ -228,8 +226,8 @@ impl<'a> From<&'a TunnelVerdict> for Verdict<'a> {
     }
 }
 
-impl From<bgp::BgpConfig> for Bgp {
-    fn from(bgp: bgp::BgpConfig) -> Self {
+impl From<tunnel::BgpConfig> for Bgp {
+    fn from(bgp: tunnel::BgpConfig) -> Self {
         Self { customer_asn: bgp.customer_asn, extra_prefixes: bgp.extra_prefixes, md5: bgp.md5 }
     }
 }
@@ -247,8 +245,8 @@ impl From<&BgpStatus> for Status {
     }
 }
 
-impl<'a> From<&'a health_check::HealthCheck> for HealthCheck<'a> {
-    fn from(check: &'a health_check::HealthCheck) -> Self {
+impl<'a> From<&'a tunnel::HealthCheck> for HealthCheck<'a> {
+    fn from(check: &'a tunnel::HealthCheck) -> Self {
         Self {
             enabled: check.enabled,
             r#type: check.check_type.map(Label::as_str),
@@ -260,8 +258,8 @@ impl<'a> From<&'a health_check::HealthCheck> for HealthCheck<'a> {
     }
 }
 
-impl From<tunnel::Ipsec> for Ipsec {
-    fn from(ipsec: tunnel::Ipsec) -> Self {
+impl From<tunnel::IpsecDetails> for Ipsec {
+    fn from(ipsec: tunnel::IpsecDetails) -> Self {
         Self {
             replay_protection: ipsec.replay_protection,
             allow_null_cipher: ipsec.allow_null_cipher,
@@ -283,7 +281,7 @@ impl From<&TunnelProbes> for Probes {
 
 impl From<&UplinkProbe> for Uplink {
     fn from(uplink: &UplinkProbe) -> Self {
-        let standing = uplink.tally.standing();
+        let standing = uplink.tally.state();
         Self { address: uplink.address.to_string(), up: standing.up, ever_answered: standing.ever_answered }
     }
 }
@@ -295,8 +293,8 @@ impl From<&TargetProbe> for Target {
         Self {
             name: probe.target.as_str(),
             address: probe.address.to_string(),
-            up: reading.standing.up,
-            ever_answered: reading.standing.ever_answered,
+            up: reading.state.up,
+            ever_answered: reading.state.ever_answered,
             requests: reading.requests,
             replies: reading.replies,
             failures: ProbeFailure::ALL.iter().map(|&reason| (reason.as_str(), reading.failures(reason))).collect(),

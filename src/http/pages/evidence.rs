@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use super::words;
 use crate::{
     domain::{
-        bgp::FsmState,
         label::Label as _,
-        probe::{Silence, Standing},
+        probe::{Silence, TargetState},
+        tunnel::FsmState,
         verdict::Verdict,
     },
     snapshot::{Row, concern::Concern},
@@ -44,7 +44,7 @@ fn without_session(row: &Row<'_>) -> Markup {
 }
 
 /// Whether an address answers.
-pub(super) fn standing(standing: Standing, silence: Silence) -> Markup {
+pub(super) fn standing(standing: TargetState, silence: Silence) -> Markup {
     match (standing.up, standing.ever_answered) {
         (Some(true), _) => badge(Concern::Fine, "Answers"),
         (Some(false), true) => badge(Concern::Broken, "Silent"),

@@ -9,9 +9,8 @@ use web_toolkit::{clock::Moment, text::shown};
 use super::{time, words};
 use crate::{
     domain::{
-        bgp::Speaker,
         label::Label as _,
-        tunnel::{Gre, Ipsec, Kind, Stated},
+        tunnel::{GreDetails, IpsecDetails, Speaker, Stated, TunnelDetails},
     },
     snapshot::Row,
 };
@@ -53,21 +52,26 @@ fn tunnel(now: Moment, row: &Row<'_>) -> Vec<Fact> {
         ("Interface address, IPv6", address(&tunnel.interface_address6)),
         ("Automatic return routing", switch(tunnel.automatic_return_routing)),
     ];
-    facts.extend(kind(now, &tunnel.kind));
+    facts.extend(kind(now, &tunnel.details));
     facts.push(("Created", moment(now, tunnel.created_on)));
     facts.push(("Modified", moment(now, tunnel.modified_on)));
     facts
 }
 
-fn kind(now: Moment, kind: &Kind) -> Vec<Fact> {
+fn kind(now: Moment, kind: &TunnelDetails) -> Vec<Fact> {
     match *kind {
-        Kind::Ipsec(Ipsec { replay_protection, allow_null_cipher, psk_generated_on, custom_identity }) => vec![
+        TunnelDetails::Ipsec(IpsecDetails {
+            replay_protection,
+            allow_null_cipher,
+            psk_generated_on,
+            custom_identity,
+        }) => vec![
             ("Replay protection", switch(replay_protection)),
             ("Null cipher allowed", switch(allow_null_cipher)),
             ("Pre-shared key generated", moment(now, psk_generated_on)),
             ("Custom identity", switch(Some(custom_identity))),
         ],
-        Kind::Gre(Gre { mtu, ttl }) => {
+        TunnelDetails::Gre(GreDetails { mtu, ttl }) => {
             vec![
                 ("MTU", value(mtu.map(|mtu| format!("{mtu} bytes")))),
                 ("TTL", value(ttl.map(|ttl| format!("{ttl} hops")))),

@@ -15,7 +15,7 @@ use crate::{
         label::Label as _,
         probe::{ProbeFailure, Vantage},
     },
-    prober::tally::{Reading, Tally},
+    prober::tally::{Tally, TallyReading},
     snapshot::{Row, Snapshot},
 };
 
@@ -57,7 +57,7 @@ fn one(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally) -> Marku
         article class="target" {
             header {
                 h3 { (name) " " code { (address) } }
-                (evidence::standing(reading.standing, snapshot.board().settings.silence))
+                (evidence::standing(reading.state, snapshot.board().settings.silence))
             }
             (graph(&history, "wide-graph"))
             dl class="figures" {
@@ -75,7 +75,7 @@ fn one(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally) -> Marku
     }
 }
 
-fn failures(reading: &Reading) -> String {
+fn failures(reading: &TallyReading) -> String {
     let counts =
         ProbeFailure::ALL.iter().map(|&reason| (reason, reading.failures(reason))).filter(|(_, count)| *count > 0);
     let counts: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();

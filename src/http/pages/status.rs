@@ -63,7 +63,7 @@ fn prober(snapshot: &Snapshot) -> String {
     let board = snapshot.board();
     let open = board.sockets.list().into_iter().filter(|socket| socket.up);
     let sockets: Vec<String> = open.map(|socket| format!("ICMPv{} ({})", socket.version, socket.mode)).collect();
-    let every = humantime::format_duration(snapshot.board().settings.pace.timing.interval());
+    let every = humantime::format_duration(snapshot.board().settings.session.timing.interval());
     let targets = count(board.sessions.len(), "address is", "addresses are");
     let over = if sockets.is_empty() { "no open socket".into() } else { sockets.join(" and ") };
     format!("{targets} probed from here every {every}, over {over}.")

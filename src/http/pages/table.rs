@@ -10,7 +10,7 @@ use super::{
     words,
 };
 use crate::{
-    domain::{health_check::HealthCheck, label::Label},
+    domain::{label::Label, tunnel::HealthCheck},
     http::{path, query::Query},
     snapshot::{Row, Snapshot, filter::Order},
 };

@@ -2,9 +2,8 @@
 
 use crate::{
     domain::{
-        bgp::BgpState,
         probe::ProbeTarget,
-        tunnel::TunnelType,
+        tunnel::{BgpState, TunnelType},
         verdict::{Side, Verdict},
     },
     snapshot::concern::Concern,
