@@ -259,8 +259,8 @@ impl<N: Network> Driver<N> {
         let link = self
             .links
             .entry((version, Arc::clone(&key.binding)))
-            .or_insert_with(|| Arc::new(network.link(version, &key.binding)));
-        let session = self.context.session(key.address, self.phases.next_phase(), clock::now().instant);
+            .or_insert_with(|| Arc::new(network.create_link(version, &key.binding)));
+        let session = self.context.create_session(key.address, self.phases.next_phase(), clock::now().instant);
         let task = self.tasks.spawn(session::run(session, Arc::clone(link), tally, self.context.clone()));
         self.running.insert(key, task);
     }

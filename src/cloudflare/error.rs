@@ -15,7 +15,7 @@ pub struct ApiFailure {
     pub reason: FailureReason,
     /// HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// The first few `errors[].code`.
+    /// The first four `errors[].code`.
     pub codes: Vec<u64>,
     /// Time to wait as requested by the API (`Retry-After`).
     pub retry_after: Option<Duration>,
@@ -75,8 +75,8 @@ impl fmt::Display for ApiFailure {
 
 impl std::error::Error for ApiFailure {}
 
-/// Returns whether a decoding error comes from the connection. reqwest also reports a damaged compression as a decoding
-/// error.
+/// Returns whether a decoding error was caused by a broken connection. reqwest reports truncated bodies and damaged
+/// compression as the same kind of error.
 fn is_broken_connection(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -106,7 +106,7 @@ fn read_codes(body: &[u8]) -> Vec<u64> {
 }
 
 impl Envelope<'_> {
-    /// Returns the first few error codes.
+    /// Returns the first [`MAX_CODES`] error codes.
     pub(super) fn codes(&self) -> Vec<u64> {
         let Field::Value(errors) = &self.errors else { return Vec::new() };
         let codes = errors.0.iter().filter_map(|error| match error.0.code {

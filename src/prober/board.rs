@@ -121,7 +121,7 @@ impl Activity {
     }
 }
 
-/// See [`Activity::echo`].
+/// Guard of [`Activity::start_echo`].
 #[derive(Debug)]
 pub struct InFlight<'a>(&'a AtomicU64);
 

@@ -85,7 +85,7 @@ impl IcmpNetwork {
 impl Network for IcmpNetwork {
     type Link = IcmpLink;
 
-    fn link(&self, version: IpVersion, binding: &Arc<Binding>) -> IcmpLink {
+    fn create_link(&self, version: IpVersion, binding: &Arc<Binding>) -> IcmpLink {
         IcmpLink {
             version,
             binding: Arc::clone(binding),
@@ -131,19 +131,19 @@ struct Socket {
 }
 
 impl Link for IcmpLink {
-    async fn echo(&self, echo: Echo) -> EchoOutcome {
+    async fn send_echo(&self, echo: Echo) -> EchoOutcome {
         let started = clock::now().instant;
         match self.socket(started) {
             Ok(socket) => {
                 let response = socket.ping(&echo, started).await;
                 let ended = clock::now().instant;
-                self.judge(response, &echo, socket.mode, started, ended)
+                self.classify_response(response, &echo, socket.mode, started, ended)
             }
             Err(failure) => EchoOutcome::Failed(failure),
         }
     }
 
-    fn renew(&self) {
+    fn renew_identifier(&self) {
         let now = clock::now().instant;
         let mut slot = self.slot();
         let due = matches!(&slot.state, SocketState::Open(socket)
@@ -197,7 +197,7 @@ impl IcmpLink {
         }
     }
 
-    fn judge(
+    fn classify_response(
         &self,
         response: Option<Result<IcmpPacket, SurgeError>>,
         echo: &Echo,

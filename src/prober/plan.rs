@@ -127,8 +127,10 @@ fn target_address(tunnel: &Tunnel, target: ProbeTarget, bound: bool) -> Option<R
         ProbeTarget::CustomerEndpoint => check_stated(&tunnel.customer_endpoint, |&ip| check_address(ip, bound)),
         ProbeTarget::InterfaceAddress => check_stated(&tunnel.interface_address, |net| cloudflare_side(net, bound)),
         ProbeTarget::InterfaceAddress6 => check_stated(&tunnel.interface_address6, |net| cloudflare_side(net, bound)),
-        ProbeTarget::InterfacePeer => check_stated_peer(tunnel, &tunnel.interface_address, bound),
-        ProbeTarget::InterfacePeer6 => check_stated_peer(tunnel, &tunnel.interface_address6, bound),
+        ProbeTarget::InterfacePeer => check_stated(&tunnel.interface_address, |net| customer_side(tunnel, net, bound)),
+        ProbeTarget::InterfacePeer6 => {
+            check_stated(&tunnel.interface_address6, |net| customer_side(tunnel, net, bound))
+        }
         ProbeTarget::HealthCheckTarget => {
             let text = tunnel.health_check.as_ref()?.target.effective.as_deref()?;
             Some(parse_host(text).ok_or(RefusalReason::Unparsable).and_then(|ip| check_address(ip, bound)))
@@ -157,10 +159,6 @@ fn check_stated<T>(
         Stated::Unparsable(_) => Some(Err(RefusalReason::Unparsable)),
         Stated::Value(value) => Some(derive(value)),
     }
-}
-
-fn check_stated_peer(tunnel: &Tunnel, field: &Stated<IpNet>, bound: bool) -> Option<Result<IpAddr, RefusalReason>> {
-    check_stated(field, |prefix| customer_side(tunnel, prefix, bound))
 }
 
 /// Refuses addresses that no single host can have. Loopback and documentation addresses are allowed, because the demo

@@ -29,7 +29,7 @@ const IDENTIFIER_STEP: u16 = 0x9E37;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Echo {
     pub target: IpAddr,
-    /// ICMP identifier. Ignored by links on datagram sockets, see [`Link::renew`].
+    /// ICMP identifier. Ignored by links on datagram sockets, see [`Link::renew_identifier`].
     pub identifier: u16,
     pub sequence: u16,
     /// Time from sending until the echo counts as lost.
@@ -39,12 +39,12 @@ pub struct Echo {
 /// Sends echoes through one socket.
 pub trait Link: Send + Sync + 'static {
     /// Sends one echo and waits for its outcome. Dropping the future cancels the echo.
-    fn echo(&self, echo: Echo) -> impl Future<Output = EchoOutcome> + Send;
+    fn send_echo(&self, echo: Echo) -> impl Future<Output = EchoOutcome> + Send;
 
     /// Gives later echoes a new identifier after many consecutive losses. See [`LOSSES_BEFORE_NEW_IDENTIFIER`].
     ///
     /// Only links that ignore [`Echo::identifier`] implement it.
-    fn renew(&self) {}
+    fn renew_identifier(&self) {}
 }
 
 /// Creates links. Tests replace it by a simulated network.
@@ -53,7 +53,7 @@ pub trait Network: Send + 'static {
 
     /// Creates the link for one IP version and one binding. Never fails: a link without a socket reports failed echoes
     /// and keeps trying to open one.
-    fn link(&self, version: IpVersion, binding: &Arc<Binding>) -> Self::Link;
+    fn create_link(&self, version: IpVersion, binding: &Arc<Binding>) -> Self::Link;
 }
 
 /// State of one session. Contains no socket and reads no clock.
@@ -91,7 +91,7 @@ impl ProbeSession {
     }
 
     /// Records an outcome. Returns whether the session changes its identifier.
-    pub fn record(&mut self, outcome: EchoOutcome) -> bool {
+    pub fn record_outcome(&mut self, outcome: EchoOutcome) -> bool {
         match outcome {
             EchoOutcome::Reply { .. } => self.losses = 0,
             EchoOutcome::Failed(ProbeFailure::NotSent) => {}
@@ -130,7 +130,7 @@ pub struct SessionContext {
 
 impl SessionContext {
     /// Creates a session that starts at `now`.
-    pub fn session(&self, address: IpAddr, phase: SendPhase, now: Instant) -> ProbeSession {
+    pub fn create_session(&self, address: IpAddr, phase: SendPhase, now: Instant) -> ProbeSession {
         let timing = self.settings.borrow().timing;
         ProbeSession::new(address, Schedule::new(self.origin, phase, timing.interval(), now), timing, self.identifier)
     }
@@ -162,13 +162,13 @@ pub async fn run<L: Link>(mut session: ProbeSession, link: Arc<L>, tally: Arc<Ta
         tally.begin();
         let in_flight = context.activity.start_echo();
         // Boxed, so that a session needs the memory of an echo only while one is in flight.
-        let outcome = permit.send(Box::pin(link.echo(echo))).await;
+        let outcome = permit.send(Box::pin(link.send_echo(echo))).await;
         drop(in_flight);
         if tally.finish(outcome, clock::now(), settings.thresholds) {
             context.changes.send_modify(|count| *count = count.wrapping_add(1));
         }
-        if session.record(outcome) {
-            link.renew();
+        if session.record_outcome(outcome) {
+            link.renew_identifier();
         }
     }
 }

@@ -175,27 +175,18 @@ impl ProbeOverride {
     }
 
     fn apply(&self, settings: &mut TunnelSettings) {
-        if let Some(enabled) = self.enabled {
-            settings.enabled = enabled;
+        fn set<T: Clone>(setting: &mut T, value: Option<&T>) {
+            if let Some(value) = value {
+                setting.clone_from(value);
+            }
         }
-        if let Some(vantage) = self.vantage {
-            settings.vantage = vantage;
-        }
-        if let Some(targets) = &self.targets {
-            settings.targets.clone_from(targets);
-        }
-        if let Some(sources) = self.sources {
-            settings.sources = sources;
-        }
-        if let Some(interface) = &self.interface {
-            settings.interface = Some(Arc::clone(interface));
-        }
-        if let Some(extra) = self.extra {
-            settings.extra = extra;
-        }
-        if let Some(uplinks) = &self.uplinks {
-            settings.uplinks = Some(uplinks.clone());
-        }
+        set(&mut settings.enabled, self.enabled.as_ref());
+        set(&mut settings.vantage, self.vantage.as_ref());
+        set(&mut settings.targets, self.targets.as_ref());
+        set(&mut settings.sources, self.sources.as_ref());
+        set(&mut settings.extra, self.extra.as_ref());
+        settings.interface = self.interface.clone().or(settings.interface.take());
+        settings.uplinks = self.uplinks.clone().or(settings.uplinks.take());
     }
 }
 

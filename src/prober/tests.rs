@@ -36,7 +36,7 @@ impl Site {
 }
 
 impl Link for Site {
-    async fn echo(&self, echo: Echo) -> EchoOutcome {
+    async fn send_echo(&self, echo: Echo) -> EchoOutcome {
         self.sent.lock().unwrap().push((clock::now().instant, echo.target));
         let answers = self.answering.lock().unwrap().contains(&echo.target);
         let rtt = Duration::from_millis(1);
@@ -48,7 +48,7 @@ impl Link for Site {
 impl Network for Site {
     type Link = Self;
 
-    fn link(&self, version: IpVersion, _: &Arc<Binding>) -> Self {
+    fn create_link(&self, version: IpVersion, _: &Arc<Binding>) -> Self {
         self.links.lock().unwrap().push(version);
         self.clone()
     }

@@ -17,8 +17,8 @@ fn echo(target: &str, sequence: u16) -> Echo {
 async fn probe(mode: SocketMode, target: &str) -> Option<EchoOutcome> {
     let (network, sockets) = network();
     let echo = echo(target, 1);
-    let link = network.link(IpVersion::from(echo.target), &Arc::new(binding(mode)));
-    let outcome = link.echo(echo).await;
+    let link = network.create_link(IpVersion::from(echo.target), &Arc::new(binding(mode)));
+    let outcome = link.send_echo(echo).await;
     sockets.list()[0].up.then_some(outcome)
 }
 
@@ -38,9 +38,9 @@ async fn loopback_replies_with_a_positive_round_trip_time() {
 #[tokio::test]
 async fn sequence_numbers_may_wrap() {
     let (network, sockets) = network();
-    let link = network.link(IpVersion::V4, &Arc::new(binding(SocketMode::Auto)));
+    let link = network.create_link(IpVersion::V4, &Arc::new(binding(SocketMode::Auto)));
     for sequence in [65_534, 65_535, 0, 1] {
-        let outcome = link.echo(echo("127.0.0.1", sequence)).await;
+        let outcome = link.send_echo(echo("127.0.0.1", sequence)).await;
         if !sockets.list()[0].up {
             return eprintln!("skipped: sockets are not permitted");
         }
@@ -52,8 +52,8 @@ async fn sequence_numbers_may_wrap() {
 async fn a_missing_interface_is_unreachable_and_the_socket_is_down() {
     let (network, sockets) = network();
     let binding = Binding { interface: Some("no-such-if0".into()), ..binding(SocketMode::Auto) };
-    let link = network.link(IpVersion::V4, &Arc::new(binding.clone()));
-    let outcome = link.echo(echo("127.0.0.1", 1)).await;
+    let link = network.create_link(IpVersion::V4, &Arc::new(binding.clone()));
+    let outcome = link.send_echo(echo("127.0.0.1", 1)).await;
     let allowed = probe(SocketMode::Auto, "127.0.0.1").await.is_some();
     let expected = if allowed { ProbeFailure::Unreachable } else { ProbeFailure::NotSent };
     assert_eq!(outcome, EchoOutcome::Failed(expected));
@@ -67,7 +67,7 @@ async fn a_missing_interface_is_unreachable_and_the_socket_is_down() {
 async fn a_foreign_source_address_is_a_local_failure() {
     let (network, sockets) = network();
     let binding = Binding { source: Some("203.0.113.77".parse().unwrap()), ..binding(SocketMode::Auto) };
-    let link = network.link(IpVersion::V4, &Arc::new(binding));
-    assert_eq!(link.echo(echo("127.0.0.1", 1)).await, EchoOutcome::Failed(ProbeFailure::NotSent));
+    let link = network.create_link(IpVersion::V4, &Arc::new(binding));
+    assert_eq!(link.send_echo(echo("127.0.0.1", 1)).await, EchoOutcome::Failed(ProbeFailure::NotSent));
     assert!(!sockets.list()[0].up);
 }

@@ -49,7 +49,7 @@ impl ScriptedLink {
 }
 
 impl Link for ScriptedLink {
-    async fn echo(&self, echo: Echo) -> EchoOutcome {
+    async fn send_echo(&self, echo: Echo) -> EchoOutcome {
         self.seen.lock().unwrap().push((clock::now().instant, echo));
         match self.fate() {
             Fate::After(rtt) if rtt < echo.timeout => {
@@ -64,7 +64,7 @@ impl Link for ScriptedLink {
         }
     }
 
-    fn renew(&self) {
+    fn renew_identifier(&self) {
         *self.renewed.lock().unwrap() += 1;
     }
 }
@@ -91,7 +91,7 @@ fn start(link: &Arc<ScriptedLink>) -> Stage {
         gate: SendGate::default(),
     };
     let tally = Arc::new(Tally::new(Buckets::rtt()));
-    let session = context.session(address(), PhaseSequence::default().next_phase(), context.origin);
+    let session = context.create_session(address(), PhaseSequence::default().next_phase(), context.origin);
     let (start, activity) = (context.origin, Arc::clone(&context.activity));
     let mut tasks = JoinSet::new();
     tasks.spawn(run(session, Arc::clone(link), Arc::clone(&tally), context));
@@ -215,7 +215,7 @@ async fn sequence_numbers_wrap() {
             assert_eq!(echo.sequence, u16::wrapping_add(last, 1));
         }
         last = Some(echo.sequence);
-        session.record(REPLY);
+        session.record_outcome(REPLY);
     }
 }
 
@@ -224,7 +224,7 @@ async fn many_losses_change_the_identifier_to_an_unused_one() {
     let mut session = session();
     let mut identifiers = vec![session.identifier];
     for loss in 1..=LOSSES_BEFORE_NEW_IDENTIFIER * 100 {
-        let renewed = session.record(LOST);
+        let renewed = session.record_outcome(LOST);
         assert_eq!(renewed, loss % LOSSES_BEFORE_NEW_IDENTIFIER == 0);
         if renewed {
             assert!(!identifiers.contains(&session.identifier));
@@ -238,10 +238,10 @@ async fn replies_between_losses_keep_the_identifier_and_unsent_packets_do_not_co
     let mut session = session();
     for _ in 0..1_000 {
         for _ in 1..LOSSES_BEFORE_NEW_IDENTIFIER {
-            assert!(!session.record(LOST));
+            assert!(!session.record_outcome(LOST));
         }
-        assert!(!session.record(EchoOutcome::Failed(ProbeFailure::NotSent)));
-        assert!(!session.record(REPLY));
+        assert!(!session.record_outcome(EchoOutcome::Failed(ProbeFailure::NotSent)));
+        assert!(!session.record_outcome(REPLY));
     }
     assert_eq!(session.identifier, 7);
 }
