@@ -4,8 +4,8 @@
 //! fetches the lists. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The pollers
 //! publish the [`Fleet`] on a `watch` channel; no other task writes to it.
 
-mod api;
 mod budget;
+mod source;
 pub mod tracked_list;
 
 use std::{
@@ -18,10 +18,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::clock;
 
-pub use self::api::{ApiAccount, ApiSource, CredentialSource};
+pub use self::source::{ApiAccount, ApiSource, CredentialSource, TunnelSource};
 use self::{budget::Budget, tracked_list::TrackedList};
 use crate::{
-    cloudflare::{ApiFailure, TunnelListing},
     domain::{
         dataset::{FailureReason, PollState},
         inventory::{AccountName, Fleet, TunnelList},
@@ -81,22 +80,6 @@ impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter").finish_non_exhaustive()
     }
-}
-
-/// A source of the tunnel lists of one account.
-pub trait TunnelSource: Send + Sync + 'static {
-    /// Maximum duration of one [`fetch_list`](Self::fetch_list).
-    fn timeout(&self) -> Duration;
-
-    /// Fetches one list. Returns it with the version of the secret that was used.
-    fn fetch_list(
-        &self,
-        tunnel_type: TunnelType,
-        look: Look,
-    ) -> impl Future<Output = (Result<TunnelListing, ApiFailure>, u64)> + Send;
-
-    /// Returns the version of the newest secret.
-    fn secret_version(&self, look: Look) -> impl Future<Output = u64> + Send;
 }
 
 /// Polls the tunnel lists of one account.

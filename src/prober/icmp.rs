@@ -66,9 +66,6 @@ const STALL: Duration = Duration::from_millis(20);
 /// Grace period for reading replies that were queued while the thread was stalled.
 const READ_GRACE: Duration = Duration::from_millis(100);
 
-const ECHO_REPLY_V4: u8 = 0;
-const ECHO_REPLY_V6: u8 = 129;
-
 /// Creates links with real sockets.
 #[derive(Debug)]
 pub struct IcmpNetwork {
@@ -335,23 +332,19 @@ fn set_options(client: &Client, version: IpVersion, mode: SocketMode) -> io::Res
 
 /// Returns the failure that a packet reports; `None` if it is the reply to the echo.
 fn packet_failure(packet: &IcmpPacket, echo: &Echo, mode: SocketMode) -> Option<ProbeFailure> {
-    let (source, reply, error) = match packet {
-        IcmpPacket::V4(v4) => {
-            let (icmp_type, code) = (v4.get_icmp_type().0, v4.get_icmp_code().0);
-            (IpAddr::V4(v4.get_source()), icmp_type == ECHO_REPLY_V4, meaning::classify_v4(icmp_type, code))
-        }
-        IcmpPacket::V6(v6) => {
-            let (icmp_type, code) = (v6.get_icmpv6_type().0, v6.get_icmpv6_code().0);
-            (IpAddr::V6(v6.get_source()), icmp_type == ECHO_REPLY_V6, meaning::classify_v6(icmp_type, code))
-        }
+    let (source, icmp_type, code) = match packet {
+        IcmpPacket::V4(v4) => (IpAddr::V4(v4.get_source()), v4.get_icmp_type().0, v4.get_icmp_code().0),
+        IcmpPacket::V6(v6) => (IpAddr::V6(v6.get_source()), v6.get_icmpv6_type().0, v6.get_icmpv6_code().0),
     };
+    let version = IpVersion::from(source);
     let quotes_echo = packet.get_sequence() == PingSequence(echo.sequence)
         && (mode == SocketMode::Dgram || packet.get_identifier() == PingIdentifier(echo.identifier));
-    if quotes_echo && reply && source == echo.target {
+    if quotes_echo && source == echo.target && meaning::is_reply(version, icmp_type) {
         return None;
     }
+    let error = meaning::classify_message(version, icmp_type, code).filter(|_| quotes_echo);
     // Any other message has ended the wait of the library, so the echo counts as lost.
-    Some(if quotes_echo { error.unwrap_or(ProbeFailure::Timeout) } else { ProbeFailure::Timeout })
+    Some(error.unwrap_or(ProbeFailure::Timeout))
 }
 
 #[cfg(test)]

@@ -7,25 +7,22 @@ use socket2::SockFilter;
 
 use crate::domain::probe::{IpVersion, ProbeFailure};
 
-/// Classifies an `ICMPv4` error that quotes an echo (RFC 792, RFC 1812 section 5.2.7.1); `None` if the message is not
-/// an error.
-pub(super) const fn classify_v4(icmp_type: u8, code: u8) -> Option<ProbeFailure> {
-    match (icmp_type, code) {
-        (3, 4) => Some(ProbeFailure::TooBig),
-        (3, 9 | 10 | 13) => Some(ProbeFailure::Prohibited),
-        (3, _) => Some(ProbeFailure::Unreachable),
-        (11, _) => Some(ProbeFailure::TtlExceeded),
-        _ => None,
+/// Returns whether an ICMP type is an echo reply (RFC 792, RFC 4443 section 4.2).
+pub(super) const fn is_reply(version: IpVersion, icmp_type: u8) -> bool {
+    match version {
+        IpVersion::V4 => icmp_type == 0,
+        IpVersion::V6 => icmp_type == 129,
     }
 }
 
-/// Classifies an `ICMPv6` error that quotes an echo (RFC 4443 section 3); `None` if the message is not an error.
-pub(super) const fn classify_v6(icmp_type: u8, code: u8) -> Option<ProbeFailure> {
-    match (icmp_type, code) {
-        (1, 1 | 5 | 6) => Some(ProbeFailure::Prohibited),
-        (1, _) => Some(ProbeFailure::Unreachable),
-        (2, _) => Some(ProbeFailure::TooBig),
-        (3, _) => Some(ProbeFailure::TtlExceeded),
+/// Classifies an ICMP error that quotes an echo; `None` if the message is not an error. Sources: RFC 792 and RFC 1812
+/// section 5.2.7.1 for IPv4, RFC 4443 section 3 for IPv6.
+pub(super) const fn classify_message(version: IpVersion, icmp_type: u8, code: u8) -> Option<ProbeFailure> {
+    match (version, icmp_type, code) {
+        (IpVersion::V4, 3, 4) | (IpVersion::V6, 2, _) => Some(ProbeFailure::TooBig),
+        (IpVersion::V4, 3, 9 | 10 | 13) | (IpVersion::V6, 1, 1 | 5 | 6) => Some(ProbeFailure::Prohibited),
+        (IpVersion::V4, 3, _) | (IpVersion::V6, 1, _) => Some(ProbeFailure::Unreachable),
+        (IpVersion::V4, 11, _) | (IpVersion::V6, 3, _) => Some(ProbeFailure::TtlExceeded),
         _ => None,
     }
 }
@@ -135,10 +132,10 @@ mod tests {
                     11 => Some(TtlExceeded),
                     _ => None,
                 };
-                assert_eq!(classify_v4(icmp_type, code), expected, "type {icmp_type} code {code}");
+                assert_eq!(classify_message(IpVersion::V4, icmp_type, code), expected, "type {icmp_type} code {code}");
             }
         }
-        assert_eq!(classify_v4(5, 1), None, "a redirect is not an error");
+        assert_eq!(classify_message(IpVersion::V4, 5, 1), None, "a redirect is not an error");
     }
 
     #[test]
@@ -159,7 +156,7 @@ mod tests {
             (129, 0, None),
             (137, 0, None),
         ] {
-            assert_eq!(classify_v6(icmp_type, code), expected, "type {icmp_type} code {code}");
+            assert_eq!(classify_message(IpVersion::V6, icmp_type, code), expected, "type {icmp_type} code {code}");
         }
     }
 

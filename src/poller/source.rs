@@ -1,4 +1,4 @@
-//! One account of the Cloudflare API as a source of tunnel lists.
+//! The source of tunnel lists: a trait, and the Cloudflare API as its implementation.
 //!
 //! The credentials are checked before each request, because the file that contains the secret may have changed.
 
@@ -6,12 +6,27 @@ use std::time::Duration;
 
 use tokio::task;
 
-use super::TunnelSource;
 use crate::{
     cloudflare::{ApiCredentials, ApiFailure, BadCredentials, Client, TunnelListing},
     domain::{inventory::AccountName, tunnel::TunnelType},
     secret::{Look, Secret},
 };
+
+/// A source of the tunnel lists of one account.
+pub trait TunnelSource: Send + Sync + 'static {
+    /// Maximum duration of one [`fetch_list`](Self::fetch_list).
+    fn timeout(&self) -> Duration;
+
+    /// Fetches one list. Returns it with the version of the secret that was used.
+    fn fetch_list(
+        &self,
+        tunnel_type: TunnelType,
+        look: Look,
+    ) -> impl Future<Output = (Result<TunnelListing, ApiFailure>, u64)> + Send;
+
+    /// Returns the version of the newest secret.
+    fn secret_version(&self, look: Look) -> impl Future<Output = u64> + Send;
+}
 
 /// An account of the configuration.
 #[derive(Debug, Clone, PartialEq)]
