@@ -55,7 +55,8 @@ impl PollEvent {
             Self::Answering { tunnels, excluded, after } => {
                 let again = after.map_or(String::new(), |reason| format!("polls succeed again after `{reason}`: "));
                 let more = if *excluded > 0 { format!(", {excluded} more are excluded") } else { String::new() };
-                info!(account, collection, tunnels, "{again}the API lists {tunnels} tunnels{more}");
+                let plural = if *tunnels == 1 { "" } else { "s" };
+                info!(account, collection, tunnels, "{again}the API lists {tunnels} tunnel{plural}{more}");
             }
             Self::Failing(failure) => {
                 warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {}", failure.remedy());
@@ -64,7 +65,8 @@ impl PollEvent {
                 let (tunnel_type, tunnel_id) = (tunnel_type.as_str(), tunnel.id.as_str());
                 let tunnel_name = shown(&tunnel.name);
                 let (from, to) = (from.as_str(), to.as_str());
-                info!(account, tunnel_type, tunnel_id, %tunnel_name, from, to, "BGP state changed from {from} to {to}");
+                let change = format!("BGP state of {tunnel_name} changed from {from} to {to}");
+                info!(account, tunnel_type, tunnel_id, %tunnel_name, from, to, "{change}");
             }
             Self::Appeared(tunnels) => info!(account, collection, "new tunnels: {}", list_names(tunnels)),
             Self::Removed(tunnels) => info!(account, collection, "removed tunnels: {}", list_names(tunnels)),
