@@ -35,7 +35,10 @@ use self::{
     tunnels::TunnelConfig,
 };
 use crate::{
-    domain::{inventory::AccountName, rules::TunnelRules, selector::Selector},
+    domain::{
+        inventory::AccountName,
+        rules::{Selector, TunnelRules},
+    },
     http, prober,
 };
 
@@ -47,7 +50,7 @@ pub struct Config {
     pub web: Web,
     pub accounts: Vec<AccountConfig>,
     pub poll: Poll,
-    pub probe: prober::settings::Settings,
+    pub probe: prober::settings::ProbeSettings,
     /// Which tunnels are watched, and where they belong.
     pub rules: Arc<TunnelRules>,
     pub log: Log,
@@ -85,14 +88,18 @@ pub struct Poll {
 #[derive(Debug, Clone)]
 pub struct Defaults {
     pub poll_interval: Duration,
-    pub probe: prober::settings::Settings,
+    pub probe: prober::settings::ProbeSettings,
     /// Sites of tunnels that the file does not place elsewhere.
     pub sites: Vec<(Selector, Arc<str>)>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_mins(1), probe: prober::settings::Settings::default(), sites: Vec::new() }
+        Self {
+            poll_interval: Duration::from_mins(1),
+            probe: prober::settings::ProbeSettings::default(),
+            sites: Vec::new(),
+        }
     }
 }
 

@@ -253,6 +253,6 @@ fn refuse_twins(account: &AccountConfig, others: &[AccountConfig]) -> Result<(),
 fn api_url(given: &Given) -> Result<ApiUrl, ConfigError> {
     given.trimmed().parse().map_err(|error: ApiUrlError| match error {
         ApiUrlError::Extras => given.secretly_wrong(error.to_string()),
-        ApiUrlError::NoUrl | ApiUrlError::NotHttps => given.wrong(error.to_string()),
+        ApiUrlError::NotAUrl | ApiUrlError::NotHttps => given.wrong(error.to_string()),
     })
 }

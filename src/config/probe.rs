@@ -19,7 +19,7 @@ use crate::{
     },
     prober::{
         histogram::Buckets,
-        settings::{Addresses, Override, Pace, Settings, Timing, TimingError, TunnelSettings},
+        settings::{AddressPair, ProbeOverride, ProbeSettings, SessionSettings, Timing, TimingError, TunnelSettings},
     },
 };
 
@@ -27,15 +27,15 @@ use crate::{
 pub(super) fn settings(
     flags: &ProbeFlags,
     mut file: Section,
-    overrides: Vec<Override>,
-    defaults: &Settings,
-) -> Result<Settings, ConfigError> {
+    overrides: Vec<ProbeOverride>,
+    defaults: &ProbeSettings,
+) -> Result<ProbeSettings, ConfigError> {
     // The one flag whose name is that of its section.
     let enabled = file.text("enabled")?;
     let enabled = flags.enabled.as_deref().map(|text| Given::by_flag("--probe", text)).or(enabled);
-    let settings = Settings {
+    let settings = ProbeSettings {
         enabled: switch(enabled.as_ref(), defaults.enabled)?,
-        pace: pace(flags, &mut file, defaults.pace)?,
+        session: pace(flags, &mut file, defaults.session)?,
         socket: member(file.one("socket", flags.socket.as_deref())?.as_ref(), defaults.socket)?,
         silence: member(file.one("silence", flags.silence.as_deref())?.as_ref(), defaults.silence)?,
         buckets: buckets(&file.many("rtt_buckets", &flags.rtt_buckets)?, &defaults.buckets)?,
@@ -47,27 +47,27 @@ pub(super) fn settings(
     Ok(settings)
 }
 
-fn pace(flags: &ProbeFlags, file: &mut Section, defaults: Pace) -> Result<Pace, ConfigError> {
+fn pace(flags: &ProbeFlags, file: &mut Section, defaults: SessionSettings) -> Result<SessionSettings, ConfigError> {
     let interval = file.one("interval", flags.interval.as_deref())?;
-    let interval = duration(interval.as_ref(), defaults.timing.interval(), Timing::LEAST_INTERVAL)?;
+    let interval = duration(interval.as_ref(), defaults.timing.interval(), Timing::MIN_INTERVAL)?;
     let given = file.one("timeout", flags.timeout.as_deref())?;
     // A shorter interval alone shortens the patience with it.
     let patience = defaults.timing.timeout().min(interval);
-    let timeout = duration(given.as_ref(), patience, Timing::LEAST_TIMEOUT)?;
+    let timeout = duration(given.as_ref(), patience, Timing::MIN_TIMEOUT)?;
     let timing = Timing::new(interval, timeout).map_err(|error| {
         let given = given.unwrap_or_else(|| Given::by_flag("--probe.timeout", &shown(timeout)));
         given.wrong(match error {
             TimingError::TimeoutAboveInterval => {
                 format!("must not be longer than `{}` ({})", given.spelled("probe.interval"), shown(interval))
             }
-            TimingError::TooFast | TimingError::TooImpatient => error.to_string(),
+            TimingError::IntervalTooShort | TimingError::TimeoutTooShort => error.to_string(),
         })
     })?;
     let thresholds = Thresholds {
         down_after: count(file.one("down_after", flags.down_after.as_deref())?, defaults.thresholds.down_after)?,
         up_after: count(file.one("up_after", flags.up_after.as_deref())?, defaults.thresholds.up_after)?,
     };
-    Ok(Pace { timing, thresholds })
+    Ok(SessionSettings { timing, thresholds })
 }
 
 fn shown(duration: Duration) -> String {
@@ -131,8 +131,8 @@ pub(super) fn uplinks(given: &[Given]) -> Result<Vec<IpAddr>, ConfigError> {
 }
 
 /// At most one for each version of the protocol.
-pub(super) fn addresses(given: &[Given]) -> Result<Addresses, ConfigError> {
-    let mut addresses = Addresses::default();
+pub(super) fn addresses(given: &[Given]) -> Result<AddressPair, ConfigError> {
+    let mut addresses = AddressPair::default();
     for one in given {
         let taken = match parse::<IpAddr>(one)? {
             IpAddr::V4(v4) => addresses.v4.replace(v4).is_some(),

@@ -14,17 +14,16 @@ use crate::{
     domain::{
         inventory::AccountName,
         probe::Vantage,
-        rules::TunnelRules,
-        selector::{Pattern, Selector, Tunnels},
+        rules::{Pattern, Selector, TunnelMatch, TunnelRules},
     },
-    prober::settings::Override,
+    prober::settings::ProbeOverride,
 };
 
 /// What the section says, for those who need it.
 #[derive(Debug, Default)]
 pub(super) struct TunnelConfig {
     pub(super) rules: TunnelRules,
-    pub(super) overrides: Vec<Override>,
+    pub(super) overrides: Vec<ProbeOverride>,
 }
 
 /// Reads the section. `accounts` are the names that an override may use, where they are known.
@@ -58,8 +57,8 @@ fn not_empty(given: &Given) -> Result<&str, ConfigError> {
 fn selector(section: &mut Section, accounts: Option<&[&AccountName]>) -> Result<Selector, ConfigError> {
     let account = section.text("account")?.map(|given| account(&given, accounts)).transpose()?;
     let tunnel = match (section.text("id")?, section.text("name")?) {
-        (Some(id), None) => Tunnels::Id(not_empty(&id)?.into()),
-        (None, Some(name)) => Tunnels::Name(Pattern::new(not_empty(&name)?)),
+        (Some(id), None) => TunnelMatch::Id(not_empty(&id)?.into()),
+        (None, Some(name)) => TunnelMatch::Name(Pattern::new(not_empty(&name)?)),
         (Some(_), Some(_)) | (None, None) => {
             let rule = "needs either the `id` of a tunnel or the `name` of some, where `*` stands for any characters";
             return Err(ConfigError::without_value("tunnels.overrides", rule).at(section.place().cloned()));
@@ -85,11 +84,11 @@ fn site_name(given: &Given) -> Result<Arc<str>, ConfigError> {
     }
 }
 
-fn one(selector: Selector, section: &mut Section) -> Result<Override, ConfigError> {
+fn one(selector: Selector, section: &mut Section) -> Result<ProbeOverride, ConfigError> {
     let enabled = section.text("probe")?;
     let vantage = section.text("vantage")?;
     let extra = section.texts("extra_address")?;
-    Ok(Override {
+    Ok(ProbeOverride {
         selector,
         enabled: enabled.map(|given| switch(Some(&given), true)).transpose()?,
         vantage: vantage.map(|given| member(Some(&given), Vantage::Site)).transpose()?,
