@@ -8,9 +8,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{info, warn};
 use web_toolkit::file::{self, FileError, Fingerprint};
@@ -114,7 +115,7 @@ impl Secrets {
     /// # Errors
     /// The file holds no secret at this moment. A value that was good before stays in use where it is used.
     pub fn file(&self, path: &Path) -> Result<Secret, SecretError> {
-        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.0.lock();
         files.retain(|_, kept| kept.strong_count() > 0);
         if let Some(kept) = files.get(path).and_then(Weak::upgrade) {
             kept.refresh(Look::Again)?;
@@ -152,7 +153,7 @@ impl Kept {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn refresh(&self, look: Look) -> Result<(), SecretError> {

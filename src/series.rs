@@ -7,9 +7,10 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     fmt::{self, Debug},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder},
     metrics::{MetricType, TypedMetric, counter::Counter, histogram::Histogram},
@@ -38,7 +39,7 @@ impl<const N: usize, M: Clone> Series<N, M> {
 
     /// Returns the metric with these labels. Creates the series if it does not exist.
     pub fn get(&self, labels: SeriesLabels<N>) -> M {
-        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut series = self.series.lock();
         series.entry(labels).or_insert_with(self.new).clone()
     }
 }
@@ -51,7 +52,7 @@ impl<const N: usize, M> Debug for Series<N, M> {
 
 impl<const N: usize, M: EncodeMetric + TypedMetric + Clone> EncodeMetric for Series<N, M> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = self.series.lock();
         for (labels, metric) in series.iter() {
             metric.encode(encoder.encode_family(labels)?)?;
         }

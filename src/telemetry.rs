@@ -24,7 +24,7 @@ use crate::domain::label::label_enum;
 
 label_enum! {
     /// Least severe events that are written (`--log.level`).
-    pub enum Level {
+    pub enum LogLevel {
         Trace => "trace",
         Debug => "debug",
         Info => "info",
@@ -35,7 +35,7 @@ label_enum! {
 
 label_enum! {
     /// How a line is written (`--log.format`).
-    pub enum Format {
+    pub enum LogFormat {
         Logfmt => "logfmt",
         Json => "json",
     }
@@ -45,13 +45,13 @@ label_enum! {
 const OWN_CRATES: [&str; 3] = ["magic_tunnel_exporter", "web_toolkit", "magic_sandbox"];
 
 /// Sends every event of this program to standard error from now on. Called once.
-pub fn init(level: Level, format: Format) {
+pub fn init(level: LogLevel, format: LogFormat) {
     let own = match level {
-        Level::Trace => LevelFilter::TRACE,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warn => LevelFilter::WARN,
-        Level::Error => LevelFilter::ERROR,
+        LogLevel::Trace => LevelFilter::TRACE,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
     };
     let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(io::stderr);
     tracing_subscriber::registry().with(filter(own)).with(lines).init();
@@ -106,7 +106,7 @@ impl Visit for EventFields {
     }
 }
 
-impl<S, N> FormatEvent<S, N> for Format
+impl<S, N> FormatEvent<S, N> for LogFormat
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     /// Lines of this format, as written to the returned buffer.
-    fn log_to_buffer(format: Format, log: impl FnOnce()) -> String {
+    fn log_to_buffer(format: LogFormat, log: impl FnOnce()) -> String {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let writer = Arc::clone(&lines);
         let layer = tracing_subscriber::fmt::layer()
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn both_formats_have_the_same_keys_and_escape_every_value() {
         let log = || tracing::warn!(tunnel_name = "a\"b c\nd", tunnels = 7, up = false, "poll of {} failed", "acme");
-        let json = log_to_buffer(Format::Json, log);
+        let json = log_to_buffer(LogFormat::Json, log);
         let line: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json.lines().count(), 1);
         assert!(line["ts"].as_str().unwrap().ends_with('Z'));
@@ -199,7 +199,7 @@ mod tests {
             (&line["tunnel_name"], &line["tunnels"], &line["up"]),
             (&"a\"b c\nd".into(), &7.into(), &false.into())
         );
-        let logfmt = log_to_buffer(Format::Logfmt, log);
+        let logfmt = log_to_buffer(LogFormat::Logfmt, log);
         let rest = r#" level=warn msg="poll of acme failed" tunnel_name="a\"b c\nd" tunnels=7 up=false"#;
         assert!(logfmt.starts_with("ts=2") && logfmt.trim_end().ends_with(rest), "{logfmt}");
     }

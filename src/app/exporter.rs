@@ -133,7 +133,7 @@ fn start_probing(
         }
     });
     tasks.spawn(correlator.run(stop.clone()));
-    tasks.spawn(prober::history::sample_targets(handle.board, stop.clone()));
+    tasks.spawn(prober::board::sample_targets(handle.board, stop.clone()));
     Ok(judged)
 }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::{
     error::{ApiFailure, classify},
-    fields::{FieldReader, KnownField},
+    fields::{KnownField, TunnelReader},
     wire::{self, Envelope, Field, List, Object, Text},
 };
 use crate::domain::{
@@ -132,7 +132,7 @@ fn decode_tunnel(
         Field::Value(_) | Field::Absent => return Err((RejectReason::MissingName, Some(id))),
         Field::Wrong => return Err((RejectReason::Malformed, Some(id))),
     };
-    Ok(FieldReader { unknown }.tunnel(id, name, wire, tunnel_type))
+    Ok(TunnelReader { unknown }.tunnel(id, name, wire, tunnel_type))
 }
 
 /// Returns whether the text consists of printable ASCII without spaces, so that two different ids never look the same.

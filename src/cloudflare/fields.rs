@@ -55,11 +55,11 @@ label_enum! {
 }
 
 /// Converts the fields of one tunnel and records those that cannot be converted.
-pub(super) struct FieldReader<'u> {
+pub(super) struct TunnelReader<'u> {
     pub(super) unknown: &'u mut Vec<KnownField>,
 }
 
-impl FieldReader<'_> {
+impl TunnelReader<'_> {
     pub(super) fn tunnel(
         &mut self,
         id: TunnelId,

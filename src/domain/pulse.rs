@@ -4,9 +4,11 @@
 //! not reported as stuck.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Deadline of the next beat; `None` before the first one.
 type Deadline = Mutex<Option<Instant>>;
@@ -52,7 +54,7 @@ impl Pulse {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 #[cfg(test)]
@@ -101,6 +103,6 @@ mod tests {
         for round in 0..100 {
             drop(pulses.register(format!("account {round}")));
         }
-        assert!(pulses.0.lock().unwrap().len() <= 1);
+        assert!(pulses.0.lock().len() <= 1);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     capture::Capture,
     family::{Family, Group, counter, gauge, histogram},
-    text::{Labels, Samples, Value},
+    text::{Labels, SampleValue, Samples},
 };
 use crate::domain::{
     dataset::{PollState, PollStatus},
@@ -111,7 +111,11 @@ fn rejected(capture: &Capture, out: &mut Samples<'_>) {
     }
 }
 
-fn each_dataset<T: Into<Value>>(capture: &Capture, out: &mut Samples<'_>, value: impl Fn(&PollStatus) -> Option<T>) {
+fn each_dataset<T: Into<SampleValue>>(
+    capture: &Capture,
+    out: &mut Samples<'_>,
+    value: impl Fn(&PollStatus) -> Option<T>,
+) {
     for (account, dataset, status) in capture.snapshot.datasets() {
         let labels = Labels::NONE.and("account", account.as_str());
         out.push_known(&labels, &[("collection", dataset.as_str())], value(status));

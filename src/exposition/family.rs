@@ -2,7 +2,7 @@
 
 use super::{
     capture::{Capture, TunnelCapture},
-    text::{Format, Samples, Value},
+    text::{Format, SampleValue, Samples},
 };
 use crate::domain::label::{Label, label_enum};
 
@@ -21,7 +21,7 @@ pub(super) struct Family {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Writer {
     /// One sample per tunnel without further labels; none if the value is not known.
-    TunnelValue(fn(&TunnelCapture) -> Option<Value>),
+    TunnelValue(fn(&TunnelCapture) -> Option<SampleValue>),
     /// Any samples of one tunnel.
     PerTunnel(fn(&TunnelCapture, &mut Samples<'_>)),
     /// All samples: a few lines, however many tunnels there are.
@@ -110,7 +110,7 @@ impl Descriptor {
         Self { prefixed: false, ..self }
     }
 
-    pub(super) const fn value(self, group: Group, value: fn(&TunnelCapture) -> Option<Value>) -> Family {
+    pub(super) const fn value(self, group: Group, value: fn(&TunnelCapture) -> Option<SampleValue>) -> Family {
         Family { group, descriptor: self, writer: Writer::TunnelValue(value) }
     }
 

@@ -49,13 +49,13 @@ impl<'t> Samples<'t> {
     }
 
     /// One sample.
-    pub(super) fn push(&mut self, labels: &Labels, more: &[LabelPair], value: impl Into<Value>) {
+    pub(super) fn push(&mut self, labels: &Labels, more: &[LabelPair], value: impl Into<SampleValue>) {
         self.text.push_str(&self.name);
         write(self.text, "", labels, more, value.into());
     }
 
     /// One sample, if the value is known.
-    pub(super) fn push_known(&mut self, labels: &Labels, more: &[LabelPair], value: Option<impl Into<Value>>) {
+    pub(super) fn push_known(&mut self, labels: &Labels, more: &[LabelPair], value: Option<impl Into<SampleValue>>) {
         if let Some(value) = value {
             self.push(labels, more, value);
         }
@@ -85,7 +85,7 @@ impl<'t> Samples<'t> {
 }
 
 /// Writes the part after the name: `first`, `labels` and `more` in braces (omitted if all are empty), and the value.
-fn write(text: &mut String, first: &str, labels: &Labels, more: &[LabelPair], value: Value) {
+fn write(text: &mut String, first: &str, labels: &Labels, more: &[LabelPair], value: SampleValue) {
     let mut before = "{";
     for part in [first, labels.as_str()] {
         if !part.is_empty() {
@@ -120,7 +120,7 @@ impl Bounds {
         self.rendered.clear();
         for bound in buckets.bounds() {
             let mut le = String::from("le=\"");
-            Value::from(*bound).write(&mut le);
+            SampleValue::from(*bound).write(&mut le);
             self.rendered.push(le + "\"");
         }
         self.rendered.push("le=\"+Inf\"".to_owned());
@@ -175,12 +175,12 @@ fn escape(text: &mut String, value: &str) {
 
 /// A value of a sample. Whole numbers are written without a fraction.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value {
+pub(super) enum SampleValue {
     Whole(u64),
     Float(f64),
 }
 
-impl Value {
+impl SampleValue {
     pub(super) fn write(self, text: &mut String) {
         match self {
             Self::Whole(value) => text.push_str(itoa::Buffer::new().format(value)),
@@ -189,45 +189,45 @@ impl Value {
     }
 }
 
-impl From<bool> for Value {
+impl From<bool> for SampleValue {
     fn from(value: bool) -> Self {
         Self::Whole(value.into())
     }
 }
 
-impl From<u32> for Value {
+impl From<u32> for SampleValue {
     fn from(value: u32) -> Self {
         Self::Whole(value.into())
     }
 }
 
-impl From<u64> for Value {
+impl From<u64> for SampleValue {
     fn from(value: u64) -> Self {
         Self::Whole(value)
     }
 }
 
-impl From<usize> for Value {
+impl From<usize> for SampleValue {
     fn from(value: usize) -> Self {
         Self::Whole(value as u64)
     }
 }
 
-impl From<f64> for Value {
+impl From<f64> for SampleValue {
     fn from(value: f64) -> Self {
         Self::Float(value)
     }
 }
 
 /// Unix seconds.
-impl From<jiff::Timestamp> for Value {
+impl From<jiff::Timestamp> for SampleValue {
     fn from(time: jiff::Timestamp) -> Self {
         Self::Float(time.as_second() as f64 + f64::from(time.subsec_nanosecond()) / 1e9)
     }
 }
 
 /// Seconds.
-impl From<Duration> for Value {
+impl From<Duration> for SampleValue {
     fn from(duration: Duration) -> Self {
         Self::Float(duration.as_secs_f64())
     }

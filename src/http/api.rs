@@ -2,6 +2,7 @@
 //!
 //! docs/API.md describes every field; a test compares it with the answers. A field without a value is omitted.
 
+mod json;
 mod tunnel;
 
 use std::{
@@ -9,10 +10,12 @@ use std::{
     mem,
 };
 
-use serde::Serialize;
 use web_toolkit::text::shown;
 
-use self::tunnel::add_tunnel;
+use self::{
+    json::{JsonObject, separate},
+    tunnel::add_tunnel,
+};
 use super::body::{Producer, WholeText};
 use crate::{
     domain::{
@@ -54,65 +57,6 @@ fn object_line(add_fields: impl FnOnce(&mut JsonObject<'_>)) -> WholeText {
     JsonObject::write(&mut text, add_fields);
     text.push(b'\n');
     WholeText(text)
-}
-
-/// A JSON object that is written field by field.
-struct JsonObject<'a>(&'a mut Vec<u8>);
-
-impl JsonObject<'_> {
-    fn write(text: &mut Vec<u8>, add_fields: impl FnOnce(&mut JsonObject<'_>)) {
-        text.push(b'{');
-        add_fields(&mut JsonObject(text));
-        text.push(b'}');
-    }
-
-    /// Adds a field. `None` is omitted.
-    fn add(&mut self, name: &str, value: impl Serialize) {
-        let before = self.0.len();
-        self.begin_field(name);
-        let start = self.0.len();
-        // Neither writing to a vector nor serializing text and numbers fails.
-        let _ = serde_json::to_writer(&mut *self.0, &value);
-        if &self.0[start..] == b"null" {
-            self.0.truncate(before);
-        }
-    }
-
-    fn add_object(&mut self, name: &str, add_fields: impl FnOnce(&mut JsonObject<'_>)) {
-        self.begin_field(name);
-        JsonObject::write(self.0, add_fields);
-    }
-
-    fn add_list<T>(
-        &mut self,
-        name: &str,
-        members: impl IntoIterator<Item = T>,
-        add_fields: impl Fn(&mut JsonObject<'_>, T),
-    ) {
-        self.begin_field(name);
-        self.0.push(b'[');
-        let mut follows = false;
-        for member in members {
-            separate(self.0, &mut follows);
-            JsonObject::write(self.0, |object| add_fields(object, member));
-        }
-        self.0.push(b']');
-    }
-
-    fn begin_field(&mut self, name: &str) {
-        let mut follows = !self.0.ends_with(b"{");
-        separate(self.0, &mut follows);
-        for part in ["\"", name, "\":"] {
-            self.0.extend_from_slice(part.as_bytes());
-        }
-    }
-}
-
-/// Writes a comma before every member but the first.
-fn separate(text: &mut Vec<u8>, follows: &mut bool) {
-    if mem::replace(follows, true) {
-        text.push(b',');
-    }
 }
 
 /// What a list contains for each tunnel.

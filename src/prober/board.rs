@@ -4,14 +4,23 @@ use std::{
     collections::BTreeMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use web_toolkit::clock;
+
 use super::{
     histogram::{Buckets, Histogram},
+    history::History,
     settings::ProbeSettings,
     tally::Tally,
 };
@@ -107,17 +116,17 @@ impl Activity {
 
     /// Adds the delay of a send.
     pub fn observe_lag(&self, lag: Duration) {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(lag);
+        self.lag.lock().observe(lag);
     }
 
     /// Returns the number of sends so far.
     pub fn sends(&self) -> u64 {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).count()
+        self.lag.lock().count()
     }
 
     /// Returns the delays of the sends.
     pub fn lag(&self) -> Histogram {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lag.lock().clone()
     }
 }
 
@@ -156,23 +165,49 @@ impl Sockets {
 
     /// Adds or replaces the status of a socket.
     pub fn set(&self, id: u64, status: SocketStatus) {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status);
+        self.statuses.lock().insert(id, status);
     }
 
     /// Removes a socket.
     pub fn remove(&self, id: u64) {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.statuses.lock().remove(&id);
     }
 
     /// Returns every socket in the order of their ids.
     pub fn list(&self) -> Vec<SocketStatus> {
-        self.statuses.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.statuses.lock().values().cloned().collect()
+    }
+}
+
+/// Samples the counters of every probed address once per [`History::STEP`] until `stop` is cancelled.
+///
+/// Runs outside the prober's thread. Each sample locks a tally for some nanoseconds.
+pub async fn sample_targets(board: watch::Receiver<Arc<ProbeBoard>>, stop: CancellationToken) {
+    let mut ticks = interval(History::STEP);
+    // A late sample leaves a gap; two samples in quick succession would distort the steps.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Cancel safety: dropping a tick loses nothing.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let board = Arc::clone(&board.borrow());
+        let now = clock::now().instant;
+        for (_, tally) in board.sessions.iter() {
+            tally.sample(now);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
+    use tokio::{task::JoinSet, time::sleep};
+
     use super::*;
+    use crate::domain::probe::{EchoOutcome, Thresholds};
 
     #[test]
     fn an_echo_is_in_flight_until_its_guard_is_dropped() {
@@ -183,5 +218,34 @@ mod tests {
         drop(first);
         drop(second);
         assert_eq!(activity.in_flight(), 0);
+    }
+
+    fn board(tally: &Arc<Tally>) -> Arc<ProbeBoard> {
+        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
+        let key = SessionKey { address: [127, 0, 0, 1].into(), binding };
+        Arc::new(ProbeBoard { sessions: [(key, Arc::clone(tally))].into(), ..ProbeBoard::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_probed_address_is_sampled_once_per_step() {
+        const ONE: NonZeroU32 = NonZeroU32::MIN;
+        let tally = Arc::new(Tally::new(Buckets::rtt()));
+        let (_open, boards) = watch::channel(board(&tally));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sample_targets(boards, stop.clone()));
+        for _ in 0..35 {
+            sleep(Duration::from_secs(1)).await;
+            tally.begin();
+            let reply = EchoOutcome::Reply { rtt: Duration::from_millis(3) };
+            tally.finish(reply, clock::now(), Thresholds { down_after: ONE, up_after: ONE });
+        }
+        let replies: Vec<u32> =
+            tally.history().steps().map(|span| span.replies).skip_while(|&replies| replies == 0).collect();
+        // The echo at the end of a step may be counted before or after the sample.
+        assert_eq!(replies.len(), 3, "{replies:?}");
+        assert!((29..=30).contains(&replies.iter().sum::<u32>()), "{replies:?}");
+        stop.cancel();
+        while tasks.join_next().await.is_some() {}
     }
 }

@@ -3,18 +3,8 @@
 
 use std::{
     iter::Sum,
-    sync::Arc,
     time::{Duration, Instant},
 };
-
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
-};
-use tokio_util::sync::CancellationToken;
-use web_toolkit::clock;
-
-use super::board::ProbeBoard;
 
 /// Totals of the finished echoes of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -133,39 +123,11 @@ impl Default for History {
     }
 }
 
-/// Samples the counters of every probed address once per [`History::STEP`] until `stop` is cancelled.
-///
-/// Runs outside the prober's thread. Each sample locks a tally for some nanoseconds.
-pub async fn sample_targets(board: watch::Receiver<Arc<ProbeBoard>>, stop: CancellationToken) {
-    let mut ticks = interval(History::STEP);
-    // A late sample leaves a gap; two samples in quick succession would distort the steps.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        // Cancel safety: dropping a tick loses nothing.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let board = Arc::clone(&board.borrow());
-        let now = clock::now().instant;
-        for (_, tally) in board.sessions.iter() {
-            tally.sample(now);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use proptest::prelude::*;
-    use tokio::{task::JoinSet, time::sleep};
 
     use super::*;
-    use crate::{
-        domain::probe::{Binding, EchoOutcome, SessionKey, SocketMode, Thresholds},
-        prober::{histogram::Buckets, tally::Tally},
-    };
 
     const fn totals(replies: u64, lost: u64, rtt_sum_ms: u64) -> EchoTotals {
         EchoTotals { replies, lost, rtt_sum: Duration::from_millis(rtt_sum_ms) }
@@ -239,34 +201,5 @@ mod tests {
             history.record(totals(replies, lost, rtt), start + Duration::from_millis(pause));
             prop_assert!(history.total().loss().is_none_or(|loss| (0.0..=1.0).contains(&loss)));
         }
-    }
-
-    fn board(tally: &Arc<Tally>) -> Arc<ProbeBoard> {
-        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
-        let key = SessionKey { address: [127, 0, 0, 1].into(), binding };
-        Arc::new(ProbeBoard { sessions: [(key, Arc::clone(tally))].into(), ..ProbeBoard::default() })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn each_probed_address_is_sampled_once_per_step() {
-        const ONE: NonZeroU32 = NonZeroU32::MIN;
-        let tally = Arc::new(Tally::new(Buckets::rtt()));
-        let (_open, boards) = watch::channel(board(&tally));
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(sample_targets(boards, stop.clone()));
-        for _ in 0..35 {
-            sleep(Duration::from_secs(1)).await;
-            tally.begin();
-            let reply = EchoOutcome::Reply { rtt: Duration::from_millis(3) };
-            tally.finish(reply, clock::now(), Thresholds { down_after: ONE, up_after: ONE });
-        }
-        let replies: Vec<u32> =
-            tally.history().steps().map(|span| span.replies).skip_while(|&replies| replies == 0).collect();
-        // The echo at the end of a step may be counted before or after the sample.
-        assert_eq!(replies.len(), 3, "{replies:?}");
-        assert!((29..=30).contains(&replies.iter().sum::<u32>()), "{replies:?}");
-        stop.cancel();
-        while tasks.join_next().await.is_some() {}
     }
 }

@@ -3,12 +3,10 @@
 //! The prober writes; exposition and correlation read. Every reader sees a consistent state: the requests are always
 //! the sum of the replies, the failures and the echoes in flight.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
 use web_toolkit::clock::Moment;
 
 use super::{
@@ -118,12 +116,12 @@ impl Tally {
     /// Adds the counters at `now` to the history. To be called once per [`History::STEP`].
     pub fn sample(&self, now: Instant) {
         let totals = self.totals();
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).record(totals, now);
+        self.history.lock().record(totals, now);
     }
 
     /// Copies the [sampled](Self::sample) history.
     pub fn history(&self) -> History {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.history.lock().clone()
     }
 
     fn totals(&self) -> EchoTotals {
@@ -134,7 +132,7 @@ impl Tally {
 
     fn lock(&self) -> MutexGuard<'_, TallyData> {
         // A writer that panicked may have left one echo uncounted, which is harmless.
-        self.data.lock().unwrap_or_else(PoisonError::into_inner)
+        self.data.lock()
     }
 }
 

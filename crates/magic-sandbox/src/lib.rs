@@ -39,9 +39,10 @@ mod testing;
 mod validate;
 mod world;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use hyper::{Request, Response, body::Incoming};
+use parking_lot::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{
     clock::{self, Moment},
@@ -105,7 +106,7 @@ impl Sandbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.world.lock()
     }
 }
 

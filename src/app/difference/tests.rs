@@ -102,8 +102,8 @@ fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
         (
             "the log",
             |config| {
-                config.log.level = telemetry::Level::Debug;
-                config.log.format = telemetry::Format::Json;
+                config.log.level = telemetry::LogLevel::Debug;
+                config.log.format = telemetry::LogFormat::Json;
             },
             ["", "", "", "log.level log.format"],
         ),

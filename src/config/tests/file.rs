@@ -100,7 +100,7 @@ probe:
         stale_after: Duration::from_mins(10),
     };
     assert_eq!(config.poll, poll);
-    assert_eq!(config.log, Log { level: telemetry::Level::Debug, format: telemetry::Format::Json });
+    assert_eq!(config.log, Log { level: telemetry::LogLevel::Debug, format: telemetry::LogFormat::Json });
     let probe = config.probe;
     assert!(probe.enabled);
     assert_eq!(probe.session.timing.interval(), Duration::from_millis(500));
@@ -588,7 +588,7 @@ accounts: [{nonsense: true}]
     assert_eq!((config.listen, settings.strict, settings.tunnels), ("127.0.0.1:1".parse().unwrap(), true, 7));
     assert_eq!((settings.token.unwrap().expose_secret(), settings.faults.count()), ("secret-of-token", 1));
     assert_eq!(settings.story.accounts().map(|(name, _)| name).collect::<Vec<_>>(), ["lab"]);
-    assert_eq!(config.log.level, telemetry::Level::Warn);
+    assert_eq!(config.log.level, telemetry::LogLevel::Warn);
     let config = sandbox(&[&flag, "--sandbox.tunnels=8"], |_: &str| None).unwrap();
     assert_eq!(config.settings.tunnels, 8);
     fs::write(house.path("mte.yml"), "sandbox:\n  tunnels: many\n").unwrap();

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 use jiff::Timestamp;
 use web_toolkit::text::shown;
 
-use super::JsonObject;
+use super::json::JsonObject;
 use crate::{
     domain::{
         label::Label,

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
-    Document,
+    document::Document,
     format::{count_noun, format_count},
     sources::{draw_notices, draw_sources},
     table::draw_table,

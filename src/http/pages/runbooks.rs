@@ -3,7 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 use pulldown_cmark::{Event, Parser, Tag, TagEnd, html::push_html};
 
-use super::Document;
+use super::document::Document;
 use crate::snapshot::concern::Concern;
 
 const TEXT: &str = include_str!("../../../docs/RUNBOOKS.md");

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
-    Document, ROOT_OF_TUNNEL,
+    document::{Document, ROOT_OF_TUNNEL},
     fields::draw_fields,
     format::{count_noun, format_count, format_ms, format_percent, join_with_dots, time_at, time_since},
     graph::draw_graph,
