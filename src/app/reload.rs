@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
-use web_toolkit::access::Access;
+use web_toolkit::access::{Access, Replacement};
 
 use super::{
     apis::Apis,
@@ -43,6 +43,7 @@ pub(super) struct Controls {
 pub(super) struct Prepared {
     config: Config,
     apis: Apis,
+    access: Replacement,
 }
 
 impl Sources {
@@ -52,9 +53,9 @@ impl Sources {
     /// The sentence for the operator; nothing has changed then.
     pub(super) fn prepare(&self, mut apis: Apis) -> Result<Prepared, String> {
         let config = (self.load)().map_err(|error| error.to_string())?;
-        self.access.check(config.web.access.as_ref())?;
+        let access = self.access.prepare(config.web.access.clone())?;
         apis.serve(&config).map_err(|error| error.to_string())?;
-        Ok(Prepared { config, apis })
+        Ok(Prepared { config, apis, access })
     }
 }
 
@@ -74,10 +75,10 @@ impl InForce {
     /// # Errors
     /// A poller that should have gone on has ended.
     pub(super) async fn take(&mut self, prepared: Prepared) -> Result<Difference, Fallen> {
-        let Prepared { config, apis } = prepared;
+        let Prepared { config, apis, access } = prepared;
         let difference = Difference::between(&self.config, &config);
         self.pollers.apply(&difference, &config, &apis).await?;
-        self.access.apply(config.web.access.clone());
+        self.access.apply(access);
         self.controls.apply(&config);
         self.apis = apis;
         // What waits for the next start is still as it was, so that the next reload says so again.

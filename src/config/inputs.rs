@@ -1,19 +1,31 @@
-//! What every command is configured from, beside flags of its own.
+//! What every command is configured from, in addition to its own flags: the file, the environment and the log settings.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
+use serde::Deserialize;
 use web_toolkit::{
-    document::{self, Section},
-    given::ConfigError,
+    file,
+    settings::{ConfigError, Layout, Setting, SettingsReader},
+    yaml::{Node, keys_of},
 };
 
-use super::flags::{FileFlags, LogFlags};
-use crate::secret::Secrets;
+use super::{
+    PollKeys, WebKeys,
+    accounts::{AccountKeys, CloudflareKeys},
+    flags::{FileFlags, LogFlags},
+    probe::ProbeKeys,
+    sandbox::SandboxKeys,
+    tunnels::{OverrideKeys, TunnelKeys},
+};
+use crate::{domain::label::Label, secret::Secrets, telemetry};
 
-/// Reads an environment variable; tests bring their own.
+/// Ten thousand overrides fit.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Reads an environment variable. Tests have an environment of their own.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// The flags that every command has, the environment, and the secrets that are in use already. Clones share those.
+/// The flags of every command, the environment, and the secrets that are in use. Clones share the secrets.
 #[derive(Clone)]
 pub struct Inputs {
     pub file: FileFlags,
@@ -22,22 +34,55 @@ pub struct Inputs {
     pub secrets: Arc<Secrets>,
 }
 
+/// The sections of the configuration file.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ConfigKeys {
+    pub(super) accounts: Node<AccountKeys>,
+    pub(super) cloudflare: Node<CloudflareKeys>,
+    pub(super) log: Node<LogKeys>,
+    pub(super) poll: Node<PollKeys>,
+    pub(super) probe: Node<ProbeKeys>,
+    pub(super) sandbox: Node<SandboxKeys>,
+    pub(super) tunnels: Node<TunnelKeys>,
+    pub(super) web: Node<WebKeys>,
+}
+
+/// Every section and its keys.
+pub(super) fn layout() -> Layout {
+    let sections = vec![
+        ("accounts", keys_of::<AccountKeys>()),
+        ("cloudflare", keys_of::<CloudflareKeys>()),
+        ("log", keys_of::<LogKeys>()),
+        ("poll", keys_of::<PollKeys>()),
+        ("probe", keys_of::<ProbeKeys>()),
+        ("sandbox", keys_of::<SandboxKeys>()),
+        ("tunnels", keys_of::<TunnelKeys>()),
+        ("tunnels.overrides", keys_of::<OverrideKeys>()),
+        ("web", keys_of::<WebKeys>()),
+    ];
+    let secrets = &[("api_token", "api_token_file"), ("token", "api_token_file"), ("api_key", "api_key_file")];
+    Layout { sections, secrets }
+}
+
 impl Inputs {
     /// With the environment of this process.
     pub fn of_this_process(file: FileFlags, log: LogFlags) -> Self {
         Self { file, log, environment: Arc::new(|name| std::env::var(name).ok()), secrets: Arc::default() }
     }
 
-    /// The configuration file; every section is empty where none was named. A command leaves the sections of others alone. Blocks.
-    pub(super) fn document(&self) -> Result<Section, ConfigError> {
-        let root = document::open(self.file.path.as_deref().filter(|path| !path.is_empty()))?;
-        root.only(&["accounts", "cloudflare", "log", "poll", "probe", "sandbox", "tunnels", "web"])?;
-        Ok(root)
+    /// Reads the configuration file. Without a file, all sections are empty. Blocks.
+    pub(super) fn open(&self) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
+        let Some(path) = self.file.path.as_deref().filter(|path| !path.is_empty()) else { return Ok(Default::default()) };
+        let text = file::read_text(Path::new(path), MOST_BYTES);
+        let text = text.map_err(|error| Setting::from_flag("--config.file", path).mistake(error))?;
+        SettingsReader::open(path, text, layout())
     }
 
-    /// A variable that is set, and not to nothing.
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
-        (self.environment)(name).filter(|value| !value.trim().is_empty())
+    /// An environment variable that is set and not empty.
+    pub(super) fn variable(&self, name: &'static str) -> Option<Setting> {
+        let value = (self.environment)(name).filter(|value| !value.trim().is_empty())?;
+        Some(Setting::from_flag(name, &value))
     }
 }
 
@@ -45,4 +90,35 @@ impl fmt::Debug for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inputs").field("file", &self.file).field("log", &self.log).finish_non_exhaustive()
     }
+}
+
+/// Checked settings of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    pub level: telemetry::Level,
+    pub format: telemetry::Format,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LogKeys {
+    level: Node,
+    format: Node,
+}
+
+impl Log {
+    pub(super) fn read(flags: &LogFlags, reader: &mut SettingsReader, node: Node<LogKeys>) -> Self {
+        let keys = reader.section("log", node);
+        let level = reader.one("log.level", flags.level.as_deref(), keys.level);
+        let format = reader.one("log.format", flags.format.as_deref(), keys.format);
+        Self {
+            level: label(reader, level.as_ref()).unwrap_or(telemetry::Level::Info),
+            format: label(reader, format.as_ref()).unwrap_or(telemetry::Format::Logfmt),
+        }
+    }
+}
+
+/// The label with the name that is set, if one is set.
+pub(super) fn label<T: Label>(reader: &mut SettingsReader, setting: Option<&Setting>) -> Option<T> {
+    reader.choice(setting?, T::ALL.iter().map(|label| (label.as_str(), *label)))
 }

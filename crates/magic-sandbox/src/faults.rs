@@ -10,7 +10,10 @@ use hyper::{Method, StatusCode};
 use rand::{RngExt as _, rngs::StdRng};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use web_toolkit::yaml::{self, YamlError};
+use web_toolkit::{
+    settings::{ConfigError, Layout, SettingsReader},
+    yaml::{Node, YamlError, keys_of},
+};
 
 use super::{
     kind::Kind,
@@ -115,6 +118,12 @@ struct List {
     faults: Vec<Fault>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FileKeys {
+    faults: Node<Fault>,
+}
+
 /// The faults in force, in the order given.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Vec<Fault>);
@@ -126,11 +135,17 @@ impl Faults {
         Self::new(list.faults)
     }
 
-    /// The same from a file at start, in YAML or JSON; `name` is what the file is called in errors.
-    pub fn parse(name: &str, text: &str) -> Result<Self, YamlError> {
-        let faults = yaml::read(text)
-            .and_then(|list: List| Self::new(list.faults).map_err(|what| yaml::Mistake { line: 1, what }));
-        faults.map_err(|mistake| mistake.of(name))
+    /// Reads a YAML or JSON file in the same format; `name` is its name in errors.
+    ///
+    /// # Errors
+    /// Every wrong key, or else the first wrong value.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let layout = Layout { sections: vec![("faults", keys_of::<Fault>())], secrets: &[] };
+        let (mut reader, file) = SettingsReader::open::<FileKeys>(name, text, layout)?;
+        let faults = reader.sections("faults", file.faults).into_iter().map(|(_, fault)| fault);
+        let faults = Self::new(faults.collect()).map_err(|what| YamlError { line: 1, what });
+        let faults = reader.check_line(faults);
+        reader.finish_with(faults)
     }
 
     pub(super) fn new(faults: Vec<Fault>) -> Result<Self, String> {

@@ -7,7 +7,7 @@ mod file;
 mod plan;
 mod player;
 
-use web_toolkit::yaml::YamlError;
+use web_toolkit::settings::ConfigError;
 
 pub use self::plan::Story;
 pub(super) use self::{
@@ -26,7 +26,7 @@ impl Story {
     }
 
     /// Reads a story file; `name` is what the file is called in errors.
-    pub fn parse(name: &str, text: &str) -> Result<Self, YamlError> {
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         file::parse(name, text)
     }
 }

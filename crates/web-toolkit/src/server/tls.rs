@@ -1,16 +1,16 @@
-//! TLS for our own pages: a certificate, the versions and suites that are spoken, and the clients that are let in.
+//! TLS for our own pages: a certificate, the protocol versions, and the client certificates that are accepted.
 //!
-//! A [`TlsConfig`] that exists can be served: everything in it was parsed and fits together when it was made. The configuration brings
-//! the material ([`Chain`], [`Key`], [`Roots`]) and the names of versions, suites and curves; [`Encryption`] is the handshake that uses
-//! the newest configuration for each connection. The only place that knows rustls.
+//! A [`TlsConfig`] is valid once it is created: all of its parts were parsed and fit together. The configuration provides
+//! the material ([`Chain`], [`Key`], [`Roots`]) and the versions; [`Encryption`] performs the handshake of each connection
+//! with the newest configuration. This is the only module that uses rustls.
 
 mod certificate;
 mod clients;
 mod config;
 mod error;
 mod handshake;
-mod names;
 mod pem;
+mod version;
 
 pub use self::{
     certificate::Validity,
@@ -18,8 +18,8 @@ pub use self::{
     config::{Protocol, TlsConfig},
     error::TlsError,
     handshake::{Encryption, Stream},
-    names::{Curve, NameError, Suite, Version},
     pem::{Chain, Key, PemError, Roots},
+    version::{Version, VersionError},
 };
 
 #[cfg(test)]

@@ -1,42 +1,30 @@
-//! A whole configuration: everything in it fits together.
+//! A complete TLS configuration, whose parts fit together.
 
 use std::{fmt, sync::Arc};
 
 use tokio_rustls::rustls::{
     ServerConfig, SupportedProtocolVersion,
-    crypto::{CryptoProvider, aws_lc_rs},
+    crypto::aws_lc_rs,
 };
 
 use super::{
     certificate::Validity,
     clients::Clients,
     error::TlsError,
-    names::{self, Curve, Suite, Version},
     pem::{Chain, Key},
+    version::Version,
 };
 
-/// How TLS is spoken, whoever the client is.
-#[derive(Debug, Clone)]
+/// The versions of TLS that are accepted.
+#[derive(Debug, Clone, Copy)]
 pub struct Protocol {
     pub oldest: Version,
     pub newest: Version,
-    /// Suites of TLS 1.2, preferred first; all that are safe where it is empty. Those of TLS 1.3 are always spoken.
-    pub suites: Vec<Suite>,
-    /// Preferred first; all that are safe where it is empty.
-    pub curves: Vec<Curve>,
-    /// Whether our order of suites counts, not the client's.
-    pub server_order: bool,
 }
 
 impl Default for Protocol {
     fn default() -> Self {
-        Self {
-            oldest: Version::Tls12,
-            newest: Version::Tls13,
-            suites: Vec::new(),
-            curves: Vec::new(),
-            server_order: true,
-        }
+        Self { oldest: Version::Tls12, newest: Version::Tls13 }
     }
 }
 
@@ -49,8 +37,8 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    pub fn new(chain: &Chain, key: &Key, protocol: &Protocol, clients: Clients) -> Result<Self, TlsError> {
-        let provider = Arc::new(provider(protocol));
+    pub fn new(chain: &Chain, key: &Key, protocol: Protocol, clients: Clients) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
         let versions: Vec<&SupportedProtocolVersion> = Version::ALL
             .into_iter()
             .filter(|v| (protocol.oldest..=protocol.newest).contains(v))
@@ -69,13 +57,12 @@ impl TlsConfig {
         };
         let mut rustls =
             builder.with_single_cert(chain.certificates(), key.der()).map_err(|_| TlsError::UnusableKey)?;
-        rustls.ignore_client_order = protocol.server_order;
-        // A client that insists on HTTP/2 is refused in the handshake, before it sends a request that nobody reads.
+        // A client that requires HTTP/2 is refused in the handshake, before it sends a request.
         rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { rustls: Arc::new(rustls), validity: chain.validity(), clients })
     }
 
-    /// Of the server's certificate.
+    /// The validity of the server's certificate.
     pub fn validity(&self) -> Validity {
         self.validity
     }
@@ -93,15 +80,4 @@ impl fmt::Debug for TlsConfig {
             .field("clients", &self.clients)
             .finish_non_exhaustive()
     }
-}
-
-fn provider(protocol: &Protocol) -> CryptoProvider {
-    let mut provider = aws_lc_rs::default_provider();
-    if !protocol.suites.is_empty() {
-        provider.cipher_suites = names::suites(&protocol.suites, &provider.cipher_suites);
-    }
-    if !protocol.curves.is_empty() {
-        provider.kx_groups = protocol.curves.iter().map(|curve| curve.rustls()).collect();
-    }
-    provider
 }
