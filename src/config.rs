@@ -190,18 +190,18 @@ impl Config {
 fn web(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) -> Web {
     let keys = reader.section("web", node);
     let listen = listen(reader, &flags.listen_addresses, keys.listen_address);
-    let path = reader.one("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path);
+    let path = reader.one(("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path));
     let path = path.and_then(|setting| reader.check(telemetry_path(&setting)));
-    let lifecycle = reader.one("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle);
-    let open_health = reader.one("web.open_health", flags.open_health.as_deref(), keys.open_health);
+    let lifecycle = reader.one(("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle));
+    let open_health = reader.one(("web.open_health", flags.open_health.as_deref(), keys.open_health));
     let written = reader.value("web.config_file", keys.config_file);
     let file = flags.config_file.as_ref().map(|path| Setting::from_flag("--web.config.file", path)).or(written);
     let file = file.filter(|setting| !setting.trimmed().is_empty());
     Web {
         listen,
         telemetry_path: path.unwrap_or_else(|| "/metrics".to_owned()),
-        enable_lifecycle: reader.switch(lifecycle.as_ref(), false),
-        open_health: reader.switch(open_health.as_ref(), false),
+        enable_lifecycle: reader.switch(lifecycle, false),
+        open_health: reader.switch(open_health, false),
         access: file.and_then(|setting| reader.check(WebFile::load(setting))),
     }
 }
@@ -228,10 +228,11 @@ fn poll(reader: &mut SettingsReader, flags: &PollFlags, node: Node<PollKeys>, de
     const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
     let keys = reader.section("poll", node);
     let before = reader.mistakes();
-    let interval = reader.one("poll.interval", flags.interval.as_deref(), keys.interval);
-    let interval = reader.duration(interval.as_ref(), defaults.poll_interval, LEAST);
-    let setting = reader.one("poll.stale_after", flags.stale_after.as_deref(), keys.stale_after);
-    let stale_after = reader.duration(setting.as_ref(), Duration::from_mins(5), LEAST);
+    let interval = reader.one(("poll.interval", flags.poll_interval.as_deref(), keys.interval));
+    let interval = interval.and_then(|setting| reader.duration(&setting, LEAST)).unwrap_or(defaults.poll_interval);
+    let setting = reader.one(("poll.stale_after", flags.poll_stale_after.as_deref(), keys.stale_after));
+    let stale_after = setting.as_ref().and_then(|setting| reader.duration(setting, LEAST));
+    let stale_after = stale_after.unwrap_or(Duration::from_mins(5));
     if stale_after <= interval && reader.mistakes() == before {
         let shown = humantime::format_duration(stale_after).to_string();
         let setting = setting.unwrap_or_else(|| Setting::from_flag("--poll.stale-after", &shown));
@@ -239,9 +240,9 @@ fn poll(reader: &mut SettingsReader, flags: &PollFlags, node: Node<PollKeys>, de
         let rule = format!("must be longer than `{}` ({interval})", setting.name_like_this("poll.interval"));
         reader.report(setting.mistake(rule));
     }
-    let timeout = reader.one("poll.timeout", flags.timeout.as_deref(), keys.timeout);
-    let timeout = reader.duration(timeout.as_ref(), Duration::from_secs(10), LEAST_TIMEOUT);
-    Poll { interval, timeout, stale_after }
+    let timeout = reader.one(("poll.timeout", flags.poll_timeout.as_deref(), keys.timeout));
+    let timeout = timeout.and_then(|setting| reader.duration(&setting, LEAST_TIMEOUT));
+    Poll { interval, timeout: timeout.unwrap_or(Duration::from_secs(10)), stale_after }
 }
 
 #[cfg(test)]

@@ -56,13 +56,13 @@ const NO_TOKEN: &str = "is missing: name a file with `--cloudflare.api-token-fil
 const CREDENTIAL: &str = "cloudflare-api-token";
 
 /// Reads the sections `cloudflare` and `accounts`. Accounts of flags or the environment replace all accounts of the file.
+/// A missing value is reported only if there is no other mistake, because that can be the reason.
 pub(super) fn read(
     flags: &CloudflareFlags,
     reader: &mut SettingsReader,
     root: &mut ConfigKeys,
     inputs: &Inputs,
 ) -> Vec<AccountConfig> {
-    let before = reader.mistakes();
     let shared = Shared::read(flags, reader, std::mem::take(&mut root.cloudflare), inputs);
     let sections = reader.sections("accounts", std::mem::take(&mut root.accounts));
     let by_flag = by_flag(flags);
@@ -75,7 +75,7 @@ pub(super) fn read(
     } else {
         shared.accounts_of_flags(reader, &by_flag)
     };
-    if accounts.is_empty() && reader.mistakes() == before {
+    if accounts.is_empty() && reader.mistakes() == 0 {
         reader.report(Mistake::unquoted("--cloudflare.account-id", NO_ACCOUNT));
     }
     accounts
@@ -89,19 +89,13 @@ pub(super) fn by_flag(flags: &CloudflareFlags) -> Vec<Setting> {
 
 /// The defaults of every account.
 struct Shared {
-    /// `Err`: there is a mistake, which was reported.
-    credentials: Result<Option<CredentialSource>, ()>,
+    credentials: Option<CredentialSource>,
     email: Option<String>,
     url: Option<ApiUrl>,
 }
 
 impl Shared {
-    fn read(
-        flags: &CloudflareFlags,
-        reader: &mut SettingsReader,
-        node: Node<CloudflareKeys>,
-        inputs: &Inputs,
-    ) -> Self {
+    fn read(flags: &CloudflareFlags, reader: &mut SettingsReader, node: Node<CloudflareKeys>, inputs: &Inputs) -> Self {
         let keys = reader.section("cloudflare", node);
         let email = reader.value("cloudflare.email", keys.email);
         let email = inputs.variable("CLOUDFLARE_EMAIL").or(email).map(|setting| setting.trimmed().to_owned());
@@ -110,16 +104,17 @@ impl Shared {
             key: reader.value("cloudflare.api_key_file", keys.api_key_file),
         };
         let credentials = shared_credentials(flags, &files, inputs, email.as_deref());
-        let url = reader.one("cloudflare.api_url", flags.api_url.as_deref(), keys.api_url);
+        let url = reader.one(("cloudflare.api_url", flags.api_url.as_deref(), keys.api_url));
         let url = url.unwrap_or_else(|| Setting::from_flag("--cloudflare.api-url", ApiUrl::DEFAULT));
-        Self { credentials: reader.check(credentials).ok_or(()), email, url: reader.check(api_url(&url)) }
+        let credentials = reader.check(credentials).flatten();
+        Self { credentials, email, url: reader.check(api_url(&url)) }
     }
 
     /// The accounts that flags name, without repetitions.
     fn accounts_of_flags(&self, reader: &mut SettingsReader, ids: &[Setting]) -> Vec<AccountConfig> {
         let mut accounts = Vec::new();
         let ids: Vec<String> = ids.iter().filter_map(|id| reader.check(account_id(id))).collect();
-        if matches!(self.credentials, Ok(None)) {
+        if self.credentials.is_none() && reader.mistakes() == 0 {
             reader.report(Mistake::unquoted("--cloudflare.api-token-file", NO_TOKEN));
         }
         for id in ids {
@@ -147,13 +142,13 @@ impl Shared {
         };
         let url = reader.value("accounts.api_url", keys.api_url);
         let checked_name = name.as_ref().and_then(|name| reader.check(tunnels::name(name))).map(AccountName::new);
-        let credentials = reader.check(files.credentials(inputs, email.as_deref().or(self.email.as_deref())));
-        if matches!((&credentials, &self.credentials), (Some(None), Ok(None))) {
+        let credentials = reader.check(files.credentials(inputs, email.as_deref().or(self.email.as_deref()))).flatten();
+        if credentials.as_ref().or(self.credentials.as_ref()).is_none() && reader.mistakes() == 0 {
             reader.report_at(line, "--cloudflare.api-token-file", NO_TOKEN);
         }
         let url = url.and_then(|url| reader.check(api_url(&url)));
         let id = id?;
-        let account = self.complete(reader.check(account_id(&id))?, checked_name, credentials?, url)?;
+        let account = self.complete(reader.check(account_id(&id))?, checked_name, credentials, url)?;
         refuse_twins(reader, &account, others, &id, name.as_ref().unwrap_or(&id));
         Some(account)
     }
@@ -166,7 +161,7 @@ impl Shared {
         credentials: Option<CredentialSource>,
         url: Option<ApiUrl>,
     ) -> Option<AccountConfig> {
-        let credentials = credentials.or_else(|| self.credentials.clone().ok()?)?;
+        let credentials = credentials.or_else(|| self.credentials.clone())?;
         let name = name.unwrap_or_else(|| AccountName::new(id.clone()));
         Some(AccountConfig { account: Account { name, id, credentials }, url: url.or_else(|| self.url.clone())? })
     }

@@ -67,15 +67,15 @@ pub struct WebFlags {
 pub struct PollFlags {
     /// Time between polls of the API [default: 60s]
     #[arg(long = "poll.interval", env = "MTE_POLL_INTERVAL", value_name = "DURATION")]
-    pub interval: Option<String>,
+    pub poll_interval: Option<String>,
 
     /// Maximum duration of one request [default: 10s]
     #[arg(long = "poll.timeout", env = "MTE_POLL_TIMEOUT", value_name = "DURATION")]
-    pub timeout: Option<String>,
+    pub poll_timeout: Option<String>,
 
     /// Time after the last successful poll until data of the API is no longer exported [default: 5m]
     #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION")]
-    pub stale_after: Option<String>,
+    pub poll_stale_after: Option<String>,
 }
 
 /// The prober.

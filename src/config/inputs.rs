@@ -5,7 +5,7 @@ use std::{fmt, path::Path, sync::Arc};
 use serde::Deserialize;
 use web_toolkit::{
     file,
-    settings::{ConfigError, Layout, Setting, SettingsReader},
+    settings::{ConfigError, Input, Layout, Setting, SettingsReader},
     yaml::{Node, keys_of},
 };
 
@@ -73,7 +73,9 @@ impl Inputs {
 
     /// Reads the configuration file. Without a file, all sections are empty. Blocks.
     pub(super) fn open(&self) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
-        let Some(path) = self.file.path.as_deref().filter(|path| !path.is_empty()) else { return Ok(Default::default()) };
+        let Some(path) = self.file.path.as_deref().filter(|path| !path.is_empty()) else {
+            return Ok(Default::default());
+        };
         let text = file::read_text(Path::new(path), MOST_BYTES);
         let text = text.map_err(|error| Setting::from_flag("--config.file", path).mistake(error))?;
         SettingsReader::open(path, text, layout())
@@ -108,17 +110,16 @@ pub(super) struct LogKeys {
 
 impl Log {
     pub(super) fn read(flags: &LogFlags, reader: &mut SettingsReader, node: Node<LogKeys>) -> Self {
-        let keys = reader.section("log", node);
-        let level = reader.one("log.level", flags.level.as_deref(), keys.level);
-        let format = reader.one("log.format", flags.format.as_deref(), keys.format);
+        let LogKeys { level, format } = reader.section("log", node);
         Self {
-            level: label(reader, level.as_ref()).unwrap_or(telemetry::Level::Info),
-            format: label(reader, format.as_ref()).unwrap_or(telemetry::Format::Logfmt),
+            level: label(reader, ("log.level", flags.level.as_deref(), level)).unwrap_or(telemetry::Level::Info),
+            format: label(reader, ("log.format", flags.format.as_deref(), format)).unwrap_or(telemetry::Format::Logfmt),
         }
     }
 }
 
 /// The label with the name that is set, if one is set.
-pub(super) fn label<T: Label>(reader: &mut SettingsReader, setting: Option<&Setting>) -> Option<T> {
-    reader.choice(setting?, T::ALL.iter().map(|label| (label.as_str(), *label)))
+pub(super) fn label<T: Label>(reader: &mut SettingsReader, input: Input<'_>) -> Option<T> {
+    let setting = reader.one(input)?;
+    reader.choice(&setting, T::ALL.iter().map(|label| (label.as_str(), *label)))
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, sync::Arc, time::
 
 use serde::Deserialize;
 use web_toolkit::{
-    settings::{Setting, SettingsReader},
+    settings::{Input, Setting, SettingsReader},
     yaml::Node,
 };
 
@@ -48,24 +48,24 @@ pub(super) fn settings(
     // The only flag that has the name of its section.
     let written = reader.value("probe.enabled", keys.enabled);
     let enabled = flags.enabled.as_deref().map(|text| Setting::from_flag("--probe", text)).or(written);
-    let socket = reader.one("probe.socket", flags.socket.as_deref(), keys.socket);
-    let silence = reader.one("probe.silence", flags.silence.as_deref(), keys.silence);
-    let rtt_buckets = reader.many("probe.rtt_buckets", &flags.rtt_buckets, keys.rtt_buckets);
-    let uplink = reader.many("probe.uplink", &flags.uplinks, keys.uplink);
-    let interface = reader.one("probe.interface", flags.interface.as_deref(), keys.interface);
     let targets = reader.many("probe.targets", &flags.targets, keys.targets);
     let source = reader.many("probe.source", &flags.sources, keys.source);
-    let vantage = reader.one("probe.vantage", flags.vantage.as_deref(), keys.vantage);
+    let uplink = reader.many("probe.uplink", &flags.uplinks, keys.uplink);
+    let rtt_buckets = reader.many("probe.rtt_buckets", &flags.rtt_buckets, keys.rtt_buckets);
+    let interface = reader.one(("probe.interface", flags.interface.as_deref(), keys.interface));
+    let vantage = label(reader, ("probe.vantage", flags.vantage.as_deref(), keys.vantage));
+    let socket = label(reader, ("probe.socket", flags.socket.as_deref(), keys.socket));
+    let silence = label(reader, ("probe.silence", flags.silence.as_deref(), keys.silence));
     let usual = &defaults.tunnels;
     Settings {
-        enabled: reader.switch(enabled.as_ref(), defaults.enabled),
+        enabled: reader.switch(enabled, defaults.enabled),
         pace: pace(flags, reader, [keys.interval, keys.timeout, keys.down_after, keys.up_after], defaults.pace),
-        socket: label(reader, socket.as_ref()).unwrap_or(defaults.socket),
-        silence: label(reader, silence.as_ref()).unwrap_or(defaults.silence),
+        socket: socket.unwrap_or(defaults.socket),
+        silence: silence.unwrap_or(defaults.silence),
         buckets: buckets(reader, &rtt_buckets).unwrap_or_else(|| defaults.buckets.clone()),
         uplinks: uplinks(reader, &uplink),
         tunnels: TunnelSettings {
-            vantage: label(reader, vantage.as_ref()).unwrap_or(usual.vantage),
+            vantage: vantage.unwrap_or(usual.vantage),
             targets: if targets.is_empty() { usual.targets.clone() } else { self::targets(reader, &targets) },
             sources: addresses(reader, &source),
             interface: self::interface(reader, interface).or_else(|| usual.interface.clone()),
@@ -78,12 +78,13 @@ pub(super) fn settings(
 fn pace(flags: &ProbeFlags, reader: &mut SettingsReader, keys: [Node; 4], defaults: Pace) -> Pace {
     let before = reader.mistakes();
     let [interval, timeout, down_after, up_after] = keys;
-    let interval = reader.one("probe.interval", flags.interval.as_deref(), interval);
-    let interval = reader.duration(interval.as_ref(), defaults.timing.interval(), Timing::LEAST_INTERVAL);
-    let setting = reader.one("probe.timeout", flags.timeout.as_deref(), timeout);
+    let interval = reader.one(("probe.interval", flags.interval.as_deref(), interval));
+    let interval = interval.and_then(|setting| reader.duration(&setting, Timing::LEAST_INTERVAL));
+    let interval = interval.unwrap_or(defaults.timing.interval());
+    let setting = reader.one(("probe.timeout", flags.timeout.as_deref(), timeout));
     // If only the interval is set and shorter than the default timeout, it is the timeout as well.
     let usual = defaults.timing.timeout().min(interval);
-    let timeout = reader.duration(setting.as_ref(), usual, Timing::LEAST_TIMEOUT);
+    let timeout = setting.as_ref().and_then(|setting| reader.duration(setting, Timing::LEAST_TIMEOUT)).unwrap_or(usual);
     let timing = Timing::new(interval, timeout).map_err(|error| {
         let setting = setting.unwrap_or_else(|| Setting::from_flag("--probe.timeout", &shown(timeout)));
         setting.mistake(match error {
@@ -95,12 +96,11 @@ fn pace(flags: &ProbeFlags, reader: &mut SettingsReader, keys: [Node; 4], defaul
     });
     // A mistake of either duration was reported.
     let timing = if reader.mistakes() == before { reader.check(timing) } else { timing.ok() };
-    let down_after = reader.one("probe.down_after", flags.down_after.as_deref(), down_after);
-    let up_after = reader.one("probe.up_after", flags.up_after.as_deref(), up_after);
-    let thresholds = Thresholds {
-        down_after: count(reader, down_after).unwrap_or(defaults.thresholds.down_after),
-        up_after: count(reader, up_after).unwrap_or(defaults.thresholds.up_after),
-    };
+    let down_after = count(reader, ("probe.down_after", flags.down_after.as_deref(), down_after));
+    let up_after = count(reader, ("probe.up_after", flags.up_after.as_deref(), up_after));
+    let Thresholds { down_after: usual_down, up_after: usual_up } = defaults.thresholds;
+    let thresholds =
+        Thresholds { down_after: down_after.unwrap_or(usual_down), up_after: up_after.unwrap_or(usual_up) };
     Pace { timing: timing.unwrap_or(defaults.timing), thresholds }
 }
 
@@ -108,14 +108,15 @@ fn shown(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-fn count(reader: &mut SettingsReader, setting: Option<Setting>) -> Option<NonZeroU32> {
-    reader.number(&setting?, 1..=1000).and_then(NonZeroU32::new)
+fn count(reader: &mut SettingsReader, input: Input<'_>) -> Option<NonZeroU32> {
+    let setting = reader.one(input)?;
+    reader.number(&setting, 1..=1000).and_then(NonZeroU32::new)
 }
 
 fn buckets(reader: &mut SettingsReader, settings: &[Setting]) -> Option<Buckets> {
     let (first, before) = (settings.first()?, reader.mistakes());
-    let bound = |setting| reader.duration(Some(setting), Duration::ZERO, Duration::from_nanos(1));
-    let bounds = settings.iter().map(bound).collect::<Vec<_>>();
+    let bounds: Vec<_> =
+        settings.iter().filter_map(|setting| reader.duration(setting, Duration::from_nanos(1))).collect();
     let buckets = Buckets::new(bounds).map_err(|error| together(first, settings).mistake(error));
     if reader.mistakes() == before { reader.check(buckets) } else { None }
 }

@@ -50,16 +50,16 @@ impl SandboxConfig {
         let (mut reader, root) = inputs.open()?;
         let log = Log::read(&inputs.log, &mut reader, root.log);
         let keys = reader.section("sandbox", root.sandbox);
-        let address = reader.one("sandbox.listen_address", flags.listen_address.as_deref(), keys.listen_address);
+        let address = reader.one(("sandbox.listen_address", flags.listen_address.as_deref(), keys.listen_address));
         let address = address.unwrap_or_else(|| Setting::from_flag("--sandbox.listen-address", listen));
-        let strict = reader.one("sandbox.strict", flags.strict.as_deref(), keys.strict);
-        let tunnels = reader.one("sandbox.tunnels", flags.tunnels.as_deref(), keys.tunnels);
-        let story = reader.one("sandbox.story", flags.story.as_deref(), keys.story);
-        let faults = reader.one("sandbox.faults", flags.faults.as_deref(), keys.faults);
-        let token_file = reader.one("sandbox.token_file", flags.token_file.as_deref(), keys.token_file);
+        let strict = reader.one(("sandbox.strict", flags.strict.as_deref(), keys.strict));
+        let tunnels = reader.one(("sandbox.tunnels", flags.tunnels.as_deref(), keys.tunnels));
+        let story = reader.one(("sandbox.story", flags.story.as_deref(), keys.story));
+        let faults = reader.one(("sandbox.faults", flags.faults.as_deref(), keys.faults));
+        let token_file = reader.one(("sandbox.token_file", flags.token_file.as_deref(), keys.token_file));
         let settings = Settings {
             token: token(&mut reader, inputs, token_file),
-            strict: reader.switch(strict.as_ref(), false),
+            strict: reader.switch(strict, false),
             tunnels: tunnels.and_then(|setting| reader.number(&setting, 0..=MOST_TUNNELS)).unwrap_or(0),
             story: from_file(&mut reader, story, Story::parse).unwrap_or_else(Story::demo),
             faults: from_file(&mut reader, faults, Faults::parse).unwrap_or_default(),

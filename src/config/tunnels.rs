@@ -85,13 +85,14 @@ fn read_override(
         (Some(id), None) => reader.check(not_empty(&id)).map(|id| Tunnels::Id(id.into())),
         (None, Some(name)) => reader.check(not_empty(&name)).map(|name| Tunnels::Name(Pattern::new(name))),
         (Some(_), Some(_)) | (None, None) => {
-            let rule = "needs either the `id` of a tunnel or the `name` of tunnels, in which `*` matches any characters";
+            let rule =
+                "needs either the `id` of a tunnel or the `name` of tunnels, in which `*` matches any characters";
             reader.report_at(line, "tunnels.overrides", rule);
             None
         }
     };
     let probe = reader.value("tunnels.overrides.probe", keys.probe);
-    let vantage = reader.value("tunnels.overrides.vantage", keys.vantage);
+    let vantage = label(reader, ("tunnels.overrides.vantage", None, keys.vantage));
     let targets = reader.values("tunnels.overrides.targets", keys.targets);
     let source = reader.values("tunnels.overrides.source", keys.source);
     let interface = reader.value("tunnels.overrides.interface", keys.interface);
@@ -102,8 +103,8 @@ fn read_override(
     config.rules.sites.extend(site.map(|site| (selector.clone(), site)));
     config.overrides.push(Override {
         selector,
-        enabled: probe.map(|setting| reader.switch(Some(&setting), true)),
-        vantage: label(reader, vantage.as_ref()),
+        enabled: probe.map(|setting| reader.switch(Some(setting), true)),
+        vantage,
         targets: targets.map(|settings| probe::targets(reader, &settings)),
         sources: source.map(|settings| probe::addresses(reader, &settings)),
         interface: probe::interface(reader, interface),

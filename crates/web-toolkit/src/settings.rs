@@ -20,7 +20,7 @@ use std::{
 pub use self::suggestion::Layout;
 use crate::{
     text::shown,
-    yaml::{self, Keys, Node, NodeValue, Scalar},
+    yaml::{self, Keys, Node, NodeValue, YamlError},
 };
 
 /// A line of a file.
@@ -93,7 +93,7 @@ impl Setting {
     }
 
     /// The same place with another name.
-    pub fn with_name(&self, name: &'static str) -> Self {
+    pub fn with_name(&self, name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into(), ..self.clone() }
     }
 
@@ -148,6 +148,9 @@ impl Setting {
 pub fn flag_for(key: &str) -> String {
     format!("--{}", key.replace('_', "-"))
 }
+
+/// A key, the flag of the same name if it is set, and the value of the key in the file.
+pub type Input<'a> = (&'static str, Option<&'a str>, Node);
 
 /// Reads the settings of one file, and of the flags that override them.
 #[derive(Debug, Default)]
@@ -208,7 +211,7 @@ impl SettingsReader {
     }
 
     /// Reports a mistake on a line of this file.
-    pub fn check_line<T>(&mut self, result: Result<T, yaml::YamlError>) -> Option<T> {
+    pub fn check_line<T>(&mut self, result: Result<T, YamlError>) -> Option<T> {
         let result = result.map_err(|error| self.at(error.line, error.what));
         self.check(result)
     }
@@ -227,7 +230,10 @@ impl SettingsReader {
         let file = self.file();
         self.mistakes.sort_by_key(|mistake| {
             let position = mistake.position.as_ref();
-            (position.is_some_and(|position| Some(&position.file) != file.as_ref()), position.map(|position| position.line))
+            (
+                position.is_some_and(|position| Some(&position.file) != file.as_ref()),
+                position.map(|position| position.line),
+            )
         });
         if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigError(self.mistakes)) }
     }
@@ -289,7 +295,7 @@ impl SettingsReader {
     }
 
     /// The flag, or else the value of the key of the same name.
-    pub fn one(&mut self, key: &'static str, flag: Option<&str>, node: Node) -> Option<Setting> {
+    pub fn one(&mut self, (key, flag, node): Input<'_>) -> Option<Setting> {
         let written = self.value(key, node);
         flag.map(|text| Setting::from_flag(flag_for(key), text)).or(written)
     }
@@ -332,15 +338,13 @@ impl SettingsReader {
             NodeValue::Absent => return None,
             NodeValue::Empty => self.report_at(line, &name, "has no value: set one, or remove the key"),
             NodeValue::List(_) | NodeValue::Mapping(..) => self.report_at(line, &name, rule),
-            NodeValue::Text(scalar) => return Some(self.setting(name, &node, scalar)),
+            NodeValue::Text(text) => {
+                let source = self.source.as_ref().map_or("", |(_, text)| text);
+                let text = text.as_deref().unwrap_or_else(|| node.source(source)).to_owned();
+                return Some(Setting { name, text, position: self.file().map(|file| Position { file, line }) });
+            }
         }
         None
-    }
-
-    fn setting(&self, name: Cow<'static, str>, node: &Node, scalar: &Scalar) -> Setting {
-        let source = self.source.as_ref().map_or("", |(_, text)| text);
-        let position = self.file().map(|file| Position { file, line: node.line() });
-        Setting { name, text: node.text(scalar, source).to_owned(), position }
     }
 }
 
@@ -355,15 +359,15 @@ impl SettingsReader {
         self.accept(setting, setting.trimmed().parse())
     }
 
-    pub fn duration(&mut self, setting: Option<&Setting>, default: Duration, least: Duration) -> Duration {
+    /// From `least` to 24 hours.
+    pub fn duration(&mut self, setting: &Setting, least: Duration) -> Option<Duration> {
         const MOST: Duration = Duration::from_hours(24);
-        let Some(setting) = setting else { return default };
         let result = match humantime::parse_duration(setting.trimmed()) {
             Ok(duration) if (least..=MOST).contains(&duration) => Ok(duration),
             Ok(_) => Err(format!("must be between {} and 24h", humantime::format_duration(least))),
             Err(_) => Err("must be a duration such as 30s, 5m or 1h".to_owned()),
         };
-        self.accept(setting, result).unwrap_or(default)
+        self.accept(setting, result)
     }
 
     pub fn number<T>(&mut self, setting: &Setting, range: RangeInclusive<T>) -> Option<T>
@@ -376,15 +380,14 @@ impl SettingsReader {
     }
 
     /// On or off. An empty value, as of a variable that is set to nothing, is the default.
-    pub fn switch(&mut self, setting: Option<&Setting>, default: bool) -> bool {
-        let Some(setting) = setting else { return default };
+    pub fn switch(&mut self, setting: Option<Setting>, default: bool) -> bool {
+        let Some(setting) = setting.filter(|setting| !setting.trimmed().is_empty()) else { return default };
         let result = match setting.trimmed() {
-            "" => Ok(default),
             "true" | "1" | "yes" | "on" => Ok(true),
             "false" | "0" | "no" | "off" => Ok(false),
             _ => Err("must be true or false"),
         };
-        self.accept(setting, result).unwrap_or(default)
+        self.accept(&setting, result).unwrap_or(default)
     }
 
     /// One of the words, each with what it stands for.

@@ -79,16 +79,10 @@ pub(crate) enum NodeValue<M> {
     Absent,
     /// Nothing, `~` or `null`.
     Empty,
-    Text(Scalar),
+    /// `None`: the YAML crate parsed a number or a Boolean; [`Node::source`] is the text.
+    Text(Option<String>),
     List(Vec<Node<M>>),
     Mapping(M, Keys),
-}
-
-/// A single value.
-pub(crate) enum Scalar {
-    Text(String),
-    /// The YAML crate parsed it as a number or a Boolean; [`Node::text`] restores how it is written.
-    Parsed,
 }
 
 /// The keys of a mapping that its struct cannot hold.
@@ -108,16 +102,14 @@ impl<M> Node<M> {
         matches!(self.value, NodeValue::Absent | NodeValue::Empty)
     }
 
-    /// The text of a single value as it is written in `source`: `0815`, `on` and `1e3` are not converted.
-    pub(crate) fn text<'a>(&self, scalar: &'a Scalar, source: &'a str) -> &'a str {
-        let Scalar::Text(text) = scalar else { return self.source(source).unwrap_or_default().trim() };
-        text
-    }
-
-    fn source<'a>(&self, source: &'a str) -> Option<&'a str> {
+    /// How the value is written in `text`: `0815`, `on` and `1e3` are not converted.
+    pub(crate) fn source<'a>(&self, text: &'a str) -> &'a str {
         let span = self.location.span();
-        let from = usize::try_from(span.byte_offset()?).ok()?;
-        source.get(from..from.checked_add(usize::try_from(span.byte_len()?).ok()?)?)
+        let bounds = span.byte_offset().zip(span.byte_len()).and_then(|(from, length)| {
+            let from = usize::try_from(from).ok()?;
+            text.get(from..from.checked_add(usize::try_from(length).ok()?)?)
+        });
+        bounds.unwrap_or_default().trim()
     }
 }
 
@@ -161,23 +153,23 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for NodeVisitor<M> {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(NodeValue::Text(Scalar::Parsed))
+        Ok(NodeValue::Text(None))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(NodeValue::Text(Scalar::Parsed))
+        Ok(NodeValue::Text(None))
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(NodeValue::Text(Scalar::Parsed))
+        Ok(NodeValue::Text(None))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(NodeValue::Text(Scalar::Parsed))
+        Ok(NodeValue::Text(None))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(NodeValue::Text(Scalar::Text(text.to_owned())))
+        Ok(NodeValue::Text(Some(text.to_owned())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {

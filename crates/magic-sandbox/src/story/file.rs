@@ -94,8 +94,12 @@ pub(super) fn parse(name: &str, text: &str) -> Result<Story, ConfigError> {
     let accounts: Vec<ListedAccount> = reader
         .sections("accounts", file.accounts)
         .into_iter()
-        .map(|(line, AccountEntry { name, id, onboarded, tunnels })| {
-            ListedAccount { line, name, id, onboarded, tunnels: reader.sections("tunnels", tunnels) }
+        .map(|(line, AccountEntry { name, id, onboarded, tunnels })| ListedAccount {
+            line,
+            name,
+            id,
+            onboarded,
+            tunnels: reader.sections("tunnels", tunnels),
         })
         .collect();
     let events = reader.sections("events", file.events);
@@ -180,7 +184,8 @@ fn tunnel(account: &str, line: u64, fields: &Fields) -> Result<TunnelPlan, YamlE
     }
     let missing = || wrong(line, "tunnels.type: is required, `ipsec` or `gre`");
     let kind = kind.ok_or_else(missing)?;
-    let Draft { config, psk } = validated(account, kind, &body).map_err(|error| tunnel_mistake(line, fields, &error))?;
+    let Draft { config, psk } =
+        validated(account, kind, &body).map_err(|error| tunnel_mistake(line, fields, &error))?;
     if report.is_some() && config.bgp.is_none() {
         return Err(wrong(line, "tunnels.bgp_status: needs `bgp`, because only a BGP session has a status"));
     }

@@ -17,7 +17,9 @@ impl Layout {
     pub(super) fn refusal(&self, section: &str, key: &str, known: &[&str]) -> String {
         let path = if section.is_empty() { shown(key).into_owned() } else { format!("{section}.{}", shown(key)) };
         if let Some((_, instead)) = self.secrets.iter().find(|(secret, _)| *secret == key) {
-            return format!("`{path}` must not be in this file: write the secret to a file of its own and set `{instead}`");
+            return format!(
+                "`{path}` must not be in this file: write the secret to a file of its own and set `{instead}`"
+            );
         }
         let name = match looks_like_secret(key) {
             false => format!("`{path}`"),

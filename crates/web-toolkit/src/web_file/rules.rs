@@ -42,7 +42,7 @@ pub(super) fn read(
 fn headers(reader: &mut SettingsReader, node: Node<HttpKeys>) -> HeaderMap {
     let HttpKeys { http2, headers } = reader.section("http_server_config", node);
     let http2 = reader.value("http_server_config.http2", http2);
-    reader.switch(http2.as_ref(), false);
+    reader.switch(http2, false);
     let headers = reader.pairs("http_server_config.headers", headers).into_iter();
     let headers = headers.filter(|(_, setting)| !setting.text.is_empty());
     headers.filter_map(|(name, setting)| reader.check(header(&name, &setting))).collect()
@@ -61,10 +61,12 @@ fn header(name: &str, setting: &Setting) -> Result<(HeaderName, HeaderValue), Mi
     let names = HEADERS.map(|(name, _)| name).join(", ");
     let unknown = || setting.unquoted_mistake(format!("cannot be set; expected one of {names}"));
     let (known, values) = HEADERS.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
+    let setting = setting.with_name(format!("http_server_config.headers.{known}"));
     if !values.is_empty() && !values.contains(&setting.text.as_str()) {
         return Err(setting.mistake(format!("must be {}", values.join(" or "))));
     }
-    let value = HeaderValue::from_str(&setting.text).map_err(|_| setting.mistake("must be one line of printable text"))?;
+    let value =
+        HeaderValue::from_str(&setting.text).map_err(|_| setting.mistake("must be one line of printable text"))?;
     Ok((known.parse().map_err(|_| unknown())?, value))
 }
 

@@ -134,7 +134,9 @@ impl TlsReader<'_> {
 
     fn read_file(&mut self, setting: &Setting) -> Result<Content, Mistake> {
         if setting.text.contains("-----BEGIN") || setting.text.contains('\n') {
-            return Err(setting.unquoted_mistake("must be a path: put the text itself into the same key without `_file`"));
+            return Err(
+                setting.unquoted_mistake("must be a path: put the text itself into the same key without `_file`")
+            );
         }
         let path = setting.path();
         self.files.insert(path.clone(), Fingerprint::of(&path));

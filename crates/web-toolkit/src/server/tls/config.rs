@@ -2,10 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use tokio_rustls::rustls::{
-    ServerConfig, SupportedProtocolVersion,
-    crypto::aws_lc_rs,
-};
+use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, crypto::aws_lc_rs};
 
 use super::{
     certificate::Validity,
