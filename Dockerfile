@@ -1,27 +1,33 @@
-# The exporter on a base without shell or package manager, as user 65532.
+# The exporter on a base image without shell or package manager, running as user 65532.
 #
 #   docker build -t magic-tunnel-exporter --build-arg REVISION="$(git rev-parse --short=12 HEAD)" .
 #   docker run --rm -p 9847:9847 magic-tunnel-exporter demo
 #
-# Probing needs ping sockets: --sysctl net.ipv4.ping_group_range="0 2147483647" (docs/OPERATIONS.md).
+# Probing needs unprivileged ping sockets: --sysctl net.ipv4.ping_group_range="0 2147483647" (docs/OPERATIONS.md).
 ARG BUILD_IMAGE=docker.io/library/rust:1.95-slim-trixie
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
 
 FROM ${BUILD_IMAGE} AS build
 ARG PROFILE=dist
 WORKDIR /build
-# The dependencies, on an empty program: a layer that only the manifest, the lock file and the benches' names change.
+# Builds the dependencies with empty crates. Only changes of the manifests, the lock file or the benches invalidate
+# this layer.
 COPY Cargo.toml Cargo.lock ./
+COPY crates/web-toolkit/Cargo.toml crates/web-toolkit/
+COPY crates/magic-sandbox/Cargo.toml crates/magic-sandbox/
 COPY benches benches
-RUN mkdir src && touch src/lib.rs && echo 'fn main() {}' >src/main.rs \
+RUN mkdir src crates/web-toolkit/src crates/magic-sandbox/src \
+    && touch src/lib.rs crates/web-toolkit/src/lib.rs crates/magic-sandbox/src/lib.rs \
+    && echo 'fn main() {}' >src/main.rs \
     && cargo build --locked --profile "$PROFILE"
 COPY build.rs ./
-# The status page shows what the runbooks say.
+# The status page includes the runbooks.
 COPY docs/RUNBOOKS.md docs/
+COPY crates crates
 COPY src src
 ARG REVISION=unknown
-# Files keep the times they had outside, which may be older than the empty program that was just built.
-RUN touch src/lib.rs src/main.rs \
+# COPY keeps modification times, which can be older than the empty crates; without `touch`, cargo would not rebuild.
+RUN touch src/lib.rs src/main.rs crates/*/src/lib.rs \
     && MTE_BUILD_REVISION="$REVISION" cargo install --locked --no-track --path . --profile "$PROFILE" --root /out
 
 FROM ${RUNTIME_IMAGE}
@@ -32,9 +38,9 @@ LABEL org.opencontainers.image.title="magic-tunnel-exporter" \
       org.opencontainers.image.revision="${REVISION}"
 COPY LICENSE /usr/share/doc/magic-tunnel-exporter/LICENSE
 COPY --from=build /out/bin/magic-tunnel-exporter /usr/bin/magic-tunnel-exporter
-# A number, so that Kubernetes can see that it is not root.
+# Numeric, so that Kubernetes can verify that it is not root.
 USER 65532:65532
 EXPOSE 9847
-# Asks the address in MTE_WEB_LISTEN_ADDRESS, as the exporter itself does.
+# Uses the address in MTE_WEB_LISTEN_ADDRESS, like the exporter itself.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/usr/bin/magic-tunnel-exporter", "healthcheck"]
 ENTRYPOINT ["/usr/bin/magic-tunnel-exporter"]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes the dashboards: `dashboards/generate.py` after a change, `dashboards/generate.py FOLDER` to look first.
+"""Generates the dashboards. Run `dashboards/generate.py` after a change, or `dashboards/generate.py FOLDER` for a preview.
 
-Needs Python's standard library only. The JSON files beside it are its output; a test holds them to that, and runs every
-query of theirs on a real Prometheus.
+Needs only Python's standard library. The JSON files in this folder are its output. A test checks that they are up to date
+and runs all their queries against a real Prometheus.
 """
 
 import json
@@ -19,30 +19,30 @@ OVERVIEW, TUNNEL, EXPORTER = (f"{TAG}-{name}" for name in ("overview", "tunnel",
 
 # --- Selectors ------------------------------------------------------------------------------------------------------
 
-KEY = "job, instance, account, tunnel_id"  # one tunnel as one exporter sees it
-WHO = f"{KEY}, tunnel_name, tunnel_type"
+KEY = "job, instance, account, tunnel_id"  # one tunnel of one exporter
+TUNNEL_LABELS = f"{KEY}, tunnel_name, tunnel_type"
 SCRAPE = 'job=~"$job", instance=~"$instance"'
 ACCOUNT = f'{SCRAPE}, account=~"$account"'
 CHOSEN = f'{ACCOUNT}, tunnel_name=~"$tunnel"'
 
 
 def own(name, *more):
-    """A series of the exporter itself."""
+    """Selects a metric of the exporter itself."""
     return f"cloudflare_magic_{name}{{{', '.join((SCRAPE, *more))}}}"
 
 
 def account(name, *more):
-    """A series of an account."""
+    """Selects a metric of the chosen accounts."""
     return f"cloudflare_magic_{name}{{{', '.join((ACCOUNT, *more))}}}"
 
 
 def tunnel(name, *more):
-    """A series of the chosen tunnels."""
+    """Selects a metric of the chosen tunnels."""
     return f"cloudflare_magic_tunnel_{name}{{{', '.join((CHOSEN, *more))}}}"
 
 
 def scraped(name):
-    """A series that every process, or Prometheus for every target, has."""
+    """Selects a standard process metric, or a metric that Prometheus adds for every target."""
     return f"{name}{{{SCRAPE}}}"
 
 
@@ -51,16 +51,16 @@ def rate(selector):
 
 
 def over_range(function, selector, pinned=False):
-    """Over the range that the dashboard shows. Pinned, a graph has one value of it, and not one for each of its points."""
+    """Applies `function` to the range of the dashboard. If pinned, a graph uses one value instead of one per point."""
     return f"{function}({selector}[$__range]{' @ end()' if pinned else ''})"
 
 
-# --- What both dashboards of tunnels ask ------------------------------------------------------------------------------
+# --- Queries of both tunnel dashboards --------------------------------------------------------------------------------
 
 HEALTHY = tunnel("verdict", 'verdict="healthy"')
 BROKEN = tunnel("verdict", 'verdict!~"healthy|unknown"')
 INSIDE = 'probe_target=~"interface_.*"'
-REAL = 'reason!="not_sent"'  # what was not sent says nothing about the path
+REAL = 'reason!="not_sent"'  # pings that were not sent are unrelated to the path
 
 VERDICTS = (
     ("healthy", "healthy", "green"),
@@ -92,9 +92,10 @@ NEUTRAL = thresholds("blue")
 
 
 def code(name, label, states, these):
-    """The state of some tunnels as its place in `states`, for timelines: a state is a series of 0 and 1 for each name.
+    """Encodes the state of tunnels as its index in `states`, for timelines. The metric has one 0/1 series per state.
 
-    Each tunnel is in one operand only, and most are in the last: thousands of them are compared once, not for each state.
+    Each tunnel matches one operand of `or` only. The most common state is the last operand, so that thousands of tunnels
+    are compared once and not once per state.
     """
     series = [tunnel(name, f'{label}="{state}"') for state, _, _ in states]
     usual, *others = (f"{place} * ({one} == 1)" for place, one in enumerate(series))
@@ -103,7 +104,7 @@ def code(name, label, states, these):
 
 
 def worst(selector):
-    """The tunnels for which a 0/1 series was 1 for the smallest part of the range; the same ones at every point of it."""
+    """Selects the tunnels with a 0/1 series that was 1 for the smallest part of the range, the same ones at every point."""
     return f"bottomk($limit, {over_range('avg_over_time', selector, pinned=True)})"
 
 
@@ -117,12 +118,12 @@ def only(expr, these):
 
 
 def most(expr, pinned):
-    """`expr` of the `$limit` tunnels where `pinned` is highest."""
+    """Limits `expr` to the `$limit` tunnels with the highest `pinned`."""
     return only(expr, f"topk($limit, {pinned})")
 
 
 def loss(part, by, *matchers):
-    """Lost echoes by those that ended, of which `part` makes a rate or an increase."""
+    """Divides lost pings by completed pings; `part` is `rate` or `increase`."""
     failed, replied = (tunnel(f"probe_{name}_total", *matchers) for name in ("failures", "replies"))
     lost = f"sum by ({by}) ({part(tunnel('probe_failures_total', *matchers, REAL))})"
     return f"{lost} / (sum by ({by}) ({part(replied)}) + sum by ({by}) ({part(failed)}))"
@@ -142,7 +143,7 @@ def quantile(q, by, buckets):
 
 
 def tunnels_where(name, *matchers, value=1):
-    """How many tunnels; one that several exporters watch counts once."""
+    """Counts tunnels; a tunnel of several exporters counts once."""
     return f"sum(max by (account, tunnel_id) ({tunnel(name, *matchers)} == bool {value}))"
 
 
@@ -150,7 +151,7 @@ SINCE = f"1000 * {tunnel('verdict_changed_timestamp_seconds')}"
 
 
 def verdict_since(verdicts):
-    """The moment at which the current one of `verdicts` was reached, in milliseconds, with its name as a label."""
+    """Time of the last change to the current one of `verdicts`, in milliseconds, with the verdict as a label."""
     return f"({SINCE}) * ignoring (verdict) group_left (verdict) ({verdicts} == 1)"
 
 
@@ -199,7 +200,7 @@ def overview():
     board = Board(
         OVERVIEW,
         "Magic tunnels / Overview",
-        "What is broken now, and what was: Cloudflare Magic WAN and Magic Transit tunnels, any number of them.",
+        "Current and past faults of Cloudflare Magic WAN and Magic Transit tunnels, for any number of tunnels.",
         TAG,
         variables("job", "instance", "account", "tunnel"),
     )
@@ -211,7 +212,7 @@ def overview():
         11,
         timeline(
             "Verdicts",
-            "The verdict on each tunnel. Where there are more tunnels than rows, those that were healthy for the smallest part of the range.",
+            "The verdict of each tunnel. If there are more tunnels than rows, the least healthy ones of the range are shown.",
             [target(VERDICT_CODE, "{{tunnel_name}}")],
             by_code(VERDICTS),
             links=FROM_LEGEND,
@@ -221,8 +222,8 @@ def overview():
         11,
         timeline(
             "BGP sessions",
-            "The state of each session as Cloudflare reports it; tunnels without a status have none. Where there are more than rows, "
-            "those that were up for the smallest part of the range.",
+            "The state of each session as reported by Cloudflare; tunnels without a status are not shown. If there are more tunnels "
+            "than rows, those with the shortest time up in the range are shown.",
             [target(code("bgp_state", "state", BGP_STATES, worst(tunnel("bgp_up"))), "{{tunnel_name}}")],
             by_code(BGP_STATES),
             links=FROM_LEGEND,
@@ -238,42 +239,42 @@ def counts():
     return (
         stat(
             "Tunnels",
-            "Tunnels that Cloudflare lists. One that several exporters watch counts once.",
+            "Tunnels that Cloudflare lists. A tunnel of several exporters counts once.",
             "none",
             [target(f"count(count by (account, tunnel_id) ({tunnel('bgp_configured')}))", instant=True)],
             colors=NEUTRAL,
         ),
         stat(
             "Broken",
-            "Tunnels whose verdict is neither healthy nor unknown.",
+            "Tunnels with a verdict other than healthy or unknown.",
             "none",
             [target(f"sum(max by (account, tunnel_id) ({BROKEN}))", instant=True)],
             colors=NONE_IS_GOOD,
         ),
         stat(
             "BGP not up",
-            "Tunnels whose BGP session is down or establishing as Cloudflare reports it.",
+            "Tunnels with a BGP session that Cloudflare reports as down or establishing.",
             "none",
             [target(tunnels_where("bgp_up", value=0), instant=True)],
             colors=NONE_IS_GOOD,
         ),
         stat(
-            "Carrying nothing",
-            "Tunnels whose inside addresses do not answer. No data without probing.",
+            "No traffic",
+            "Tunnels in which no inside address answers. No data without probing.",
             "none",
             [target(tunnels_where("reachable", value=0), instant=True)],
             colors=NONE_IS_GOOD,
         ),
         stat(
             "Availability",
-            "Part of the range for which the tunnels were healthy, as the mean of all.",
+            "Fraction of the range in which tunnels were healthy; mean of all tunnels.",
             "percentunit",
             [target(f"avg({over_range('avg_over_time', HEALTHY)})", instant=True)],
             colors=GOOD,
         ),
         stat(
             "Not checked",
-            "Tunnels for which Cloudflare's own health checks are disabled: Cloudflare shows them as down and cannot steer by them.",
+            "Tunnels with Cloudflare's own health checks disabled: Cloudflare shows them as down and cannot steer traffic around them.",
             "none",
             [target(tunnels_where("health_check_enabled", value=0), instant=True)],
             colors=thresholds("green", (1, "orange")),
@@ -286,8 +287,8 @@ def counts():
             colors=thresholds("green", (1, "orange")),
         ),
         stat(
-            "Age of the reports",
-            "Time since the collection that waits longest was last read from Cloudflare's API.",
+            "Age of the API data",
+            "Time since the last successful poll, for the oldest collection.",
             "s",
             [target(f"time() - min({account('poll_last_success_timestamp_seconds')})", instant=True)],
             colors=thresholds("green", (180, "orange"), (300, "red")),
@@ -297,11 +298,12 @@ def counts():
 
 def broken_now():
     return table(
-        "What is broken now",
-        "Tunnels whose verdict is neither healthy nor unknown, the newest change first. BGP fault: the tunnel carries traffic, the session "
-        "does not come up (ASN, MD5 key, TCP 179, policy). Tunnel fault: the underlay is there, the tunnel carries nothing (IKE, PSK, GRE, "
-        "MTU). Unreachable: nothing answers (circuit, router, power). Path mismatch: Cloudflare says up, nothing passes from here; while "
-        "young it is the early warning. Reported down: nothing was observed. Prober isolated: the fault is where the exporter runs.",
+        "Broken tunnels",
+        "Tunnels with a verdict other than healthy or unknown, the latest change first. BGP fault: the tunnel carries traffic, but the "
+        "session does not come up (ASN, MD5 key, TCP 179, policy). Tunnel fault: the underlay works, but the tunnel carries no traffic "
+        "(IKE, PSK, GRE, MTU). Unreachable: no address answers (circuit, router, power). Path mismatch: Cloudflare reports up, but no "
+        "traffic from the prober passes; when new, an early warning. Reported down: reported by Cloudflare, without probe results. "
+        "Prober isolated: the fault is at the exporter's machine.",
         "dateTimeFromNow",
         [f"topk($limit, {verdict_since(BROKEN)})"],
         ["tunnel_name", "verdict", "Value", "tunnel_type", "account", "instance", "-job", "-tunnel_id"],
@@ -315,12 +317,12 @@ def broken_now():
         ],
         sort="Since",
         descending=True,
-        empty="Nothing is broken",
+        empty="No broken tunnels",
     )
 
 
 def tunnels_by_verdict():
-    # Cheaper than to find each tunnel's twin of another exporter.
+    # Cheaper than matching each tunnel with the same tunnel of another exporter.
     seen = f"sum by (job, instance, account, verdict) ({tunnel('verdict')})"
     count = f"sum by (verdict) (max by (account, verdict) ({seen}))"
     colors = [
@@ -328,7 +330,7 @@ def tunnels_by_verdict():
     ]
     return graph(
         "Tunnels by verdict",
-        "How many tunnels have each verdict. Where several exporters watch an account, the highest count among them.",
+        "Number of tunnels with each verdict. If several exporters monitor an account, the highest count of them.",
         "none",
         [target(count, "{{verdict}}")],
         stack=True,
@@ -338,23 +340,23 @@ def tunnels_by_verdict():
 
 
 def tunnel_table():
-    changes = f"sum by ({WHO}) ({increase(tunnel('verdict_changes_total'))})"
+    changes = f"sum by ({TUNNEL_LABELS}) ({increase(tunnel('verdict_changes_total'))})"
     exprs = [
-        f"max by ({WHO}) (bottomk($limit, {over_range('avg_over_time', HEALTHY)}))",
-        only(f"max by ({WHO}, verdict) ({tunnel('verdict')} == 1)", LEAST_HEALTHY),
-        only(f"max by ({WHO}, state) ({tunnel('bgp_state')} == 1)", LEAST_HEALTHY),
-        only(f"max by ({WHO}) ({SINCE})", LEAST_HEALTHY),
+        f"max by ({TUNNEL_LABELS}) (bottomk($limit, {over_range('avg_over_time', HEALTHY)}))",
+        only(f"max by ({TUNNEL_LABELS}, verdict) ({tunnel('verdict')} == 1)", LEAST_HEALTHY),
+        only(f"max by ({TUNNEL_LABELS}, state) ({tunnel('bgp_state')} == 1)", LEAST_HEALTHY),
+        only(f"max by ({TUNNEL_LABELS}) ({SINCE})", LEAST_HEALTHY),
         only(changes, LEAST_HEALTHY),
-        only(loss(increase, WHO, INSIDE), LEAST_HEALTHY),
-        only(mean_rtt(WHO, INSIDE), LEAST_HEALTHY),
+        only(loss(increase, TUNNEL_LABELS, INSIDE), LEAST_HEALTHY),
+        only(mean_rtt(TUNNEL_LABELS, INSIDE), LEAST_HEALTHY),
     ]
     columns = ["tunnel_name", "verdict", "Value #D", "state", "Value #A", "Value #E", "Value #F", "Value #G"]
     columns += ["tunnel_type", "account", "instance", "-job", "-tunnel_id", "-Value #B", "-Value #C"]
     available = {"displayName": "Available", "unit": "percentunit", "custom__cellOptions": {"type": "color-text"}}
     return table(
         "Tunnels",
-        "Every tunnel, those first that were healthy for the smallest part of the range; as many as the limit allows. Loss and round trip "
-        "are those of the addresses inside the tunnel. A click on the name opens the tunnel.",
+        "All tunnels up to the limit, the least healthy ones of the range first. Loss and round-trip time refer to the addresses "
+        "inside the tunnel. Click a name to open the tunnel.",
         "none",
         exprs,
         columns,
@@ -369,7 +371,7 @@ def tunnel_table():
             override("Value #D", displayName="Since", unit="dateTimeFromNow"),
             override("Value #E", displayName="Changes", unit="none", decimals=0),
             override("Value #F", displayName="Loss", unit="percentunit", decimals=2),
-            override("Value #G", displayName="Round trip", unit="s"),
+            override("Value #G", displayName="RTT", unit="s"),
         ],
         sort="Available",
         empty="No tunnels",
@@ -380,9 +382,9 @@ def loss_graph():
     lost = over_range("increase", tunnel("probe_failures_total", INSIDE, REAL), pinned=True)
     return graph(
         "Highest loss",
-        "Lost echoes to the addresses inside the tunnel, for the tunnels that lost most over the range.",
+        "Packet loss of the addresses inside the tunnel, for the tunnels with the highest loss in the range.",
         "percentunit",
-        [target(most(loss(rate, WHO, INSIDE), f"sum by ({WHO}) ({lost})"), "{{tunnel_name}}")],
+        [target(most(loss(rate, TUNNEL_LABELS, INSIDE), f"sum by ({TUNNEL_LABELS}) ({lost})"), "{{tunnel_name}}")],
         low=0,
         high=1,
         links=FROM_LEGEND,
@@ -394,12 +396,12 @@ def rtt_graph():
     total, count = (
         over_range("increase", tunnel(f"probe_rtt_seconds_{name}", INSIDE), pinned=True) for name in ("sum", "count")
     )
-    slowest = f"(sum by ({WHO}) ({total}) / (sum by ({WHO}) ({count}) > 0))"
+    slowest = f"(sum by ({TUNNEL_LABELS}) ({total}) / (sum by ({TUNNEL_LABELS}) ({count}) > 0))"
     return graph(
-        "Slowest",
-        "Mean round-trip time of the addresses inside the tunnel, for the tunnels that were slowest over the range.",
+        "Highest round-trip times",
+        "Mean round-trip time of the addresses inside the tunnel, for the slowest tunnels in the range.",
         "s",
-        [target(most(mean_rtt(WHO, INSIDE), slowest), "{{tunnel_name}}")],
+        [target(most(mean_rtt(TUNNEL_LABELS, INSIDE), slowest), "{{tunnel_name}}")],
         low=0,
         links=FROM_LEGEND,
         points=150,
@@ -408,8 +410,8 @@ def rtt_graph():
 
 def changes_bars():
     return bars(
-        "Most changes of BGP",
-        "Changes of the BGP state over the range, as seen from poll to poll. A session that comes and goes between two polls is not seen.",
+        "Most BGP state changes",
+        "Changes of the BGP state in the range, as seen from poll to poll. Changes between two polls are not counted.",
         "none",
         [target(f"topk($limit, {increase(tunnel('bgp_state_changes_total'))})", "{{tunnel_name}}", instant=True)],
         links=FROM_LEGEND,
@@ -420,7 +422,7 @@ def changes_bars():
 
 
 def tunnel_annotations():
-    # A mark for each of thousands of tunnels would hide the graphs: there are marks while the choice is narrow.
+    # Annotations of thousands of tunnels would hide the graphs, so they are shown for at most 20 tunnels.
     few = f"and on () count({tunnel('bgp_configured')}) <= 20"
     modified = f"1000 * {tunnel('modified_timestamp_seconds')}"
     return [
@@ -445,17 +447,17 @@ def one_tunnel():
     board = Board(
         TUNNEL,
         "Magic tunnels / Tunnel",
-        "One tunnel, or a few: verdict, what Cloudflare reports, what the prober observes, configuration.",
+        "One or a few tunnels: verdict, Cloudflare's report, probe results, configuration.",
         TAG,
         variables("job", "instance", "account", "tunnel"),
         tunnel_annotations(),
     )
     board.row("Now")
     board.line(4, *tunnel_now())
-    board.row("What is broken, and where")
+    board.row("Verdict, report and probes")
     board.line(6, verdict_history(), verdict_shares(), widths=[17, 7])
     board.line(6, bgp_history(), answers_history())
-    board.row("Observed")
+    board.row("Probes")
     board.line(9, rtt_heatmap(), rtt_by_target())
     board.line(8, loss_by_target(), failures_by_reason(), last_replies())
     board.row("BGP")
@@ -473,37 +475,37 @@ def tunnel_now():
     return (
         stat(
             "Verdict",
-            "What report and observation add up to.",
+            "The status derived from Cloudflare's report and the probes.",
             "none",
             [target(VERDICT_CODE, name, instant=True)],
             mappings=by_code(VERDICTS),
         ),
-        stat("Since", "When the verdict was reached.", "dateTimeFromNow", [target(since, name, instant=True)]),
+        stat("Since", "Time of the last change of the verdict.", "dateTimeFromNow", [target(since, name, instant=True)]),
         stat(
             "BGP session",
-            "As Cloudflare reports it. No data for tunnels without BGP.",
+            "State of the session as reported by Cloudflare. No data for tunnels without BGP.",
             "none",
             [target(BGP_CODE, name, instant=True)],
             mappings=by_code(BGP_STATES),
         ),
         stat(
             "Inside",
-            "Whether the addresses inside the tunnel answer. No data without probing, or where none ever answered.",
+            "Whether the addresses inside the tunnel answer. No data without probing, or if no address has ever answered.",
             "none",
             [target(only(tunnel("reachable"), LEAST_HEALTHY), name, instant=True)],
             mappings=UP,
         ),
         stat(
             "Loss",
-            "Lost echoes to the addresses inside the tunnel, over the range.",
+            "Packet loss of the addresses inside the tunnel in the range.",
             "percentunit",
-            [target(only(loss(increase, WHO, INSIDE), LEAST_HEALTHY), name, instant=True)],
+            [target(only(loss(increase, TUNNEL_LABELS, INSIDE), LEAST_HEALTHY), name, instant=True)],
             colors=thresholds("green", (0.01, "orange"), (0.05, "red")),
             background=False,
         ),
         stat(
-            "Available",
-            "Part of the range for which the tunnel was healthy.",
+            "Availability",
+            "Fraction of the range in which the tunnel was healthy.",
             "percentunit",
             [target(f"bottomk($limit, {over_range('avg_over_time', HEALTHY)})", name, instant=True)],
             colors=GOOD,
@@ -515,7 +517,7 @@ def tunnel_now():
 def verdict_history():
     return timeline(
         "Verdict",
-        "The verdict in time.",
+        "The verdict over time.",
         [target(VERDICT_CODE, "{{tunnel_name}}")],
         by_code(VERDICTS),
     )
@@ -527,8 +529,8 @@ def verdict_shares():
         override(state, displayName=text, color={"mode": "fixed", "fixedColor": color}) for state, text, color in VERDICTS
     ]
     return bars(
-        "Parts of the range",
-        "For which part of the range each verdict held; of several tunnels, the mean.",
+        "Share of each verdict",
+        "Fraction of the range in which each verdict applied; mean of all chosen tunnels.",
         "percentunit",
         [target(share, "{{verdict}}", instant=True)],
         overrides=colors,
@@ -539,7 +541,7 @@ def verdict_shares():
 def bgp_history():
     return timeline(
         "Reported: BGP",
-        "The state of the session as Cloudflare reports it.",
+        "The state of the session as reported by Cloudflare.",
         [target(BGP_CODE, "{{tunnel_name}}")],
         by_code(BGP_STATES),
     )
@@ -547,9 +549,9 @@ def bgp_history():
 
 def answers_history():
     return timeline(
-        "Observed: who answers",
-        "Whether each probed address answers, debounced. Silence inside with an answer from the customer endpoint is the tunnel's; "
-        "silence of both is the circuit's or the router's.",
+        "Probed: replies",
+        "Whether each probed address answers, debounced. If only the addresses inside the tunnel are silent, the tunnel is at fault. If "
+        "the customer endpoint is silent too, the circuit or the router is.",
         [target(only(tunnel("probe_up"), LEAST_HEALTHY), "{{tunnel_name}} {{probe_target}}")],
         UP,
     )
@@ -557,15 +559,15 @@ def answers_history():
 
 def rtt_heatmap():
     buckets = f"sum by (le) ({rate(tunnel('probe_rtt_seconds_bucket', INSIDE))})"
-    return heatmap("Round trips inside", "Round-trip times of the addresses inside the tunnel: how many replies a second took how long.", "s", buckets)
+    return heatmap("Round-trip times inside", "Round-trip times of the addresses inside the tunnel, in replies per second.", "s", buckets)
 
 
 def rtt_by_target():
     buckets = tunnel("probe_rtt_seconds_bucket")
     quantiles = [target(quantile(q, "probe_target", buckets), f"p{100 * q:.0f} {{{{probe_target}}}}") for q in (0.5, 0.99)]
     return graph(
-        "Round trips by address",
-        "Median and 99th percentile of the round-trip times of each kind of probed address; of several tunnels, together.",
+        "Round-trip times by address",
+        "Median and 99th percentile of the round-trip time of each kind of probed address, for all chosen tunnels together.",
         "s",
         quantiles,
         low=0,
@@ -575,9 +577,9 @@ def rtt_by_target():
 def loss_by_target():
     return graph(
         "Loss by address",
-        "Lost echoes by all that ended. Echoes that this machine could not send are left out: they say nothing about the path.",
+        "Lost pings divided by completed pings. Excludes pings that this machine could not send, because they are unrelated to the path.",
         "percentunit",
-        [target(only(loss(rate, f"{WHO}, probe_target"), LEAST_HEALTHY), "{{tunnel_name}} {{probe_target}}")],
+        [target(only(loss(rate, f"{TUNNEL_LABELS}, probe_target"), LEAST_HEALTHY), "{{tunnel_name}} {{probe_target}}")],
         low=0,
         high=1,
         points=150,
@@ -587,8 +589,8 @@ def loss_by_target():
 def failures_by_reason():
     return graph(
         "Failures by reason",
-        "Echoes that were not answered. Timeout: nothing came back. Unreachable, prohibited, TTL exceeded, too big: somebody on the path "
-        "said so. Not sent: this machine could not send.",
+        "Unanswered pings by reason. Timeout: no reply. Unreachable, prohibited, TTL exceeded, too big: a router on the path reported "
+        "it. Not sent: this machine could not send.",
         "ops",
         [target(f"sum by (probe_target, reason) ({rate(tunnel('probe_failures_total'))})", "{{probe_target}} {{reason}}")],
         low=0,
@@ -599,7 +601,7 @@ def last_replies():
     age = f"time() - {tunnel('probe_last_reply_timestamp_seconds')}"
     return graph(
         "Time since the last reply",
-        "How long each address has been silent. No series before its first answer.",
+        "Time since the last reply of each address. No series before its first reply.",
         "s",
         [target(only(age, LEAST_HEALTHY), "{{tunnel_name}} {{probe_target}}")],
         low=0,
@@ -613,16 +615,16 @@ def bgp_details():
     return (
         timeline(
             "TCP connection",
-            "Whether the TCP connection of the session is established. Without it look at routing, TCP port 179 and policy; with it and "
-            "no session, at ASN, MD5 key and timers.",
+            "Whether the TCP connection of the session is established. If not, check routing, TCP port 179 and policy. If it is, but the "
+            "session is down, check ASN, MD5 key and timers.",
             [target(only(tunnel("bgp_tcp_established"), LEAST_HEALTHY), name)],
             mapping((0, "not established", "red"), (1, "established", "green")),
         ),
-        graph("Changes of the state", "Changes of the BGP state as seen from poll to poll.", "none", [target(only(changes, LEAST_HEALTHY), name)], low=0),
-        graph("Age of the status", "Time since Cloudflare itself last refreshed the status.", "s", [target(only(status_age, LEAST_HEALTHY), name)], low=0),
+        graph("State changes", "Changes of the BGP state, as seen from poll to poll.", "none", [target(only(changes, LEAST_HEALTHY), name)], low=0),
+        graph("Age of the status", "Time since Cloudflare last refreshed the status.", "s", [target(only(status_age, LEAST_HEALTHY), name)], low=0),
         graph(
             "Extra prefixes",
-            "Prefixes that Cloudflare advertises to the router beside those of the Magic routing table.",
+            "Prefixes that Cloudflare advertises to the router in addition to those of the Magic routing table.",
             "none",
             [target(only(tunnel("bgp_extra_prefixes"), LEAST_HEALTHY), name)],
             low=0,
@@ -631,8 +633,8 @@ def bgp_details():
 
 
 def facts(name, *labels):
-    """The labels of an info series. Its addresses may change: for a moment there may be two of a tunnel, hence `max`."""
-    return only(f"max by ({', '.join((WHO, *labels))}) ({tunnel(name)})", LEAST_HEALTHY)
+    """Selects the labels of an info metric. After a change there can briefly be two series per tunnel, hence `max`."""
+    return only(f"max by ({', '.join((TUNNEL_LABELS, *labels))}) ({tunnel(name)})", LEAST_HEALTHY)
 
 
 def fact_table(title, description, name, labels):
@@ -646,7 +648,7 @@ def fact_table(title, description, name, labels):
 def addresses_table():
     return fact_table(
         "Addresses",
-        "The tunnel as Cloudflare's API describes it.",
+        "Addresses and description from Cloudflare's API.",
         "info",
         {
             "description": "Description",
@@ -661,7 +663,7 @@ def addresses_table():
 def bgp_table():
     return fact_table(
         "BGP",
-        "The session's configuration and the state of its finite state machine (RFC 4271).",
+        "Configuration of the session and the state of its finite state machine (RFC 4271).",
         "bgp_info",
         {"customer_asn": "Customer ASN", "fsm_state": "State machine", "md5": "MD5 key set"},
     )
@@ -669,10 +671,11 @@ def bgp_table():
 
 def health_check_table():
     return fact_table(
-        "Health checks of Cloudflare",
-        "What Cloudflare's edge checks; empty where the API did not say. Target source: saved in the configuration, or Cloudflare's default.",
+        "Cloudflare health checks",
+        "Cloudflare's health checks of the tunnel; empty if the API omits a value. Target source: saved in the configuration, or "
+        "Cloudflare's default.",
         "health_check_info",
-        {"check_type": "Type of check", "direction": "Direction", "rate": "Rate", "target": "Target", "target_source": "Target source"},
+        {"check_type": "Check type", "direction": "Direction", "rate": "Rate", "target": "Target", "target_source": "Target source"},
     )
 
 
@@ -692,13 +695,13 @@ def settings_table():
     exprs, overrides, columns = [], [override("tunnel_name", displayName="Tunnel"), TYPE_COLUMN], ["tunnel_name"]
     for letter, (name, title, unit) in zip("ABCDEFGHIJ", settings, strict=True):
         factor = "1000 * " if unit == "dateTimeFromNow" else ""
-        exprs.append(only(f"max by ({WHO}) ({factor}{tunnel(name)})", LEAST_HEALTHY))
+        exprs.append(only(f"max by ({TUNNEL_LABELS}) ({factor}{tunnel(name)})", LEAST_HEALTHY))
         look = {"unit": unit} if unit else {"unit": "none", "mappings": YES_NO}
         overrides.append(override(f"Value #{letter}", displayName=title, **look))
         columns.append(f"Value #{letter}")
     return table(
         "Settings",
-        "Settings that the API states; those of the other tunnel type are empty.",
+        "Settings from the API; those of the other tunnel type are empty.",
         "none",
         exprs,
         [*columns, "tunnel_type", "-account", "-instance", "-job", "-tunnel_id"],
@@ -714,7 +717,7 @@ def exporter():
     board = Board(
         EXPORTER,
         "Magic tunnels / Exporter",
-        "Whether the exporter itself can be trusted: polls, the API, the prober, the process.",
+        "Health of the exporter itself: polls, the API, the prober, the process.",
         TAG,
         variables("job", "instance", "account"),
         [
@@ -754,7 +757,7 @@ def exporter_now():
         ),
         stat(
             "Version",
-            "Versions that run.",
+            "Running versions.",
             "none",
             [target(f"max by (version) ({own('exporter_build_info')})", "{{version}}", instant=True)],
             colors=NEUTRAL,
@@ -762,31 +765,31 @@ def exporter_now():
         ),
         stat(
             "Collections failing",
-            "Lists of the API whose newest poll failed.",
+            "Lists of the API for which the last poll failed.",
             "none",
             [target(f"sum({account('collection_up')} == bool 0)", instant=True)],
             colors=NONE_IS_GOOD,
         ),
         stat(
             "Probed addresses",
-            "Addresses that are probed; tunnels that share one count once for each exporter.",
+            "Probed addresses. A shared address counts once per exporter.",
             "none",
             [target(f"sum({own('probe_targets')})", instant=True)],
             colors=NEUTRAL,
         ),
         stat(
             "Closed ICMP sockets",
-            "IP versions for which a socket could not be opened: the exporter lacks the permission to ping, and says so in its log.",
+            "IP versions for which no socket could be opened, because the exporter lacks the permission to ping; see its log.",
             "none",
             [target(f"sum({own('probe_socket_up')} == bool 0)", instant=True)],
             colors=NONE_IS_GOOD,
         ),
         stat(
             "Configuration",
-            "Whether the configuration was read when it was last asked for.",
+            "Whether the last reload of the configuration succeeded.",
             "none",
             [target(reload, instant=True)],
-            mappings=mapping((0, "refused", "red"), (1, "in force", "green")),
+            mappings=mapping((0, "rejected", "red"), (1, "active", "green")),
         ),
     )
 
@@ -797,7 +800,7 @@ def polls():
     return (
         graph(
             "Age of the data",
-            "Time since each collection was last read, and the configured interval. Past --poll.stale-after its series are left out.",
+            "Time since the last successful poll of each collection, and the configured interval. After --poll.stale-after its series are omitted.",
             "s",
             [target(age, collection), target(f"max({own('poll_interval_seconds')})", "interval")],
             low=0,
@@ -805,20 +808,20 @@ def polls():
         ),
         timeline(
             "Collections",
-            "Whether the newest poll of each collection succeeded.",
+            "Whether the last poll of each collection succeeded.",
             [target(f"bottomk($limit, {account('collection_up')})", collection)],
-            mapping((0, "failed", "red"), (1, "read", "green")),
+            mapping((0, "failed", "red"), (1, "succeeded", "green")),
         ),
         graph(
             "Duration of polls",
-            "How long the newest poll of each collection took, retries included.",
+            "Duration of the last poll of each collection, including retries.",
             "s",
             [target(f"topk($limit, {account('poll_duration_seconds')})", collection)],
             low=0,
         ),
         graph(
             "Tunnels listed",
-            "Tunnels that the API listed, by type.",
+            "Tunnels that the API lists, by type.",
             "none",
             [target(f"sum by (tunnel_type) (max by (account, tunnel_type) ({account('tunnels')}))", "{{tunnel_type}}")],
             stack=True,
@@ -832,21 +835,21 @@ def api():
     return (
         graph(
             "Requests",
-            "Requests by HTTP status; none is where no answer came. Cloudflare allows 1200 in five minutes for all of an account's users together.",
+            "Requests by HTTP status; none: no response. Cloudflare allows 1200 requests in five minutes for all users of an account together.",
             "reqps",
             [target(f"sum by (collection, code) ({rate(own('api_requests_total'))})", "{{collection}} {{code}}")],
             low=0,
         ),
         graph(
             "Failures",
-            "Requests that gave nothing usable, by reason.",
+            "Requests without a usable response, by reason.",
             "reqps",
             [target(f"sum by (collection, reason) ({rate(own('api_request_failures_total'))})", "{{collection}} {{reason}}")],
             low=0,
         ),
         graph(
             "Latency",
-            "Time from sending a request to the end of its answer: median and 99th percentile.",
+            "Time from sending a request to the end of its response: median and 99th percentile.",
             "s",
             [target(quantile(q, "collection", buckets), f"p{100 * q:.0f} {{{{collection}}}}") for q in (0.5, 0.99)],
             low=0,
@@ -859,20 +862,20 @@ def api_details():
     return (
         heatmap(
             "Latency, all requests",
-            "How many requests a second took how long.",
+            "Distribution of the request durations, in requests per second.",
             "s",
             f"sum by (le) ({rate(buckets)})",
         ),
         graph(
             "Unknown values",
-            "Values that this version does not know or cannot read, by field. More than zero: Cloudflare has changed something, look for a newer version.",
+            "Values that this version does not know or cannot read, by field. If not zero, Cloudflare has changed its API: look for a newer version.",
             "none",
             [target(f"sum by (field) (increase({own('unknown_values_total')}[$__rate_interval]))", "{{field}}")],
             low=0,
         ),
         graph(
             "Rejected tunnels",
-            "Members of the API's lists that were left out because they cannot be told apart or read.",
+            "Entries of the API's lists that were omitted because they cannot be read or have no unique id.",
             "none",
             [target(f"sum by (reason) ({account('tunnels_rejected')})", "{{reason}}")],
             low=0,
@@ -884,21 +887,21 @@ def prober():
     buckets = own("probe_schedule_lag_seconds_bucket")
     return (
         heatmap(
-            "Lateness of echoes",
-            "How late echoes were sent. Late echoes mean that the machine is busy: then round trips and losses are not to be trusted.",
+            "Send delay",
+            "How late pings were sent. A high delay means that the machine is overloaded, so loss and round-trip times are unreliable.",
             "s",
             f"sum by (le) ({rate(buckets)})",
         ),
         graph(
-            "Lateness, quantiles",
-            "Median and 99th percentile of how late echoes were sent.",
+            "Send delay, quantiles",
+            "Median and 99th percentile of the send delay.",
             "s",
             [target(quantile(q, "instance", buckets), f"p{100 * q:.0f} {{{{instance}}}}") for q in (0.5, 0.99)],
             low=0,
         ),
         graph(
-            "Echoes",
-            "Echoes begun, replies and failures of all tunnels. Tunnels that share an address share its counters, so each of them counts.",
+            "Pings",
+            "Pings started, replies and failures of all tunnels. A shared address counts once for each of its tunnels.",
             "ops",
             [
                 target(f"sum({rate(account(f'tunnel_probe_{name}_total'))})", name)
@@ -908,7 +911,7 @@ def prober():
         ),
         graph(
             "In flight",
-            "Echoes that were sent and have not ended yet.",
+            "Pings that were sent and are not yet completed.",
             "none",
             [target(own("probe_in_flight"), "{{instance}}")],
             low=0,
@@ -920,19 +923,19 @@ def prober_details():
     return (
         timeline(
             "ICMP sockets",
-            "Whether the sockets of each IP version are open, and of which kind they are.",
+            "Whether the sockets of each IP version are open, and their mode.",
             [target(own("probe_socket_up"), "{{instance}} IPv{{ip_version}} {{mode}}")],
             mapping((0, "closed", "red"), (1, "open", "green")),
         ),
         timeline(
             "Uplinks",
-            "Whether each uplink address (--probe.uplink) answers. No data where none is configured.",
+            "Whether each uplink address (--probe.uplink) answers. No data without uplinks.",
             [target(own("probe_uplink_up"), "{{instance}} {{address}}")],
             UP,
         ),
         graph(
             "Refused addresses",
-            "Addresses of tunnels and uplinks that are not probed although asked for, by reason.",
+            "Addresses of tunnels and uplinks that are configured but cannot be probed, by reason.",
             "none",
             [target(f"sum by (reason) ({own('probe_targets_refused')})", "{{reason}}")],
             low=0,
@@ -944,10 +947,10 @@ def process():
     instance = "{{instance}}"
     return (
         graph("Memory", "Resident memory.", "bytes", [target(scraped("process_resident_memory_bytes"), instance)], low=0),
-        graph("CPU", "CPU time by second: 1 is one core.", "none", [target(rate(scraped("process_cpu_seconds_total")), instance)], low=0),
+        graph("CPU", "CPU time per second: 1 is one core.", "none", [target(rate(scraped("process_cpu_seconds_total")), instance)], low=0),
         graph(
             "File descriptors and threads",
-            "Open file descriptors, connections and sockets among them, and threads of the operating system.",
+            "Open file descriptors (including connections and sockets) and operating system threads.",
             "none",
             [
                 target(scraped("process_open_fds"), f"{instance} descriptors"),
@@ -957,7 +960,7 @@ def process():
         ),
         graph(
             "Scrapes",
-            "How long Prometheus took to scrape the exporter.",
+            "Duration of the scrapes by Prometheus.",
             "s",
             [target(scraped("scrape_duration_seconds"), instance)],
             low=0,
@@ -969,12 +972,12 @@ def process():
 
 
 def lint_exceptions(boards):
-    """What grafana/dashboard-linter is told to overlook, and why."""
+    """Exceptions for grafana/dashboard-linter, with reasons."""
     lines = [
-        "# Exceptions for grafana/dashboard-linter. Written by generate.py.",
+        "# Exceptions for grafana/dashboard-linter. Generated by generate.py.",
         "exclusions:",
         "  target-histogram-rule:",
-        "    reason: A heatmap draws the buckets themselves; histogram_quantile would leave one line of them.",
+        "    reason: A heatmap shows the buckets themselves; histogram_quantile would reduce them to one line.",
         "    entries:",
     ]
     for board in boards:

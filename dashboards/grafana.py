@@ -1,7 +1,7 @@
 """Building blocks of Grafana dashboards, as plain dictionaries.
 
-Knows Grafana's JSON model (schema version 39: Grafana 10.4 and 11) and nothing of our metrics. What every panel must
-have (title, description, unit, data source, targets) is an argument without default here, so that none can lack it.
+Implements Grafana's JSON model (schema version 39: Grafana 10.4 and 11), independent of our metrics. Properties that every
+panel needs (title, description, unit, data source, targets) are arguments without a default, so they cannot be omitted.
 """
 
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
@@ -9,7 +9,7 @@ COLUMNS = 24  # width of Grafana's grid
 
 
 def target(expr, legend="", *, instant=False, table=False, heatmap=False):
-    """One query. A table is instant: one row for each series; a range is what graphs draw."""
+    """A query. Tables use instant queries with one row per series; graphs use range queries."""
     kind = "table" if table else "heatmap" if heatmap else "time_series"
     instant = instant or table
     return {
@@ -24,7 +24,7 @@ def target(expr, legend="", *, instant=False, table=False, heatmap=False):
 
 
 def panel(kind, title, description, unit, targets, *, defaults=None, options=None, overrides=(), **extra):
-    """A panel without a place; `Board.line` gives it one."""
+    """A panel without a position; `Board.line` sets it."""
     refs = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     return {
         "type": kind,
@@ -42,7 +42,7 @@ def panel(kind, title, description, unit, targets, *, defaults=None, options=Non
 
 
 def thresholds(*steps):
-    """`thresholds("green", (1, "red"))`: green, and from 1 on red."""
+    """`thresholds("green", (1, "red"))`: green below 1, red from 1."""
     first, *more = steps
     values = [{"color": first, "value": None}, *({"color": color, "value": value} for value, color in more)]
     return {"color": {"mode": "thresholds"}, "thresholds": {"mode": "absolute", "steps": values}}
@@ -55,7 +55,7 @@ def mapping(*states):
 
 
 def override(field, **properties):
-    """Properties of one field, by its name. `links` are data links; `custom__x` stands for `custom.x`."""
+    """Properties of the field with this name. `links` are data links; `custom__x` means `custom.x`."""
     listed = [{"id": name.replace("__", "."), "value": value} for name, value in properties.items()]
     return {"matcher": {"id": "byName", "options": field}, "properties": listed}
 
@@ -105,7 +105,7 @@ def graph(title, description, unit, targets, *, stack=False, low=None, high=None
 
 
 def timeline(title, description, targets, mappings, *, links=None, unit="none"):
-    """States in time, a row for each series. Few points: a change is seen at a glance, not to the second."""
+    """States over time, one row per series. Uses few points, because second accuracy is not needed."""
     defaults = {
         "color": {"mode": "thresholds"},
         "custom": {"fillOpacity": 80, "lineWidth": 0, "spanNulls": False},
@@ -125,7 +125,7 @@ def timeline(title, description, targets, mappings, *, links=None, unit="none"):
 
 
 def heatmap(title, description, unit, expr):
-    """Of the buckets of a classic histogram: `expr` keeps `le`."""
+    """A heatmap of the buckets of a classic histogram: `expr` keeps `le`."""
     options = {
         "calculate": False,
         "cellGap": 1,
@@ -154,9 +154,9 @@ def bars(title, description, unit, targets, *, colors=None, overrides=(), links=
 
 
 def table(title, description, unit, exprs, columns, *, overrides=(), sort=None, descending=False, empty=None):
-    """A row for each object: rows of several queries become one where their labels are equal.
+    """A table with one row per object. Rows of several queries are merged if their labels are equal.
 
-    `columns` are the fields to show, in this order; all others, `known` to come from labels or values, are hidden.
+    `columns` are the fields to show, in this order. Fields with the prefix `-` are hidden.
     """
     hidden = [field for field in columns if field.startswith("-")]
     shown = [field for field in columns if not field.startswith("-")]
@@ -186,7 +186,7 @@ def table(title, description, unit, exprs, columns, *, overrides=(), sort=None, 
 
 
 def annotation(name, color, expr, text, *, value_is_time=False):
-    """Marks in every graph of a board. With `value_is_time` the value is the moment, in milliseconds."""
+    """Annotations in every graph of a board. With `value_is_time`, the value is the time in milliseconds."""
     return {
         "name": name,
         "datasource": DATASOURCE,
@@ -203,7 +203,7 @@ def annotation(name, color, expr, text, *, value_is_time=False):
 
 
 def query_variable(name, query):
-    """Values of a label; several can be chosen, or all."""
+    """A variable with the values of a label. Several values, or all, can be selected."""
     return {
         "type": "query",
         "name": name,
@@ -255,7 +255,7 @@ def choice_variable(name, label, values, default):
 
 
 class Board:
-    """A dashboard, filled from top to bottom, line by line."""
+    """A dashboard, built line by line from top to bottom."""
 
     def __init__(self, uid, title, description, tag, variables, annotations=()):
         self.head = {"uid": uid, "title": title, "description": description, "tags": [tag]}
@@ -273,10 +273,10 @@ class Board:
         self.y += 1
 
     def line(self, height, *panels, widths=None):
-        """Panels side by side, equally wide or as `widths` says."""
+        """Adds panels side by side, with equal widths unless `widths` is set."""
         widths = widths or [COLUMNS // len(panels)] * len(panels)
         if sum(widths) != COLUMNS:
-            raise ValueError(f"widths {widths} do not fill the line that begins with {panels[0]['title']!r}")
+            raise ValueError(f"widths {widths} do not add up to the width of the line that begins with {panels[0]['title']!r}")
         x = 0
         for content, width in zip(panels, widths, strict=True):
             self._add(content, x, width, height)

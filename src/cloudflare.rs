@@ -31,7 +31,7 @@ pub use self::{
     token::{Token, TokenStatus, Verified},
     url::{ApiUrl, ApiUrlError},
 };
-use crate::domain::inventory::{Collection, FailureReason};
+use crate::domain::{dataset::FailureReason, tunnel::TunnelType};
 
 /// No body of a list is read beyond this many bytes, counted after decompression.
 const LARGEST_LIST: usize = 64 << 20;
@@ -119,7 +119,7 @@ impl Client {
         self.timeout
     }
 
-    /// The tunnels of one collection: `GET /accounts/{account_id}/magic/{collection}`.
+    /// Lists the tunnels of one type: `GET /accounts/{account_id}/magic/{gre_tunnels|ipsec_tunnels}`.
     ///
     /// # Errors
     /// Whatever keeps the list from being read, as an [`ApiFailure`]. Counted either way.
@@ -127,15 +127,15 @@ impl Client {
         &self,
         credentials: &Credentials,
         account_id: &str,
-        collection: Collection,
+        tunnel_type: TunnelType,
     ) -> Result<Listing, ApiFailure> {
         let started = clock::now();
         let mut status = None;
-        let result = self.request(credentials, account_id, collection, &mut status).await;
-        self.metrics.answered(collection, status, clock::now().since(started));
+        let result = self.request(credentials, account_id, tunnel_type, &mut status).await;
+        self.metrics.answered(tunnel_type.dataset(), status, clock::now().since(started));
         match &result {
             Ok(listing) => listing.unknown.iter().for_each(|&field| self.metrics.unknown_value(field)),
-            Err(failure) => self.metrics.failed(collection, failure.reason),
+            Err(failure) => self.metrics.failed(tunnel_type.dataset(), failure.reason),
         }
         result
     }
@@ -171,11 +171,11 @@ impl Client {
         &self,
         credentials: &Credentials,
         account_id: &str,
-        collection: Collection,
+        tunnel_type: TunnelType,
         status: &mut Option<u16>,
     ) -> Result<Listing, ApiFailure> {
         let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
-        let url = self.url.join(["accounts", account_id, "magic", collection.path()]);
+        let url = self.url.join(["accounts", account_id, "magic", path_segment(tunnel_type)]);
         let response = self.http.get(url).headers(headers).send().await.map_err(ApiFailure::transport)?;
         let code = response.status().as_u16();
         *status = Some(code);
@@ -184,19 +184,17 @@ impl Client {
         }
         let body = read(response, LARGEST_LIST).await.map_err(|failure| ApiFailure { status: *status, ..failure })?;
         // Ten thousand tunnels take tens of milliseconds: not on a thread that others wait for.
-        tokio::task::spawn_blocking(move || decode::decode(&body, code, collection))
+        tokio::task::spawn_blocking(move || decode::decode(&body, code, tunnel_type))
             .await
             .unwrap_or_else(|_| Err(ApiFailure { status: Some(code), ..ApiFailure::new(FailureReason::Decode) }))
     }
 }
 
-impl Collection {
-    /// The last segment of the collection's path, which is also the name of the list in its answer.
-    const fn path(self) -> &'static str {
-        match self {
-            Self::GreTunnels => "gre_tunnels",
-            Self::IpsecTunnels => "ipsec_tunnels",
-        }
+/// Last segment of the path that lists tunnels of this type.
+const fn path_segment(tunnel_type: TunnelType) -> &'static str {
+    match tunnel_type {
+        TunnelType::Gre => "gre_tunnels",
+        TunnelType::Ipsec => "ipsec_tunnels",
     }
 }
 

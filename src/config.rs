@@ -34,7 +34,7 @@ use self::{
     tunnels::TunnelConfig,
 };
 use crate::{
-    domain::{inventory::AccountName, rules::Rules, selector::Selector},
+    domain::{inventory::AccountName, rules::TunnelRules, selector::Selector},
     http, prober,
 };
 
@@ -48,7 +48,7 @@ pub struct Config {
     pub poll: Poll,
     pub probe: prober::settings::Settings,
     /// Which tunnels are watched, and their sites.
-    pub rules: Arc<Rules>,
+    pub rules: Arc<TunnelRules>,
     pub log: Log,
 }
 
@@ -180,7 +180,10 @@ impl Config {
             poll: poll(&mut reader, &flags.poll, root.poll, defaults),
             probe: probe::settings(&flags.probe, &mut reader, root.probe, tunnels.overrides, &defaults.probe),
             log: Log::read(&inputs.log, &mut reader, root.log),
-            rules: Arc::new(Rules { sites: [defaults.sites.clone(), tunnels.rules.sites].concat(), ..tunnels.rules }),
+            rules: Arc::new(TunnelRules {
+                sites: [defaults.sites.clone(), tunnels.rules.sites].concat(),
+                ..tunnels.rules
+            }),
             accounts,
         };
         reader.finish().map(|()| config)

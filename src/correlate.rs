@@ -1,8 +1,8 @@
-//! One verdict per tunnel, out of what Cloudflare reports and what the probes observe.
+//! One verdict per tunnel, from what Cloudflare reports and what the probes observe.
 //!
-//! One task, fed by three `watch` channels: the fleet (from the pollers), the board and the counter of state changes (from the
-//! prober). It publishes the verdicts on a fourth, and writes one log line for each change. Works without probes, too: then
-//! the verdicts are what Cloudflare says.
+//! One task, fed by four `watch` channels: the fleet (from the pollers), the board and the counter of state changes (from the
+//! prober), and the time after which reports are stale. It publishes the verdicts together with the fleet and the board that they were
+//! reached from, and writes one log line for each change. Without probes the verdicts follow from the reports alone.
 
 mod tracker;
 mod verdict;
@@ -14,54 +14,61 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use web_toolkit::{clock, text::shown};
 
-use self::tracker::{Change, Tracker, View};
-use crate::domain::{board::ProbeBoard, inventory::Fleet, label::Label as _, pulse::Pulse, verdict::Verdicts};
+use self::tracker::{Tracker, VerdictChange};
+use crate::{
+    domain::{inventory::Fleet, label::Label as _, pulse::Pulse},
+    prober::board::ProbeBoard,
+    snapshot::{Judged, Snapshot},
+};
 
-/// A burst of state changes is looked at once.
+/// Delay after a change, so that a burst of changes is judged once.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// A report grows stale without anybody telling.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+/// Maximum time between two judgements, because a report becomes stale without an event.
+const JUDGE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Judges every tunnel whenever something moved.
+/// Judges every tunnel whenever something changes.
 #[derive(Debug)]
 pub struct Correlator {
     fleet: watch::Receiver<Arc<Fleet>>,
     board: watch::Receiver<Arc<ProbeBoard>>,
     state_changes: watch::Receiver<u64>,
     stale_after: watch::Receiver<Duration>,
-    verdicts: watch::Sender<Arc<Verdicts>>,
+    judged: watch::Sender<Judged>,
     tracker: Tracker,
     pulse: Pulse,
 }
 
 impl Correlator {
-    /// `state_changes` moves when the debounced state of a probe does. After `stale_after` without a successful poll a report
-    /// counts no more. Each look is a beat of `pulse`.
+    /// `state_changes` changes whenever the debounced state of a probe does. A report older than `stale_after` does not count. `pulse`
+    /// beats at each judgement.
     pub fn new(
         fleet: watch::Receiver<Arc<Fleet>>,
         board: watch::Receiver<Arc<ProbeBoard>>,
         state_changes: watch::Receiver<u64>,
         stale_after: watch::Receiver<Duration>,
         pulse: Pulse,
-    ) -> (Self, watch::Receiver<Arc<Verdicts>>) {
-        let (verdicts, published) = watch::channel(Arc::default());
-        (Self { fleet, board, state_changes, stale_after, verdicts, tracker: Tracker::default(), pulse }, published)
+    ) -> (Self, watch::Receiver<Judged>) {
+        // Readers see the accounts from the start, also before the first judgement.
+        let first =
+            Judged { fleet: Arc::clone(&fleet.borrow()), board: Arc::clone(&board.borrow()), ..Judged::default() };
+        let (judged, published) = watch::channel(first);
+        (Self { fleet, board, state_changes, stale_after, judged, tracker: Tracker::default(), pulse }, published)
     }
 
     /// Judges until `stop` is cancelled.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
-            self.look();
-            self.pulse.beat(clock::now().instant, LOOK_AT_LEAST_EVERY + GATHER);
-            // Cancel safety: `changed` loses nothing when dropped, and each round looks at everything.
+            self.judge();
+            self.pulse.beat(clock::now().instant, JUDGE_INTERVAL + GATHER);
+            // Cancel safety: `changed` loses nothing when dropped, and each round judges everything.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = sleep(LOOK_AT_LEAST_EVERY) => {}
-                () = moved(&mut self.fleet) => {}
-                () = moved(&mut self.stale_after) => {}
-                () = moved(&mut self.board) => {}
-                () = moved(&mut self.state_changes) => {}
+                () = sleep(JUDGE_INTERVAL) => {}
+                () = changed(&mut self.fleet) => {}
+                () = changed(&mut self.stale_after) => {}
+                () = changed(&mut self.board) => {}
+                () = changed(&mut self.state_changes) => {}
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -70,38 +77,44 @@ impl Correlator {
         }
     }
 
-    /// Judges once, by what is known now.
+    /// Judges once, from what is known now.
     pub fn judge_once(mut self) {
-        self.look();
+        self.judge();
     }
 
-    fn look(&mut self) {
+    fn judge(&mut self) {
+        let before = self.judged.borrow().clone();
         let fleet = Arc::clone(&self.fleet.borrow_and_update());
         let board = Arc::clone(&self.board.borrow_and_update());
         self.state_changes.mark_unchanged();
         let stale_after = *self.stale_after.borrow_and_update();
-        let view = View { fleet: &fleet, board: &board, stale_after, now: clock::now() };
-        let round = self.tracker.judge(view);
+        let same_inputs = Arc::ptr_eq(&fleet, &before.fleet) && Arc::ptr_eq(&board, &before.board);
+        let judged = Judged { fleet, board, verdicts: before.verdicts };
+        let mut snapshot = Snapshot { judged, stale_after, now: clock::now() };
+        let round = self.tracker.judge(&snapshot);
         if round.moved {
-            self.verdicts.send_replace(Arc::new(self.tracker.verdicts()));
+            snapshot.judged.verdicts = Arc::new(self.tracker.verdicts());
+        }
+        if round.moved || !same_inputs {
+            self.judged.send_replace(snapshot.judged);
         }
         round.changes.iter().for_each(log);
     }
 }
 
-/// Waits for a new value; for ever where nobody is left to send one.
-async fn moved<T>(channel: &mut watch::Receiver<T>) {
+/// Waits for a new value; forever if the sender is gone.
+async fn changed<T>(channel: &mut watch::Receiver<T>) {
     if channel.changed().await.is_err() {
         future::pending::<()>().await;
     }
 }
 
-fn log(change: &Change) {
+fn log(change: &VerdictChange) {
     info!(
         account = change.key.account.as_str(),
+        tunnel_type = change.key.tunnel_type.as_str(),
         tunnel_id = change.key.id.as_str(),
         tunnel_name = %shown(&change.tunnel.name),
-        tunnel_type = change.key.tunnel_type.as_str(),
         from = change.from.as_str(),
         to = change.to.as_str(),
         "tunnel {} is {}, was {}: {}",

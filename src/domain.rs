@@ -4,17 +4,17 @@
 //! prober and the poller fill them with time, and the exposition only formats them.
 
 pub mod bgp;
-pub mod board;
+pub mod dataset;
+
 pub mod health_check;
-pub mod histogram;
-pub mod history;
+
 pub mod inventory;
 pub mod label;
 pub mod probe;
 pub mod pulse;
 pub mod rules;
 pub mod selector;
-pub mod tally;
+
 pub mod tunnel;
 pub mod verdict;
 

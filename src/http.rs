@@ -23,7 +23,6 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
 };
-use tokio::sync::watch;
 use web_toolkit::{
     answer::{failed, only, text},
     clock,
@@ -36,7 +35,7 @@ use self::{
     api::{Listing, Subject},
     assets::Asset,
     lifecycle::Lifecycle,
-    pages::Scene,
+    pages::Document,
     pieces::Pieces,
     query::Query,
     render::{Rendered, encode},
@@ -44,10 +43,9 @@ use self::{
     threads::Threads,
 };
 use crate::{
-    domain::board::TunnelKey,
+    domain::inventory::TunnelKey,
     exposition::Exposition,
-    overview::{Picture, Sources},
-    prober::settings::Settings,
+    snapshot::{Snapshot, Sources},
 };
 
 /// Answers requests. Cheap to clone.
@@ -58,7 +56,6 @@ pub struct Http(Arc<Inner>);
 struct Inner {
     scrape: Scrape,
     sources: Sources,
-    probing: watch::Receiver<Arc<Settings>>,
     telemetry_path: String,
     threads: Arc<Threads>,
     lifecycle: Lifecycle,
@@ -106,20 +103,17 @@ impl<'a> Route<'a> {
 }
 
 impl Http {
-    /// `probing` is what the operator decided; it says what would be probed where nothing is.
-    ///
     /// # Errors
     /// The system refuses the threads that pages are written on.
     pub fn new(
         exposition: Exposition,
         sources: Sources,
-        probing: watch::Receiver<Arc<Settings>>,
         telemetry_path: String,
         lifecycle: Lifecycle,
     ) -> io::Result<Self> {
         let threads = Arc::new(Threads::new()?);
         let scrape = Scrape::new(exposition, Arc::clone(&threads));
-        Ok(Self(Arc::new(Inner { scrape, sources, probing, telemetry_path, threads, lifecycle })))
+        Ok(Self(Arc::new(Inner { scrape, sources, telemetry_path, threads, lifecycle })))
     }
 
     /// The answer to one request.
@@ -141,7 +135,7 @@ impl Http {
     async fn answer(&self, route: Route<'_>, query: &str, headers: &HeaderMap) -> Response<Body> {
         match route {
             Route::Front => self.front(query, headers).await,
-            Route::Runbooks => self.page(headers, |scene| (StatusCode::OK, pages::runbooks(scene))).await,
+            Route::Runbooks => self.page(headers, |_| (StatusCode::OK, pages::runbooks())).await,
             Route::Tunnel(key) => self.tunnel(key, headers).await,
             Route::Asset(name) => assets::find(name).map_or_else(
                 || self.no_such_page(),
@@ -153,7 +147,7 @@ impl Http {
             Route::Reload => only("POST, PUT"),
             Route::ApiTunnels => self.api(query, headers, Subject::Tunnels).await,
             Route::ApiTunnel(key) => self.api_tunnel(key, headers).await,
-            Route::ApiTargets => self.api(query, headers, Subject::Targets(self.probing())).await,
+            Route::ApiTargets => self.api(query, headers, Subject::Targets).await,
         }
     }
 
@@ -163,7 +157,7 @@ impl Http {
     }
 
     fn ready(&self) -> Response<Body> {
-        if self.0.sources.fleet.borrow().is_ready() {
+        if self.0.sources.judged.borrow().fleet.is_ready() {
             return text(StatusCode::OK, "Every collection has been polled, or was refused for a lasting reason\n");
         }
         text(StatusCode::SERVICE_UNAVAILABLE, "Not every collection has been polled yet\n")
@@ -172,17 +166,17 @@ impl Http {
     async fn front(&self, query: &str, headers: &HeaderMap) -> Response<Body> {
         let query = Query::parse(query);
         let status = if query.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-        self.page(headers, move |scene| match query {
-            Ok(query) => (status, pages::front(scene, &query)),
-            Err(error) => (status, pages::refused(scene, &error.to_string())),
+        self.page(headers, move |snapshot| match query {
+            Ok(query) => (status, pages::front(snapshot, &query)),
+            Err(error) => (status, pages::refused(&error.to_string())),
         })
         .await
     }
 
     async fn tunnel(&self, key: TunnelKey, headers: &HeaderMap) -> Response<Body> {
-        self.page(headers, move |scene| match pages::tunnel(scene, &key) {
+        self.page(headers, move |snapshot| match pages::tunnel(snapshot, &key) {
             Some(page) => (StatusCode::OK, page),
-            None => (StatusCode::NOT_FOUND, pages::missing(scene, "../../../")),
+            None => (StatusCode::NOT_FOUND, pages::missing("../../../")),
         })
         .await
     }
@@ -191,13 +185,13 @@ impl Http {
     async fn page(
         &self,
         headers: &HeaderMap,
-        draw: impl FnOnce(&Scene) -> (StatusCode, maud::Markup) + Send + 'static,
+        draw: impl FnOnce(&Snapshot) -> (StatusCode, Document) + Send + 'static,
     ) -> Response<Body> {
-        let scene =
-            Scene { picture: self.look(), probing: self.probing(), telemetry_path: self.0.telemetry_path.clone() };
+        let (snapshot, telemetry_path) = (self.snapshot(), self.0.telemetry_path.clone());
         let respond = move |(status, rendered)| html(status, rendered);
         self.render(headers, respond, move |gzip| {
-            let (status, page) = draw(&scene);
+            let (status, document) = draw(&snapshot);
+            let page = document.render(snapshot.now, &telemetry_path);
             let rendered = encode(gzip, |out| out.write_all(page.into_string().as_bytes()))?;
             Ok((status, rendered))
         })
@@ -211,7 +205,7 @@ impl Http {
             Ok(filter) => filter,
             Err(error) => return self.refused(headers, error.to_string()).await,
         };
-        let listing = Listing::new(self.look(), filter, subject, gzip);
+        let listing = Listing::new(self.snapshot(), filter, subject, gzip);
         let Ok(pieces) = Pieces::begin(listing, Arc::clone(&self.0.threads)).await else { return failed() };
         json(StatusCode::OK, Rendered { body: Bytes::new(), gzip }).map(|_| pieces.boxed_unsync())
     }
@@ -225,14 +219,14 @@ impl Http {
     }
 
     async fn api_tunnel(&self, key: TunnelKey, headers: &HeaderMap) -> Response<Body> {
-        let picture = self.look();
+        let snapshot = self.snapshot();
         self.render(
             headers,
             |(status, rendered)| json(status, rendered),
             move |gzip| {
                 let mut status = StatusCode::OK;
                 let rendered = encode(gzip, |out| {
-                    if !api::tunnel(&picture, &key, out)? {
+                    if !api::tunnel(&snapshot, &key, out)? {
                         status = StatusCode::NOT_FOUND;
                         api::refusal("the API lists no such tunnel", out)?;
                     }
@@ -257,11 +251,7 @@ impl Http {
         }
     }
 
-    fn look(&self) -> Picture {
-        self.0.sources.look(clock::now())
-    }
-
-    fn probing(&self) -> Arc<Settings> {
-        Arc::clone(&self.0.probing.borrow())
+    fn snapshot(&self) -> Snapshot {
+        self.0.sources.snapshot(clock::now())
     }
 }

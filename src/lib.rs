@@ -7,12 +7,12 @@ pub mod config;
 pub mod correlate;
 pub mod domain;
 pub mod exposition;
-pub mod history;
+
 pub mod http;
-pub mod overview;
 pub mod poller;
 pub mod privileges;
 pub mod prober;
 pub mod secret;
 pub mod series;
+pub mod snapshot;
 pub mod telemetry;

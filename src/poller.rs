@@ -1,13 +1,13 @@
-//! Keeps the newest picture of every account.
+//! Keeps the newest tunnel lists of every account.
 //!
-//! One task per account; in it each collection is polled by a loop of its own, so that one which fails or is slow does not hold up the
-//! other. What came is absorbed by [`watch::Watch`], which decides what is kept, what is said and when to ask again; the result is
-//! published on the `watch` that carries the [`Fleet`]. Nobody else writes that channel while pollers run.
+//! Each account has one task per list, so that a list that fails or is slow does not delay the others. A [`TunnelSource`]
+//! delivers the answers. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The result is
+//! published on the `watch` that carries the [`Fleet`]; only pollers write to it.
 
+mod api;
 mod budget;
-mod credentials;
 mod report;
-pub mod watch;
+pub mod tracked_list;
 
 use std::{
     fmt,
@@ -15,18 +15,21 @@ use std::{
     time::Duration,
 };
 
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::clock;
 
-pub use self::credentials::CredentialSource;
-use self::{budget::Budget, watch::Watch};
+pub use self::api::{ApiAccount, ApiSource, CredentialSource};
+use self::{budget::Budget, tracked_list::TrackedList};
 use crate::{
-    cloudflare::Client,
+    cloudflare::{ApiFailure, Listing},
     domain::{
-        inventory::{AccountName, Collection, FailureReason, Fleet, PollState},
-        label::Label,
+        dataset::{FailureReason, PollState},
+        inventory::{AccountName, Fleet},
+        label::Label as _,
         pulse::{Pulse, Pulses},
-        rules::Rules,
+        rules::TunnelRules,
+        tunnel::TunnelType,
     },
     secret::Look,
 };
@@ -34,29 +37,20 @@ use crate::{
 /// The channel on which pollers publish.
 pub type FleetSender = tokio::sync::watch::Sender<Arc<Fleet>>;
 
-/// An account to poll.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Account {
-    pub name: AccountName,
-    /// The id in the API's paths.
-    pub id: String,
-    pub credentials: CredentialSource,
-}
+/// How often a refused secret is compared with its file, so that a corrected secret is used soon.
+const SECRET_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A refused secret is compared with its file this often: whoever mends it does not want to wait for the next poll.
-const LOOK_FOR_A_NEW_SECRET: Duration = Duration::from_secs(5);
-
-/// Spends the request budget that all pollers of a process share. Clones share it.
+/// The request budget that all pollers of the process share. Clones share it.
 #[derive(Clone)]
 pub struct Limiter(Arc<Mutex<Budget>>);
 
 impl Limiter {
-    /// A third of Cloudflare's budget for a user, which dashboards and other tools draw on as well.
+    /// A third of Cloudflare's request budget per user. Dashboards and other tools need the rest.
     pub fn for_cloudflare() -> Self {
         Self(Arc::new(Mutex::new(Budget::new(50, 400, Duration::from_mins(5), clock::now()))))
     }
 
-    /// For an API of one's own, such as the sandbox.
+    /// No limit, for a local API such as the sandbox.
     pub fn unlimited() -> Self {
         Self(Arc::new(Mutex::new(Budget::new(u32::MAX, u32::MAX, Duration::from_secs(1), clock::now()))))
     }
@@ -90,55 +84,72 @@ impl fmt::Debug for Limiter {
     }
 }
 
+/// Delivers the tunnel lists of one account.
+pub trait TunnelSource: Send + Sync + 'static {
+    /// Maximum duration of one [`list`](Self::list).
+    fn timeout(&self) -> Duration;
+
+    /// Fetches one list. Also returns the version of the secret that was used.
+    fn list(
+        &self,
+        tunnel_type: TunnelType,
+        look: Look,
+    ) -> impl Future<Output = (Result<Listing, ApiFailure>, u64)> + Send;
+
+    /// The version of the newest secret.
+    fn secret_version(&self, look: Look) -> impl Future<Output = u64> + Send;
+}
+
 /// Polls one account until it is stopped.
-#[derive(Debug, Clone)]
-pub struct Poller {
-    pub account: Account,
-    pub client: Client,
+#[derive(Debug)]
+pub struct Poller<S> {
+    pub account: AccountName,
+    pub source: S,
     pub limiter: Limiter,
-    /// From the start of one poll to the start of the next, while all goes well.
+    /// Time from the start of one poll to the start of the next while polls succeed.
     pub interval: Duration,
-    pub rules: Arc<Rules>,
+    pub rules: Arc<TunnelRules>,
     pub fleet: Arc<FleetSender>,
-    /// Where each collection shows that it is being polled.
+    /// Each list reports here that it is being polled.
     pub pulses: Pulses,
 }
 
-impl Poller {
-    /// Runs until `stop`; a request under way is dropped. What the fleet knows of the account already is where it goes on from.
+impl<S: TunnelSource> Poller<S> {
+    /// Runs until `stop`; requests in progress are dropped. Continues from what the fleet already knows about the account.
     pub async fn run(self, stop: CancellationToken) {
-        let [gre, ipsec] = [Collection::GreTunnels, Collection::IpsecTunnels].map(|collection| self.keep(collection));
-        // Cancel safety: a dropped poll publishes nothing, and nothing else is shared.
+        let poller = Arc::new(self);
+        let mut lists = JoinSet::new();
+        for &tunnel_type in TunnelType::ALL {
+            lists.spawn(Arc::clone(&poller).poll_list(tunnel_type));
+        }
+        // Cancel safety: a dropped poll publishes nothing. `poll_list` only ends by a panic.
         tokio::select! {
             () = stop.cancelled() => {}
-            ((), ()) = async { tokio::join!(gre, ipsec) } => {}
+            _ = lists.join_next() => {}
         }
+        lists.shutdown().await;
     }
 
-    /// Polls one collection for ever.
-    async fn keep(&self, collection: Collection) {
-        const { assert!(Collection::ALL.len() == 2, "`run` polls every collection") };
-        let mut watch = self.resume(collection);
+    /// Polls one list forever.
+    async fn poll_list(self: Arc<Self>, tunnel_type: TunnelType) {
+        let dataset = tunnel_type.dataset();
+        let mut list = self.resume(tunnel_type);
         let mut look = Look::IfChanged;
-        let pulse =
-            self.pulses.part(format!("the poller of {} of {}", collection.as_str(), self.account.name.as_str()));
+        let pulse = self.pulses.part(format!("the poller of {dataset} of {}", self.account));
         loop {
             self.limiter.take(&pulse).await;
-            let (credentials, version) = self.account.credentials.newest(look).await;
             let started = clock::now();
-            pulse.beat(started.instant, self.client.timeout());
-            let result = self.client.list(&credentials, &self.account.id, collection).await;
-            let absorbed = watch.absorb(result, started, clock::now(), self.interval);
-            for event in &absorbed.events {
-                report::log(&self.account.name, collection, event);
-            }
-            self.publish(collection, &watch);
+            pulse.beat(started.instant, self.source.timeout());
+            let (result, version) = self.source.list(tunnel_type, look).await;
+            let absorbed = list.absorb(result, started, clock::now(), self.interval);
+            absorbed.events.iter().for_each(|event| report::log(&self.account, dataset, event));
+            self.publish(tunnel_type, &list);
             if absorbed.rate_limited {
                 self.limiter.pause(absorbed.wait);
             }
             pulse.beat(clock::now().instant, absorbed.wait);
-            look = if watch.snapshot().state == PollState::Failed(FailureReason::Auth) {
-                self.rest_refused(version, absorbed.wait).await;
+            look = if list.current().status.state == PollState::Failed(FailureReason::Auth) {
+                self.wait_for_secret(version, absorbed.wait).await;
                 Look::Again
             } else {
                 tokio::time::sleep(absorbed.wait).await;
@@ -147,36 +158,35 @@ impl Poller {
         }
     }
 
-    /// What is known of the collection already, under the rules in force.
-    fn resume(&self, collection: Collection) -> Watch {
-        let known =
-            self.fleet.borrow().accounts.get(&self.account.name).map(|a| a.collection(collection).as_ref().clone());
-        let watch = Watch::resume(self.account.name.clone(), Arc::clone(&self.rules), known.unwrap_or_default());
-        self.publish(collection, &watch);
-        watch
+    /// Applies the current rules to what is already known about the list.
+    fn resume(&self, tunnel_type: TunnelType) -> TrackedList {
+        let known = self.fleet.borrow().accounts.get(&self.account).map(|a| a.list(tunnel_type).as_ref().clone());
+        let list = TrackedList::resume(self.account.clone(), Arc::clone(&self.rules), known.unwrap_or_default());
+        self.publish(tunnel_type, &list);
+        list
     }
 
-    /// Waits after the API has refused this version of the secret; no longer once there is another one.
-    async fn rest_refused(&self, version: u64, wait: Duration) {
+    /// Waits for `wait`, or until the secret is newer than the refused `version`.
+    async fn wait_for_secret(&self, version: u64, wait: Duration) {
         let until = clock::now().after(wait);
         let mut look = Look::Again;
         loop {
-            let (_, newest) = self.account.credentials.newest(look).await;
+            let newest = self.source.secret_version(look).await;
             let left = until.since(clock::now());
             if newest != version || left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(LOOK_FOR_A_NEW_SECRET)).await;
+            tokio::time::sleep(left.min(SECRET_CHECK_INTERVAL)).await;
             look = Look::IfChanged;
         }
     }
 
-    fn publish(&self, collection: Collection, watch: &Watch) {
+    fn publish(&self, tunnel_type: TunnelType, list: &TrackedList) {
         self.fleet.send_if_modified(|fleet| {
             let mut next = Fleet::clone(fleet);
-            // An account that was taken out of the configuration stays out.
-            let Some(account) = next.accounts.get_mut(&self.account.name) else { return false };
-            Arc::make_mut(account).set_collection(collection, watch.snapshot().clone());
+            // An account that was removed from the configuration must not come back.
+            let Some(account) = next.accounts.get_mut(&self.account) else { return false };
+            Arc::make_mut(account).set_list(tunnel_type, list.current().clone());
             *fleet = Arc::new(next);
             true
         });

@@ -5,12 +5,16 @@
 //! [`ProbeBoard`] whenever the set of targets changes, and moves a counter whenever the debounced state of a target does; the
 //! tallies on the board move on their own. A session is a task of the driver's `JoinSet`; dropping the set ends them all.
 
+pub mod board;
+pub mod histogram;
+pub mod history;
 pub mod icmp;
 pub mod link;
 pub mod plan;
 pub mod schedule;
 pub mod session;
 pub mod settings;
+pub mod tally;
 pub mod turnstile;
 
 mod address;
@@ -46,13 +50,15 @@ use self::{
 };
 use crate::{
     domain::{
-        board::{ProbeBoard, Sockets},
         inventory::Fleet,
         probe::{Binding, IpVersion, SessionKey},
         pulse::Pulse,
-        tally::Tally,
     },
     privileges,
+    prober::{
+        board::{ProbeBoard, Sockets},
+        tally::Tally,
+    },
 };
 
 /// What the rest of the program sees of the prober. Cheap to clone.
@@ -148,7 +154,7 @@ impl<N: Network> Driver<N> {
             activity: Arc::default(),
             turnstile: Turnstile::default(),
         };
-        let roster = Roster::new(sockets, Arc::clone(&common.activity));
+        let roster = Roster::new(Arc::clone(&settings.borrow()), sockets, Arc::clone(&common.activity));
         let (board, board_rx) = watch::channel(Arc::clone(roster.board()));
         let driver = Self {
             network,

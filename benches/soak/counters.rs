@@ -1,21 +1,21 @@
-//! Counters must not go back, and must not get lost while their tunnel is there.
+//! Checks that counters never decrease, and never disappear while their tunnel exists.
 
 use std::collections::{BTreeSet, HashMap};
 
-/// The counters of the newest page, by name and labels.
+/// The counters of the last page, by name and labels.
 #[derive(Debug, Default)]
 pub(crate) struct Counters(HashMap<Box<str>, f64>);
 
 impl Counters {
-    /// Takes the next page in the place of the last one. Says, with one example each, whether a counter went back or is gone though its
-    /// tunnel is not among the `deleted`.
+    /// Compares with the next page and keeps it. Returns one example each of a counter that decreased, and of one that
+    /// disappeared although its tunnel is not in `deleted`.
     pub(crate) fn compare(&mut self, page: &str, deleted: &BTreeSet<String>) -> Vec<String> {
         let next = counters(page);
         let back = self.0.iter().find(|(series, value)| next.get(*series).is_some_and(|now| now < value));
         let lost = self.0.keys().find(|series| !next.contains_key(*series) && !is_of(series, deleted));
         let broken = [
-            back.map(|(series, value)| format!("{series} went back from {value} to {}", next[series])),
-            lost.map(|series| format!("{series} got lost")),
+            back.map(|(series, value)| format!("{series} decreased from {value} to {}", next[series])),
+            lost.map(|series| format!("{series} disappeared")),
         ];
         self.0 = next;
         broken.into_iter().flatten().collect()
@@ -26,7 +26,7 @@ impl Counters {
     }
 }
 
-/// Lines such as `name_total{...} 5`; of a histogram its `_count`.
+/// Parses lines such as `name_total{...} 5`; histograms are represented by their `_count`.
 fn counters(page: &str) -> HashMap<Box<str>, f64> {
     let samples = page.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
     let counters = samples.filter(|(series, _)| {

@@ -1,16 +1,16 @@
-//! What the process takes: memory, file descriptors, threads.
+//! Resources of the process: memory, file descriptors, threads.
 
 use procfs::process::Process;
 
 use super::Result;
 
-/// Growth of memory that is no leak: pages of the allocator that are not given back at once.
+/// Tolerated growth of memory: the allocator does not return pages at once.
 const TOLERANCE: f64 = 1.05;
 
-/// File descriptors and threads come and go with connections and with work on the blocking pool.
+/// Tolerated growth of file descriptors and threads, which vary with connections and with work on the blocking pool.
 const SPARE: u64 = 16;
 
-/// Figures of one moment.
+/// Resources at one point in time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Figure {
     pub(crate) rss_kib: u64,
@@ -22,7 +22,7 @@ pub(crate) struct Figure {
 pub(crate) struct Figures(pub(crate) Vec<Figure>);
 
 impl Figures {
-    /// After the warm-up, a sixth of the run: as many figures at the beginning and at the end of what is left.
+    /// Returns the first and the last fifth of the run after the warm-up, which is its first sixth.
     pub(crate) fn windows(&self) -> (&[Figure], &[Figure]) {
         let settled = &self.0[self.0.len() / 6..];
         let window = settled.len().div_ceil(5);
@@ -30,7 +30,7 @@ impl Figures {
     }
 }
 
-/// The figures of a process right now.
+/// Reads the current resources of a process.
 pub(crate) fn of(pid: u32) -> Result<Figure> {
     let process = Process::new(i32::try_from(pid)?)?;
     let status = process.status()?;
@@ -38,13 +38,13 @@ pub(crate) fn of(pid: u32) -> Result<Figure> {
     Ok(Figure { rss_kib, fds: u64::try_from(process.fd_count()?)?, threads: status.threads })
 }
 
-/// The middle one.
+/// Median, 0 if there are no values.
 pub(crate) fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
-/// What grew between the first and the last window.
+/// Describes each resource that grew between the first and the last window.
 pub(crate) fn growth(figures: &Figures) -> Vec<String> {
     let (first, last) = figures.windows();
     let middle = |window: &[Figure], of: fn(&Figure) -> u64| median(window.iter().map(of).collect());

@@ -1,4 +1,4 @@
-//! One request, one connection.
+//! A minimal HTTP client: one request per connection.
 
 use std::{
     io::{Read as _, Write as _},
@@ -8,10 +8,10 @@ use std::{
 
 use super::Result;
 
-/// Longer than any answer may take.
+/// Timeout of one request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The body of the answer, which must have a status below 300.
+/// Returns the body of the response. Any status other than 2xx is an error.
 pub(crate) fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -24,7 +24,7 @@ pub(crate) fn request(address: SocketAddr, method: &str, path: &str, body: &str)
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").ok_or("an answer without an end of its head")?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or("the response head is incomplete")?;
     let status = head.split(' ').nth(1).unwrap_or_default();
     if status.starts_with('2') { Ok(body.to_owned()) } else { Err(format!("{method} {path}: {status} {body}").into()) }
 }

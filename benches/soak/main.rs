@@ -1,11 +1,11 @@
-//! Half an hour of everything at once: thousands of tunnels that are probed, polled and scraped, while tunnels come and go, the API
-//! has faults, and the configuration is read again every minute. Ends with a failure where memory, file descriptors or
-//! threads grew, a counter went back or got lost, a reload failed, or something panicked.
+//! Soak test of 30 minutes: thousands of tunnels are probed, polled and scraped, while tunnels are created and deleted,
+//! the API has faults, and the configuration is reloaded every minute. Fails if memory, file descriptors or threads
+//! grew, a counter decreased or disappeared, a reload failed, or a thread panicked.
 //!
-//! `make soak`, or `cargo bench --bench soak -- [minutes] [tunnels]`. The last result is kept in `docs/BENCHMARKS.md`. All addresses lie in
-//! 127.0.0.0/8, and the prober is bound to `lo`.
+//! Run it with `make soak` or `cargo bench --bench soak -- [minutes] [tunnels]`. The last result is written to
+//! `docs/BENCHMARKS.md`. All addresses are in 127.0.0.0/8, and the prober is bound to `lo`.
 
-#![expect(clippy::print_stdout, reason = "a benchmark reports to whoever runs it")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its report")]
 
 mod counters;
 mod figures;
@@ -21,7 +21,7 @@ use self::{counters::Counters, figures::Figures, stage::Stage};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What one run is.
+/// Parameters of a run.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     minutes: u64,
@@ -37,7 +37,7 @@ impl Plan {
     }
 }
 
-/// What was seen in a run.
+/// Results of a run.
 #[derive(Debug, Default)]
 struct Record {
     figures: Figures,
@@ -46,13 +46,13 @@ struct Record {
     churned: u64,
     faults: u64,
     reloads: u64,
-    /// Each broken rule once, in words.
+    /// Descriptions of all violated rules.
     broken: Vec<String>,
 }
 
 fn main() -> Result<ExitCode> {
     let plan = Plan::from_arguments();
-    println!("{} tunnels, {} minutes; one line a minute", plan.tunnels, plan.minutes);
+    println!("{} tunnels, {} minutes; one line per minute", plan.tunnels, plan.minutes);
     let mut stage = Stage::start(plan.tunnels)?;
     let mut record = Record::default();
     let began = clock::now().instant;
@@ -68,9 +68,9 @@ fn main() -> Result<ExitCode> {
     Ok(if record.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What happens in one second of the run.
+/// Runs the actions of one second.
 fn step(second: u64, plan: Plan, stage: &mut Stage, record: &mut Record) -> Result<()> {
-    // One in a hundred tunnels each minute, one of each kind of change at a time.
+    // 1 % of the tunnels per minute; each change creates one tunnel and deletes one.
     let each_minute = u64::try_from(plan.tunnels / 100)?.max(1);
     if second * each_minute / 60 != (second + 1) * each_minute / 60 {
         stage.churn()?;
@@ -81,7 +81,7 @@ fn step(second: u64, plan: Plan, stage: &mut Stage, record: &mut Record) -> Resu
             stage.fault()?;
             record.faults += 1;
         }
-        35 => stage.mend()?,
+        35 => stage.clear_faults()?,
         50 => {
             record.reloads += 1;
             record.broken.extend(stage.reload()?);

@@ -1,4 +1,4 @@
-//! The result in words: a line a minute, and the section of `docs/BENCHMARKS.md` that is the soak's own.
+//! The report: one line per minute, and the soak section of `docs/BENCHMARKS.md`.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -13,7 +13,7 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCHMARKS.md"
 const BEGIN: &str = "<!-- soak: begin -->";
 const END: &str = "<!-- soak: end -->";
 
-/// How things are after `second`.
+/// Formats the state after `second`.
 pub(crate) fn line(second: u64, record: &Record) -> String {
     let Some(figure) = record.figures.0.last() else { return String::new() };
     format!(
@@ -29,7 +29,7 @@ pub(crate) fn line(second: u64, record: &Record) -> String {
     )
 }
 
-/// Prints the result and keeps it in the document.
+/// Prints the result and writes it to the document.
 pub(crate) fn publish(plan: Plan, record: &Record) -> Result<()> {
     let text = section(plan, record);
     println!("\n{text}");
@@ -40,7 +40,8 @@ pub(crate) fn publish(plan: Plan, record: &Record) -> Result<()> {
 fn section(plan: Plan, record: &Record) -> String {
     let (first, last) = record.figures.windows();
     let mut text = format!(
-        "{} tunnels for {} minutes: {} scrapes, {} tunnels created and as many deleted, {} faults of the API, {} reloads.\n\n\
+        "{} tunnels for {} minutes: {} scrapes, {} tunnels created and the same number deleted,\n\
+         {} API faults, {} reloads.\n\n\
          | | after the warm-up | at the end |\n|---|---|---|\n",
         plan.tunnels, plan.minutes, record.scrapes, record.churned, record.faults, record.reloads
     );
@@ -53,19 +54,21 @@ fn section(plan: Plan, record: &Record) -> String {
         let middle = |window: &[Figure]| median(window.iter().map(of).collect());
         let _ = writeln!(text, "| {name} | {} | {} |", middle(first), middle(last));
     }
-    let _ = writeln!(text, "\n{} counters were compared at each scrape. {}", record.counters.len(), outcome(record));
+    let _ = writeln!(text, "\n{} counters were compared at each scrape.\n{}", record.counters.len(), outcome(record));
     text
 }
 
 fn outcome(record: &Record) -> String {
     if record.broken.is_empty() {
-        return "None went back or got lost, nothing panicked, every reload succeeded; memory grew by less than a twentieth, nothing else grew.".to_owned();
+        return "No counter decreased or disappeared, no thread panicked, all reloads succeeded.\n\
+                Memory grew by less than 5 %, file descriptors and threads did not grow."
+            .to_owned();
     }
     let shown: Vec<&str> = record.broken.iter().take(10).map(String::as_str).collect();
     format!("BROKEN ({} times): {}", record.broken.len(), shown.join("; "))
 }
 
-/// The document with another soak section, which stands at the end where there was none.
+/// Returns the document with the soak section replaced, or appended if it has none.
 fn replaced(document: &str, section: &str) -> String {
     let section = format!("{BEGIN}\n{section}{END}");
     match (document.split_once(BEGIN), document.split_once(END)) {

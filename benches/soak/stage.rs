@@ -1,4 +1,4 @@
-//! The programs that play: a sandbox, and the exporter on it.
+//! The processes of a run: a sandbox, and an exporter that polls it.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -19,7 +19,8 @@ use super::{
     http,
 };
 
-/// Faults that hit every request while they are in force. None of them takes a list away: a list that is empty removes its tunnels.
+/// Faults that affect every request while they are active. Faults with an empty list are excluded, because they remove
+/// tunnels.
 const FAULTS: [&str; 8] = [
     r#"{"status": {"code": 503}}"#,
     r#"{"rate_limited": {"retry_after": 3}}"#,
@@ -31,7 +32,7 @@ const FAULTS: [&str; 8] = [
     r#""silence""#,
 ];
 
-/// Nothing happens by itself: a story that moves a tunnel to another address would start its counters again, as it should.
+/// A story without events: moving a tunnel to another address would reset its counters, which is correct.
 const STORY: &str = "accounts:\n  - name: soak\n    tunnels: []\n";
 
 pub(crate) struct Stage {
@@ -78,7 +79,7 @@ impl Stage {
         let said = exporter.stderr.take().ok_or("no standard error")?;
         let said = thread::spawn(move || {
             let lines = BufReader::new(said).lines().map_while(std::result::Result::ok);
-            // What is kept is what the end looks for.
+            // Only panics are evaluated at the end.
             lines.filter(|line| line.contains("panicked")).collect::<Vec<_>>().join("\n")
         });
         patiently(|| http::request(page, "GET", "/-/ready", ""))?;
@@ -86,7 +87,7 @@ impl Stage {
         Ok(Self { sandbox, exporter, said, api, page, account, alive, deleted, turn: 0, files })
     }
 
-    /// One tunnel more, and once a few were made, one less.
+    /// Creates a tunnel and, if more than 20 created ones exist, deletes the oldest.
     pub(crate) fn churn(&mut self) -> Result<()> {
         self.turn += 1;
         let number = u32::try_from(self.turn)?;
@@ -98,7 +99,7 @@ impl Stage {
             "interface_address": format!("{}/31", host(48)),
         });
         let path = format!("/client/v4/accounts/{}/magic/gre_tunnels", self.account);
-        // A fault may be in force: then there is one change less.
+        // If a fault is active, this change is skipped.
         if let Ok(answer) = http::request(self.api, "POST", &path, &body.to_string()) {
             let answer: Value = serde_json::from_str(&answer)?;
             self.alive.extend(answer["result"]["id"].as_str().map(str::to_owned));
@@ -106,7 +107,7 @@ impl Stage {
         if self.alive.len() > 20
             && let Some(id) = self.alive.front().cloned()
         {
-            // Marked first: the exporter may see it go before the answer is here.
+            // Recorded before the request, because the exporter may see the deletion before the response arrives.
             self.deleted.insert(id.clone());
             if http::request(self.api, "DELETE", &format!("{path}/{id}"), "").is_ok() {
                 self.alive.pop_front();
@@ -115,7 +116,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The next fault of the list.
+    /// Activates the next fault of the list.
     pub(crate) fn fault(&mut self) -> Result<()> {
         self.turn += 1;
         let fault = FAULTS[self.turn % FAULTS.len()];
@@ -123,11 +124,11 @@ impl Stage {
         http::request(self.api, "PUT", "/sandbox/faults", &faults).map(drop)
     }
 
-    pub(crate) fn mend(&mut self) -> Result<()> {
+    pub(crate) fn clear_faults(&mut self) -> Result<()> {
         http::request(self.api, "DELETE", "/sandbox/faults", "").map(drop)
     }
 
-    /// Writes another configuration and has it read. Says what went wrong.
+    /// Writes a changed configuration and reloads it. Returns the error, if any.
     pub(crate) fn reload(&mut self) -> Result<Option<String>> {
         self.turn += 1;
         configure(&self.files, self.turn)?;
@@ -138,7 +139,7 @@ impl Stage {
         http::request(self.page, "GET", "/metrics", "")
     }
 
-    /// Tunnels that were deleted, or are about to be.
+    /// Ids of tunnels that were deleted or are being deleted.
     pub(crate) const fn deleted(&self) -> &BTreeSet<String> {
         &self.deleted
     }
@@ -147,7 +148,7 @@ impl Stage {
         figures::of(self.exporter.id())
     }
 
-    /// Ends both programs; returns the panics of the exporter.
+    /// Stops both programs and returns the panics of the exporter.
     pub(crate) fn stop(mut self) -> Result<String> {
         self.exporter.kill()?;
         self.exporter.wait()?;
@@ -163,13 +164,13 @@ fn program() -> Command {
     command
 }
 
-/// A file that is another one at each turn, though nothing in it restarts a probe.
+/// Writes a configuration that differs each time but does not restart any probe.
 fn configure(files: &TempDir, turn: usize) -> Result<()> {
     let down_after = 3 + turn % 2;
     Ok(fs::write(files.path().join("config.yml"), format!("probe:\n  interface: lo\n  down_after: {down_after}\n"))?)
 }
 
-/// Tries for half a minute.
+/// Retries for 30 s.
 fn patiently(attempt: impl Fn() -> Result<String>) -> Result<String> {
     for _ in 0..300 {
         if let Ok(answer) = attempt() {

@@ -1,4 +1,4 @@
-//! The part of `docs/BENCHMARKS.md` that is the table's own; what others wrote there stays.
+//! Replaces the section of the table in `docs/BENCHMARKS.md` and keeps the rest of the file.
 
 use std::fs;
 
@@ -9,10 +9,11 @@ const BEGIN: &str = "<!-- table: begin -->\n";
 const END: &str = "<!-- table: end -->\n";
 
 const PREFACE: &str = "# Benchmarks\n\n\
-    Written by `make bench` and `make soak`. Times are CPU time, user and system; every figure stands beside a peer or a floor that was\n\
-    measured in the same run on the same data. Sizes are tunnels.\n\n";
+    `make bench` and `make soak` write this file. Times are CPU time (user and system). Each value is\n\
+    compared with another tool or a lower bound, measured in the same run on the same data. Sizes are\n\
+    numbers of tunnels.\n\n";
 
-/// Puts the table where the last one was, or in front of everything.
+/// Replaces the previous table, or inserts the first one at the top.
 pub(crate) fn keep(table: &str) -> Result<()> {
     let document = fs::read_to_string(DOCUMENT).unwrap_or_default();
     let old = document.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));

@@ -1,25 +1,30 @@
-//! Tunnels in any number: the list as the API sends it, the fleet that is decoded from it, and a board on which all of them are probed.
+//! Test data for any number of tunnels: the API's list, the fleet decoded from it, and a board with probe results for
+//! all of them.
 
 use std::{net::Ipv4Addr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use magic_tunnel_exporter::{
     cloudflare::decode::decode,
     domain::{
-        board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes},
-        histogram::Buckets,
-        inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Fleet},
+        inventory::{Account, AccountName, Fleet, TunnelKey, TunnelList},
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
-        tally::Tally,
+        tunnel::TunnelType,
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
-    exposition::{Exposition, Sources, registry},
-    poller::watch::Watch,
+    exposition::{Exposition, registry},
+    poller::tracked_list::TrackedList,
+    prober::{
+        board::{ProbeBoard, TargetProbe, TunnelProbes},
+        histogram::Buckets,
+        tally::Tally,
+    },
+    snapshot::{Judged, Sources},
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use web_toolkit::clock;
 
-/// A list as the API sends it, every field filled.
+/// The API's response body for a list, with every field set.
 pub(crate) fn body(tunnels: usize) -> Vec<u8> {
     let tunnels: Vec<Value> = (0..tunnels).map(tunnel).collect();
     json!({"result": {"ipsec_tunnels": tunnels}, "success": true, "errors": [], "messages": []}).to_string().into()
@@ -44,35 +49,31 @@ fn tunnel(n: usize) -> Value {
     })
 }
 
-/// What a poller makes of the list.
-pub(crate) fn polled(body: &[u8]) -> Watch {
-    let mut watch = Watch::resume(AccountName::new("bench"), Arc::default(), CollectionSnapshot::default());
+/// The state of a poller that has absorbed the list.
+pub(crate) fn polled(body: &[u8]) -> TrackedList {
+    let mut list = TrackedList::resume(AccountName::new("bench"), Arc::default(), TunnelList::default());
     let now = clock::now();
-    watch.absorb(decode(body, 200, Collection::IpsecTunnels), now, now, Duration::ZERO);
-    watch
+    list.absorb(decode(body, 200, TunnelType::Ipsec), now, now, Duration::ZERO);
+    list
 }
 
-/// An exposition of that many tunnels, each with three probed addresses and a verdict.
+/// An exposition of `tunnels` tunnels, each with three probed addresses and a verdict.
 pub(crate) fn exposition(tunnels: usize) -> Exposition {
     let account = AccountName::new("c4a7362d577a6c3019a474fd6f485821");
-    let mut snapshot = AccountSnapshot::default();
-    snapshot.set_collection(Collection::IpsecTunnels, polled(&body(tunnels)).snapshot().clone());
+    let mut known = Account::default();
+    known.set_list(TunnelType::Ipsec, polled(&body(tunnels)).current().clone());
     let keys: Vec<Arc<TunnelKey>> =
-        snapshot.entries().map(|entry| Arc::new(TunnelKey::of(&account, &entry.tunnel))).collect();
-    let fleet = Fleet { accounts: [(account, Arc::new(snapshot))].into() };
+        known.entries().map(|entry| Arc::new(TunnelKey::new(&account, &entry.tunnel))).collect();
+    let fleet = Fleet { accounts: [(account, Arc::new(known))].into() };
     let board = ProbeBoard {
         tunnels: keys.iter().enumerate().map(|(n, key)| (Arc::clone(key), Arc::new(probes(n)))).collect(),
         ..ProbeBoard::default()
     };
     let verdicts = keys.into_iter().map(|key| (key, Arc::new(verdict()))).collect();
-    let sources = Sources {
-        fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
-        board: watch::Sender::new(Arc::new(board)).subscribe(),
-        verdicts: watch::Sender::new(Arc::new(Verdicts { tunnels: verdicts })).subscribe(),
-        stale_after: watch::Sender::new(Duration::from_hours(1)).subscribe(),
-        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
-    };
-    Exposition::new(registry(), sources)
+    let verdicts = Arc::new(Verdicts { tunnels: verdicts });
+    let judged = Judged { fleet: Arc::new(fleet), board: Arc::new(board), verdicts };
+    let (_, poll_interval) = watch::channel(Duration::from_mins(1));
+    Exposition::new(registry(), Sources::fixed(judged, Duration::from_hours(1)), poll_interval)
 }
 
 fn probes(n: usize) -> TunnelProbes {
@@ -86,7 +87,7 @@ fn probes(n: usize) -> TunnelProbes {
     TunnelProbes { vantage: Vantage::Site, targets: targets.into(), uplinks: [].into() }
 }
 
-/// A hundred echoes of one address, with round-trip times of its own.
+/// The tally of 100 pings to one address, with round-trip times that differ between addresses.
 fn tally(n: usize) -> Tally {
     const THREE: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
     let tally = Tally::new(Buckets::rtt());

@@ -1,4 +1,4 @@
-//! A small HTTP client: one request, one connection, and when the first byte came.
+//! A minimal HTTP client: one request per connection, with the time to the first byte.
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,7 +10,7 @@ use web_toolkit::clock;
 
 use super::Result;
 
-/// What came, with its head, and after how long it began to come.
+/// A response including its head, and the time to its first byte.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) bytes: Vec<u8>,
@@ -29,17 +29,17 @@ pub(crate) fn get(address: SocketAddr, path: &str, headers: &str) -> Result<Repl
     Ok(Reply { bytes, first_byte })
 }
 
-/// A page, as text.
+/// Returns a page as text.
 pub(crate) fn text(address: SocketAddr, path: &str) -> Result<String> {
     Ok(String::from_utf8(get(address, path, "")?.bytes)?)
 }
 
-/// Where nobody listens.
+/// An unused loopback address.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-/// The sum over all series of a metric whose labels contain `label`.
+/// Sums all series of a metric that contain `label` in their line.
 pub(crate) fn sum(page: &str, name: &str, label: &str) -> f64 {
     let samples = page.lines().filter(|line| {
         let rest = line.strip_prefix(name);

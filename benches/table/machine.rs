@@ -1,10 +1,10 @@
-//! Where the figures are from.
+//! Describes the machine and the tools of a run.
 
 use std::{fs, process::Command};
 
 use web_toolkit::clock;
 
-/// Date, hardware, kernel and versions, a line each.
+/// Date, hardware, kernel and versions, one per line.
 pub(crate) fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let lines = [
@@ -33,7 +33,7 @@ fn first_number(file: &str) -> u64 {
     text.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_default()
 }
 
-/// The first line that a program prints.
+/// First line of a program's output.
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();

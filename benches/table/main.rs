@@ -1,11 +1,12 @@
-//! `make bench`: one table of what the hot paths cost, each beside a peer or a floor that was measured in the same run.
+//! `make bench`: one table with the cost of each hot path, compared with another tool or a lower bound from the same
+//! run.
 //!
-//! Times are CPU time, and ratios count more than figures: a noisy machine moves both sides. Nothing fails on a time. A whole run
-//! writes `docs/BENCHMARKS.md`.
+//! Times are CPU time. Ratios are more meaningful than absolute values, because a noisy machine affects both sides.
+//! Times never fail a run. A complete run writes `docs/BENCHMARKS.md`.
 //!
 //! ```sh
 //! cargo bench --bench table                    # everything
-//! cargo bench --bench table -- page poll       # some parts: poll, page, process, probe
+//! cargo bench --bench table -- page poll       # selected parts: poll, page, process, probe
 //! MTE_BENCH_SECONDS=600 cargo bench --bench table -- probe
 //! ```
 
@@ -30,7 +31,7 @@ use self::table::Table;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// Numbers of tunnels that every part is measured at.
+/// Numbers of tunnels that each part measures.
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
 
 /// A part of the table.
@@ -40,7 +41,7 @@ const PARTS: [Part; 4] =
     [("poll", poll::measure), ("page", page::measure), ("process", process::measure), ("probe", probe::measure)];
 
 fn main() -> Result<()> {
-    // The clock of the library is tokio's.
+    // The library's clock needs a tokio runtime.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let _guard = runtime.enter();
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();

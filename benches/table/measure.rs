@@ -9,7 +9,7 @@ use std::{
 
 const RUNS: usize = 9;
 
-/// CPU time that one call of `work` takes, the median of some, and what the last call returned.
+/// Median CPU time of one call of `work`, and the result of the last call.
 pub(crate) fn cpu<T>(mut work: impl FnMut() -> T) -> (Duration, T) {
     let mut times = Vec::with_capacity(RUNS);
     let mut last = None;
@@ -23,13 +23,13 @@ pub(crate) fn cpu<T>(mut work: impl FnMut() -> T) -> (Duration, T) {
     (times[RUNS / 2], last.expect("at least one run"))
 }
 
-/// User and system time of this process.
+/// User and system time of this process so far.
 pub(crate) fn cpu_so_far() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Bytes that `work` had allocated at its worst moment, and what it returned.
+/// Peak of the bytes allocated by `work`, and its result.
 pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
     let before = NOW.load(Relaxed);
     PEAK.store(before, Relaxed);
@@ -44,7 +44,7 @@ pub(crate) fn per(took: Duration, units: usize) -> f64 {
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, counted.
+/// The system allocator with a count of the allocated bytes.
 struct Counting;
 
 #[global_allocator]
@@ -57,18 +57,18 @@ fn grow(bytes: usize) {
     }
 }
 
-#[expect(unsafe_code, reason = "an allocator cannot be written without; each call is passed on as it came")]
-// SAFETY: every call goes to the system's allocator unchanged.
+#[expect(unsafe_code, reason = "`GlobalAlloc` is an unsafe trait; each call is passed on unchanged")]
+// SAFETY: every call is passed to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         grow(layout.size());
-        // SAFETY: the caller keeps the contract of `alloc`.
+        // SAFETY: the caller upholds the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: `memory` came from this allocator with this layout, and so from the system's.
+        // SAFETY: `memory` was allocated here with this layout, so it comes from the system allocator.
         unsafe { System.dealloc(memory, layout) }
     }
 

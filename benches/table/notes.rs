@@ -1,86 +1,107 @@
-//! What is said below the table: how each cost grows, and of a figure above its goal, what holds it back and was tried.
+//! The notes below the table: how each cost grows with the number of tunnels, and why a value misses its goal.
 
 use std::fmt::Write as _;
 
 use super::table::Row;
 
-/// From which number of tunnels to which the growth is told.
+/// The growth table compares these two numbers of tunnels.
 const FROM: usize = 1_000;
 const TO: usize = 10_000;
 
-/// Steeper than a straight line by less than this is noise.
+/// Line width of the Markdown documents.
+const COLUMNS: usize = 100;
+
+/// Growth up to this factor above linear is noise.
 const NOISE: f64 = 1.25;
 
-/// A cost of one line or one echo stays as it is on a straight line; any other grows tenfold.
-const OF_ONE: [&str; 3] = [" line", " an echo", "in bodies"];
+/// Linear growth leaves the cost per line or per ping constant; any other cost grows tenfold.
+const OF_ONE: [&str; 3] = [" line", " per ping", "in body sizes"];
 
-/// By the beginning of the name of a figure.
+/// Explanations of values above their goal, by the prefix of the row's name.
 const HELD_BACK: [(&str, &str); 4] = [
-    ("poll", "At a hundred tunnels, runs differ between 0.3 and 0.6 ms; the goal is that of ten thousand, divided."),
+    ("poll", "With 100 tunnels, runs vary between 0.3 and 0.6 ms. The goal is that of 10,000 tunnels divided by 100."),
     (
-        "CPU an echo",
-        "Two thirds of it are the kernel's. On loopback a raw socket also hears every request of its own, which a network would not send \
-         back, and so does every other raw socket of the machine. Of the rest, surge-ping asks for the name of its socket at each packet, \
-         one system call more. Tried: turns that are close share a wake-up (4 to 13 % less), a session takes the memory of an echo only \
-         while one is in flight, link-time optimization (1 %). The compressed scrape every five seconds is 2 µs an echo. \
-         The goal was set where `fping` took 34 µs an echo, so that the ratio says more.",
+        "CPU per ping",
+        "Two thirds are spent in the kernel. On loopback, a raw socket also receives its own requests, which a network would not return, \
+         and so does every other raw socket of the machine. In user space, surge-ping queries the address of its socket for each packet, \
+         which costs one more system call. Tried: a shared wake-up for sends that are close together (4 to 13 % less), memory for a ping \
+         only while it is in flight, link-time optimization (1 %). The compressed scrape every five seconds costs 2 µs per ping. The goal \
+         was set when `fping` took 34 µs per ping, so the ratio is more meaningful.",
     ),
     (
-        "lateness of sends",
-        "Turns fall on a grid of 2 ms, and timers fire up to one more late. What is above that waits for a core: a scrape that is written \
-         and compressed takes one of two.",
+        "send delay",
+        "Sends are aligned to a grid of 2 ms, and timers fire up to 1 ms late. Any further delay is the wait for a core: writing and \
+         compressing a scrape occupies one of two.",
     ),
     (
-        "first byte",
-        "The picture that a page is written from is one pass over all tunnels, 17 to 28 ms of CPU for ten thousand of them; the rest is \
-         waiting for a core. Tried: two threads that do nothing else.",
+        "time to first byte",
+        "The snapshot for a page needs one pass over all tunnels, which takes 17 to 28 ms of CPU for 10,000 tunnels. The rest is the wait \
+         for a core. Tried: two dedicated threads.",
     ),
 ];
 
-/// By the beginning of the name of a figure that grows faster than a straight line.
+/// Explanations of costs that grow faster than linearly, by the prefix of the row's name.
 const STEEPER: [(&str, &str); 3] = [
-    ("poll", "The same bytes as a bare `serde_json::Value` grow more steeply still."),
-    ("page", "Copying the finished lines slows down, too."),
+    ("poll", "Parsing the same bytes as `serde_json::Value` grows even faster."),
+    ("page", "Copying the finished lines slows down as well."),
     (
-        "picture, per line",
-        "The verdict and the probes of each tunnel are looked up in a sorted map, which takes more comparisons the larger it is.",
+        "snapshot, per line",
+        "The verdict and the probes of each tunnel are looked up in a sorted map, which needs more comparisons as it grows.",
     ),
 ];
 
-/// Everything that is to be said of the figures, as text.
+/// Renders all notes as Markdown.
 pub(crate) fn of(rows: &[Row]) -> String {
     let mut text = growth(rows);
-    let mut said: Vec<&str> = Vec::new();
+    let mut written: Vec<&str> = Vec::new();
     for row in rows.iter().filter(|row| row.is_above_goal()) {
         let Some((_, sentence)) = HELD_BACK.iter().find(|(beginning, _)| row.what.starts_with(beginning)) else {
             continue;
         };
-        if !said.contains(sentence) {
-            said.push(sentence);
-            let _ = writeln!(text, "\n**{}**, above its goal: {sentence}", row.what);
+        if !written.contains(sentence) {
+            written.push(sentence);
+            let _ = write!(text, "\n{}", wrapped(&format!("**{}** is above its goal: {sentence}", row.what)));
         }
     }
     text
 }
 
-/// How each cost grows with the number of tunnels.
+/// Breaks a paragraph into lines of at most [`COLUMNS`] characters.
+fn wrapped(paragraph: &str) -> String {
+    let (mut text, mut used) = (String::new(), 0);
+    for word in paragraph.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > COLUMNS {
+            text.push('\n');
+            used = 0;
+        } else if used > 0 {
+            text.push(' ');
+            used += 1;
+        }
+        text.push_str(word);
+        used += length;
+    }
+    text + "\n"
+}
+
+/// Renders the table of growth factors.
 fn growth(rows: &[Row]) -> String {
-    let mut text = format!("\n| cost | from {FROM} to {TO} tunnels | a straight line | |\n|---|---:|---:|---|\n");
-    let mut told: Vec<&str> = Vec::new();
-    for row in rows.iter().filter(|row| row.size == FROM && row.ours > 0.0 && row.what != "echoes") {
+    let mut text = format!("\n| cost | from {FROM} to {TO} tunnels | linear growth | |\n|---|---:|---:|---|\n");
+    let mut listed: Vec<&str> = Vec::new();
+    for row in rows.iter().filter(|row| row.size == FROM && row.ours > 0.0 && row.what != "pings") {
         let later = rows
             .iter()
             .find(|later| later.size == TO && later.what == row.what && later.beside_name() == row.beside_name());
-        let Some(later) = later.filter(|_| !told.contains(&row.what)) else { continue };
-        told.push(row.what);
-        let straight = if OF_ONE.iter().any(|end| row.what.contains(end)) { 1.0 } else { 10.0 };
+        let Some(later) = later.filter(|_| !listed.contains(&row.what)) else { continue };
+        listed.push(row.what);
+        let linear = if OF_ONE.iter().any(|end| row.what.contains(end)) { 1.0 } else { 10.0 };
         let factor = later.ours / row.ours;
-        let remark = if factor <= straight * NOISE { "" } else { explanation(row.what) };
-        let _ = writeln!(text, "| {} | × {factor:.2} | × {straight} | {remark} |", row.what);
+        let remark = if factor <= linear * NOISE { "" } else { explanation(row.what) };
+        let _ = writeln!(text, "| {} | × {factor:.2} | × {linear} | {remark} |", row.what);
     }
     text
 }
 
 fn explanation(what: &str) -> &'static str {
-    STEEPER.iter().find(|(beginning, _)| what.starts_with(beginning)).map_or("steeper", |(_, why)| why)
+    STEEPER.iter().find(|(beginning, _)| what.starts_with(beginning)).map_or("faster than linear", |(_, why)| why)
 }

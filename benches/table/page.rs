@@ -1,4 +1,4 @@
-//! The page: a picture of the snapshots, and its text in both formats, plain and compressed.
+//! The metrics page: the snapshot it is rendered from, and its text in both formats, plain and compressed.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use magic_tunnel_exporter::exposition::{Format, Groups, Page, Picture};
+use magic_tunnel_exporter::exposition::{Capture, Format, Groups, Page};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{family::Family, gauge::Gauge},
@@ -24,22 +24,22 @@ use super::{
     table::{Row, Table},
 };
 
-/// Bytes that are written at once, as for a scrape.
+/// Bytes rendered at once, as for a scrape.
 const PIECE: usize = 128 * 1024;
 
-/// The peer keeps its series in memory; more of them than this would measure its swapping.
+/// Maximum number of series in prometheus-client, which keeps all series in memory; with more, it would swap.
 const MOST_OF_PEER: usize = 200_000;
 
 pub(crate) fn measure(table: &mut Table) -> Result<()> {
     for size in SIZES {
         let exposition = fleet::exposition(size);
-        let (took, picture) = measure::cpu(|| Arc::new(exposition.picture(clock::now())));
-        let (memory, _picture) = measure::peak(|| exposition.picture(clock::now()));
+        let (took, picture) = measure::cpu(|| Arc::new(exposition.capture(clock::now())));
+        let (memory, _picture) = measure::peak(|| exposition.capture(clock::now()));
         let text = whole(&picture);
         let lines = samples(&text).count();
-        table.add(row("picture, per line of its page", size, per(took, lines), "ns", None, None));
+        table.add(row("snapshot, per line of its page", size, per(took, lines), "ns", None, None));
         table.add(row(
-            "picture, memory",
+            "snapshot, memory",
             size,
             memory as f64 / 1e6,
             "MB",
@@ -63,27 +63,27 @@ fn row(
     Row { what, size, ours, unit, beside, goal }
 }
 
-fn write(table: &mut Table, size: usize, picture: &Arc<Picture>, text: &str, lines: usize) {
+fn write(table: &mut Table, size: usize, picture: &Arc<Capture>, text: &str, lines: usize) {
     let peer = family_of_the_same_series(text);
     let (copied, ()) = measure::cpu(|| copy_line_by_line(text));
     for (what, format) in
-        [("page, OpenMetrics, a line", Format::OpenMetrics), ("page, classic, a line", Format::Classic)]
+        [("page, OpenMetrics, per line", Format::OpenMetrics), ("page, classic, per line", Format::Classic)]
     {
         let (took, ()) = measure::cpu(|| each_piece(picture, format, |_| {}));
         table.add(row(what, size, per(took, lines), "ns", Some(("`Family` of prometheus-client", peer)), Some(100.0)));
     }
     let (took, ()) = measure::cpu(|| each_piece(picture, Format::OpenMetrics, |_| {}));
-    let floor = Some(("copying the finished lines", per(copied, lines)));
-    table.add(row("page, OpenMetrics, a line", size, per(took, lines), "ns", floor, None));
+    let floor = Some(("copy of the finished lines", per(copied, lines)));
+    table.add(row("page, OpenMetrics, per line", size, per(took, lines), "ns", floor, None));
 }
 
-fn compress(table: &mut Table, size: usize, picture: &Arc<Picture>, text: &str, lines: usize) -> Result<()> {
+fn compress(table: &mut Table, size: usize, picture: &Arc<Capture>, text: &str, lines: usize) -> Result<()> {
     let (plain, ()) = measure::cpu(|| each_piece(picture, Format::OpenMetrics, |_| {}));
     let (both, bytes) = measure::cpu(|| {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         let mut bytes = 0;
         each_piece(picture, Format::OpenMetrics, |piece| {
-            encoder.write_all(piece.as_bytes()).expect("a vector takes everything");
+            encoder.write_all(piece.as_bytes()).expect("writing to a vector cannot fail");
             bytes += encoder.get_ref().len();
             encoder.get_mut().clear();
         });
@@ -91,13 +91,13 @@ fn compress(table: &mut Table, size: usize, picture: &Arc<Picture>, text: &str, 
     });
     let on_top = per(both.saturating_sub(plain), lines);
     let beside = gzip_program(text)?.map(|took| ("`gzip -1`", per(took, lines)));
-    table.add(row("gzip on top, a line", size, on_top, "ns", beside, Some(200.0)));
+    table.add(row("gzip on top, per line", size, on_top, "ns", beside, Some(200.0)));
     table.add(row("compressed page", size, bytes as f64 / 1e6, "MB", Some(("plain", text.len() as f64 / 1e6)), None));
     Ok(())
 }
 
-/// Writes a page as a scrape does, each piece into the same memory.
-fn each_piece(picture: &Arc<Picture>, format: Format, mut take: impl FnMut(&str)) {
+/// Renders a page like a scrape does, each piece into the same buffer.
+fn each_piece(picture: &Arc<Capture>, format: Format, mut take: impl FnMut(&str)) {
     let mut page = Page::new(Arc::clone(picture), format, Groups::ALL);
     let mut text = String::with_capacity(2 * PIECE);
     loop {
@@ -110,7 +110,7 @@ fn each_piece(picture: &Arc<Picture>, format: Format, mut take: impl FnMut(&str)
     }
 }
 
-fn whole(picture: &Arc<Picture>) -> String {
+fn whole(picture: &Arc<Capture>) -> String {
     let mut text = String::new();
     each_piece(picture, Format::OpenMetrics, |piece| text.push_str(piece));
     text
@@ -120,7 +120,7 @@ fn samples(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter(|line| !line.starts_with('#'))
 }
 
-/// What no writer can be quicker than: it knows every line already.
+/// Lower bound for any renderer: copies finished lines.
 fn copy_line_by_line(text: &str) {
     let mut piece = String::with_capacity(2 * PIECE);
     for line in text.split_inclusive('\n') {
@@ -132,7 +132,7 @@ fn copy_line_by_line(text: &str) {
     }
 }
 
-/// Nanoseconds a line of families of gauges with the same names and labels, as an exporter without snapshots keeps them.
+/// Nanoseconds per line of prometheus-client's `Family` for gauges with the same names and labels.
 fn family_of_the_same_series(page: &str) -> f64 {
     type Labels = Vec<(String, String)>;
     let mut registry = Registry::default();
@@ -149,7 +149,7 @@ fn family_of_the_same_series(page: &str) -> f64 {
     }
     let (took, text) = measure::cpu(|| {
         let mut text = String::new();
-        encode(&mut text, &registry).map(|()| text).expect("a string takes everything")
+        encode(&mut text, &registry).map(|()| text).expect("writing to a string cannot fail")
     });
     per(took, samples(&text).count())
 }
@@ -159,6 +159,6 @@ fn gzip_program(text: &str) -> Result<Option<Duration>> {
     std::fs::write(file.path(), text)?;
     let mut gzip = Command::new("gzip");
     gzip.args(["-1", "--stdout"]).arg(file.path()).stdout(Stdio::null()).stderr(Stdio::null());
-    // The kernel tells the time of a child in hundredths of a second: a short run tells nothing.
+    // The kernel reports the time of a child in units of 10 ms, so short runs are too inaccurate.
     Ok(program::cpu_of_run(&mut gzip)?.filter(|took| *took >= Duration::from_millis(100)))
 }

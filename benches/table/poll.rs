@@ -1,8 +1,10 @@
-//! The poll: from the bytes of a list to a snapshot.
+//! A poll: from the bytes of a list to a snapshot.
 
 use std::time::Duration;
 
-use magic_tunnel_exporter::{cloudflare::decode::decode, domain::inventory::Collection, poller::watch::Watch};
+use magic_tunnel_exporter::{
+    cloudflare::decode::decode, domain::tunnel::TunnelType, poller::tracked_list::TrackedList,
+};
 use serde_json::Value;
 use web_toolkit::clock;
 
@@ -11,16 +13,16 @@ use super::{
     table::{Row, Table},
 };
 
-#[expect(clippy::unnecessary_wraps, reason = "a part of the table may fail")]
+#[expect(clippy::unnecessary_wraps, reason = "the parts of the table share one signature")]
 pub(crate) fn measure(table: &mut Table) -> Result<()> {
     for size in SIZES {
         let body = fleet::body(size);
         let (parsed, _) = measure::cpu(|| serde_json::from_slice::<Value>(&body).map(drop));
         let beside = Some(("`serde_json::Value` of the same bytes", parsed.as_secs_f64() * 1e3));
-        let (first, mut watch) = measure::cpu(|| fleet::polled(&body));
+        let (first, mut list) = measure::cpu(|| fleet::polled(&body));
         let (memory, ()) = measure::peak(|| poll_again(&mut fleet::polled(&body), &body));
-        let (again, ()) = measure::cpu(|| poll_again(&mut watch, &body));
-        // The goal is one of ten thousand tunnels, and a smaller list has its share of it.
+        let (again, ()) = measure::cpu(|| poll_again(&mut list, &body));
+        // The goal is defined for 10,000 tunnels and scaled to the size of the list.
         let goal = Some(60.0 * size as f64 / 10_000.0);
         for (what, took) in [("poll, first list", first), ("poll, nothing changed", again)] {
             table.add(Row { what, size, ours: took.as_secs_f64() * 1e3, unit: "ms", beside, goal });
@@ -28,7 +30,7 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
         let times = (memory + body.len()) as f64 / body.len() as f64;
         let beside = Some(("the body alone", 1.0));
         table.add(Row {
-            what: "poll of a known list, memory in bodies",
+            what: "poll of a known list, peak memory in body sizes",
             size,
             ours: times,
             unit: "",
@@ -39,7 +41,7 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-fn poll_again(watch: &mut Watch, body: &[u8]) {
+fn poll_again(list: &mut TrackedList, body: &[u8]) {
     let now = clock::now();
-    watch.absorb(decode(body, 200, Collection::IpsecTunnels), now, now, Duration::ZERO);
+    list.absorb(decode(body, 200, TunnelType::Ipsec), now, now, Duration::ZERO);
 }

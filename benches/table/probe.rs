@@ -1,6 +1,8 @@
-//! The prober as a part of the whole process, scraped and polled meanwhile, beside `fping` and `smokeping_prober` on as many addresses.
+//! The prober inside the whole process, with scrapes and polls, compared with `fping` and `smokeping_prober` on the
+//! same addresses.
 //!
-//! Loopback addresses only, once a second each. `MTE_BENCH_SECONDS` says how long ten thousand of them are probed.
+//! Pings loopback addresses only, one ping per second and address. `MTE_BENCH_SECONDS` is the duration of the run with
+//! 10,000 addresses.
 
 use std::{fs, net::Ipv4Addr, process::Command, thread, time::Duration};
 
@@ -11,16 +13,16 @@ use super::{
     table::{Row, Table},
 };
 
-/// Between two scrapes.
+/// Time between two scrapes.
 const SCRAPES: Duration = Duration::from_secs(5);
 
-/// Twice what it is made for.
+/// Twice the supported number of addresses.
 const BEYOND: usize = 20_000;
 
-/// More targets than this drown `smokeping_prober`.
+/// Maximum number of targets that `smokeping_prober` can handle.
 const MOST_OF_SMOKEPING: usize = 1_000;
 
-/// What a prober did.
+/// The result of a tool for comparison.
 #[derive(Debug)]
 struct Outcome {
     microseconds: f64,
@@ -50,41 +52,41 @@ fn prober(
 ) -> Result<()> {
     let run = Run::of(size, seconds)?;
     let row = |what, ours, unit, beside, goal| Row { what, size, ours, unit, beside, goal };
-    let of_fping = |of: fn(&Outcome) -> f64| fping.map(|fping| ("`fping`, at most a minute", of(fping)));
+    let of_fping = |of: fn(&Outcome) -> f64| fping.map(|fping| ("`fping`, at most one minute", of(fping)));
     let of_smokeping = |of: fn(&Outcome) -> f64| {
         smokeping.map(|smokeping| ("`smokeping_prober`, at most 1,000 targets", of(smokeping)))
     };
     let goal = |goal| (size <= 10_000).then_some(goal);
     let goal_of_many = |goal| (size == 10_000).then_some(goal);
-    let cpu = "CPU an echo, scrapes and polls included";
+    let cpu = "CPU per ping, including scrapes and polls";
     table.add(row(cpu, run.microseconds, "µs", of_fping(|fping| fping.microseconds), goal_of_many(15.0)));
     if let (Some(peer), 10_000) = (fping, size) {
         let part = run.microseconds / peer.microseconds;
-        table.add(row("CPU an echo, as a part of that of `fping`", part, "", None, Some(0.45)));
+        table.add(row("CPU per ping, as a fraction of `fping`", part, "", None, Some(0.45)));
     }
     if smokeping.is_some() {
         table.add(row(cpu, run.microseconds, "µs", of_smokeping(|peer| peer.microseconds), None));
     }
-    table.add(row("echoes falsely lost", run.lost, "", of_smokeping(|peer| peer.lost), goal(0.0)));
+    table.add(row("falsely lost pings", run.lost, "", of_smokeping(|peer| peer.lost), goal(0.0)));
     if fping.is_some() {
-        table.add(row("echoes falsely lost", run.lost, "", of_fping(|fping| fping.lost), None));
+        table.add(row("falsely lost pings", run.lost, "", of_fping(|fping| fping.lost), None));
     }
-    table.add(row("echoes", run.echoes, "", Some(("one a second each", (size as u64 * seconds) as f64)), None));
-    table.add(row("lateness of sends, 99th percentile", run.late, "ms", None, goal(5.0)));
-    table.add(row("resident after it", run.resident, "MB", None, goal_of_many(100.0)));
+    table.add(row("pings", run.echoes, "", Some(("one per second and address", (size as u64 * seconds) as f64)), None));
+    table.add(row("send delay, 99th percentile", run.late, "ms", None, goal(5.0)));
+    table.add(row("resident memory afterwards", run.resident, "MB", None, goal_of_many(100.0)));
     Ok(())
 }
 
-/// The exporter's prober over some time, scraped and polled meanwhile.
+/// A run of the exporter's prober, with scrapes and polls.
 #[derive(Debug)]
 struct Run {
-    /// Of CPU, an echo.
+    /// CPU time per ping.
     microseconds: f64,
     echoes: f64,
     lost: f64,
-    /// Milliseconds that 99 of a hundred sends were not later than.
+    /// 99th percentile of the send delay in milliseconds.
     late: f64,
-    /// Megabytes.
+    /// Resident memory in megabytes.
     resident: f64,
 }
 
@@ -114,12 +116,12 @@ impl Run {
     }
 }
 
-/// What the page says.
+/// Counters from the metrics page.
 #[derive(Debug)]
 struct Counts {
     replies: f64,
     failures: f64,
-    /// Upper bounds in seconds, and how many sends were at most as late.
+    /// Upper bounds in seconds, and the cumulative number of sends.
     lag: Vec<(f64, f64)>,
 }
 
@@ -138,7 +140,8 @@ impl Counts {
         })
     }
 
-    /// What was sent since `before`: at the start everybody sends for the first time, and later than ever after.
+    /// Buckets of the sends since `before`. Excludes the start, when all sessions send their first ping and delays are
+    /// highest.
     fn lag_since(&self, before: &Self) -> Vec<(f64, f64)> {
         self.lag.iter().zip(&before.lag).map(|(now, before)| (now.0, now.1 - before.1)).collect()
     }
@@ -148,7 +151,7 @@ impl Counts {
     }
 }
 
-/// Interpolated between the bounds of cumulative buckets, as Prometheus does.
+/// Interpolates between the bounds of cumulative buckets, like Prometheus.
 fn quantile(buckets: &[(f64, f64)], quantile: f64) -> f64 {
     let rank = quantile * buckets.last().map_or(0.0, |(_, all)| *all);
     let (mut from, mut below) = (0.0, 0.0);
@@ -161,12 +164,12 @@ fn quantile(buckets: &[(f64, f64)], quantile: f64) -> f64 {
     from
 }
 
-/// `127.192.0.0` and on, as the sandbox has them.
+/// The `n`-th address from `127.192.0.0`, like in the sandbox.
 fn address(n: usize) -> Ipv4Addr {
     (u32::from_be_bytes([127, 192, 0, 0]) + u32::try_from(n).unwrap_or(u32::MAX / 2)).into()
 }
 
-/// Lets `fping` ping the same addresses at the same pace.
+/// Runs `fping` on the same addresses at the same rate.
 fn fping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
     let file = tempfile::NamedTempFile::new()?;
     let addresses: Vec<_> = (0..size).map(|n| address(n).to_string()).collect();
@@ -186,7 +189,7 @@ fn fping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
     Ok(Some(Outcome { microseconds: per(spent, echoes) / 1e3, lost: (echoes - replies) as f64 }))
 }
 
-/// Sums lines such as `127.1.0.0 : xmt/rcv/%loss = 19/19/0%, ...`.
+/// Sums sent and received pings over lines such as `127.1.0.0 : xmt/rcv/%loss = 19/19/0%, ...`.
 fn fping_counts(summary: &str) -> (usize, usize) {
     let counts = summary.lines().filter_map(|line| {
         let (_, counts) = line.split_once("%loss = ")?;
@@ -196,7 +199,7 @@ fn fping_counts(summary: &str) -> (usize, usize) {
     counts.fold((0, 0), |(sent, received), (s, r)| (sent + s, received + r))
 }
 
-/// Lets `smokeping_prober` ping the same addresses, and counts what its page says it sent.
+/// Runs `smokeping_prober` on the same addresses and reads its counters.
 fn smokeping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
     let file = tempfile::NamedTempFile::new()?;
     let hosts: Vec<_> = (0..size).map(|n| format!("  - {}\n", address(n))).collect();
@@ -209,7 +212,8 @@ fn smokeping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
             .arg(format!("--web.listen-address={listen}")),
     );
     let Some(peer) = peer else { return Ok(None) };
-    // It starts its targets one by one over the first interval, and answers after that. On a busy machine it may not come up at all.
+    // It starts its targets one by one during the first interval and serves requests only after that. On a busy machine
+    // it may not come up at all.
     if program::wait_for(|| http::get(listen, "/metrics", "").is_ok()).is_err() {
         return Ok(None);
     }
@@ -218,7 +222,7 @@ fn smokeping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
     let Ok(page) = http::text(listen, "/metrics") else { return Ok(None) };
     let echoes = http::sum(&page, "smokeping_requests_total", "");
     let replies = http::sum(&page, "smokeping_response_duration_seconds_count", "");
-    // One echo of each address may be in flight.
+    // One ping per address may be in flight.
     let lost = (echoes - replies - size as f64).max(0.0);
     Ok(Some(Outcome { microseconds: spent.as_secs_f64() * 1e6 / echoes, lost }))
 }

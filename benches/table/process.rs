@@ -1,4 +1,4 @@
-//! The exporter as a process: idle, at its start, and scraped by ten at once.
+//! The exporter as a process: idle, at startup, and with ten concurrent scrapes.
 
 use std::{thread, time::Duration};
 
@@ -37,12 +37,12 @@ fn idle(table: &mut Table) -> Result<()> {
     let before = exporter.process.cpu()?;
     thread::sleep(WATCHED);
     let share = (exporter.process.cpu()?.saturating_sub(before)).as_secs_f64() / WATCHED.as_secs_f64();
-    table.add(row("idle, probing two addresses each", TUNNELS, share * 100.0, "% of a core", Some(0.5)));
-    table.add(row("resident, idle", TUNNELS, exporter.process.resident()?, "MB", Some(15.0)));
+    table.add(row("idle CPU, two probed addresses per tunnel", TUNNELS, share * 100.0, "% of a core", Some(0.5)));
+    table.add(row("resident memory, idle", TUNNELS, exporter.process.resident()?, "MB", Some(15.0)));
     Ok(())
 }
 
-/// From the start of the process to the end of the first page that has every tunnel.
+/// Measures the time from the start of the process to the end of the first page that contains all tunnels.
 fn start(table: &mut Table, size: usize, sandbox: &Sandbox) -> Result<()> {
     let began = clock::now();
     let exporter = sandbox.exporter(ALL_TARGETS)?;
@@ -53,20 +53,30 @@ fn start(table: &mut Table, size: usize, sandbox: &Sandbox) -> Result<()> {
     if listed != size {
         return Err(format!("{listed} of {size} tunnels are on the first page").into());
     }
-    table.add(row("start to the first full page", size, took.as_secs_f64() * 1e3, "ms", Some(1_000.0)));
+    table.add(row("start to the first complete page", size, took.as_secs_f64() * 1e3, "ms", Some(1_000.0)));
     Ok(())
 }
 
 fn scrapes(table: &mut Table, size: usize, sandbox: &Sandbox) -> Result<()> {
     let exporter = sandbox.exporter(ALL_TARGETS)?;
     exporter.await_ready()?;
-    // Until every address has answered and has all its series.
+    // Wait until every address has answered and has all its series.
     thread::sleep(Duration::from_secs(4));
     let resting = exporter.process.resident()?;
-    table.add(row("resident, two addresses each probed", size, resting, "MB", (size == 10_000).then_some(100.0)));
+    table.add(row(
+        "resident memory, two probed addresses per tunnel",
+        size,
+        resting,
+        "MB",
+        (size == 10_000).then_some(100.0),
+    ));
     for (what, first_byte, coding) in [
-        ("peak of ten plain scrapes at once", "first byte of a plain scrape", ""),
-        ("peak of ten compressed scrapes at once", "first byte of a compressed scrape", "Accept-Encoding: gzip\r\n"),
+        ("peak memory, ten concurrent plain scrapes", "time to first byte, plain scrape", ""),
+        (
+            "peak memory, ten concurrent compressed scrapes",
+            "time to first byte, compressed scrape",
+            "Accept-Encoding: gzip\r\n",
+        ),
     ] {
         exporter.process.forget_peak()?;
         let first = crowd(&exporter, 1, coding)?;
@@ -75,14 +85,14 @@ fn scrapes(table: &mut Table, size: usize, sandbox: &Sandbox) -> Result<()> {
         let slowest = crowd(&exporter, 10, coding)?;
         let beside = Some(("one scrape", one));
         table.add(Row { what, size, ours: exporter.process.peak()?, unit: "MB", beside, goal: Some(1.5 * one) });
-        let beside = Some(("the slowest of ten at once", slowest.as_secs_f64() * 1e3));
+        let beside = Some(("slowest of ten concurrent scrapes", slowest.as_secs_f64() * 1e3));
         let ours = first.as_secs_f64() * 1e3;
         table.add(Row { what: first_byte, size, ours, unit: "ms", beside, goal: Some(50.0) });
     }
     Ok(())
 }
 
-/// That many scrapes at once; after how long the first byte came to the last of them.
+/// Runs concurrent scrapes and returns the longest time to the first byte.
 fn crowd(exporter: &Exporter, clients: usize, coding: &str) -> Result<Duration> {
     thread::scope(|scope| {
         let scrape = || http::get(exporter.address, "/metrics", coding).map_err(|error| error.to_string());

@@ -1,4 +1,4 @@
-//! Whole processes: our program on a sandbox, peers, and what the kernel says of each.
+//! Processes: our program with a sandbox, other tools, and the kernel's statistics for each.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use web_toolkit::clock;
 
 use super::{Result, http};
 
-/// User and system time of one run of a program; `None` where it does not start.
+/// User and system time of one run of a program; `None` if it does not start.
 pub(crate) fn cpu_of_run(command: &mut Command) -> Result<Option<Duration>> {
     let before = cpu_of_children()?;
     if command.status().is_err() {
@@ -23,7 +23,7 @@ pub(crate) fn cpu_of_run(command: &mut Command) -> Result<Option<Duration>> {
     Ok(Some(cpu_of_children()?.saturating_sub(before)))
 }
 
-/// User and system time of the children that were waited for, in ticks of ten milliseconds.
+/// User and system time of all reaped children, in units of 10 ms.
 pub(crate) fn cpu_of_children() -> Result<Duration> {
     let stat = Process::myself()?.stat()?;
     ticks(u64::try_from(stat.cutime + stat.cstime)?)
@@ -38,7 +38,7 @@ fn ticks(count: u64) -> Result<Duration> {
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// `None` where it does not start.
+    /// Returns `None` if the program does not start.
     pub(crate) fn start(command: &mut Command) -> Option<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok().map(Self)
     }
@@ -53,12 +53,12 @@ impl Running {
         ticks(stat.utime + stat.stime)
     }
 
-    /// Resident megabytes now.
+    /// Current resident memory in megabytes.
     pub(crate) fn resident(&self) -> Result<f64> {
         Ok(megabytes(self.process()?.status()?.vmrss))
     }
 
-    /// The most resident megabytes since [`forget_peak`](Self::forget_peak).
+    /// Peak of the resident memory in megabytes since [`forget_peak`](Self::forget_peak).
     pub(crate) fn peak(&self) -> Result<f64> {
         Ok(megabytes(self.process()?.status()?.vmhwm))
     }
@@ -85,14 +85,14 @@ fn program() -> Command {
     command
 }
 
-/// The API with so many tunnels, all of whose addresses answer.
+/// A simulated API; all addresses of its tunnels answer.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     address: SocketAddr,
     _process: Running,
 }
 
-/// 32 hex digits, as of an account.
+/// An account id: 32 hex digits.
 const ACCOUNT: &str = "c4a7362d577a6c3019a474fd6f485821";
 
 impl Sandbox {
@@ -108,12 +108,12 @@ impl Sandbox {
                 .arg("--sandbox.story")
                 .arg(story.path()),
         );
-        let process = process.ok_or("our own program does not start")?;
+        let process = process.ok_or("the exporter's program did not start")?;
         wait_for(|| http::get(address, "/sandbox", "").is_ok())?;
         Ok(Self { address, _process: process })
     }
 
-    /// The exporter on this sandbox, probing over loopback.
+    /// Starts an exporter that polls this sandbox and probes over loopback.
     pub(crate) fn exporter(&self, targets: &str) -> Result<Exporter> {
         let address = http::free_address()?;
         let process = Running::start(
@@ -124,7 +124,7 @@ impl Sandbox {
                 .arg(format!("--cloudflare.api-url=http://{}/client/v4", self.address))
                 .arg(format!("--web.listen-address={address}")),
         );
-        Ok(Exporter { address, process: process.ok_or("our own program does not start")? })
+        Ok(Exporter { address, process: process.ok_or("the exporter's program did not start")? })
     }
 }
 
@@ -136,13 +136,13 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    /// Waits until it has polled everything.
+    /// Waits until all collections are polled.
     pub(crate) fn await_ready(&self) -> Result<()> {
         wait_for(|| http::text(self.address, "/-/ready").is_ok_and(|reply| reply.contains(" 200 ")))
     }
 }
 
-/// Looks often, and not for ever.
+/// Waits up to 30 s for a condition.
 pub(crate) fn wait_for(mut is_there: impl FnMut() -> bool) -> Result<()> {
     let began = clock::now();
     while !is_there() {

@@ -1,21 +1,21 @@
-//! The one table.
+//! The table of results.
 
 use std::fmt::Write as _;
 
-/// Measured figures.
+/// All measured values.
 #[derive(Debug, Default)]
 pub(crate) struct Table(Vec<Row>);
 
-/// One figure, and what it is held against.
+/// One measured value with its comparison and its goal.
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) what: &'static str,
     pub(crate) size: usize,
     pub(crate) ours: f64,
     pub(crate) unit: &'static str,
-    /// A peer or a floor, and its figure.
+    /// Another tool or a lower bound, and its value.
     pub(crate) beside: Option<(&'static str, f64)>,
-    /// At most this much.
+    /// Upper limit.
     pub(crate) goal: Option<f64>,
 }
 
@@ -44,7 +44,7 @@ impl Row {
 }
 
 impl Table {
-    /// Adds a figure, and shows it to whoever waits.
+    /// Adds a row and prints it.
     pub(crate) fn add(&mut self, row: Row) {
         println!("{}", line(&row));
         self.0.push(row);
@@ -56,7 +56,7 @@ impl Table {
 
     pub(crate) fn markdown(&self) -> String {
         let mut text = String::from(
-            "| what | size | ours | beside it | theirs | ratio | goal | |\n|---|---:|---:|---|---:|---:|---:|---|\n",
+            "| what | size | ours | compared with | theirs | ratio | goal | |\n|---|---:|---:|---|---:|---:|---:|---|\n",
         );
         for row in &self.0 {
             let _ = writeln!(text, "{}", line(row));

@@ -39,7 +39,7 @@ impl Apis {
     }
 
     /// The client for an account of the configuration that is [served](Self::serve), and its budget.
-    pub(super) fn of(&self, account: &AccountConfig, config: &Config) -> Option<(Client, Limiter)> {
+    pub(super) fn client_for(&self, account: &AccountConfig, config: &Config) -> Option<(Client, Limiter)> {
         let limiter = if account.url.is_loopback() { &self.loopback } else { &self.cloudflare };
         find(&self.clients, &settings(account, config)).map(|client| (client.clone(), limiter.clone()))
     }

@@ -30,10 +30,10 @@ use crate::{
     cloudflare,
     config::{AccountConfig, Config},
     domain::pulse::Pulses,
-    exposition::{self, Exposition, Sources},
+    exposition::{self, Exposition},
     http::{Http, lifecycle::Lifecycle},
-    overview,
     prober::settings::Settings,
+    snapshot::Sources,
 };
 
 /// Starts the tasks of an exporter. `load` reads its configuration anew.
@@ -52,24 +52,13 @@ pub(super) async fn start(
     let metrics = metrics::register(&mut registry, clock::now());
     let (apis, pollers) = poll(&config, cloudflare::Metrics::register(&mut registry), &pulses, stop).await?;
     let (controls, settings) = controls(&config);
-    let observed = probing::start(settings, controls.stale_after.subscribe(), pollers.fleet(), &pulses, stop, tasks)?;
-    let overview = overview::Sources {
-        fleet: pollers.fleet().subscribe(),
-        board: observed.board.clone(),
-        verdicts: observed.verdicts.clone(),
-        stale_after: controls.stale_after.subscribe(),
-    };
-    let sources = Sources {
-        fleet: pollers.fleet().subscribe(),
-        board: observed.board,
-        verdicts: observed.verdicts,
-        stale_after: controls.stale_after.subscribe(),
-        poll_interval: controls.poll_interval.subscribe(),
-    };
+    let stale_after = || controls.stale_after.subscribe();
+    let judged = probing::start(settings, stale_after(), pollers.fleet(), &pulses, stop, tasks)?;
+    let sources = Sources { judged, stale_after: stale_after() };
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
-    let exposition = Exposition::new(registry, sources);
+    let exposition = Exposition::new(registry, sources.clone(), controls.poll_interval.subscribe());
     let path = config.web.telemetry_path.clone();
-    let http = Http::new(exposition, overview, controls.probe.subscribe(), path, lifecycle)?;
+    let http = Http::new(exposition, sources, path, lifecycle)?;
     let access = serve(&config, http, bound, stop, tasks);
     let sources = reload::Sources { load, access: Arc::clone(&access) };
     let now = InForce { config, apis, pollers, controls, access };

@@ -18,13 +18,13 @@ use crate::{
     config::{Config, ConfigError, Inputs, Log, flags::Flags},
     correlate::Correlator,
     domain::{
-        board::ProbeBoard,
-        inventory::{Fleet, PollState},
+        dataset::PollState,
+        inventory::Fleet,
         pulse::{Pulse, Pulses},
     },
     exposition,
-    overview::{Picture, Sources},
-    prober::{self, icmp::IcmpNetwork, plan::Plan, settings::Settings},
+    prober::{self, board::ProbeBoard, icmp::IcmpNetwork, plan::Plan, settings::Settings},
+    snapshot::{Snapshot, Sources},
 };
 
 /// How often it is looked whether the states of all addresses have settled.
@@ -56,7 +56,7 @@ impl Once {
     ///
     /// # Errors
     /// The parts cannot be started, or `stop` was cancelled first.
-    pub async fn look(self, stop: CancellationToken) -> anyhow::Result<Picture> {
+    pub async fn look(self, stop: CancellationToken) -> anyhow::Result<Snapshot> {
         let parts = stop.child_token();
         let mut tasks = JoinSet::new();
         let picture = tokio::select! {
@@ -69,7 +69,7 @@ impl Once {
     }
 }
 
-async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Picture> {
+async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Snapshot> {
     // Nobody scrapes them.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
     let (_, pollers) = exporter::poll(config, metrics, &Pulses::default(), stop).await?;
@@ -90,20 +90,14 @@ async fn see(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>)
         }
     }
     let (_stale_after, stale_after) = watch::channel(config.poll.stale_after);
-    let (correlator, verdicts) = Correlator::new(
-        fleet.clone(),
-        handle.board.clone(),
-        handle.changes.clone(),
-        stale_after.clone(),
-        Pulse::default(),
-    );
+    let (correlator, judged) =
+        Correlator::new(fleet, handle.board, handle.changes, stale_after.clone(), Pulse::default());
     correlator.judge_once();
-    let sources = Sources { fleet, board: handle.board, verdicts, stale_after };
-    Ok(sources.look(clock::now()))
+    Ok(Sources { judged, stale_after }.snapshot(clock::now()))
 }
 
 fn is_polled(fleet: &Fleet) -> bool {
-    fleet.accounts.values().all(|account| account.collections().all(|(_, list)| list.state != PollState::Waiting))
+    fleet.accounts.values().all(|account| account.datasets().all(|(_, status)| status.state != PollState::Waiting))
 }
 
 /// As many failures as it takes to be down, the last of them by its timeout.

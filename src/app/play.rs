@@ -22,7 +22,7 @@ use crate::{
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, SandboxConfig, flags::ExporterFlags},
     domain::{inventory::AccountName, probe::Silence, pulse::Pulses, selector::Selector},
-    poller::{Account, CredentialSource},
+    poller::{ApiAccount, CredentialSource},
     prober::{self, settings::TunnelSettings},
     secret::Secret,
 };
@@ -93,7 +93,7 @@ fn accounts_on(
 ) -> anyhow::Result<Vec<AccountConfig>> {
     let url: ApiUrl = url.parse().context("the sandbox listens where it cannot be asked")?;
     let credentials = CredentialSource::Token(Secret::given(token)?);
-    let account = |(name, id)| Account { name: AccountName::new(name), id, credentials: credentials.clone() };
+    let account = |(name, id)| ApiAccount { name: AccountName::new(name), id, credentials: credentials.clone() };
     Ok(accounts.map(|names| AccountConfig { account: account(names), url: url.clone() }).collect())
 }
 

@@ -15,7 +15,7 @@ use crate::{
         inventory::{AccountName, Fleet},
         pulse::Pulses,
     },
-    poller::{FleetSender, Poller},
+    poller::{ApiSource, FleetSender, Poller},
 };
 
 /// Owns every poller. Dropping it drops them.
@@ -78,10 +78,10 @@ impl Pollers {
         apis: &Apis,
     ) {
         for account in accounts {
-            let Some((client, limiter)) = apis.of(account, config) else { continue };
+            let Some((client, limiter)) = apis.client_for(account, config) else { continue };
             let poller = Poller {
-                account: account.account.clone(),
-                client,
+                account: account.account.name.clone(),
+                source: ApiSource { account: account.account.clone(), client },
                 limiter,
                 interval: config.poll.interval,
                 rules: Arc::clone(&config.rules),

@@ -9,20 +9,13 @@ use tracing::error;
 
 use crate::{
     correlate::Correlator,
-    domain::{board::ProbeBoard, inventory::Fleet, pulse::Pulses, verdict::Verdicts},
-    history,
+    domain::{inventory::Fleet, pulse::Pulses},
     prober::{self, icmp::IcmpNetwork, settings::Settings},
+    snapshot::Judged,
 };
 
-/// What the page shows of both.
-#[derive(Debug, Clone)]
-pub(super) struct Observed {
-    pub(super) board: watch::Receiver<Arc<ProbeBoard>>,
-    pub(super) verdicts: watch::Receiver<Arc<Verdicts>>,
-}
-
-/// Starts the prober's thread and the correlation. With probing switched off the thread idles, and the verdicts are what Cloudflare
-/// reports.
+/// Starts the prober's thread and the correlation, and returns the channel on which the correlation publishes. With probing switched off
+/// the thread is idle and the verdicts follow from the reports alone.
 pub(super) fn start(
     settings: watch::Receiver<Arc<Settings>>,
     stale_after: watch::Receiver<Duration>,
@@ -30,12 +23,12 @@ pub(super) fn start(
     pulses: &Pulses,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
-) -> anyhow::Result<Observed> {
+) -> anyhow::Result<watch::Receiver<Judged>> {
     let pulse = pulses.part("the prober");
     let (handle, thread) = prober::start(IcmpNetwork::new, fleet.subscribe(), settings, pulse, stop.clone())
         .context("cannot start the prober")?;
     let pulse = pulses.part("the correlation");
-    let (correlator, verdicts) =
+    let (correlator, judged) =
         Correlator::new(fleet.subscribe(), handle.board.clone(), handle.changes, stale_after, pulse);
     tasks.spawn(async move {
         if let Err(panicked) = thread.stopped().await {
@@ -43,6 +36,6 @@ pub(super) fn start(
         }
     });
     tasks.spawn(correlator.run(stop.clone()));
-    tasks.spawn(history::run(handle.board.clone(), stop.clone()));
-    Ok(Observed { board: handle.board, verdicts })
+    tasks.spawn(prober::history::sample(handle.board, stop.clone()));
+    Ok(judged)
 }

@@ -8,21 +8,22 @@ use web_toolkit::text::shown;
 
 use crate::{
     domain::{
-        inventory::{Collection, CollectionSnapshot, PollState},
+        dataset::{Dataset, PollState},
+        inventory::TunnelList,
         verdict::{Side, Verdict},
     },
-    overview::{Picture, concern::Concern, filter::Filter, order::Order, row::Row},
+    snapshot::{Row, Snapshot, concern::Concern, filter::Filter, filter::Order},
 };
 
 /// What is written where nothing is known.
 const NOTHING: &str = "-";
 
 /// Writes the table, then in one line how many tunnels there are, and one line for each list that could not be read.
-pub(super) fn write(picture: &Picture, in_colour: bool, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn write(snapshot: &Snapshot, in_colour: bool, out: &mut dyn Write) -> io::Result<()> {
     let filter = Filter::default();
-    let mut rows: Vec<Row<'_>> = picture.rows(&filter).collect();
+    let mut rows: Vec<Row<'_>> = snapshot.matching(&filter).collect();
     Order::Trouble.sort(&mut rows);
-    let columns = columns(picture);
+    let columns = columns(snapshot);
     let texts: Vec<Vec<String>> =
         rows.iter().map(|row| columns.iter().map(|column| (column.text)(row)).collect()).collect();
     let widths = widths(&columns, &texts);
@@ -36,7 +37,7 @@ pub(super) fn write(picture: &Picture, in_colour: bool, out: &mut dyn Write) -> 
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         write_line(out, &texts, &widths, style)?;
     }
-    write_summary(picture, !rows.is_empty(), out)
+    write_summary(snapshot, !rows.is_empty(), out)
 }
 
 /// A column: its heading, and what it says of a tunnel.
@@ -46,9 +47,9 @@ struct Column {
 }
 
 /// Those that tell something: the account only where there are several, the sides only where something is probed.
-fn columns(picture: &Picture) -> Vec<Column> {
-    let several = picture.fleet.accounts.len() > 1;
-    let probed = !picture.board.sessions.is_empty();
+fn columns(snapshot: &Snapshot) -> Vec<Column> {
+    let several = snapshot.fleet().accounts.len() > 1;
+    let probed = !snapshot.board().sessions.is_empty();
     let column = |name, text| Column { name, text };
     let mut columns = vec![
         column("VERDICT", |row| row.verdict().to_string()),
@@ -122,8 +123,8 @@ const fn style(verdict: Verdict) -> Style {
     Style::new().fg_color(Some(anstyle::Color::Ansi(colour)))
 }
 
-fn write_summary(picture: &Picture, below_a_table: bool, out: &mut dyn Write) -> io::Result<()> {
-    let summary = picture.summary();
+fn write_summary(snapshot: &Snapshot, below_a_table: bool, out: &mut dyn Write) -> io::Result<()> {
+    let summary = snapshot.summary();
     if below_a_table {
         writeln!(out)?;
     }
@@ -132,8 +133,8 @@ fn write_summary(picture: &Picture, below_a_table: bool, out: &mut dyn Write) ->
         number => format!("{number} need"),
     };
     writeln!(out, "{} tunnels, {attention} attention", summary.tunnels)?;
-    for (account, list, collection) in picture.collections() {
-        if let Some(sentence) = trouble(list, collection) {
+    for (account, tunnel_type, list) in snapshot.lists() {
+        if let Some(sentence) = problem(tunnel_type.dataset(), list) {
             writeln!(out, "account {}: {sentence}", shown(account.as_str()))?;
         }
     }
@@ -141,13 +142,13 @@ fn write_summary(picture: &Picture, below_a_table: bool, out: &mut dyn Write) ->
 }
 
 /// Why a list is not complete.
-fn trouble(list: Collection, collection: &CollectionSnapshot) -> Option<String> {
-    let left_out: u64 = collection.rejected.values().sum();
-    match collection.state {
-        PollState::Failed(reason) => Some(format!("{list} cannot be read ({reason}): {}", reason.remedy())),
-        PollState::Waiting => Some(format!("{list} was not read")),
-        PollState::Succeeded if left_out > 0 => {
-            Some(format!("{left_out} members of {list} cannot be read and are left out"))
+fn problem(dataset: Dataset, list: &TunnelList) -> Option<String> {
+    let rejected: u64 = list.rejected.values().sum();
+    match list.status.state {
+        PollState::Failed(reason) => Some(format!("{dataset} cannot be read ({reason}): {}", reason.remedy())),
+        PollState::Waiting => Some(format!("{dataset} was not read")),
+        PollState::Succeeded if rejected > 0 => {
+            Some(format!("{rejected} members of {dataset} cannot be read and are left out"))
         }
         PollState::Succeeded => None,
     }

@@ -16,10 +16,11 @@ use super::{
 };
 use crate::domain::{
     bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
+    dataset::FailureReason,
     health_check::{CheckType, Direction, HealthCheck, Rate, Target},
-    inventory::{Collection, FailureReason, RejectReason},
+    inventory::RejectReason,
     label::Label,
-    tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId},
+    tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
 };
 
 /// Longer ids are no ids: the API's are of 32 characters.
@@ -30,7 +31,7 @@ const LONGEST_ID: usize = 64;
 /// # Errors
 /// The body is no JSON ([`FailureReason::NotJson`]), no envelope with a list ([`FailureReason::Decode`]), or an envelope that says
 /// `success: false` (judged by its codes). Errors carry nothing of the body.
-pub fn decode(body: &[u8], status: u16, collection: Collection) -> Result<Listing, ApiFailure> {
+pub fn decode(body: &[u8], status: u16, tunnel_type: TunnelType) -> Result<Listing, ApiFailure> {
     let fail = |reason| ApiFailure { status: Some(status), ..ApiFailure::new(reason) };
     let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|_| fail(reason_of_damage(body)))?;
     if !is_object(body) {
@@ -44,8 +45,8 @@ pub fn decode(body: &[u8], status: u16, collection: Collection) -> Result<Listin
         }
         Field::Absent | Field::Wrong => return Err(fail(FailureReason::Decode)),
     }
-    let list = list_of(envelope, collection).map_err(fail)?;
-    Ok(read_list(&list, collection))
+    let list = list_of(envelope, tunnel_type).map_err(fail)?;
+    Ok(read_list(&list, tunnel_type))
 }
 
 /// A body that is not even meant to be JSON, as against one that was damaged on the way.
@@ -62,15 +63,15 @@ fn is_object(json: &[u8]) -> bool {
 }
 
 /// The raw members of the list. A missing or null list has none; a list of another type is no list.
-fn list_of(envelope: Envelope<'_>, collection: Collection) -> Result<Vec<&RawValue>, FailureReason> {
+fn list_of(envelope: Envelope<'_>, tunnel_type: TunnelType) -> Result<Vec<&RawValue>, FailureReason> {
     let lists = match envelope.result {
         Field::Value(Object(lists)) => lists,
         Field::Absent => return Ok(Vec::new()),
         Field::Wrong => return Err(FailureReason::Decode),
     };
-    let list = match collection {
-        Collection::IpsecTunnels => lists.ipsec_tunnels,
-        Collection::GreTunnels => lists.gre_tunnels,
+    let list = match tunnel_type {
+        TunnelType::Ipsec => lists.ipsec_tunnels,
+        TunnelType::Gre => lists.gre_tunnels,
     };
     match list {
         Field::Value(List(members)) => Ok(members),
@@ -79,11 +80,11 @@ fn list_of(envelope: Envelope<'_>, collection: Collection) -> Result<Vec<&RawVal
     }
 }
 
-fn read_list(members: &[&RawValue], collection: Collection) -> Listing {
+fn read_list(members: &[&RawValue], tunnel_type: TunnelType) -> Listing {
     let mut listing = Listing { tunnels: Vec::with_capacity(members.len()), ..Listing::default() };
     let mut seen = HashSet::with_capacity(members.len());
     for (index, raw) in members.iter().enumerate() {
-        match read_tunnel(raw, collection, &mut listing.unknown) {
+        match read_tunnel(raw, tunnel_type, &mut listing.unknown) {
             Ok(tunnel) if seen.insert(tunnel.id.clone()) => listing.tunnels.push(Arc::new(tunnel)),
             Ok(Tunnel { id, .. }) => {
                 listing.rejected.push(Rejected { reason: RejectReason::DuplicateId, index, id: Some(id) });
@@ -97,7 +98,7 @@ fn read_list(members: &[&RawValue], collection: Collection) -> Listing {
 
 fn read_tunnel(
     raw: &RawValue,
-    collection: Collection,
+    tunnel_type: TunnelType,
     unknown: &mut Vec<KnownField>,
 ) -> Result<Tunnel, (RejectReason, Option<TunnelId>)> {
     if !is_object(raw.get().as_bytes()) {
@@ -116,7 +117,7 @@ fn read_tunnel(
         Field::Value(_) | Field::Absent => return Err((RejectReason::MissingName, Some(id))),
         Field::Wrong => return Err((RejectReason::Malformed, Some(id))),
     };
-    Ok(Reader { unknown }.tunnel(id, name, wire, collection))
+    Ok(Reader { unknown }.tunnel(id, name, wire, tunnel_type))
 }
 
 /// Printable ASCII without spaces, so that no two ids look alike on the page.
@@ -130,14 +131,14 @@ struct Reader<'u> {
 }
 
 impl Reader<'_> {
-    fn tunnel(&mut self, id: TunnelId, name: Box<str>, wire: wire::Tunnel<'_>, collection: Collection) -> Tunnel {
+    fn tunnel(&mut self, id: TunnelId, name: Box<str>, wire: wire::Tunnel<'_>, tunnel_type: TunnelType) -> Tunnel {
         use KnownField as F;
-        let (cloudflare, customer) = match collection {
-            Collection::IpsecTunnels => (wire.cloudflare_endpoint, wire.customer_endpoint),
-            Collection::GreTunnels => (wire.cloudflare_gre_endpoint, wire.customer_gre_endpoint),
+        let (cloudflare, customer) = match tunnel_type {
+            TunnelType::Ipsec => (wire.cloudflare_endpoint, wire.customer_endpoint),
+            TunnelType::Gre => (wire.cloudflare_gre_endpoint, wire.customer_gre_endpoint),
         };
-        let kind = match collection {
-            Collection::IpsecTunnels => Kind::Ipsec(Ipsec {
+        let kind = match tunnel_type {
+            TunnelType::Ipsec => Kind::Ipsec(Ipsec {
                 replay_protection: self.plain(F::ReplayProtection, wire.replay_protection),
                 allow_null_cipher: self.plain(F::AllowNullCipher, wire.allow_null_cipher),
                 psk_generated_on: self
@@ -148,7 +149,7 @@ impl Reader<'_> {
                     .and_then(|identities| self.plain(F::CustomRemoteIdentities, identities.fqdn_id))
                     .is_some_and(|fqdn| fqdn.0),
             }),
-            Collection::GreTunnels => {
+            TunnelType::Gre => {
                 Kind::Gre(Gre { mtu: self.positive(F::Mtu, wire.mtu), ttl: self.positive(F::Ttl, wire.ttl) })
             }
         };

@@ -3,7 +3,7 @@
 use std::{error::Error as _, fmt, time::Duration};
 
 use super::wire::{Envelope, Field};
-use crate::domain::inventory::FailureReason;
+use crate::domain::dataset::FailureReason;
 
 /// A request that gave nothing usable. Holds no text of the answer, which may quote secrets: only its status and codes.
 #[derive(Debug, Clone, PartialEq, Eq)]

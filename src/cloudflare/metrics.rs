@@ -10,7 +10,7 @@ use prometheus_client::{
 use super::listing::KnownField;
 use crate::{
     domain::{
-        inventory::{Collection, FailureReason},
+        dataset::{Dataset, FailureReason},
         label::Label,
     },
     series::{Counters, Histograms, label},
@@ -63,11 +63,11 @@ impl Metrics {
     }
 
     fn start_at_zero(&self) {
-        for &collection in Collection::ALL {
-            self.requests.get([label("collection", collection.as_str()), label("code", "200")]);
-            self.duration.get([label("collection", collection.as_str())]);
+        for &dataset in Dataset::ALL {
+            self.requests.get([label("collection", dataset.as_str()), label("code", "200")]);
+            self.duration.get([label("collection", dataset.as_str())]);
             for &reason in FailureReason::ALL {
-                self.failures.get([label("collection", collection.as_str()), label("reason", reason.as_str())]);
+                self.failures.get([label("collection", dataset.as_str()), label("reason", reason.as_str())]);
             }
         }
         for &field in KnownField::ALL {
@@ -75,15 +75,15 @@ impl Metrics {
         }
     }
 
-    pub(super) fn answered(&self, collection: Collection, status: Option<u16>, took: Duration) {
-        let collection = label("collection", collection.as_str());
+    pub(super) fn answered(&self, dataset: Dataset, status: Option<u16>, took: Duration) {
+        let collection = label("collection", dataset.as_str());
         let code = status.map_or("none".into(), |status| status.to_string());
         self.requests.get([collection.clone(), label("code", code)]).inc();
         self.duration.get([collection]).observe(took.as_secs_f64());
     }
 
-    pub(super) fn failed(&self, collection: Collection, reason: FailureReason) {
-        self.failures.get([label("collection", collection.as_str()), label("reason", reason.as_str())]).inc();
+    pub(super) fn failed(&self, dataset: Dataset, reason: FailureReason) {
+        self.failures.get([label("collection", dataset.as_str()), label("reason", reason.as_str())]).inc();
     }
 
     pub(super) fn unknown_value(&self, field: KnownField) {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rand::RngExt as _;
 
 use super::error::ApiFailure;
-use crate::domain::inventory::FailureReason;
+use crate::domain::dataset::FailureReason;
 
 /// The API blocks every call of a user for this long once the budget is spent (API limits, "cumulative rate limit").
 const RATE_LIMIT_PENALTY: Duration = Duration::from_mins(5);

@@ -7,7 +7,7 @@ use super::{
     error::{ApiFailure, reason_of},
     wire::{Field, Object, Text},
 };
-use crate::domain::{inventory::FailureReason, label::label_enum};
+use crate::domain::{dataset::FailureReason, label::label_enum};
 
 label_enum! {
     /// Whether a token may be used.

@@ -16,14 +16,14 @@ use super::{
 use crate::{
     cloudflare::{ApiUrl, ApiUrlError},
     domain::inventory::AccountName,
-    poller::{Account, CredentialSource},
+    poller::{ApiAccount, CredentialSource},
     secret::Secret,
 };
 
 /// An account, and the API that serves it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountConfig {
-    pub account: Account,
+    pub account: ApiAccount,
     pub url: ApiUrl,
 }
 
@@ -163,7 +163,7 @@ impl Shared {
     ) -> Option<AccountConfig> {
         let credentials = credentials.or_else(|| self.credentials.clone())?;
         let name = name.unwrap_or_else(|| AccountName::new(id.clone()));
-        Some(AccountConfig { account: Account { name, id, credentials }, url: url.or_else(|| self.url.clone())? })
+        Some(AccountConfig { account: ApiAccount { name, id, credentials }, url: url.or_else(|| self.url.clone())? })
     }
 }
 

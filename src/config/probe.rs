@@ -11,11 +11,13 @@ use web_toolkit::{
 use super::{flags::ProbeFlags, inputs::label};
 use crate::{
     domain::{
-        histogram::Buckets,
         label::Label as _,
         probe::{ProbeTarget, Thresholds},
     },
-    prober::settings::{Addresses, Override, Pace, Settings, Timing, TimingError, TunnelSettings},
+    prober::{
+        histogram::Buckets,
+        settings::{Addresses, Override, Pace, Settings, Timing, TimingError, TunnelSettings},
+    },
 };
 
 #[derive(Default, Deserialize)]

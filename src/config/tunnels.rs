@@ -13,7 +13,7 @@ use super::{inputs::label, probe};
 use crate::{
     domain::{
         inventory::AccountName,
-        rules::Rules,
+        rules::TunnelRules,
         selector::{Pattern, Selector, Tunnels},
     },
     prober::settings::Override,
@@ -46,7 +46,7 @@ pub(super) struct OverrideKeys {
 /// The section, for the inventory and for the prober.
 #[derive(Debug, Default)]
 pub(super) struct TunnelConfig {
-    pub(super) rules: Rules,
+    pub(super) rules: TunnelRules,
     pub(super) overrides: Vec<Override>,
 }
 

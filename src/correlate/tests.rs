@@ -3,23 +3,27 @@ use std::num::NonZeroU32;
 use tokio::{task::JoinSet, time};
 
 use super::*;
-use crate::domain::{
-    bgp::BgpState,
-    board::{TargetProbe, TunnelKey, TunnelProbes},
-    fixtures::{addressed, polled, reporting},
-    histogram::Buckets,
-    inventory::AccountName,
-    probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
-    pulse::Pulses,
-    tally::Tally,
-    verdict::Verdict,
+use crate::{
+    domain::{
+        bgp::BgpState,
+        fixtures::{addressed, polled, reporting},
+        inventory::{AccountName, TunnelKey},
+        probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
+        pulse::Pulses,
+        verdict::Verdict,
+    },
+    prober::{
+        board::{TargetProbe, TunnelProbes},
+        histogram::Buckets,
+        tally::Tally,
+    },
 };
 
 struct Stage {
     fleet: watch::Sender<Arc<Fleet>>,
     changes: watch::Sender<u64>,
     tally: Arc<Tally>,
-    verdicts: watch::Receiver<Arc<Verdicts>>,
+    judged: watch::Receiver<Judged>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
     board: watch::Sender<Arc<ProbeBoard>>,
@@ -41,7 +45,7 @@ fn play() -> Stage {
     };
     let fleet = fra(BgpState::Up);
     let account = AccountName::new("acme");
-    let key = TunnelKey::of(&account, &fleet.accounts[&account].entries().next().unwrap().tunnel);
+    let key = TunnelKey::new(&account, &fleet.accounts[&account].entries().next().unwrap().tunnel);
     let probes = TunnelProbes { vantage: Vantage::Site, targets: [probe].into(), uplinks: Arc::default() };
     let board = ProbeBoard { tunnels: [(Arc::new(key), Arc::new(probes))].into(), ..ProbeBoard::default() };
     let pulses = Pulses::default();
@@ -49,12 +53,12 @@ fn play() -> Stage {
     let (board, board_rx) = watch::channel(Arc::new(board));
     let (changes, changes_rx) = watch::channel(0);
     let (stale_after, stale_after_rx) = watch::channel(Duration::from_mins(5));
-    let (correlator, verdicts) =
+    let (correlator, judged) =
         Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx, pulses.part("correlation"));
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(correlator.run(stop.clone()));
-    Stage { fleet, changes, tally, verdicts, stop, tasks, board, stale_after, pulses }
+    Stage { fleet, changes, tally, judged, stop, tasks, board, stale_after, pulses }
 }
 
 impl Stage {
@@ -66,8 +70,8 @@ impl Stage {
     }
 
     async fn next(&mut self) -> Verdict {
-        self.verdicts.changed().await.unwrap();
-        self.verdicts.borrow_and_update().tunnels.values().next().unwrap().verdict
+        self.judged.changed().await.unwrap();
+        self.judged.borrow_and_update().verdicts.tunnels.values().next().unwrap().verdict
     }
 }
 

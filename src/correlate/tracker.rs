@@ -1,22 +1,23 @@
-//! Remembers the verdict on each tunnel, and since when it stands.
+//! Remembers the verdict on each tunnel, and since when it holds.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use web_toolkit::clock::Moment;
 
-use super::verdict::{Case, judge, reported, rests_on_silence};
-use crate::domain::{
-    board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes},
-    inventory::Fleet,
-    probe::{Silence, Vantage},
-    tunnel::Tunnel,
-    verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
+use super::verdict::{Explanation, judge, reported, rests_on_silence};
+use crate::{
+    domain::{
+        inventory::TunnelKey,
+        tunnel::Tunnel,
+        verdict::{Evidence, Reported, TunnelVerdict, Verdict, Verdicts},
+    },
+    snapshot::{Row, Snapshot},
 };
 
-/// How long the first verdict on a tunnel is provisional at most, while its probes have no settled result yet.
+/// Maximum time for which the first verdict on a tunnel is provisional while its probes have no settled result.
 const SETTLING: Duration = Duration::from_mins(1);
 
-/// The verdicts so far. Told the time, and everything else.
+/// The verdicts so far. Reads no clock.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     tunnels: BTreeMap<Arc<TunnelKey>, Tracked>,
@@ -26,13 +27,13 @@ pub(super) struct Tracker {
 struct Tracked {
     verdict: Arc<TunnelVerdict>,
     first_judged: Moment,
-    /// Whether the first verdict may still be replaced without counting as a change: the probes had no time to settle.
+    /// Whether the first verdict may still be replaced without counting as a change, because the probes have not settled.
     provisional: bool,
 }
 
-/// A verdict that took the place of another one.
+/// A verdict that replaced another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct VerdictChange {
     pub(super) key: Arc<TunnelKey>,
     pub(super) tunnel: Arc<Tunnel>,
     pub(super) from: Verdict,
@@ -40,47 +41,34 @@ pub(super) struct Change {
     pub(super) why: Arc<str>,
 }
 
-/// What came of one look at everything.
+/// Result of judging all tunnels once.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     /// For the log, in the order of the inventory.
-    pub(super) changes: Vec<Change>,
-    /// Whether anything that is published is different now.
+    pub(super) changes: Vec<VerdictChange>,
+    /// Whether the published verdicts differ from those before.
     pub(super) moved: bool,
 }
 
-/// What a round looks at.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View<'a> {
-    pub(super) fleet: &'a Fleet,
-    pub(super) board: &'a ProbeBoard,
-    pub(super) stale_after: Duration,
-    pub(super) now: Moment,
-}
-
-/// One tunnel in a round.
-struct Subject<'a> {
-    tunnel: &'a Arc<Tunnel>,
-    probes: Option<&'a TunnelProbes>,
-    fresh: bool,
-    evidence: Evidence,
-    verdict: Verdict,
-}
-
 impl Tracker {
-    /// Judges every tunnel of the inventory, and forgets those that left it.
-    pub(super) fn judge(&mut self, view: View<'_>) -> Round {
-        let isolated = is_isolated(view);
+    /// Judges every tunnel of the inventory and forgets those that left it.
+    pub(super) fn judge(&mut self, snapshot: &Snapshot) -> Round {
+        let isolated = is_isolated(snapshot);
         let mut round = Round::default();
         let mut before = std::mem::take(&mut self.tunnels);
-        for (key, tunnel, fresh) in tunnels(view) {
-            let subject = Subject::new(view, &key, tunnel, fresh, isolated);
-            let (key, tracked) = if let Some((key, tracked)) = before.remove_entry(&key) {
-                let tracked = tracked.follow(&key, &subject, view, &mut round);
-                (key, tracked)
-            } else {
-                round.moved = true;
-                (Arc::new(key), Tracked::new(&subject, view))
+        for row in snapshot.rows() {
+            let (evidence, verdict) = judge_row(&row, isolated);
+            let (key, tracked) = match before.remove_entry(&row.key) {
+                Some((key, mut tracked)) => {
+                    let old = Arc::clone(&tracked.verdict);
+                    round.changes.extend(tracked.update(&key, &row, evidence, verdict, snapshot.now));
+                    round.moved |= !Arc::ptr_eq(&old, &tracked.verdict);
+                    (key, tracked)
+                }
+                None => {
+                    round.moved = true;
+                    (Arc::new(row.key.clone()), Tracked::new(&row, evidence, verdict, snapshot.now))
+                }
             };
             self.tunnels.insert(key, tracked);
         }
@@ -88,7 +76,7 @@ impl Tracker {
         round
     }
 
-    /// What is published.
+    /// The verdicts to publish.
     pub(super) fn verdicts(&self) -> Verdicts {
         let tunnels = self.tunnels.iter().map(|(key, tracked)| (Arc::clone(key), Arc::clone(&tracked.verdict)));
         Verdicts { tunnels: tunnels.collect() }
@@ -96,106 +84,69 @@ impl Tracker {
 }
 
 impl Tracked {
-    fn new(subject: &Subject<'_>, view: View<'_>) -> Self {
-        let verdict = TunnelVerdict {
-            verdict: subject.verdict,
-            evidence: subject.evidence,
-            changed: view.now,
-            changes: 0,
-            why: subject.why(),
-        };
-        Self { verdict: Arc::new(verdict), first_judged: view.now, provisional: subject.is_settling() }
+    fn new(row: &Row<'_>, evidence: Evidence, verdict: Verdict, now: Moment) -> Self {
+        let why = explain(row, evidence, verdict);
+        let verdict = TunnelVerdict { verdict, evidence, changed: now, changes: 0, why };
+        Self { verdict: Arc::new(verdict), first_judged: now, provisional: is_settling(row) }
     }
 
-    fn follow(mut self, key: &Arc<TunnelKey>, subject: &Subject<'_>, view: View<'_>, round: &mut Round) -> Self {
+    fn update(
+        &mut self,
+        key: &Arc<TunnelKey>,
+        row: &Row<'_>,
+        evidence: Evidence,
+        verdict: Verdict,
+        now: Moment,
+    ) -> Option<VerdictChange> {
         let provisional = self.provisional;
-        self.provisional = provisional && view.now.since(self.first_judged) < SETTLING && subject.is_settling();
-        let old = &self.verdict;
-        if old.verdict == subject.verdict && old.evidence == subject.evidence {
-            return self;
+        self.provisional = provisional && now.since(self.first_judged) < SETTLING && is_settling(row);
+        let old = Arc::clone(&self.verdict);
+        if old.verdict == verdict && old.evidence == evidence {
+            return None;
         }
-        round.moved = true;
-        let mut new = TunnelVerdict { evidence: subject.evidence, why: subject.why(), ..(**old).clone() };
-        if old.verdict != subject.verdict {
-            new.verdict = subject.verdict;
-            new.changed = view.now;
-            if !provisional {
-                new.changes += 1;
-                round.changes.push(Change {
-                    key: Arc::clone(key),
-                    tunnel: Arc::clone(subject.tunnel),
-                    from: old.verdict,
-                    to: subject.verdict,
-                    why: Arc::clone(&new.why),
-                });
-            }
-        }
-        self.verdict = Arc::new(new);
-        self
-    }
-}
-
-impl<'a> Subject<'a> {
-    fn new(view: View<'a>, key: &TunnelKey, tunnel: &'a Arc<Tunnel>, fresh: bool, isolated: bool) -> Self {
-        let probes = view.board.tunnels.get(key).map(AsRef::as_ref);
-        let silence = view.board.silence;
-        let evidence = Evidence {
-            reported: reported(tunnel, fresh),
-            inside: probes.map_or(Side::Unsettled, |probes| side(probes.inside(), silence)),
-            outside: probes.map_or(Side::Unsettled, |probes| outside(probes, silence)),
-        };
-        let verdict = if isolated && rests_on_silence(evidence) { Verdict::ProberIsolated } else { judge(evidence) };
-        Self { tunnel, probes, fresh, evidence, verdict }
-    }
-
-    /// Whether some probe that counts has no settled result yet.
-    fn is_settling(&self) -> bool {
-        let Some(probes) = self.probes else { return false };
-        let mut counting = probes.inside().map(|probe| &probe.tally).chain(probes.outside().map(|(_, tally)| tally));
-        counting.any(|tally| tally.standing().up.is_none())
-    }
-
-    fn why(&self) -> Arc<str> {
-        let vantage = self.probes.map_or(Vantage::Site, |probes| probes.vantage);
-        let inside = self.probes.map(|probes| probes.inside().map(|probe| probe.address).collect());
-        let outside = self.probes.map(|probes| probes.outside().map(|(address, _)| address).collect());
-        let case = Case {
-            verdict: self.verdict,
-            evidence: self.evidence,
-            tunnel: self.tunnel,
-            fresh: self.fresh,
-            vantage,
-            inside: inside.unwrap_or_default(),
-            outside: outside.unwrap_or_default(),
-            uplinks: self.probes.is_some_and(|probes| !probes.uplinks.is_empty()),
-        };
-        case.why().into()
-    }
-}
-
-/// Every tunnel, and whether what the API said of it was confirmed lately enough.
-fn tunnels(view: View<'_>) -> impl Iterator<Item = (TunnelKey, &Arc<Tunnel>, bool)> {
-    view.fleet.accounts.iter().flat_map(move |(account, snapshot)| {
-        snapshot.collections().flat_map(move |(_, collection)| {
-            let fresh = collection.is_fresh(view.now, view.stale_after);
-            collection.entries.iter().map(move |entry| (TunnelKey::of(account, &entry.tunnel), &entry.tunnel, fresh))
+        let why = explain(row, evidence, verdict);
+        let changed = old.verdict != verdict;
+        let counts = changed && !provisional;
+        self.verdict = Arc::new(TunnelVerdict {
+            verdict,
+            evidence,
+            changed: if changed { now } else { old.changed },
+            changes: old.changes + u64::from(counts),
+            why: Arc::clone(&why),
+        });
+        counts.then(|| VerdictChange {
+            key: Arc::clone(key),
+            tunnel: Arc::clone(row.tunnel()),
+            from: old.verdict,
+            to: verdict,
+            why,
         })
-    })
+    }
 }
 
-fn side<'a>(probes: impl Iterator<Item = &'a TargetProbe>, silence: Silence) -> Side {
-    Side::of(probes.map(|probe| probe.tally.standing()), silence)
+fn judge_row(row: &Row<'_>, isolated: bool) -> (Evidence, Verdict) {
+    let evidence =
+        Evidence { reported: reported(row.tunnel(), row.fresh), inside: row.inside(), outside: row.outside() };
+    let verdict = if isolated && rests_on_silence(evidence) { Verdict::ProberIsolated } else { judge(evidence) };
+    (evidence, verdict)
 }
 
-fn outside(probes: &TunnelProbes, silence: Silence) -> Side {
-    Side::of(probes.outside().map(|(_, tally)| tally.standing()), silence)
+/// Whether a probe that counts has no settled result yet.
+fn is_settling(row: &Row<'_>) -> bool {
+    let Some(probes) = row.probes else { return false };
+    let mut counting = probes.inside().map(|probe| &probe.tally).chain(probes.outside().map(|(_, tally)| tally));
+    counting.any(|tally| tally.standing().up.is_none())
 }
 
-/// Whether the fault is on this side: none of at least two targets that once answered does now, while Cloudflare reports some
+fn explain(row: &Row<'_>, evidence: Evidence, verdict: Verdict) -> Arc<str> {
+    Explanation { verdict, evidence, row }.sentence().into()
+}
+
+/// Whether the fault is on this side: at least two targets once answered, none of them does now, and Cloudflare reports at least one
 /// session up.
-fn is_isolated(view: View<'_>) -> bool {
+fn is_isolated(snapshot: &Snapshot) -> bool {
     let mut once_answered = 0;
-    for (_, tally) in view.board.sessions.iter() {
+    for (_, tally) in snapshot.board().sessions.iter() {
         let standing = tally.standing();
         if standing.ever_answered {
             if standing.up != Some(false) {
@@ -204,7 +155,7 @@ fn is_isolated(view: View<'_>) -> bool {
             once_answered += 1;
         }
     }
-    once_answered >= 2 && tunnels(view).any(|(_, tunnel, fresh)| reported(tunnel, fresh) == Reported::Up)
+    once_answered >= 2 && snapshot.rows().any(|row| reported(row.tunnel(), row.fresh) == Reported::Up)
 }
 
 #[cfg(test)]

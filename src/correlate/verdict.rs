@@ -1,15 +1,18 @@
-//! The table of verdicts, as one pure function, and the sentence that explains one.
+//! The table of verdicts as one pure function, and the sentence that explains a verdict.
 
 use std::{fmt, net::IpAddr};
 
-use crate::domain::{
-    bgp::{BgpState, BgpStatus, FsmState},
-    probe::Vantage,
-    tunnel::Tunnel,
-    verdict::{Evidence, Reported, Side, Verdict},
+use crate::{
+    domain::{
+        bgp::{BgpState, BgpStatus, FsmState},
+        probe::Vantage,
+        tunnel::Tunnel,
+        verdict::{Evidence, Reported, Side, Verdict},
+    },
+    snapshot::Row,
 };
 
-/// The verdict on one tunnel, looked at alone.
+/// The verdict on one tunnel, without regard to the others.
 #[expect(clippy::match_same_arms, reason = "the rows of the table, in its order")]
 pub(super) const fn judge(evidence: Evidence) -> Verdict {
     use {Reported as R, Side as S, Verdict as V};
@@ -27,12 +30,12 @@ pub(super) const fn judge(evidence: Evidence) -> Verdict {
     }
 }
 
-/// Whether the verdict would be another one if silence proved nothing. These are the ones an isolated prober gets wrong.
+/// Whether the verdict would differ if missing replies proved nothing. An isolated prober gets these verdicts wrong.
 pub(super) const fn rests_on_silence(evidence: Evidence) -> bool {
     matches!((evidence.inside, evidence.outside), (Side::Silent, _) | (Side::Unsettled, Side::Silent))
 }
 
-/// What Cloudflare's report counts as. `fresh` is whether it was confirmed lately enough.
+/// Reduces Cloudflare's report to up, down or none. A report that is not `fresh` counts as none.
 pub(super) fn reported(tunnel: &Tunnel, fresh: bool) -> Reported {
     match tunnel.bgp_status.as_ref().filter(|_| fresh).map(|status| status.state) {
         Some(BgpState::Up) => Reported::Up,
@@ -41,48 +44,50 @@ pub(super) fn reported(tunnel: &Tunnel, fresh: bool) -> Reported {
     }
 }
 
-/// What is needed to explain a verdict to somebody who was woken by it.
+/// A verdict on one tunnel, to be explained in one sentence.
 #[derive(Debug)]
-pub(super) struct Case<'a> {
+pub(super) struct Explanation<'a> {
     pub(super) verdict: Verdict,
     pub(super) evidence: Evidence,
-    pub(super) tunnel: &'a Tunnel,
-    /// Whether the report of the API may still be believed.
-    pub(super) fresh: bool,
-    pub(super) vantage: Vantage,
-    /// The addresses that prove the inside, and those that prove the outside.
-    pub(super) inside: Vec<IpAddr>,
-    pub(super) outside: Vec<IpAddr>,
-    /// Whether the outside is proved by uplinks, and not by the customer endpoint.
-    pub(super) uplinks: bool,
+    pub(super) row: &'a Row<'a>,
 }
 
-impl Case<'_> {
-    /// One sentence: what is seen, what is reported, and where to look.
-    pub(super) fn why(&self) -> String {
-        format!("{}{}; {}", self.seen(), self.said(), self.advice())
+impl Explanation<'_> {
+    /// What is observed, what is reported, and where to look.
+    pub(super) fn sentence(&self) -> String {
+        format!("{}{}; {}", self.observed(), self.reported(), self.advice())
     }
 
-    /// What the probes saw.
-    fn seen(&self) -> String {
-        let inside = Addresses(&self.inside);
-        let outside = Outside(self);
+    fn observed(&self) -> String {
+        let inside = Addresses(self.row.probes.map_or_else(Vec::new, |p| p.inside().map(|t| t.address).collect()));
+        let outside = self.outside();
         match (self.evidence.inside, self.evidence.outside) {
             (Side::Answers, _) => format!("{inside} inside the tunnel answers"),
-            (Side::Silent, Side::Answers) => format!("{inside} inside the tunnel is silent while {outside} answers"),
-            (Side::Silent, Side::Silent) => format!("{inside} inside the tunnel is silent and so is {outside}"),
-            (Side::Silent, Side::Unsettled) => format!("{inside} inside the tunnel is silent"),
+            (Side::Silent, Side::Answers) => format!("{inside} inside the tunnel does not answer while {outside} does"),
+            (Side::Silent, Side::Silent) => format!("neither {inside} inside the tunnel nor {outside} answers"),
+            (Side::Silent, Side::Unsettled) => format!("{inside} inside the tunnel does not answer"),
             (Side::Unsettled, Side::Answers) => {
-                format!("nothing is known of the inside of the tunnel while {outside} answers")
+                format!("{outside} answers, and no probe inside the tunnel has a settled result")
             }
-            (Side::Unsettled, Side::Silent) => format!("{outside} is silent"),
+            (Side::Unsettled, Side::Silent) => format!("{outside} does not answer"),
             (Side::Unsettled, Side::Unsettled) => "no probe has a settled result".into(),
         }
     }
 
-    /// What Cloudflare said.
-    fn said(&self) -> &'static str {
-        match (self.evidence.reported, &self.tunnel.bgp_status) {
+    /// The addresses outside the tunnel, by role.
+    fn outside(&self) -> String {
+        let role = if self.has_uplinks() { "the uplink" } else { "the customer endpoint" };
+        let addresses = self.row.probes.map_or_else(Vec::new, |p| p.outside().map(|(address, _)| address).collect());
+        format!("{role} {}", Addresses(addresses))
+    }
+
+    /// Whether uplinks stand in for the customer endpoint.
+    fn has_uplinks(&self) -> bool {
+        self.row.probes.is_some_and(|probes| !probes.uplinks.is_empty())
+    }
+
+    fn reported(&self) -> &'static str {
+        match (self.evidence.reported, &self.row.tunnel().bgp_status) {
             (Reported::Up, _) => ", Cloudflare reports the BGP session up",
             (Reported::Down, Some(BgpStatus { state: BgpState::Establishing, .. })) => {
                 ", Cloudflare reports the BGP session establishing"
@@ -91,54 +96,43 @@ impl Case<'_> {
                 ", Cloudflare reports the BGP session down (no TCP connection)"
             }
             (Reported::Down, _) => ", Cloudflare reports the BGP session down",
-            (Reported::None, _) if !self.fresh => ", the report of Cloudflare is too old to count",
-            (Reported::None, Some(_)) => ", Cloudflare reports a state that is not known here",
+            (Reported::None, _) if !self.row.fresh => ", Cloudflare's report is stale",
+            (Reported::None, Some(_)) => ", Cloudflare reports a BGP state that this version does not know",
             (Reported::None, _) => ", Cloudflare reports no BGP session",
         }
     }
 
-    /// Where to look.
     fn advice(&self) -> &'static str {
         match self.verdict {
             Verdict::Healthy => "nothing to do",
             Verdict::BgpFault => "check ASN, MD5 key, TCP port 179 and policy",
             Verdict::TunnelFault => "check IKE, pre-shared key, GRE and MTU",
-            Verdict::Unreachable => match (self.vantage, self.uplinks) {
-                (Vantage::Site, true) => "check the circuit of this site",
-                (Vantage::Site, false) | (Vantage::Remote, _) => "check circuit, router and power of the site",
+            Verdict::Unreachable => match (self.row.probes.map(|probes| probes.vantage), self.has_uplinks()) {
+                (Some(Vantage::Site), true) => "check the circuit of this site",
+                _ => "check circuit, router and power of the site",
             },
             Verdict::PathMismatch => {
-                "an outage younger than the hold time of BGP, a stale status, newly filtered ICMP or an asymmetric path"
+                "an outage younger than the BGP hold timer, a stale status, newly filtered ICMP or an asymmetric path"
             }
             Verdict::ReportedDown => "probe an address inside the tunnel to learn more",
             Verdict::Unknown => "configure BGP or probe an address that answers to learn more",
             Verdict::ProberIsolated => {
-                "this prober reaches none of its targets while Cloudflare sees sessions up, so the fault is on this side"
+                "this prober reaches none of its targets while Cloudflare reports sessions up, so the fault is on this side"
             }
         }
     }
 }
 
-/// The first address, and how many more there are.
-struct Addresses<'a>(&'a [IpAddr]);
+/// Displays the first address, and how many more there are.
+struct Addresses(Vec<IpAddr>);
 
-impl fmt::Display for Addresses<'_> {
+impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        match &self.0[..] {
             [] => f.write_str("the address"),
             [one] => one.fmt(f),
             [first, rest @ ..] => write!(f, "{first} (and {} more)", rest.len()),
         }
-    }
-}
-
-/// What stands for the outside, by name.
-struct Outside<'a>(&'a Case<'a>);
-
-impl fmt::Display for Outside<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.0.uplinks { "the uplink" } else { "the customer endpoint" };
-        write!(f, "{what} {}", Addresses(&self.0.outside))
     }
 }
 

@@ -6,8 +6,12 @@ use web_toolkit::clock::Moment;
 
 use super::{
     bgp::{BgpState, BgpStatus, FsmState, Speaker},
-    inventory::{AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, Fleet, PollState},
+    inventory::{AccountName, Entry, Fleet},
     tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
+};
+use crate::domain::{
+    dataset::{PollState, PollStatus},
+    inventory::{Account, TunnelList},
 };
 
 /// A tunnel without any address.
@@ -56,27 +60,15 @@ pub(crate) fn fleet(tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
 
 /// The same, polled at this moment.
 pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
-    let mut collections: BTreeMap<Collection, Vec<Entry>> = BTreeMap::new();
+    let mut lists: BTreeMap<TunnelType, Vec<Entry>> = BTreeMap::new();
     for tunnel in tunnels {
-        let collection = match tunnel.tunnel_type() {
-            TunnelType::Gre => Collection::GreTunnels,
-            TunnelType::Ipsec => Collection::IpsecTunnels,
-        };
-        collections.entry(collection).or_default().push(Entry {
-            tunnel: Arc::new(tunnel),
-            bgp_state_changes: 0,
-            site: None,
-        });
+        let entry = Entry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None };
+        lists.entry(entry.tunnel.tunnel_type()).or_default().push(entry);
     }
-    let mut account = AccountSnapshot::default();
-    for (collection, entries) in collections {
-        let snapshot = CollectionSnapshot {
-            state: PollState::Succeeded,
-            entries: entries.into(),
-            last_success: at,
-            ..CollectionSnapshot::default()
-        };
-        account.set_collection(collection, snapshot);
+    let mut account = Account::default();
+    for (tunnel_type, entries) in lists {
+        let status = PollStatus { state: PollState::Succeeded, last_success: at, ..PollStatus::default() };
+        account.set_list(tunnel_type, TunnelList { status, entries: entries.into(), ..TunnelList::default() });
     }
     Arc::new(Fleet { accounts: [(AccountName::new("acme"), Arc::new(account))].into() })
 }

@@ -1,15 +1,14 @@
-//! The tunnels of every account as last seen, and how their collections are doing. Written by the poller alone.
+//! The tunnels of every account as last polled. Only the poller writes here.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
-
-use web_toolkit::clock::Moment;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
+    dataset::{Dataset, PollStatus},
     label::{Label, label_enum},
-    tunnel::{Tunnel, TunnelType},
+    tunnel::{Tunnel, TunnelId, TunnelType},
 };
 
-/// How an account is called on the page: its alias, or its id where it has none.
+/// Name of an account in labels and on pages: its alias, or its id if it has none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountName(Arc<str>);
 
@@ -29,75 +28,17 @@ impl fmt::Display for AccountName {
     }
 }
 
-label_enum! {
-    /// A list of the API that is polled, and fails, on its own.
-    pub enum Collection {
-        GreTunnels => "gre_tunnels",
-        IpsecTunnels => "ipsec_tunnels",
-    }
+/// Identifies a tunnel for as long as it exists. Its name and addresses can change.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TunnelKey {
+    pub account: AccountName,
+    pub tunnel_type: TunnelType,
+    pub id: TunnelId,
 }
 
-impl Collection {
-    pub const fn tunnel_type(self) -> TunnelType {
-        match self {
-            Self::GreTunnels => TunnelType::Gre,
-            Self::IpsecTunnels => TunnelType::Ipsec,
-        }
-    }
-}
-
-label_enum! {
-    /// Why a request to the API gave nothing usable.
-    pub enum FailureReason {
-        /// 401, 403, or a code that says so: the token is wrong or lacks the permission.
-        Auth => "auth",
-        /// The account has no such product (codes 1012, 1025).
-        NotEntitled => "not_entitled",
-        /// 404, or codes 7000, 7003: no such account or path.
-        NotFound => "not_found",
-        /// 429, or codes 971, 10100, 10429.
-        RateLimited => "rate_limited",
-        /// 5xx, a redirect, or `success: false` without a code that says more.
-        Server => "server",
-        /// The body is not JSON at all.
-        NotJson => "not_json",
-        /// The body is JSON, but truncated or of another shape.
-        Decode => "decode",
-        /// No complete answer in time.
-        Timeout => "timeout",
-        /// No connection: DNS, TCP, TLS, or the connection broke.
-        Connect => "connect",
-        /// The body is larger than the cap.
-        TooLarge => "too_large",
-    }
-}
-
-impl FailureReason {
-    /// Whether trying again soon is pointless: somebody has to change a setting first.
-    pub const fn is_lasting(self) -> bool {
-        matches!(self, Self::Auth | Self::NotEntitled | Self::NotFound)
-    }
-
-    /// What the operator can do about it.
-    pub const fn remedy(self) -> &'static str {
-        match self {
-            Self::Auth => {
-                "check the token: it needs `Magic WAN Read` or `Magic Transit Read` on this account, and must not be expired"
-            }
-            Self::NotEntitled => "the account has no Magic WAN or Magic Transit: check the account id",
-            Self::NotFound => "check the account id and `--cloudflare.api-url`",
-            Self::RateLimited => {
-                "the budget of 1,200 requests in 5 minutes is shared with the dashboard and other tools: poll less often, or use a token of its own"
-            }
-            Self::Server => "a fault at Cloudflare: it is retried",
-            Self::NotJson => {
-                "something between here and the API answers in its place: check proxies and `--cloudflare.api-url`"
-            }
-            Self::Decode => "the answer is damaged or of an unknown form: it is retried",
-            Self::Timeout => "the API is slow or unreachable: check the network, or raise `--poll.timeout`",
-            Self::Connect => "check DNS, proxies, certificates and the route to the API",
-            Self::TooLarge => "the answer is larger than 64 MiB: it is not read",
-        }
+impl TunnelKey {
+    pub fn new(account: &AccountName, tunnel: &Tunnel) -> Self {
+        Self { account: account.clone(), tunnel_type: tunnel.tunnel_type(), id: tunnel.id.clone() }
     }
 }
 
@@ -115,15 +56,6 @@ label_enum! {
     }
 }
 
-/// How the newest poll of a collection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PollState {
-    /// Not polled yet.
-    Waiting,
-    Succeeded,
-    Failed(FailureReason),
-}
-
 /// A tunnel, and what was seen of it between polls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -134,74 +66,51 @@ pub struct Entry {
     pub site: Option<Arc<str>>,
 }
 
-/// One collection of one account.
-#[derive(Debug, Clone)]
-pub struct CollectionSnapshot {
-    pub state: PollState,
-    /// The last good list, sorted by name and id; kept while polls fail.
+/// The tunnels of one type in one account.
+#[derive(Debug, Clone, Default)]
+pub struct TunnelList {
+    pub status: PollStatus,
+    /// The last good list, sorted by name and id. Kept while polls fail.
     pub entries: Arc<[Entry]>,
-    /// End of the last successful poll.
-    pub last_success: Option<Moment>,
-    /// How long the newest poll took.
-    pub duration: Option<Duration>,
-    /// Members of the last good list that were left out, by [`RejectReason`].
+    /// Number of members of the last good list that were rejected, by [`RejectReason`].
     pub rejected: BTreeMap<RejectReason, u64>,
 }
 
-impl Default for CollectionSnapshot {
-    fn default() -> Self {
-        Self {
-            state: PollState::Waiting,
-            entries: Arc::new([]),
-            last_success: None,
-            duration: None,
-            rejected: BTreeMap::new(),
-        }
-    }
-}
-
-impl CollectionSnapshot {
-    /// Whether what the list says may still be shown: it was confirmed within `stale_after`.
-    pub fn is_fresh(&self, now: Moment, stale_after: Duration) -> bool {
-        self.last_success.is_some_and(|then| now.since(then) <= stale_after)
-    }
-
-    /// Polled once, or refused for a reason that waiting does not mend.
-    pub fn is_settled(&self) -> bool {
-        self.last_success.is_some() || matches!(self.state, PollState::Failed(reason) if reason.is_lasting())
-    }
-}
-
-/// Everything known of one account.
+/// Everything known about one account.
 #[derive(Debug, Clone, Default)]
-pub struct AccountSnapshot {
-    collections: [Arc<CollectionSnapshot>; Collection::ALL.len()],
+pub struct Account {
+    lists: [Arc<TunnelList>; TunnelType::ALL.len()],
 }
 
-impl AccountSnapshot {
-    pub fn collection(&self, collection: Collection) -> &Arc<CollectionSnapshot> {
-        &self.collections[collection as usize]
+impl Account {
+    pub fn list(&self, tunnel_type: TunnelType) -> &Arc<TunnelList> {
+        &self.lists[tunnel_type as usize]
     }
 
-    pub fn set_collection(&mut self, collection: Collection, snapshot: CollectionSnapshot) {
-        self.collections[collection as usize] = Arc::new(snapshot);
+    pub fn set_list(&mut self, tunnel_type: TunnelType, list: TunnelList) {
+        self.lists[tunnel_type as usize] = Arc::new(list);
     }
 
-    /// The collections in the page's order.
-    pub fn collections(&self) -> impl Iterator<Item = (Collection, &CollectionSnapshot)> {
-        Collection::ALL.iter().map(|&c| (c, self.collection(c).as_ref()))
+    /// The lists in the order of [`TunnelType::ALL`].
+    pub fn lists(&self) -> impl Iterator<Item = (TunnelType, &TunnelList)> {
+        TunnelType::ALL.iter().map(|&tunnel_type| (tunnel_type, self.list(tunnel_type).as_ref()))
+    }
+
+    /// The status of every dataset of the account.
+    pub fn datasets(&self) -> impl Iterator<Item = (Dataset, &PollStatus)> {
+        self.lists().map(|(tunnel_type, list)| (tunnel_type.dataset(), &list.status))
     }
 
     /// All tunnels, fresh or not.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.collections.iter().flat_map(|c| c.entries.iter())
+        self.lists.iter().flat_map(|list| list.entries.iter())
     }
 }
 
 /// Every configured account. One `watch` carries it from the pollers to all readers.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
-    pub accounts: BTreeMap<AccountName, Arc<AccountSnapshot>>,
+    pub accounts: BTreeMap<AccountName, Arc<Account>>,
 }
 
 impl Fleet {
@@ -210,8 +119,8 @@ impl Fleet {
         Self { accounts: accounts.into_iter().map(|name| (name, Arc::default())).collect() }
     }
 
-    /// Whether every collection of every account [is settled](CollectionSnapshot::is_settled).
+    /// Whether every dataset of every account [is settled](PollStatus::is_settled).
     pub fn is_ready(&self) -> bool {
-        self.accounts.values().all(|account| account.collections().all(|(_, c)| c.is_settled()))
+        self.accounts.values().all(|account| account.datasets().all(|(_, status)| status.is_settled()))
     }
 }

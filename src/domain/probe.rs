@@ -172,3 +172,11 @@ pub struct Thresholds {
     /// Replies in a row until it is up.
     pub up_after: NonZeroU32,
 }
+
+/// The debounced state of one probed address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// `None` until enough results agree, and again while the kernel does not send packets.
+    pub up: Option<bool>,
+    pub ever_answered: bool,
+}

@@ -10,7 +10,7 @@ use super::{
 
 /// The default watches everything and knows no site.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Rules {
+pub struct TunnelRules {
     /// Names of tunnels that are watched; none given means all.
     pub include: Vec<Pattern>,
     /// Names of tunnels that are not; they win.
@@ -19,7 +19,7 @@ pub struct Rules {
     pub sites: Vec<(Selector, Arc<str>)>,
 }
 
-impl Rules {
+impl TunnelRules {
     /// Whether the tunnel is watched.
     pub fn admit(&self, tunnel: &Tunnel) -> bool {
         let named = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(&tunnel.name));
@@ -57,7 +57,7 @@ mod tests {
         ] {
             let [include, exclude] =
                 [include, exclude].map(|patterns: &[&str]| patterns.iter().map(|&p| Pattern::new(p)).collect());
-            let rules = Rules { include, exclude, ..Rules::default() };
+            let rules = TunnelRules { include, exclude, ..TunnelRules::default() };
             assert_eq!(rules.admit(&tunnel(name)), watched, "{rules:?} on {name}");
         }
     }
@@ -68,7 +68,7 @@ mod tests {
             (Selector::name("fra-*"), Arc::from("frankfurt")),
             (Selector::id("fra-9"), Arc::from("frankfurt-south")),
         ];
-        let rules = Rules { sites, ..Rules::default() };
+        let rules = TunnelRules { sites, ..TunnelRules::default() };
         let site = |name: &str| rules.site(&AccountName::new("acme"), &tunnel(name)).map(|site| site.to_string());
         assert_eq!(site("fra-1").as_deref(), Some("frankfurt"));
         assert_eq!(site("fra-9").as_deref(), Some("frankfurt-south"));

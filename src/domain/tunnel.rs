@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     bgp::{BgpConfig, BgpStatus},
+    dataset::Dataset,
     health_check::HealthCheck,
     label::label_enum,
 };
@@ -14,8 +15,18 @@ use super::{
 label_enum! {
     /// Encapsulation of a tunnel.
     pub enum TunnelType {
-        Ipsec => "ipsec",
         Gre => "gre",
+        Ipsec => "ipsec",
+    }
+}
+
+impl TunnelType {
+    /// The dataset that lists the tunnels of this type.
+    pub const fn dataset(self) -> Dataset {
+        match self {
+            Self::Gre => Dataset::GreTunnels,
+            Self::Ipsec => Dataset::IpsecTunnels,
+        }
     }
 }
 

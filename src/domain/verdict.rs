@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use web_toolkit::clock::Moment;
 
-use super::{board::TunnelKey, label::label_enum};
+use super::{
+    inventory::TunnelKey,
+    label::label_enum,
+    probe::{Silence, Standing},
+};
 
 label_enum! {
     /// What is the matter with a tunnel, and whose part it is.
@@ -37,6 +41,26 @@ label_enum! {
         Silent => "silent",
         /// No settled result: not probed, never answered, or too few results yet.
         Unsettled => "-",
+    }
+}
+
+impl Side {
+    /// Combines the states of all addresses of one side.
+    ///
+    /// An address that has never answered proves nothing by its silence, unless `silence` is [`Silence::Always`].
+    pub fn from_standings(standings: impl IntoIterator<Item = Standing>, silence: Silence) -> Self {
+        let mut any_counts = false;
+        let mut all_down = true;
+        for standing in standings {
+            if standing.up == Some(true) {
+                return Self::Answers;
+            }
+            if standing.ever_answered || silence == Silence::Always {
+                any_counts = true;
+                all_down &= standing.up == Some(false);
+            }
+        }
+        if any_counts && all_down { Self::Silent } else { Self::Unsettled }
     }
 }
 
@@ -78,4 +102,45 @@ pub struct TunnelVerdict {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdicts {
     pub tunnels: BTreeMap<Arc<TunnelKey>, Arc<TunnelVerdict>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: Standing = Standing { up: Some(true), ever_answered: true };
+    const DOWN: Standing = Standing { up: Some(false), ever_answered: true };
+    const NEVER: Standing = Standing { up: Some(false), ever_answered: false };
+    const NEW: Standing = Standing { up: None, ever_answered: false };
+    const LOST: Standing = Standing { up: None, ever_answered: true };
+
+    #[test]
+    fn a_side_is_what_its_addresses_amount_to() {
+        use Side::{Answers, Silent, Unsettled};
+        for (standings, after_answer, always) in [
+            (&[][..], Unsettled, Unsettled),
+            (&[NEW], Unsettled, Unsettled),
+            (&[NEVER], Unsettled, Silent),
+            (&[NEVER, NEVER], Unsettled, Silent),
+            (&[DOWN], Silent, Silent),
+            (&[DOWN, NEVER], Silent, Silent),
+            (&[DOWN, NEW], Silent, Unsettled),
+            (&[DOWN, LOST], Unsettled, Unsettled),
+            (&[LOST], Unsettled, Unsettled),
+            (&[UP], Answers, Answers),
+            (&[NEVER, DOWN, UP], Answers, Answers),
+            (&[LOST, UP], Answers, Answers),
+        ] {
+            assert_eq!(
+                Side::from_standings(standings.iter().copied(), Silence::AfterAnswer),
+                after_answer,
+                "{standings:?}"
+            );
+            assert_eq!(
+                Side::from_standings(standings.iter().copied(), Silence::Always),
+                always,
+                "{standings:?} always"
+            );
+        }
+    }
 }

@@ -1,16 +1,15 @@
-//! One metric family: its name, the group it belongs to, and who writes its samples.
+//! One metric family: its name, its group, and the function that writes its samples.
 
 use super::{
-    format::Format,
-    group::Group,
-    picture::{Picture, Row},
-    samples::Samples,
+    capture::{Capture, TunnelCapture},
+    text::{Format, Samples, Value},
 };
+use crate::domain::label::{Label, label_enum};
 
 /// Prefix of every family but `process_*`.
 pub(super) const PREFIX: &str = "cloudflare_magic";
 
-/// A family of the page. The lists of them in the files beside this one are what the page is made of.
+/// A family of the page. The lists of families in the files beside this one define the page.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Family {
     pub(super) group: Group,
@@ -21,31 +20,36 @@ pub(super) struct Family {
 /// Writes the samples of a family.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Writer {
-    /// What one tunnel has of it: nothing where nothing is known.
-    EachTunnel(fn(&Row, &mut Samples<'_>)),
-    /// All of it: a few lines, however many tunnels there are.
-    Whole(fn(&Picture, &mut Samples<'_>)),
+    /// One sample per tunnel without further labels; none if the value is not known.
+    TunnelValue(fn(&TunnelCapture) -> Option<Value>),
+    /// Any samples of one tunnel.
+    PerTunnel(fn(&TunnelCapture, &mut Samples<'_>)),
+    /// All samples: a few lines, however many tunnels there are.
+    Whole(fn(&Capture, &mut Samples<'_>)),
+}
+
+impl Writer {
+    /// Writes the samples of one tunnel.
+    pub(super) fn write_tunnel(self, tunnel: &TunnelCapture, out: &mut Samples<'_>) {
+        match self {
+            Self::TunnelValue(value) => out.push_known(&tunnel.labels, &[], value(tunnel)),
+            Self::PerTunnel(write) => write(tunnel, out),
+            Self::Whole(_) => {}
+        }
+    }
 }
 
 impl Family {
-    pub(super) const fn of_tunnels(group: Group, descriptor: Descriptor, write: fn(&Row, &mut Samples<'_>)) -> Self {
-        Self { group, descriptor, writer: Writer::EachTunnel(write) }
-    }
-
-    pub(super) const fn whole(group: Group, descriptor: Descriptor, write: fn(&Picture, &mut Samples<'_>)) -> Self {
-        Self { group, descriptor, writer: Writer::Whole(write) }
-    }
-
-    /// Writes HELP and TYPE.
+    /// Writes HELP and TYPE, and UNIT in OpenMetrics.
     pub(super) fn write_metadata(&self, format: Format, text: &mut String) {
         let Descriptor { help, unit, kind, .. } = self.descriptor;
         let mut name = self.descriptor.full_name();
         let kind = match kind {
-            Kind::Gauge => "gauge",
-            Kind::Counter => "counter",
-            Kind::Histogram => "histogram",
+            MetricKind::Gauge => "gauge",
+            MetricKind::Counter => "counter",
+            MetricKind::Histogram => "histogram",
         };
-        // The older format names the samples, OpenMetrics the family.
+        // The classic format names the samples, OpenMetrics the family.
         if format == Format::Classic {
             name.push_str(self.descriptor.suffix());
         }
@@ -62,13 +66,13 @@ impl Family {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum MetricKind {
     Gauge,
     Counter,
     Histogram,
 }
 
-/// What HELP and TYPE say of a family.
+/// Name, type and HELP text of a family.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Descriptor {
     prefixed: bool,
@@ -76,23 +80,23 @@ pub(super) struct Descriptor {
     name: &'static str,
     help: &'static str,
     unit: Option<&'static str>,
-    kind: Kind,
+    kind: MetricKind,
+}
+
+pub(super) const fn gauge(name: &'static str, help: &'static str) -> Descriptor {
+    Descriptor { prefixed: true, name, help, unit: None, kind: MetricKind::Gauge }
+}
+
+pub(super) const fn counter(name: &'static str, help: &'static str) -> Descriptor {
+    Descriptor { kind: MetricKind::Counter, ..gauge(name, help) }
+}
+
+pub(super) const fn histogram(name: &'static str, help: &'static str) -> Descriptor {
+    Descriptor { kind: MetricKind::Histogram, ..gauge(name, help) }
 }
 
 impl Descriptor {
-    pub(super) const fn gauge(name: &'static str, help: &'static str) -> Self {
-        Self { prefixed: true, name, help, unit: None, kind: Kind::Gauge }
-    }
-
-    pub(super) const fn counter(name: &'static str, help: &'static str) -> Self {
-        Self { kind: Kind::Counter, ..Self::gauge(name, help) }
-    }
-
-    pub(super) const fn histogram(name: &'static str, help: &'static str) -> Self {
-        Self { kind: Kind::Histogram, ..Self::gauge(name, help) }
-    }
-
-    /// The unit is a part of the name.
+    /// Appends the unit to the name.
     pub(super) const fn in_seconds(self) -> Self {
         Self { unit: Some("seconds"), ..self }
     }
@@ -101,9 +105,21 @@ impl Descriptor {
         Self { unit: Some("bytes"), ..self }
     }
 
-    /// A name that every Prometheus client has, such as `process_cpu`.
+    /// Omits the prefix, for names that every Prometheus client uses, such as `process_cpu`.
     pub(super) const fn without_prefix(self) -> Self {
         Self { prefixed: false, ..self }
+    }
+
+    pub(super) const fn value(self, group: Group, value: fn(&TunnelCapture) -> Option<Value>) -> Family {
+        Family { group, descriptor: self, writer: Writer::TunnelValue(value) }
+    }
+
+    pub(super) const fn per_tunnel(self, group: Group, write: fn(&TunnelCapture, &mut Samples<'_>)) -> Family {
+        Family { group, descriptor: self, writer: Writer::PerTunnel(write) }
+    }
+
+    pub(super) const fn whole(self, group: Group, write: fn(&Capture, &mut Samples<'_>)) -> Family {
+        Family { group, descriptor: self, writer: Writer::Whole(write) }
     }
 
     fn full_name(&self) -> String {
@@ -114,8 +130,57 @@ impl Descriptor {
 
     const fn suffix(&self) -> &'static str {
         match self.kind {
-            Kind::Counter => "_total",
-            Kind::Gauge | Kind::Histogram => "",
+            MetricKind::Counter => "_total",
+            MetricKind::Gauge | MetricKind::Histogram => "",
         }
+    }
+}
+
+label_enum! {
+    /// Families that a scrape selects or excludes together.
+    pub enum Group {
+        /// Reported values of each tunnel that are in no other group.
+        Tunnels => "tunnels",
+        /// Addresses and other texts.
+        Info => "info",
+        /// Configuration and state of BGP.
+        Bgp => "bgp",
+        /// Configuration of Cloudflare's own health checks.
+        HealthCheck => "health_check",
+        /// Results of the probes, except round-trip times.
+        Probes => "probes",
+        /// Histograms of round-trip times, about 40 % of the lines of a page with probes.
+        Rtt => "rtt",
+        Verdict => "verdict",
+        /// The exporter itself: polls, API, prober, process.
+        Exporter => "exporter",
+    }
+}
+
+/// The groups of one page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Groups([bool; Group::ALL.len()]);
+
+impl Groups {
+    pub const ALL: Self = Self([true; Group::ALL.len()]);
+
+    pub fn only(groups: &[Group]) -> Self {
+        let mut chosen = Self([false; Group::ALL.len()]);
+        for &group in groups {
+            chosen.0[group as usize] = true;
+        }
+        chosen
+    }
+
+    pub fn without(groups: &[Group]) -> Self {
+        let mut chosen = Self::ALL;
+        for &group in groups {
+            chosen.0[group as usize] = false;
+        }
+        chosen
+    }
+
+    pub const fn contains(self, group: Group) -> bool {
+        self.0[group as usize]
     }
 }

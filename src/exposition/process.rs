@@ -2,33 +2,24 @@
 
 use procfs::process::{LimitValue, Process};
 
-use super::{
-    family::{Descriptor, Family},
-    group::Group,
-    labels::Labels,
-    picture::Picture,
-    samples::Samples,
-    value::Value,
-};
-
 /// What was read from `/proc/self`. What cannot be read has no series.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
-    cpu_seconds: Option<f64>,
-    resident_bytes: Option<u64>,
-    virtual_bytes: Option<u64>,
-    open_fds: Option<usize>,
-    max_fds: Option<u64>,
-    threads: Option<u64>,
-    start_seconds: Option<f64>,
+pub(super) struct ProcessStats {
+    pub(super) cpu_seconds: Option<f64>,
+    pub(super) resident_bytes: Option<u64>,
+    pub(super) virtual_bytes: Option<u64>,
+    pub(super) open_fds: Option<usize>,
+    pub(super) max_fds: Option<u64>,
+    pub(super) threads: Option<u64>,
+    pub(super) start_seconds: Option<f64>,
 }
 
-impl Reading {
-    pub(super) fn take() -> Self {
-        Self::try_take().unwrap_or_default()
+impl ProcessStats {
+    pub(super) fn read() -> Self {
+        Self::try_read().unwrap_or_default()
     }
 
-    fn try_take() -> Option<Self> {
+    fn try_read() -> Option<Self> {
         let this = Process::myself().ok()?;
         let stat = this.stat().ok()?;
         let ticks = procfs::ticks_per_second() as f64;
@@ -46,37 +37,4 @@ impl Reading {
             start_seconds: boot.map(|boot| boot as f64 + stat.starttime as f64 / ticks),
         })
     }
-}
-
-pub(super) const FAMILIES: &[Family] = &[
-    of_process(Descriptor::counter("process_cpu", "User and system CPU time spent.").in_seconds(), |picture, out| {
-        push(out, picture.process.cpu_seconds);
-    }),
-    of_process(Descriptor::gauge("process_resident_memory", "Resident memory size.").in_bytes(), |picture, out| {
-        push(out, picture.process.resident_bytes);
-    }),
-    of_process(Descriptor::gauge("process_virtual_memory", "Virtual memory size.").in_bytes(), |picture, out| {
-        push(out, picture.process.virtual_bytes);
-    }),
-    of_process(Descriptor::gauge("process_open_fds", "Number of open file descriptors."), |picture, out| {
-        push(out, picture.process.open_fds);
-    }),
-    of_process(Descriptor::gauge("process_max_fds", "Maximum number of open file descriptors."), |picture, out| {
-        push(out, picture.process.max_fds);
-    }),
-    of_process(Descriptor::gauge("process_threads", "Number of OS threads."), |picture, out| {
-        push(out, picture.process.threads);
-    }),
-    of_process(
-        Descriptor::gauge("process_start_time", "Start time of the process since the Unix epoch.").in_seconds(),
-        |picture, out| push(out, picture.process.start_seconds),
-    ),
-];
-
-const fn of_process(descriptor: Descriptor, write: fn(&Picture, &mut Samples<'_>)) -> Family {
-    Family::whole(Group::Exporter, descriptor.without_prefix(), write)
-}
-
-fn push(out: &mut Samples<'_>, value: Option<impl Into<Value>>) {
-    out.push_known(&Labels::NONE, value);
 }

@@ -1,18 +1,23 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use prometheus_client::metrics::counter::Counter;
 use proptest::prelude::*;
 use web_toolkit::clock::{self, Moment};
 
 use super::*;
-use crate::domain::{
-    bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
-    health_check::{CheckType, Direction, HealthCheck, Target},
-    inventory::{
-        AccountName, AccountSnapshot, Collection, CollectionSnapshot, Entry, FailureReason, PollState, RejectReason,
+use crate::{
+    domain::{
+        bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
+        dataset::{FailureReason, PollState, PollStatus},
+        health_check::{CheckType, Direction, HealthCheck, Target},
+        inventory::{Account, AccountName, Entry, Fleet, RejectReason, TunnelList},
+        label::Label,
+        tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
     },
-    label::Label,
-    tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId},
+    snapshot::Judged,
 };
 
 const STALE_AFTER: Duration = Duration::from_mins(5);
@@ -67,48 +72,42 @@ fn silent(kind: Kind) -> Tunnel {
     }
 }
 
-fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> CollectionSnapshot {
+fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
     let entries = tunnels.into_iter().map(|(tunnel, bgp_state_changes)| Entry {
         site: (&*tunnel.name == "fra-1").then(|| "frankfurt".into()),
         tunnel: Arc::new(tunnel),
         bgp_state_changes,
     });
-    CollectionSnapshot {
+    let status = PollStatus {
         state: PollState::Succeeded,
-        entries: entries.collect(),
         last_success: Some(polled_at()),
         duration: Some(Duration::from_millis(125)),
-        rejected: BTreeMap::from([(RejectReason::MissingId, 1)]),
-    }
+    };
+    TunnelList { status, entries: entries.collect(), rejected: BTreeMap::from([(RejectReason::MissingId, 1)]) }
 }
 
 /// One account whose IPsec list is good, and another that was never answered.
-fn fleet(ipsec: CollectionSnapshot, gre: CollectionSnapshot) -> Fleet {
-    let mut good = AccountSnapshot::default();
-    good.set_collection(Collection::IpsecTunnels, ipsec);
-    good.set_collection(Collection::GreTunnels, gre);
-    let mut refused = AccountSnapshot::default();
-    let failing =
-        || CollectionSnapshot { state: PollState::Failed(FailureReason::Auth), ..CollectionSnapshot::default() };
-    refused.set_collection(Collection::IpsecTunnels, failing());
+fn fleet(ipsec: TunnelList, gre: TunnelList) -> Fleet {
+    let mut good = Account::default();
+    good.set_list(TunnelType::Ipsec, ipsec);
+    good.set_list(TunnelType::Gre, gre);
+    let mut refused = Account::default();
+    let failed = PollStatus { state: PollState::Failed(FailureReason::Auth), ..PollStatus::default() };
+    refused.set_list(TunnelType::Ipsec, TunnelList { status: failed, ..TunnelList::default() });
     let accounts = [("head office", good), ("lab", refused)];
     Fleet { accounts: accounts.map(|(name, snapshot)| (AccountName::new(name), Arc::new(snapshot))).into() }
 }
 
-fn picture(fleet: Fleet, own: Registry) -> Arc<Picture> {
-    let sources = Sources {
-        fleet: watch::Sender::new(Arc::new(fleet)).subscribe(),
-        board: watch::Sender::new(Arc::default()).subscribe(),
-        verdicts: watch::Sender::new(Arc::default()).subscribe(),
-        stale_after: watch::Sender::new(STALE_AFTER).subscribe(),
-        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
-    };
-    Arc::new(Exposition::new(own, sources).picture(clock::now()))
+fn capture(fleet: Fleet, own: Registry) -> Arc<Capture> {
+    let judged = Judged { fleet: Arc::new(fleet), ..Judged::default() };
+    let (_, poll_interval) = watch::channel(Duration::from_mins(1));
+    let exposition = Exposition::new(own, Sources::fixed(judged, STALE_AFTER), poll_interval);
+    Arc::new(exposition.capture(clock::now()))
 }
 
 fn page(fleet: Fleet, format: Format) -> String {
     let mut text = String::new();
-    assert!(Page::new(picture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX), "nothing is left");
+    assert!(Page::new(capture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX), "nothing is left");
     // The process is another at every run.
     let lines = text.split_inclusive('\n').filter(|line| !line.contains(" process_") && !line.starts_with("process_"));
     lines.collect()
@@ -152,8 +151,8 @@ fn what_the_api_did_not_say_has_no_series() {
 fn a_list_that_is_too_old_is_left_out_and_the_polls_are_not() {
     let mut old = polled([(talkative(), 3)]);
     let long_ago = clock::now().instant.checked_sub(STALE_AFTER + Duration::from_secs(1)).unwrap();
-    old.last_success = Some(Moment { instant: long_ago, ..polled_at() });
-    old.state = PollState::Failed(FailureReason::Timeout);
+    old.status.last_success = Some(Moment { instant: long_ago, ..polled_at() });
+    old.status.state = PollState::Failed(FailureReason::Timeout);
     let page = page(fleet(old, polled([])), Format::Classic);
     assert!(
         page.lines().filter(|line| line.contains("fra-1")).all(|line| line.contains("site_info"))
@@ -196,7 +195,7 @@ fn a_label_from_outside_is_cut_and_cleaned() {
 /// Names of the families of a page.
 fn families(groups: Groups) -> BTreeSet<String> {
     let mut text = String::new();
-    Page::new(picture(usual_fleet(), registry()), Format::OpenMetrics, groups).fill(&mut text, usize::MAX);
+    Page::new(capture(usual_fleet(), registry()), Format::OpenMetrics, groups).fill(&mut text, usize::MAX);
     assert!(text.ends_with("# EOF\n"));
     text.lines().filter_map(|line| Some(line.strip_prefix("# TYPE ")?.split(' ').next()?.to_owned())).collect()
 }
@@ -222,8 +221,8 @@ proptest! {
         let format = if classic { Format::Classic } else { Format::OpenMetrics };
         let mut own = registry();
         own.register("polls", "Polls", Counter::<u64>::default());
-        let picture = picture(usual_fleet(), own);
-        let page = || Page::new(Arc::clone(&picture), format, Groups::ALL);
+        let capture = capture(usual_fleet(), own);
+        let page = || Page::new(Arc::clone(&capture), format, Groups::ALL);
         let (mut whole, mut in_pieces, mut piece) = (String::new(), String::new(), String::new());
         page().fill(&mut whole, usize::MAX);
         let mut pieces = page();

@@ -15,13 +15,13 @@ pub(super) use self::listing::{Listing, Subject};
 use self::tunnel::Tunnel;
 use super::pieces::Source as _;
 use crate::{
-    domain::board::TunnelKey,
-    overview::{Picture, filter::Filter},
+    domain::inventory::TunnelKey,
+    snapshot::{Snapshot, filter::Filter},
 };
 
 /// Writes the tunnels that pass the filter, as `GET /api/v1/tunnels` answers.
-pub fn tunnels(picture: &Picture, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
-    let mut listing = Listing::new(picture.clone(), filter.clone(), Subject::Tunnels, false);
+pub fn tunnels(snapshot: &Snapshot, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
+    let mut listing = Listing::new(snapshot.clone(), filter.clone(), Subject::Tunnels, false);
     loop {
         let (piece, is_end) = listing.next()?;
         out.write_all(&piece)?;
@@ -32,8 +32,8 @@ pub fn tunnels(picture: &Picture, filter: &Filter, out: &mut dyn Write) -> io::R
 }
 
 /// Writes one tunnel; says whether there is such a tunnel.
-pub(super) fn tunnel(picture: &Picture, key: &TunnelKey, out: &mut dyn Write) -> io::Result<bool> {
-    let Some(row) = picture.row(key) else { return Ok(false) };
+pub(super) fn tunnel(snapshot: &Snapshot, key: &TunnelKey, out: &mut dyn Write) -> io::Result<bool> {
+    let Some(row) = snapshot.row(key) else { return Ok(false) };
     write(&Tunnel::new(&row), out)?;
     Ok(true)
 }

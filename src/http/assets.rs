@@ -7,7 +7,7 @@ use std::{
 
 use hyper::body::Bytes;
 
-use crate::{domain::label::Label as _, overview::concern::Concern};
+use crate::{domain::label::Label as _, snapshot::concern::Concern};
 
 /// One file below `/assets/`.
 #[derive(Debug)]

@@ -12,7 +12,6 @@ mod notices;
 mod probes;
 mod problem;
 mod runbooks;
-mod scene;
 mod shell;
 mod status;
 mod table;
@@ -24,6 +23,6 @@ pub(super) use self::{
     front::front,
     problem::{missing, refused},
     runbooks::runbooks,
-    scene::Scene,
+    shell::Document,
     tunnel::tunnel,
 };

@@ -4,12 +4,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 
 use crate::{
     domain::{
-        board::TunnelKey,
-        inventory::AccountName,
+        inventory::{AccountName, TunnelKey},
         label::Label as _,
         tunnel::{TunnelId, TunnelType},
     },
-    overview::row::Row,
+    snapshot::Row,
 };
 
 /// RFC 3986 section 2.3: what is never encoded.
@@ -53,9 +52,9 @@ mod tests {
         fn an_address_leads_to_its_tunnel(account in ".{1,20}", id in ".{1,20}") {
             let entry = Entry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
             let account = AccountName::new(account);
-            let row = Row { account: &account, entry: &entry, fresh: true, confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer };
+            let row = Row { key: TunnelKey::new(&account, &entry.tunnel), account: &account, entry: &entry, fresh: true, confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer };
             prop_assert!(of(&row).is_ascii());
-            prop_assert_eq!(parse(&of(&row)), Some(TunnelKey::of(&account, &entry.tunnel)));
+            prop_assert_eq!(parse(&of(&row)), Some(TunnelKey::new(&account, &entry.tunnel)));
         }
     }
 }

@@ -5,10 +5,7 @@ use web_toolkit::text::LONGEST;
 
 use crate::{
     domain::{label::Label, tunnel::TunnelType, verdict::Verdict},
-    overview::{
-        filter::{Filter, Wanted},
-        order::Order,
-    },
+    snapshot::filter::{Filter, Order, VerdictFilter},
 };
 
 /// The word for every verdict that asks somebody to look.
@@ -66,8 +63,8 @@ impl Query {
         match key {
             "account" => self.filter.account = Some(value.to_owned()),
             "type" => self.filter.tunnel_type = Some(member::<TunnelType>(value, &[])?),
-            "verdict" if value == ATTENTION => self.filter.verdict = Some(Wanted::Attention),
-            "verdict" => self.filter.verdict = Some(Wanted::Verdict(member::<Verdict>(value, &[ATTENTION])?)),
+            "verdict" if value == ATTENTION => self.filter.verdict = Some(VerdictFilter::Attention),
+            "verdict" => self.filter.verdict = Some(VerdictFilter::Only(member::<Verdict>(value, &[ATTENTION])?)),
             "search" if value.chars().count() > LONGEST => {
                 return Err(format!("must not be longer than {LONGEST} characters"));
             }
@@ -122,10 +119,10 @@ pub(super) fn filter(text: &str) -> Result<Filter, QueryError> {
 }
 
 /// The value of `verdict` in a query.
-pub(super) fn word(wanted: Wanted) -> &'static str {
+pub(super) fn word(wanted: VerdictFilter) -> &'static str {
     match wanted {
-        Wanted::Attention => ATTENTION,
-        Wanted::Verdict(verdict) => verdict.as_str(),
+        VerdictFilter::Attention => ATTENTION,
+        VerdictFilter::Only(verdict) => verdict.as_str(),
     }
 }
 
@@ -153,7 +150,7 @@ mod tests {
         let filter = Filter {
             account: None,
             tunnel_type: Some(TunnelType::Gre),
-            verdict: Some(Wanted::Verdict(Verdict::BgpFault)),
+            verdict: Some(VerdictFilter::Only(Verdict::BgpFault)),
             search: "fra ü".into(),
         };
         assert_eq!(query, Query { filter, order: Order::Rtt, page: 3 });
@@ -163,7 +160,7 @@ mod tests {
     #[test]
     fn a_wrong_value_is_told_its_rule() {
         for (text, sentence) in [
-            ("type=vpn", "`type` is `vpn`: must be one of ipsec, gre"),
+            ("type=vpn", "`type` is `vpn`: must be one of gre, ipsec"),
             ("page=0", "`page` is `0`: must be a whole number from 1 on"),
             ("page=-1", "`page` is `-1`: must be a whole number from 1 on"),
             ("sort=size", "`sort` is `size`: must be one of trouble, name, account, since, rtt, loss"),
@@ -189,7 +186,7 @@ mod tests {
             let mut query = Query { page, order: Order::Loss, ..Query::default() };
             query.filter.account = Some(account);
             query.filter.search = search;
-            query.filter.verdict = Some(Wanted::Attention);
+            query.filter.verdict = Some(VerdictFilter::Attention);
             prop_assert_eq!(Query::parse(&query.link()[1..]), Ok(query));
         }
 

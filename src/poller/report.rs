@@ -5,19 +5,16 @@ use std::sync::Arc;
 use tracing::{info, warn};
 use web_toolkit::text::shown;
 
-use super::watch::Event;
-use crate::domain::{
-    inventory::{AccountName, Collection},
-    tunnel::Tunnel,
-};
+use super::tracked_list::PollEvent;
+use crate::domain::{dataset::Dataset, inventory::AccountName, tunnel::Tunnel};
 
 /// More names than this are not spelled out in one line.
 const MOST_NAMES: usize = 5;
 
-pub(super) fn log(account: &AccountName, collection: Collection, event: &Event) {
-    let (account, collection) = (account.as_str(), collection.to_string());
+pub(super) fn log(account: &AccountName, dataset: Dataset, event: &PollEvent) {
+    let (account, collection) = (account.as_str(), dataset.to_string());
     match event {
-        Event::Answering { tunnels, left_out, after } => {
+        PollEvent::Answering { tunnels, left_out, after } => {
             let again = after.map_or(String::new(), |reason| format!("polls succeed again after `{reason}`: "));
             let more = match left_out {
                 0 => String::new(),
@@ -25,21 +22,21 @@ pub(super) fn log(account: &AccountName, collection: Collection, event: &Event) 
             };
             info!(account, collection, tunnels, "{again}the API lists {tunnels} tunnels{more}");
         }
-        Event::Failing(failure) => {
+        PollEvent::Failing(failure) => {
             warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {}", failure.remedy());
         }
-        Event::BgpChanged { tunnel, from, to } => {
+        PollEvent::BgpChanged { tunnel, from, to } => {
             let name = shown(&tunnel.name);
             let (from, to) = (from.to_string(), to.to_string());
             info!(account, tunnel = %name, tunnel_id = %tunnel.id, from, to, "BGP session of `{name}` went from {from} to {to}");
         }
-        Event::Appeared(tunnels) => info!(account, collection, "new tunnels: {}", names(tunnels)),
-        Event::Removed(tunnels) => info!(account, collection, "removed tunnels: {}", names(tunnels)),
-        Event::Rejected(rejected) => {
+        PollEvent::Appeared(tunnels) => info!(account, collection, "new tunnels: {}", names(tunnels)),
+        PollEvent::Removed(tunnels) => info!(account, collection, "removed tunnels: {}", names(tunnels)),
+        PollEvent::Rejected(rejected) => {
             let id = rejected.id.as_ref().map_or("none", |id| id.as_str());
             warn!(account, collection, reason = %rejected.reason, tunnel_id = id, "member {} of the list is left out: {}", rejected.index, rejected.reason);
         }
-        Event::UnknownValues(field) => {
+        PollEvent::UnknownValues(field) => {
             warn!(account, collection, %field, "the API gives values of `{field}` that this version does not know; see `unknown_values_total`");
         }
     }

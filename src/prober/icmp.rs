@@ -37,9 +37,9 @@ use web_toolkit::clock;
 
 pub use self::notice::Refused;
 use super::link::{Echo, Link, Network};
-use crate::domain::{
-    board::{SocketStatus, Sockets},
-    probe::{Binding, IpVersion, Outcome, ProbeFailure, SocketMode},
+use crate::{
+    domain::probe::{Binding, IpVersion, Outcome, ProbeFailure, SocketMode},
+    prober::board::{SocketStatus, Sockets},
 };
 
 /// As much as ping(8) sends: 64 bytes of ICMP.

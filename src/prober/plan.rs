@@ -13,8 +13,7 @@ use super::{
     settings::{Addresses, Settings, TunnelSettings},
 };
 use crate::domain::{
-    board::TunnelKey,
-    inventory::Fleet,
+    inventory::{Fleet, TunnelKey},
     probe::{Binding, IpVersion, ProbeTarget, Refusal, SessionKey, SocketMode, Vantage},
     tunnel::{Stated, Tunnel},
 };
@@ -55,7 +54,7 @@ impl Plan {
                         (None, Vantage::Remote) => Arc::default(),
                     };
                     let tunnel = draft.tunnel(&entry.tunnel, &own, uplinks);
-                    draft.plan.tunnels.insert(Arc::new(TunnelKey::of(account, &entry.tunnel)), tunnel);
+                    draft.plan.tunnels.insert(Arc::new(TunnelKey::new(account, &entry.tunnel)), tunnel);
                 }
             }
         }

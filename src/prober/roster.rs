@@ -9,12 +9,13 @@ use super::{
     plan::{Plan, TunnelPlan},
     settings::Settings,
 };
-use crate::domain::{
-    board::{Activity, ProbeBoard, Sockets, TargetProbe, TunnelProbes, UplinkProbe},
-    histogram::Buckets,
-    inventory::Fleet,
-    probe::SessionKey,
-    tally::Tally,
+use crate::{
+    domain::{inventory::Fleet, probe::SessionKey},
+    prober::{
+        board::{Activity, ProbeBoard, Sockets, TargetProbe, TunnelProbes, UplinkProbe},
+        histogram::Buckets,
+        tally::Tally,
+    },
 };
 
 /// The sessions in force. A tally lives as long as some tunnel or uplink has its address.
@@ -39,8 +40,8 @@ pub(super) struct Change {
 }
 
 impl Roster {
-    pub(super) fn new(sockets: Arc<Sockets>, activity: Arc<Activity>) -> Self {
-        let board = ProbeBoard { sockets, activity, ..ProbeBoard::default() };
+    pub(super) fn new(settings: Arc<Settings>, sockets: Arc<Sockets>, activity: Arc<Activity>) -> Self {
+        let board = ProbeBoard { settings, sockets, activity, ..ProbeBoard::default() };
         Self { tallies: HashMap::new(), plan: Plan::default(), buckets: Buckets::rtt(), board: Arc::new(board) }
     }
 
@@ -49,10 +50,10 @@ impl Roster {
     }
 
     /// Takes a new inventory or new settings. Costs milliseconds at 10,000 tunnels: not for the thread that sends.
-    pub(super) fn adopt(&mut self, fleet: &Fleet, settings: &Settings) -> Change {
+    pub(super) fn adopt(&mut self, fleet: &Fleet, settings: &Arc<Settings>) -> Change {
         self.rebucket(&settings.buckets);
         let plan = Plan::in_force(fleet, settings);
-        if plan == self.plan && settings.silence == self.board.silence {
+        if plan == self.plan && *settings == self.board.settings {
             return Change::default();
         }
         let wanted = plan.sessions();
@@ -87,7 +88,7 @@ impl Roster {
         }
     }
 
-    fn draw_board(&self, settings: &Settings) -> ProbeBoard {
+    fn draw_board(&self, settings: &Arc<Settings>) -> ProbeBoard {
         let tunnels = self.plan.tunnels.iter().map(|(key, plan)| (Arc::clone(key), Arc::new(self.tunnel(plan))));
         let mut sessions: Vec<_> = self.tallies.iter().map(|(key, tally)| (key.clone(), Arc::clone(tally))).collect();
         sessions.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -96,7 +97,7 @@ impl Roster {
             uplinks: self.uplinks(&self.plan.uplinks),
             sessions: sessions.into(),
             refused: self.plan.refused.clone(),
-            silence: settings.silence,
+            settings: Arc::clone(settings),
             sockets: Arc::clone(&self.board.sockets),
             activity: Arc::clone(&self.board.activity),
         }

@@ -11,10 +11,9 @@ use super::{
     settings::{Pace, Timing},
     turnstile::Turnstile,
 };
-use crate::domain::{
-    board::Activity,
-    probe::{Outcome, ProbeFailure},
-    tally::Tally,
+use crate::{
+    domain::probe::{Outcome, ProbeFailure},
+    prober::{board::Activity, tally::Tally},
 };
 
 /// Losses in a row after which a session takes a new identifier. Firewalls and NAT pin a session to its identifier and keep

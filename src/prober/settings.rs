@@ -8,13 +8,15 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::{
-    histogram::Buckets,
-    inventory::AccountName,
-    label::Label as _,
-    probe::{Binding, IpVersion, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
-    selector::Selector,
-    tunnel::Tunnel,
+use crate::{
+    domain::{
+        inventory::AccountName,
+        label::Label as _,
+        probe::{Binding, IpVersion, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
+        selector::Selector,
+        tunnel::Tunnel,
+    },
+    prober::histogram::Buckets,
 };
 
 /// How often an address is probed and how long an answer may take.

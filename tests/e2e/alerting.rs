@@ -318,8 +318,8 @@ fn a_session_that_goes_down_is_paged_with_the_right_text_and_taken_back() {
     );
     let account = &chain.api.sandbox.account;
     let text = format!(
-        "Cloudflare has reported the BGP session of tunnel alfa of account {account} as not up for five minutes, so nothing is routed into \
-         it. First check on the router whether the neighbour is configured and reachable on TCP port 179, then ASN and MD5 key."
+        "Cloudflare has reported the BGP session of tunnel alfa of account {account} as not up for five minutes, so BGP routes no traffic \
+         into it. First check on the router that the neighbour is configured and reachable on TCP port 179, then ASN and MD5 key."
     );
     assert_eq!(page.annotations["description"], text);
     assert_eq!(page.annotations["summary"], "The BGP session of a Magic tunnel is not up.");

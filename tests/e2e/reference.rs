@@ -12,8 +12,9 @@ use std::{
 
 use magic_tunnel_exporter::domain::{
     bgp::{BgpState, FsmState},
+    dataset::{Dataset, FailureReason},
     health_check::{CheckType, Direction, Rate, TargetSource},
-    inventory::{Collection, FailureReason, RejectReason},
+    inventory::RejectReason,
     label::Label,
     probe::{IpVersion, ProbeFailure, ProbeTarget, Refusal, SocketMode},
     tunnel::TunnelType,
@@ -38,28 +39,30 @@ const OF_EVERY_TUNNEL: [&str; 4] = ["account", "tunnel_id", "tunnel_name", "tunn
 const HEAD: &str = "\
 # Metrics
 
-Written from the page by a test (`UPDATE_DOCS=1 cargo test --release --test e2e reference` writes it anew); do not edit.
+Do not edit: a test generates this file from the metrics page. To update it, run
+`UPDATE_DOCS=1 cargo test --release --test e2e reference`.
 
-A metric whose name begins with `cloudflare_magic_tunnel_` has the labels `account`, `tunnel_id`, `tunnel_name` and
-`tunnel_type`; the tables name the labels beyond them. What is not known has no series: absent is not zero. The
-series of a closed list of label values are all there from the start, at zero.
+All metrics with the prefix `cloudflare_magic_tunnel_` have the labels `account`, `tunnel_id`,
+`tunnel_name` and `tunnel_type`; the tables list further labels. If a value is unknown, the metric
+is omitted; it is never reported as 0. If a label has a fixed set of values, all its series exist
+from the start, with value 0.
 ";
 
 /// A chapter: its heading, what it says first, and the beginnings of the names that belong there and not to an earlier one.
 const CHAPTERS: [(&str, &str, &[&str]); 5] = [
     (
         "Observed",
-        "Only with `--probe`, but for the verdict, which without probes is what Cloudflare reports.",
+        "Only with `--probe`, except for the verdict: without probes it is based on Cloudflare's report.",
         &["tunnel_probe_", "tunnel_reachable", "tunnel_verdict"],
     ),
     (
         "Reported by the API",
-        "Refreshed at each poll; left out when the last successful poll is longer ago than `--poll.stale-after`.",
+        "Updated at each poll; omitted if the last successful poll is older than `--poll.stale-after`.",
         &["tunnel_", "tunnels"],
     ),
     ("The prober", "Only with `--probe`.", &["probe_"]),
-    ("The exporter", "About the program itself and its polls.", &[""]),
-    ("The process", "As all Prometheus clients name them.", &["process_"]),
+    ("The exporter", "The exporter itself and its polls.", &[""]),
+    ("The process", "The standard process metrics of Prometheus client libraries.", &["process_"]),
 ];
 
 /// What the page says of one metric.
@@ -187,7 +190,7 @@ fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("target_source", "`tunnel_health_check_info`", all::<TargetSource>()),
         ("probe_target", "`tunnel_probe_*`", all::<ProbeTarget>()),
         ("reason", "`tunnel_probe_failures_total`", all::<ProbeFailure>()),
-        ("collection", "`api_*`, `collection_up`, `poll_*`", all::<Collection>()),
+        ("collection", "`api_*`, `collection_up`, `poll_*`", all::<Dataset>()),
         ("reason", "`api_request_failures_total`", all::<FailureReason>()),
         ("reason", "`tunnels_rejected`", all::<RejectReason>()),
         ("reason", "`probe_targets_refused`", all::<Refusal>()),

@@ -7,10 +7,11 @@ use super::finding::{Finding, Subject};
 use crate::{
     cloudflare::{ApiFailure, Client, Credentials, Token, TokenStatus, Verified},
     domain::{
-        inventory::{Collection, FailureReason},
+        dataset::{Dataset, FailureReason},
         label::Label as _,
+        tunnel::TunnelType,
     },
-    poller::Account,
+    poller::ApiAccount,
 };
 
 /// A clock that differs by more spoils the ages and times on the page.
@@ -20,7 +21,7 @@ const MOST_SKEW: SignedDuration = SignedDuration::from_secs(30);
 const SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Three requests, or four where the token is one of an account.
-pub(super) async fn findings(client: &Client, account: &Account) -> Vec<Finding> {
+pub(super) async fn findings(client: &Client, account: &ApiAccount) -> Vec<Finding> {
     let (credentials, _) = account.credentials.credentials();
     let name = account.name.as_str();
     let mut verified = client.verify(&credentials, None).await;
@@ -38,9 +39,9 @@ pub(super) async fn findings(client: &Client, account: &Account) -> Vec<Finding>
         }
     }];
     found.extend(verified.ahead.map(|ahead| clock_skew(name, ahead)));
-    for &collection in Collection::ALL {
-        let listed = client.list(&credentials, &account.id, collection).await;
-        found.push(permission(name, collection, listed.map(|listing| listing.tunnels.len())));
+    for &tunnel_type in TunnelType::ALL {
+        let listed = client.list(&credentials, &account.id, tunnel_type).await;
+        found.push(permission(name, tunnel_type.dataset(), listed.map(|listing| listing.tunnels.len())));
     }
     found
 }
@@ -85,16 +86,16 @@ fn clock_skew(account: &str, ahead: SignedDuration) -> Finding {
     if ahead.abs() > MOST_SKEW { found.warn("let NTP set it: ages and times on the page depend on it") } else { found }
 }
 
-fn permission(account: &str, collection: Collection, tunnels: Result<usize, ApiFailure>) -> Finding {
+fn permission(account: &str, dataset: Dataset, tunnels: Result<usize, ApiFailure>) -> Finding {
     let found = |says: String| Finding::ok(Subject::Permission, Some(account), says);
     match tunnels {
-        Ok(1) => found(format!("{collection} may be read: 1 tunnel")),
-        Ok(count) => found(format!("{collection} may be read: {count} tunnels")),
+        Ok(1) => found(format!("{dataset} may be read: 1 tunnel")),
+        Ok(count) => found(format!("{dataset} may be read: {count} tunnels")),
         Err(failure) if failure.reason == FailureReason::Auth => {
-            found(format!("{collection} may not be read ({failure})"))
+            found(format!("{dataset} may not be read ({failure})"))
                 .fail("the token needs `Magic WAN Read` or `Magic Transit Read` on this account")
         }
-        Err(failure) => found(format!("{collection} cannot be read ({failure})")).fail(failure.remedy()),
+        Err(failure) => found(format!("{dataset} cannot be read ({failure})")).fail(failure.remedy()),
     }
 }
 
@@ -158,14 +159,14 @@ mod tests {
 
     #[test]
     fn a_missing_permission_is_named_as_cloudflare_names_it() {
-        let found = permission("acme", Collection::GreTunnels, Err(failure(FailureReason::Auth)));
+        let found = permission("acme", Dataset::GreTunnels, Err(failure(FailureReason::Auth)));
         assert_eq!(found.says, "gre_tunnels may not be read (auth, HTTP status 403, code 10000)");
         assert_eq!(found.mend.unwrap(), "the token needs `Magic WAN Read` or `Magic Transit Read` on this account");
         for &reason in FailureReason::ALL {
-            let found = permission("acme", Collection::IpsecTunnels, Err(failure(reason)));
+            let found = permission("acme", Dataset::IpsecTunnels, Err(failure(reason)));
             assert!(found.level == Level::Fail && found.mend.is_some(), "{reason}");
         }
-        let found = permission("acme", Collection::IpsecTunnels, Ok(1));
+        let found = permission("acme", Dataset::IpsecTunnels, Ok(1));
         assert_eq!((found.level, found.says.as_str()), (Level::Ok, "ipsec_tunnels may be read: 1 tunnel"));
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     config::{Inputs, flags},
     domain::{
-        rules::Rules,
+        rules::TunnelRules,
         selector::{Pattern, Selector},
     },
     poller::CredentialSource,
@@ -86,7 +86,9 @@ fn each_change_reaches_those_whom_it_concerns_and_nobody_else() {
         ("the timeout", |config| config.poll.timeout = Duration::from_secs(9), ["", "a b", "", ""]),
         (
             "the choice of tunnels",
-            |config| config.rules = Arc::new(Rules { exclude: vec![Pattern::new("x")], ..Rules::default() }),
+            |config| {
+                config.rules = Arc::new(TunnelRules { exclude: vec![Pattern::new("x")], ..TunnelRules::default() })
+            },
             ["", "a b", "", ""],
         ),
         ("staleness", |config| config.poll.stale_after = Duration::from_mins(9), ["", "", "", ""]),

@@ -3,41 +3,43 @@ use std::{sync::Arc, time::Duration};
 use web_toolkit::clock::{self, Moment};
 
 use super::*;
-use crate::domain::{
-    bgp::BgpState,
-    board::{ProbeBoard, TunnelKey},
-    fixtures::{gre, polled, reporting, tunnel},
-    inventory::{AccountName, FailureReason},
-    tunnel::Tunnel,
-    verdict::{Evidence, Reported, TunnelVerdict, Verdicts},
+use crate::{
+    domain::{
+        bgp::BgpState,
+        dataset::{FailureReason, PollStatus},
+        fixtures::{gre, polled, reporting, tunnel},
+        inventory::{AccountName, TunnelKey},
+        tunnel::{Tunnel, TunnelType},
+        verdict::{Evidence, Reported, TunnelVerdict, Verdicts},
+    },
+    snapshot::Judged,
 };
 
-fn picture(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Picture {
+fn snapshot(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Snapshot {
     let evidence = Evidence { reported: Reported::None, inside: Side::Answers, outside: Side::Unsettled };
     let verdicts = tunnels.iter().map(|(tunnel, verdict, why)| {
-        let key = TunnelKey::of(&AccountName::new("acme"), tunnel);
+        let key = TunnelKey::new(&AccountName::new("acme"), tunnel);
         (
             Arc::new(key),
             Arc::new(TunnelVerdict { verdict: *verdict, evidence, changed: now, changes: 0, why: (*why).into() }),
         )
     });
-    Picture {
+    let judged = Judged {
         fleet: polled(Some(now), tunnels.iter().map(|(tunnel, ..)| tunnel.clone())),
-        board: Arc::new(ProbeBoard::default()),
+        board: Arc::default(),
         verdicts: Arc::new(Verdicts { tunnels: verdicts.collect() }),
-        stale_after: Duration::from_mins(5),
-        now,
-    }
+    };
+    Snapshot { judged, stale_after: Duration::from_mins(5), now }
 }
 
-fn table(picture: &Picture, in_colour: bool) -> String {
+fn table(snapshot: &Snapshot, in_colour: bool) -> String {
     let mut text = Vec::new();
-    write(picture, in_colour, &mut text).unwrap();
+    write(snapshot, in_colour, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
-fn three() -> Picture {
-    picture(
+fn three() -> Snapshot {
+    snapshot(
         clock::now(),
         &[
             (reporting(tunnel("ams"), BgpState::Up), Verdict::Healthy, "Cloudflare reports the session up"),
@@ -71,15 +73,14 @@ async fn only_the_verdict_is_coloured() {
 
 #[tokio::test]
 async fn a_list_that_cannot_be_read_is_told_below() {
-    let mut picture = picture(clock::now(), &[]);
-    let mut fleet = (*picture.fleet).clone();
+    let mut snapshot = snapshot(clock::now(), &[]);
+    let mut fleet = snapshot.fleet().clone();
     let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
-    let failed =
-        CollectionSnapshot { state: PollState::Failed(FailureReason::NotFound), ..CollectionSnapshot::default() };
-    account.set_collection(Collection::GreTunnels, failed);
-    picture.fleet = Arc::new(fleet);
+    let failed = PollStatus { state: PollState::Failed(FailureReason::NotFound), ..PollStatus::default() };
+    account.set_list(TunnelType::Gre, TunnelList { status: failed, ..TunnelList::default() });
+    snapshot.judged.fleet = Arc::new(fleet);
     assert_eq!(
-        table(&picture, false),
+        table(&snapshot, false),
         "\
 0 tunnels, 0 need attention
 account acme: gre_tunnels cannot be read (not_found): check the account id and `--cloudflare.api-url`

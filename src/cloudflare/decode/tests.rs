@@ -12,7 +12,7 @@ fn list(tunnels: &Value) -> Vec<u8> {
 }
 
 fn decode_ipsec(tunnels: &Value) -> Listing {
-    decode(&list(tunnels), 200, Collection::IpsecTunnels).unwrap()
+    decode(&list(tunnels), 200, TunnelType::Ipsec).unwrap()
 }
 
 fn tunnel(extra: Value) -> Value {
@@ -30,7 +30,7 @@ fn one(extra: Value) -> (Tunnel, Vec<KnownField>) {
 }
 
 fn reason(body: &[u8]) -> FailureReason {
-    decode(body, 200, Collection::IpsecTunnels).unwrap_err().reason
+    decode(body, 200, TunnelType::Ipsec).unwrap_err().reason
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn the_fields_of_a_gre_tunnel_have_names_of_their_own() {
         "id": "a", "name": "GRE_1", "cloudflare_gre_endpoint": "203.0.113.1", "customer_gre_endpoint": "203.0.113.2",
         "customer_endpoint": "192.0.2.99", "mtu": 1476, "ttl": 64,
     }]}});
-    let listing = decode(body.to_string().as_bytes(), 200, Collection::GreTunnels).unwrap();
+    let listing = decode(body.to_string().as_bytes(), 200, TunnelType::Gre).unwrap();
     let tunnel = &listing.tunnels[0];
     assert_eq!(tunnel.customer_endpoint, Stated::Value("203.0.113.2".parse().unwrap()));
     assert_eq!(tunnel.cloudflare_endpoint, Stated::Value("203.0.113.1".parse().unwrap()));
@@ -282,7 +282,7 @@ fn a_bad_tunnel_is_rejected_alone() {
 fn an_object_that_names_a_field_twice_is_rejected_alone() {
     let body = br#"{"success":true,"result":{"ipsec_tunnels":[
         {"id":"a","id":"b","name":"twice"}, {"id":"c","name":"once"}]}}"#;
-    let listing = decode(body, 200, Collection::IpsecTunnels).unwrap();
+    let listing = decode(body, 200, TunnelType::Ipsec).unwrap();
     assert_eq!(listing.tunnels.len(), 1);
     assert_eq!(listing.rejected[0].reason, RejectReason::Malformed);
 }
@@ -296,7 +296,7 @@ fn a_missing_or_null_list_is_an_empty_list() {
         r#"{"success":true,"result":null}"#,
         r#"{"success":true,"errors":[{"code":1000,"message":"noise"}],"result":{"gre_tunnels":[{}]}}"#,
     ] {
-        assert!(decode(body.as_bytes(), 200, Collection::IpsecTunnels).unwrap().tunnels.is_empty(), "{body}");
+        assert!(decode(body.as_bytes(), 200, TunnelType::Ipsec).unwrap().tunnels.is_empty(), "{body}");
     }
 }
 
@@ -336,7 +336,7 @@ fn nesting_without_end_is_refused() {
 #[test]
 fn a_failure_carries_nothing_of_the_body() {
     let body = br#"{"success":true,"result":{"ipsec_tunnels":[{"bgp":{"md5_key":"hunter2"}, "mtu": "hunter2" "#;
-    let failure = decode(body, 200, Collection::IpsecTunnels).unwrap_err();
+    let failure = decode(body, 200, TunnelType::Ipsec).unwrap_err();
     assert!(!format!("{failure} {failure:?}").contains("hunter2"));
 }
 
@@ -387,12 +387,12 @@ proptest! {
 
     #[test]
     fn any_bytes_are_decoded_without_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = decode(&body, 200, Collection::GreTunnels);
+        let _ = decode(&body, 200, TunnelType::Gre);
     }
 
     #[test]
     fn any_cut_of_a_good_body_is_a_failure_and_not_a_shorter_list(cut in 1_usize..200) {
         let whole = list(&json!([tunnel(json!({"description": "x".repeat(100)})), {"id": "b", "name": "second"}]));
-        prop_assert!(decode(&whole[..whole.len() - cut.min(whole.len())], 200, Collection::IpsecTunnels).is_err());
+        prop_assert!(decode(&whole[..whole.len() - cut.min(whole.len())], 200, TunnelType::Ipsec).is_err());
     }
 }

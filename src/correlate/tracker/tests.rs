@@ -3,19 +3,24 @@ use std::num::NonZeroU32;
 use web_toolkit::clock;
 
 use super::*;
-use crate::domain::{
-    bgp::BgpState,
-    board::UplinkProbe,
-    fixtures::{addressed, polled, reporting},
-    histogram::Buckets,
-    probe::{Binding, Outcome, ProbeFailure, ProbeTarget, SessionKey, SocketMode, Thresholds},
-    tally::Tally,
+use crate::{
+    domain::{
+        bgp::BgpState,
+        fixtures::{addressed, polled, reporting},
+        probe::{Binding, Outcome, ProbeFailure, ProbeTarget, SessionKey, Silence, SocketMode, Thresholds, Vantage},
+    },
+    prober::{
+        board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
+        histogram::Buckets,
+        tally::Tally,
+    },
+    snapshot::Judged,
 };
 
 const STALE_AFTER: Duration = Duration::from_mins(5);
 
 /// A place where tunnels are probed by hand, second by second.
-struct Scene {
+struct Rehearsal {
     now: Moment,
     polled: Moment,
     tunnels: Vec<Tunnel>,
@@ -25,19 +30,19 @@ struct Scene {
 
 const ADDRESSES: [&str; 2] = ["203.0.113.1", "10.0.0.0"];
 
-impl Scene {
+impl Rehearsal {
     fn new(tunnels: impl IntoIterator<Item = Tunnel>) -> Self {
         let now = clock::now();
-        let mut scene = Self {
+        let mut rehearsal = Self {
             now,
             polled: now,
             tunnels: tunnels.into_iter().collect(),
             board: ProbeBoard::default(),
             tracker: Tracker::default(),
         };
-        scene.board.tunnels = scene.tunnels.iter().map(probes).collect();
-        scene.share_sessions();
-        scene
+        rehearsal.board.tunnels = rehearsal.tunnels.iter().map(probes).collect();
+        rehearsal.share_sessions();
+        rehearsal
     }
 
     fn with_uplink(mut self, address: &str) -> Self {
@@ -97,7 +102,8 @@ impl Scene {
 
     fn look(&mut self) -> Round {
         let fleet = polled(Some(self.polled), self.tunnels.iter().cloned());
-        self.tracker.judge(View { fleet: &fleet, board: &self.board, stale_after: STALE_AFTER, now: self.now })
+        let judged = Judged { fleet, board: Arc::new(self.board.clone()), ..Judged::default() };
+        self.tracker.judge(&Snapshot { judged, stale_after: STALE_AFTER, now: self.now })
     }
 
     /// Looks, and gives `from -> to` of each change.
@@ -134,216 +140,220 @@ fn par() -> Tunnel {
 }
 
 /// One tunnel, up, whose addresses answer.
-fn healthy() -> Scene {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Up)]);
-    scene.everything(true);
-    assert_eq!(scene.changes(), [""; 0]);
-    assert_eq!(scene.verdict("fra").verdict, Verdict::Healthy);
-    scene
+fn healthy() -> Rehearsal {
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up)]);
+    rehearsal.everything(true);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::Healthy);
+    rehearsal
 }
 
 #[test]
 fn the_first_verdict_is_no_change() {
-    let mut scene = healthy();
-    assert_eq!(scene.verdict("fra").changes, 0);
-    assert_eq!(scene.verdict("fra").changed, scene.now);
-    assert!(!scene.look().moved, "nor is a second look");
+    let mut rehearsal = healthy();
+    assert_eq!(rehearsal.verdict("fra").changes, 0);
+    assert_eq!(rehearsal.verdict("fra").changed, rehearsal.now);
+    assert!(!rehearsal.look().moved, "nor is a second look");
 }
 
 #[test]
 fn nor_is_what_comes_when_the_probes_settle() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Down)]);
-    assert_eq!(scene.changes(), [""; 0]);
-    assert_eq!(scene.verdict("fra").verdict, Verdict::ReportedDown);
-    scene.wait(3);
-    scene.everything(true);
-    let round = scene.look();
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down)]);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::ReportedDown);
+    rehearsal.wait(3);
+    rehearsal.everything(true);
+    let round = rehearsal.look();
     assert!(round.moved && round.changes.is_empty());
-    assert_eq!((scene.verdict("fra").verdict, scene.verdict("fra").changes), (Verdict::BgpFault, 0));
-    assert_eq!(scene.verdict("fra").changed, scene.now);
+    assert_eq!((rehearsal.verdict("fra").verdict, rehearsal.verdict("fra").changes), (Verdict::BgpFault, 0));
+    assert_eq!(rehearsal.verdict("fra").changed, rehearsal.now);
 }
 
 #[test]
 fn a_probe_that_never_settles_does_not_hide_changes_for_ever() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Up)]);
-    scene.look();
-    scene.wait(61);
-    scene.look();
-    scene.poll("fra", BgpState::Down);
-    assert_eq!(scene.changes(), ["fra healthy -> reported_down"]);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up)]);
+    rehearsal.look();
+    rehearsal.wait(61);
+    rehearsal.look();
+    rehearsal.poll("fra", BgpState::Down);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> reported_down"]);
 }
 
 #[test]
 fn a_tunnel_that_dies_goes_through_path_mismatch() {
-    let mut scene = healthy();
-    let fine = scene.now;
-    scene.wait(3);
-    scene.settle("10.0.0.0", false);
-    assert_eq!(scene.changes(), ["fra healthy -> path_mismatch"]);
-    scene.wait(90);
-    scene.poll("fra", BgpState::Down);
-    assert_eq!(scene.changes(), ["fra path_mismatch -> tunnel_fault"]);
-    let verdict = scene.verdict("fra");
+    let mut rehearsal = healthy();
+    let fine = rehearsal.now;
+    rehearsal.wait(3);
+    rehearsal.settle("10.0.0.0", false);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> path_mismatch"]);
+    rehearsal.wait(90);
+    rehearsal.poll("fra", BgpState::Down);
+    assert_eq!(rehearsal.changes(), ["fra path_mismatch -> tunnel_fault"]);
+    let verdict = rehearsal.verdict("fra");
     assert_eq!((verdict.changes, verdict.changed), (2, fine.after(Duration::from_secs(93))));
-    assert!(verdict.why.contains("10.0.0.0 inside the tunnel is silent"), "{}", verdict.why);
+    assert!(verdict.why.contains("10.0.0.0 inside the tunnel does not answer"), "{}", verdict.why);
 }
 
 #[test]
 fn a_router_without_power_is_unreachable() {
-    let mut scene = healthy();
-    scene.everything(false);
-    scene.poll("fra", BgpState::Down);
-    assert_eq!(scene.changes(), ["fra healthy -> unreachable"]);
+    let mut rehearsal = healthy();
+    rehearsal.everything(false);
+    rehearsal.poll("fra", BgpState::Down);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> unreachable"]);
 }
 
 #[test]
 fn a_session_that_stays_down_while_traffic_flows_is_a_bgp_fault() {
-    let mut scene = healthy();
-    scene.poll("fra", BgpState::Establishing);
-    assert_eq!(scene.changes(), ["fra healthy -> bgp_fault"]);
-    scene.poll("fra", BgpState::Up);
-    assert_eq!(scene.changes(), ["fra bgp_fault -> healthy"]);
+    let mut rehearsal = healthy();
+    rehearsal.poll("fra", BgpState::Establishing);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> bgp_fault"]);
+    rehearsal.poll("fra", BgpState::Up);
+    assert_eq!(rehearsal.changes(), ["fra bgp_fault -> healthy"]);
 }
 
 #[test]
 fn an_address_that_never_answered_proves_nothing_unless_told_to() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Down)]);
-    scene.everything(false);
-    scene.look();
-    assert_eq!(scene.verdict("fra").verdict, Verdict::ReportedDown);
-    scene.board.silence = Silence::Always;
-    assert_eq!(scene.changes(), ["fra reported_down -> unreachable"]);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down)]);
+    rehearsal.everything(false);
+    rehearsal.look();
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::ReportedDown);
+    Arc::make_mut(&mut rehearsal.board.settings).silence = Silence::Always;
+    assert_eq!(rehearsal.changes(), ["fra reported_down -> unreachable"]);
 }
 
 #[test]
 fn where_there_is_an_uplink_the_router_proves_nothing_about_the_outside() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Up)]).with_uplink("192.0.2.1");
-    scene.everything(true);
-    scene.look();
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up)]).with_uplink("192.0.2.1");
+    rehearsal.everything(true);
+    rehearsal.look();
     // The circuit breaks: the router beside us still answers.
-    scene.settle("192.0.2.1", false);
-    scene.settle("10.0.0.0", false);
-    scene.poll("fra", BgpState::Down);
-    assert_eq!(scene.changes(), ["fra healthy -> unreachable"]);
-    assert!(scene.verdict("fra").why.ends_with("check the circuit of this site"));
+    rehearsal.settle("192.0.2.1", false);
+    rehearsal.settle("10.0.0.0", false);
+    rehearsal.poll("fra", BgpState::Down);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> unreachable"]);
+    assert!(rehearsal.verdict("fra").why.ends_with("check the circuit of this site"));
 }
 
 #[test]
 fn a_stale_report_counts_no_more() {
-    let mut scene = healthy();
-    scene.poll("fra", BgpState::Down);
-    assert_eq!(scene.changes(), ["fra healthy -> bgp_fault"]);
-    scene.wait(STALE_AFTER.as_secs());
-    assert_eq!(scene.changes(), [""; 0]);
-    scene.wait(1);
-    assert_eq!(scene.changes(), ["fra bgp_fault -> healthy"]);
-    assert!(scene.verdict("fra").why.contains("too old to count"), "{}", scene.verdict("fra").why);
+    let mut rehearsal = healthy();
+    rehearsal.poll("fra", BgpState::Down);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> bgp_fault"]);
+    rehearsal.wait(STALE_AFTER.as_secs());
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    rehearsal.wait(1);
+    assert_eq!(rehearsal.changes(), ["fra bgp_fault -> healthy"]);
+    assert!(rehearsal.verdict("fra").why.contains("stale"), "{}", rehearsal.verdict("fra").why);
 }
 
 #[test]
 fn without_probes_the_verdict_is_what_cloudflare_says() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Up), par()]);
-    scene.board = ProbeBoard::default();
-    scene.look();
-    assert_eq!(scene.verdict("fra").verdict, Verdict::Healthy);
-    assert_eq!(scene.verdict("par").verdict, Verdict::Unknown);
-    scene.poll("fra", BgpState::Down);
-    assert_eq!(scene.changes(), ["fra healthy -> reported_down"]);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up), par()]);
+    rehearsal.board = ProbeBoard::default();
+    rehearsal.look();
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::Healthy);
+    assert_eq!(rehearsal.verdict("par").verdict, Verdict::Unknown);
+    rehearsal.poll("fra", BgpState::Down);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> reported_down"]);
 }
 
 #[test]
 fn a_prober_that_reaches_nothing_while_sessions_are_up_suspects_itself() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Up), reporting(par(), BgpState::Down)]);
-    scene.everything(true);
-    scene.look();
-    scene.everything(false);
-    assert_eq!(scene.changes(), ["fra healthy -> prober_isolated", "par bgp_fault -> prober_isolated"]);
-    assert!(scene.verdict("par").why.contains("the fault is on this side"));
-    scene.settle("203.0.113.2", true);
-    assert_eq!(scene.changes(), ["fra prober_isolated -> path_mismatch", "par prober_isolated -> tunnel_fault"]);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up), reporting(par(), BgpState::Down)]);
+    rehearsal.everything(true);
+    rehearsal.look();
+    rehearsal.everything(false);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> prober_isolated", "par bgp_fault -> prober_isolated"]);
+    assert!(rehearsal.verdict("par").why.contains("the fault is on this side"));
+    rehearsal.settle("203.0.113.2", true);
+    assert_eq!(rehearsal.changes(), ["fra prober_isolated -> path_mismatch", "par prober_isolated -> tunnel_fault"]);
 }
 
 #[test]
 fn it_does_not_when_no_session_is_up_or_only_one_target_ever_answered() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Down), reporting(par(), BgpState::Down)]);
-    scene.everything(true);
-    scene.look();
-    scene.everything(false);
-    assert_eq!(scene.changes(), ["fra bgp_fault -> unreachable", "par bgp_fault -> unreachable"]);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down), reporting(par(), BgpState::Down)]);
+    rehearsal.everything(true);
+    rehearsal.look();
+    rehearsal.everything(false);
+    assert_eq!(rehearsal.changes(), ["fra bgp_fault -> unreachable", "par bgp_fault -> unreachable"]);
 
-    let mut scene = Scene::new([reporting(fra(), BgpState::Up), reporting(par(), BgpState::Up)]);
-    scene.everything(false);
-    scene.settle("10.0.0.0", true);
-    scene.look();
-    scene.everything(false);
-    assert_eq!(scene.changes(), ["fra healthy -> path_mismatch"]);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up), reporting(par(), BgpState::Up)]);
+    rehearsal.everything(false);
+    rehearsal.settle("10.0.0.0", true);
+    rehearsal.look();
+    rehearsal.everything(false);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> path_mismatch"]);
 }
 
 #[test]
 fn isolation_touches_no_verdict_that_does_not_rest_on_silence() {
     let silent = addressed("ams", "203.0.113.3", "", "");
-    let mut scene = Scene::new([reporting(fra(), BgpState::Up), reporting(silent, BgpState::Up)]);
-    scene.everything(true);
-    scene.board.tunnels.retain(|key, _| key.id.as_str() == "fra");
-    scene.look();
-    scene.everything(false);
-    assert_eq!(scene.changes(), ["fra healthy -> prober_isolated"]);
-    assert_eq!(scene.verdict("ams").verdict, Verdict::Healthy);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up), reporting(silent, BgpState::Up)]);
+    rehearsal.everything(true);
+    rehearsal.board.tunnels.retain(|key, _| key.id.as_str() == "fra");
+    rehearsal.look();
+    rehearsal.everything(false);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> prober_isolated"]);
+    assert_eq!(rehearsal.verdict("ams").verdict, Verdict::Healthy);
 }
 
 #[test]
 fn a_removed_tunnel_is_forgotten_and_a_new_one_starts_afresh() {
-    let mut scene = healthy();
-    scene.poll("fra", BgpState::Down);
-    scene.look();
-    let kept = std::mem::take(&mut scene.tunnels);
-    assert!(scene.look().moved);
-    assert!(scene.tracker.verdicts().tunnels.is_empty());
-    scene.tunnels = kept;
-    assert_eq!(scene.changes(), [""; 0]);
-    assert_eq!(scene.verdict("fra").changes, 0);
+    let mut rehearsal = healthy();
+    rehearsal.poll("fra", BgpState::Down);
+    rehearsal.look();
+    let kept = std::mem::take(&mut rehearsal.tunnels);
+    assert!(rehearsal.look().moved);
+    assert!(rehearsal.tracker.verdicts().tunnels.is_empty());
+    rehearsal.tunnels = kept;
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    assert_eq!(rehearsal.verdict("fra").changes, 0);
 }
 
 #[test]
 fn an_extra_address_that_answers_proves_that_the_tunnel_carries_traffic() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Down)]);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down)]);
     let extra = TargetProbe {
         target: ProbeTarget::ExtraAddress,
         address: "10.20.0.1".parse().unwrap(),
         tally: Arc::new(Tally::new(Buckets::rtt())),
     };
-    for probes in scene.board.tunnels.values_mut() {
+    for probes in rehearsal.board.tunnels.values_mut() {
         let probes = Arc::make_mut(probes);
         probes.targets = probes.targets.iter().cloned().chain([extra.clone()]).collect();
     }
-    scene.share_sessions();
-    scene.everything(true);
-    scene.settle("10.0.0.0", false);
-    scene.look();
-    assert_eq!(scene.verdict("fra").verdict, Verdict::BgpFault, "its own address is silent, the host beyond it is not");
-    scene.settle("10.20.0.1", false);
-    scene.look();
-    assert_eq!(scene.verdict("fra").verdict, Verdict::TunnelFault);
+    rehearsal.share_sessions();
+    rehearsal.everything(true);
+    rehearsal.settle("10.0.0.0", false);
+    rehearsal.look();
+    assert_eq!(
+        rehearsal.verdict("fra").verdict,
+        Verdict::BgpFault,
+        "its own address is silent, the host beyond it is not"
+    );
+    rehearsal.settle("10.20.0.1", false);
+    rehearsal.look();
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::TunnelFault);
 }
 
 #[test]
 fn the_uplink_of_a_tunnel_speaks_for_that_tunnel_only() {
-    let mut scene = Scene::new([reporting(fra(), BgpState::Down), reporting(par(), BgpState::Down)]);
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down), reporting(par(), BgpState::Down)]);
     let uplink = UplinkProbe { address: "192.0.2.9".parse().unwrap(), tally: Arc::new(Tally::new(Buckets::rtt())) };
-    scene.board.uplinks = [uplink].into();
-    let uplinks = Arc::clone(&scene.board.uplinks);
-    for (key, probes) in &mut scene.board.tunnels {
+    rehearsal.board.uplinks = [uplink].into();
+    let uplinks = Arc::clone(&rehearsal.board.uplinks);
+    for (key, probes) in &mut rehearsal.board.tunnels {
         if key.id.as_str() == "par" {
             Arc::make_mut(probes).uplinks = Arc::clone(&uplinks);
         }
     }
-    scene.share_sessions();
-    scene.everything(true);
-    scene.look();
+    rehearsal.share_sessions();
+    rehearsal.everything(true);
+    rehearsal.look();
     for silent in ["10.0.0.0", "10.0.0.2", "192.0.2.9"] {
-        scene.settle(silent, false);
+        rehearsal.settle(silent, false);
     }
-    scene.look();
-    assert_eq!(scene.verdict("fra").verdict, Verdict::TunnelFault, "its customer endpoint answers");
-    assert_eq!(scene.verdict("par").verdict, Verdict::Unreachable, "its uplink does not");
+    rehearsal.look();
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::TunnelFault, "its customer endpoint answers");
+    assert_eq!(rehearsal.verdict("par").verdict, Verdict::Unreachable, "its uplink does not");
 }

@@ -1,7 +1,18 @@
+use std::sync::Arc;
+
 use super::*;
-use crate::domain::{
-    fixtures::{self, tunnel},
-    label::Label,
+use crate::{
+    domain::{
+        fixtures::{self, tunnel},
+        inventory::{AccountName, Entry, TunnelKey},
+        label::Label,
+        probe::{ProbeTarget, Silence},
+    },
+    prober::{
+        board::{TargetProbe, TunnelProbes, UplinkProbe},
+        histogram::Buckets,
+        tally::Tally,
+    },
 };
 
 /// The table of the design, cell by cell: inside, outside, and the verdicts for up, down and none.
@@ -72,19 +83,34 @@ fn only_a_fresh_and_known_state_is_a_report() {
 }
 
 fn why(inside: Side, outside: Side, state: Option<BgpState>, uplinks: bool) -> String {
-    let tunnel = reporting(state);
-    let evidence = Evidence { reported: reported(&tunnel, true), inside, outside };
-    let case = Case {
-        verdict: judge(evidence),
-        evidence,
-        tunnel: &tunnel,
-        fresh: true,
+    let entry = Entry { tunnel: Arc::new(reporting(state)), bgp_state_changes: 0, site: None };
+    let account = AccountName::new("acme");
+    let tally = Arc::new(Tally::new(Buckets::rtt()));
+    let target =
+        |target, address: &str| TargetProbe { target, address: address.parse().unwrap(), tally: Arc::clone(&tally) };
+    let uplink = UplinkProbe { address: "203.0.113.1".parse().unwrap(), tally: Arc::clone(&tally) };
+    let probes = TunnelProbes {
         vantage: Vantage::Site,
-        inside: vec!["10.0.0.0".parse().unwrap(), "fd00::2".parse().unwrap()],
-        outside: vec!["203.0.113.1".parse().unwrap()],
-        uplinks,
+        targets: [
+            target(ProbeTarget::CustomerEndpoint, "203.0.113.1"),
+            target(ProbeTarget::InterfaceAddress, "10.0.0.0"),
+            target(ProbeTarget::InterfaceAddress6, "fd00::2"),
+        ]
+        .into(),
+        uplinks: if uplinks { [uplink].into() } else { Arc::default() },
     };
-    case.why()
+    let row = Row {
+        key: TunnelKey::new(&account, &entry.tunnel),
+        account: &account,
+        entry: &entry,
+        fresh: true,
+        confirmed: None,
+        verdict: None,
+        probes: Some(&probes),
+        silence: Silence::AfterAnswer,
+    };
+    let evidence = Evidence { reported: reported(&entry.tunnel, true), inside, outside };
+    Explanation { verdict: judge(evidence), evidence, row: &row }.sentence()
 }
 
 #[test]
@@ -98,23 +124,23 @@ fn the_reason_names_what_was_seen_what_was_said_and_where_to_look() {
         ),
         (
             why(Silent, Answers, Some(BgpState::Down), true),
-            "10.0.0.0 (and 1 more) inside the tunnel is silent while the uplink 203.0.113.1 answers, \
+            "10.0.0.0 (and 1 more) inside the tunnel does not answer while the uplink 203.0.113.1 does, \
              Cloudflare reports the BGP session down; check IKE, pre-shared key, GRE and MTU",
         ),
         (
             why(Silent, Silent, None, false),
-            "10.0.0.0 (and 1 more) inside the tunnel is silent and so is the customer endpoint 203.0.113.1, \
+            "neither 10.0.0.0 (and 1 more) inside the tunnel nor the customer endpoint 203.0.113.1 answers, \
              Cloudflare reports no BGP session; check circuit, router and power of the site",
         ),
         (
             why(Silent, Silent, None, true),
-            "10.0.0.0 (and 1 more) inside the tunnel is silent and so is the uplink 203.0.113.1, \
+            "neither 10.0.0.0 (and 1 more) inside the tunnel nor the uplink 203.0.113.1 answers, \
              Cloudflare reports no BGP session; check the circuit of this site",
         ),
         (
             why(Silent, Unsettled, Some(BgpState::Up), false),
-            "10.0.0.0 (and 1 more) inside the tunnel is silent, Cloudflare reports the BGP session up; \
-             an outage younger than the hold time of BGP, a stale status, newly filtered ICMP or an asymmetric path",
+            "10.0.0.0 (and 1 more) inside the tunnel does not answer, Cloudflare reports the BGP session up; \
+             an outage younger than the BGP hold timer, a stale status, newly filtered ICMP or an asymmetric path",
         ),
         (
             why(Unsettled, Unsettled, Some(BgpState::Establishing), false),
@@ -135,6 +161,6 @@ fn every_case_has_a_reason() {
             Reported::None => None,
         };
         let text = why(evidence.inside, evidence.outside, state, true);
-        assert!(text.contains("Cloudflare reports") && text.contains("; "), "{text}");
+        assert!(text.contains("Cloudflare") && text.contains("; "), "{text}");
     }
 }

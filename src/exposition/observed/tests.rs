@@ -5,21 +5,18 @@ use web_toolkit::clock::{self, Moment};
 use super::*;
 use crate::{
     domain::{
-        board::{ProbeBoard, TargetProbe, TunnelKey, TunnelProbes, UplinkProbe},
         fixtures::{addressed, fleet},
-        histogram::Buckets,
-        inventory::{AccountName, Fleet},
+        inventory::{AccountName, Fleet, TunnelKey},
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
-        tally::Tally,
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
-    exposition::{
-        format::Format,
-        group::Groups,
-        page::Page,
-        picture::{Picture, Scene},
-        probes, process,
+    exposition::{capture::Capture, exporter, family::Groups, page::Page, process, text::Format},
+    prober::{
+        board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
+        histogram::Buckets,
+        tally::Tally,
     },
+    snapshot::{Judged, Snapshot},
 };
 
 struct Seen {
@@ -30,18 +27,12 @@ struct Seen {
 
 /// The page of what the prober sees and how it does, without prefix.
 fn render(seen: Seen) -> String {
-    let scene = Scene {
-        fleet: seen.fleet,
-        board: Arc::new(seen.board),
-        verdicts: Arc::new(seen.verdicts),
-        process: process::Reading::default(),
-        own: String::new(),
-        poll_interval: Duration::ZERO,
-        stale_after: Duration::ZERO,
-    };
-    let picture = Arc::new(Picture::take(scene, at()));
+    let judged = Judged { fleet: seen.fleet, board: Arc::new(seen.board), verdicts: Arc::new(seen.verdicts) };
+    let snapshot = Snapshot { judged, stale_after: Duration::ZERO, now: at() };
+    let capture = Capture::new(snapshot, process::ProcessStats::default(), String::new(), Duration::ZERO);
     let mut text = String::new();
-    Page::of(&[FAMILIES, probes::FAMILIES], picture, Format::OpenMetrics, Groups::ALL).fill(&mut text, usize::MAX);
+    Page::with_families(&[FAMILIES, exporter::FAMILIES], Arc::new(capture), Format::OpenMetrics, Groups::ALL)
+        .fill(&mut text, usize::MAX);
     text.replace("cloudflare_magic_", "")
 }
 
@@ -70,7 +61,7 @@ fn seen() -> Seen {
     let fleet = fleet([addressed("fra", "203.0.113.1", "10.0.0.0/31", ""), addressed("new", "", "", "")]);
     let account = AccountName::new("acme");
     let keys: Vec<_> =
-        fleet.accounts[&account].entries().map(|entry| Arc::new(TunnelKey::of(&account, &entry.tunnel))).collect();
+        fleet.accounts[&account].entries().map(|entry| Arc::new(TunnelKey::new(&account, &entry.tunnel))).collect();
     let probe = |target, address: &str, tally| TargetProbe { target, address: address.parse().unwrap(), tally };
     let endpoint = tally(&[LOST, REFUSED]);
     endpoint.begin();

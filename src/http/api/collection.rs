@@ -7,10 +7,12 @@ use web_toolkit::text::shown;
 
 use crate::{
     domain::{
-        inventory::{self, AccountName, CollectionSnapshot, PollState},
+        dataset::PollState,
+        inventory::{AccountName, TunnelList},
         label::Label as _,
+        tunnel::TunnelType,
     },
-    overview::Picture,
+    snapshot::Snapshot,
 };
 
 #[derive(Debug, Serialize)]
@@ -33,26 +35,26 @@ pub(super) struct Collection<'a> {
 
 impl<'a> Collection<'a> {
     pub(super) fn new(
-        picture: &Picture,
+        snapshot: &Snapshot,
         account: &'a AccountName,
-        name: inventory::Collection,
-        collection: &CollectionSnapshot,
+        tunnel_type: TunnelType,
+        list: &TunnelList,
     ) -> Self {
-        let (state, reason) = match collection.state {
+        let (state, reason) = match list.status.state {
             PollState::Waiting => ("waiting", None),
             PollState::Succeeded => ("succeeded", None),
             PollState::Failed(reason) => ("failed", Some(reason.as_str())),
         };
-        let polled = collection.last_success.is_some();
+        let polled = list.status.last_success.is_some();
         Self {
             account: shown(account.as_str()),
-            name: name.as_str(),
+            name: tunnel_type.dataset().as_str(),
             state,
             reason,
-            stale: !picture.is_fresh(collection),
-            last_success: collection.last_success.map(|then| then.wall.to_string()),
-            tunnels: polled.then_some(collection.entries.len()),
-            rejected: polled.then(|| collection.rejected.values().sum()),
+            stale: !snapshot.is_fresh(&list.status),
+            last_success: list.status.last_success.map(|then| then.wall.to_string()),
+            tunnels: polled.then_some(list.entries.len()),
+            rejected: polled.then(|| list.rejected.values().sum()),
         }
     }
 }

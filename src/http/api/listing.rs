@@ -3,7 +3,6 @@
 use std::{
     io::{self, BufWriter, Write},
     mem,
-    sync::Arc,
 };
 
 use flate2::{Compression, write::GzEncoder};
@@ -12,10 +11,9 @@ use serde::Serialize;
 
 use super::{collection::Collection, targets::group, tunnel::Tunnel};
 use crate::{
-    domain::board::TunnelKey,
     http::pieces::Source,
-    overview::{Picture, Place, filter::Filter, row::Row},
-    prober::{plan::Plan, settings::Settings},
+    prober::plan::Plan,
+    snapshot::{Row, RowPosition, Snapshot, filter::Filter},
 };
 
 /// What is told of each tunnel.
@@ -24,7 +22,7 @@ pub(in crate::http) enum Subject {
     /// All that is known.
     Tunnels,
     /// The addresses to probe.
-    Targets(Arc<Settings>),
+    Targets,
 }
 
 impl Subject {
@@ -32,7 +30,7 @@ impl Subject {
     const fn step(&self) -> usize {
         match self {
             Self::Tunnels => 250,
-            Self::Targets(_) => 2_500,
+            Self::Targets => 2_500,
         }
     }
 }
@@ -40,10 +38,10 @@ impl Subject {
 /// An answer under way.
 #[derive(Debug)]
 pub(in crate::http) struct Listing {
-    picture: Picture,
+    snapshot: Snapshot,
     filter: Filter,
     subject: Subject,
-    place: Place,
+    place: RowPosition,
     out: Out,
     began: bool,
     /// Whether a member was written, so that the next one needs a comma.
@@ -58,26 +56,26 @@ enum Out {
 }
 
 impl Listing {
-    pub(in crate::http) fn new(picture: Picture, filter: Filter, subject: Subject, gzip: bool) -> Self {
+    pub(in crate::http) fn new(snapshot: Snapshot, filter: Filter, subject: Subject, gzip: bool) -> Self {
         let out = if gzip {
             Out::Gzip(Box::new(GzEncoder::new(Vec::new(), Compression::fast())))
         } else {
             Out::Plain(Vec::new())
         };
-        Self { picture, filter, subject, place: Place::default(), out, began: false, follows: false }
+        Self { snapshot, filter, subject, place: RowPosition::default(), out, began: false, follows: false }
     }
 
     /// Writes the members of one piece; says whether they were the last.
     fn members(&mut self, out: &mut impl Write) -> io::Result<bool> {
-        let Self { picture, filter, subject, place, follows, .. } = self;
+        let Self { snapshot, filter, subject, place, follows, .. } = self;
         let plan = match subject {
             Subject::Tunnels => None,
-            Subject::Targets(settings) => Some(Plan::draw(&picture.fleet, settings)),
+            Subject::Targets => Some(Plan::draw(snapshot.fleet(), &snapshot.board().settings)),
         };
         let mut seen = 0;
-        for (next, row) in picture.rows_from(*place).take(subject.step()) {
+        for (next, row) in snapshot.rows_from(*place).take(subject.step()) {
             (seen, *place) = (seen + 1, next);
-            if filter.admits(&row) {
+            if filter.matches(&row) {
                 match &plan {
                     None => member(out, follows, &Tunnel::new(&row))?,
                     Some(plan) => targets(out, follows, plan, &row)?,
@@ -99,11 +97,11 @@ impl Listing {
     }
 
     fn open(&self, out: &mut impl Write) -> io::Result<()> {
-        let Self { picture, subject: Subject::Tunnels, .. } = self else { return out.write_all(b"[") };
-        let collections = picture.collections();
+        let Self { snapshot, subject: Subject::Tunnels, .. } = self else { return out.write_all(b"[") };
+        let lists = snapshot.lists();
         let collections: Vec<_> =
-            collections.map(|(account, name, list)| Collection::new(picture, account, name, list)).collect();
-        write!(out, "{{\"time\":\"{}\",\"collections\":", picture.now.wall)?;
+            lists.map(|(account, tunnel_type, list)| Collection::new(snapshot, account, tunnel_type, list)).collect();
+        write!(out, "{{\"time\":\"{}\",\"collections\":", snapshot.now.wall)?;
         serde_json::to_writer(&mut *out, &collections)?;
         out.write_all(b",\"tunnels\":[")
     }
@@ -134,7 +132,7 @@ impl Source for Listing {
 }
 
 fn targets(out: &mut impl Write, follows: &mut bool, plan: &Plan, row: &Row<'_>) -> io::Result<()> {
-    let Some(planned) = plan.tunnels.get(&TunnelKey::of(row.account, row.tunnel())) else { return Ok(()) };
+    let Some(planned) = plan.tunnels.get(&row.key) else { return Ok(()) };
     let mut groups = planned.targets.iter().map(|(target, session)| group(row, planned.vantage, *target, session));
     groups.try_for_each(|group| member(out, follows, &group))
 }

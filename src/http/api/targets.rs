@@ -10,7 +10,7 @@ use crate::{
         label::Label as _,
         probe::{ProbeTarget, SessionKey, Vantage},
     },
-    overview::row::Row,
+    snapshot::Row,
 };
 
 /// One address with its labels.

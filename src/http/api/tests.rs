@@ -9,19 +9,21 @@ use super::*;
 use crate::{
     domain::{
         bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
-        board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
+        dataset::{FailureReason, PollState},
         fixtures::{addressed, gre, polled, tunnel as bare},
         health_check::{CheckType, Direction, HealthCheck, Rate, Target},
-        histogram::Buckets,
-        history::History,
         inventory::{AccountName, Entry, Fleet},
         probe::{Outcome, ProbeTarget, Thresholds, Vantage},
-        tally::Tally,
-        tunnel::{Gre, Ipsec, Kind, Tunnel},
+        tunnel::{Gre, Ipsec, Kind, Tunnel, TunnelType},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
-    overview::filter::Filter,
-    prober::settings::Settings,
+    prober::{
+        board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
+        histogram::Buckets,
+        history::History,
+        tally::Tally,
+    },
+    snapshot::{Judged, filter::Filter},
 };
 
 /// A tunnel of which everything is stated.
@@ -76,35 +78,33 @@ fn answering() -> TargetProbe {
     TargetProbe { target: ProbeTarget::InterfaceAddress, address: [10, 0, 0, 0].into(), tally: tally.into() }
 }
 
-/// A picture in which everything is known of `full`, and its list failed just now.
-fn picture() -> Picture {
+/// A snapshot in which everything is known of `full`, and its list failed just now.
+fn snapshot() -> Snapshot {
     let now = clock::now();
     let mut fleet = Fleet::clone(&polled(Some(now), [full(), full_gre()]));
-    let key = Arc::new(TunnelKey::of(&AccountName::new("acme"), &full()));
+    let key = Arc::new(TunnelKey::new(&AccountName::new("acme"), &full()));
     let account = fleet.accounts.get_mut(&key.account).map(Arc::make_mut).unwrap();
-    let list = crate::domain::inventory::Collection::IpsecTunnels;
-    let mut failed = account.collection(list).as_ref().clone();
-    failed.state = crate::domain::inventory::PollState::Failed(crate::domain::inventory::FailureReason::Server);
+    let mut failed = account.list(TunnelType::Ipsec).as_ref().clone();
+    failed.status.state = PollState::Failed(FailureReason::Server);
     failed.entries = failed.entries.iter().map(|entry| Entry { site: Some("fra".into()), ..entry.clone() }).collect();
-    account.set_collection(list, failed);
+    account.set_list(TunnelType::Ipsec, failed);
     let evidence = Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Silent };
     let verdict =
         TunnelVerdict { verdict: Verdict::Healthy, evidence, changed: now, changes: 0, why: "it answers".into() };
     let uplink = UplinkProbe { address: [192, 0, 2, 1].into(), tally: answering().tally };
     let probes = TunnelProbes { vantage: Vantage::Site, targets: [answering()].into(), uplinks: [uplink].into() };
     let tunnels = [(Arc::clone(&key), Arc::new(probes))].into();
-    Picture {
+    let judged = Judged {
         fleet: fleet.into(),
         board: ProbeBoard { tunnels, ..ProbeBoard::default() }.into(),
         verdicts: Verdicts { tunnels: [(key, verdict.into())].into() }.into(),
-        stale_after: Duration::from_mins(5),
-        now,
-    }
+    };
+    Snapshot { judged, stale_after: Duration::from_mins(5), now }
 }
 
 /// Every piece of a listing, compressed or not, put together.
-fn bytes(picture: &Picture, filter: &Filter, subject: Subject, gzip: bool) -> Vec<u8> {
-    let mut listing = Listing::new(picture.clone(), filter.clone(), subject, gzip);
+fn bytes(snapshot: &Snapshot, filter: &Filter, subject: Subject, gzip: bool) -> Vec<u8> {
+    let mut listing = Listing::new(snapshot.clone(), filter.clone(), subject, gzip);
     let mut bytes = Vec::new();
     loop {
         let (piece, is_end) = listing.next().unwrap();
@@ -115,30 +115,31 @@ fn bytes(picture: &Picture, filter: &Filter, subject: Subject, gzip: bool) -> Ve
     }
 }
 
-fn read(picture: &Picture, filter: &Filter, subject: Subject) -> Value {
-    serde_json::from_slice(&bytes(picture, filter, subject, false)).unwrap()
+fn read(snapshot: &Snapshot, filter: &Filter, subject: Subject) -> Value {
+    serde_json::from_slice(&bytes(snapshot, filter, subject, false)).unwrap()
 }
 
-fn all(picture: &Picture) -> Value {
-    read(picture, &Filter::default(), Subject::Tunnels)
+fn all(snapshot: &Snapshot) -> Value {
+    read(snapshot, &Filter::default(), Subject::Tunnels)
 }
 
 #[tokio::test]
 async fn many_pieces_make_one_list_with_each_tunnel_once() {
     let expected: Vec<String> = (0..3_000).map(|n| format!("t{n:04}")).collect();
     let tunnels = expected.iter().map(|id| addressed(id, "192.0.2.1", "", ""));
-    let picture = Picture { fleet: polled(Some(clock::now()), tunnels), ..picture() };
+    let judged = Judged { fleet: polled(Some(clock::now()), tunnels), ..snapshot().judged };
+    let snapshot = Snapshot { judged, ..snapshot() };
     let ids = |answer: &Value| -> Vec<String> {
         answer["tunnels"].as_array().unwrap().iter().map(|tunnel| tunnel["id"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(ids(&all(&picture)), expected);
+    assert_eq!(ids(&all(&snapshot)), expected);
     let some = Filter { search: "t29".into(), ..Filter::default() };
-    assert_eq!(ids(&read(&picture, &some, Subject::Tunnels)), expected[2_900..]);
+    assert_eq!(ids(&read(&snapshot, &some, Subject::Tunnels)), expected[2_900..]);
     let mut unzipped = String::new();
-    let zipped = bytes(&picture, &Filter::default(), Subject::Tunnels, true);
+    let zipped = bytes(&snapshot, &Filter::default(), Subject::Tunnels, true);
     GzDecoder::new(&*zipped).read_to_string(&mut unzipped).unwrap();
     assert_eq!(ids(&serde_json::from_str(&unzipped).unwrap()), expected);
-    let targets = read(&picture, &Filter::default(), Subject::Targets(Arc::default()));
+    let targets = read(&snapshot, &Filter::default(), Subject::Targets);
     assert_eq!(targets.as_array().unwrap().len(), 3_000);
 }
 
@@ -175,7 +176,7 @@ fn documented() -> BTreeSet<String> {
 
 #[tokio::test]
 async fn every_field_is_documented_and_every_documented_field_appears() {
-    let answer = all(&picture());
+    let answer = all(&snapshot());
     let mut found = BTreeSet::new();
     for part in ["time", "collections", "tunnels"] {
         found.insert(part.to_owned());
@@ -189,10 +190,10 @@ async fn every_field_is_documented_and_every_documented_field_appears() {
 
 #[tokio::test]
 async fn a_session_that_is_too_old_is_left_out_and_the_tunnel_says_so() {
-    let mut picture = picture();
-    let fresh = all(&picture);
-    picture.now = picture.now.after(Duration::from_mins(6));
-    let stale = all(&picture);
+    let mut snapshot = snapshot();
+    let fresh = all(&snapshot);
+    snapshot.now = snapshot.now.after(Duration::from_mins(6));
+    let stale = all(&snapshot);
     for (answer, expected) in [(&fresh, false), (&stale, true)] {
         let full = answer["tunnels"].as_array().unwrap().iter().find(|tunnel| tunnel["id"] == "full").unwrap();
         assert_eq!(full["stale"], expected);
@@ -205,8 +206,9 @@ async fn a_session_that_is_too_old_is_left_out_and_the_tunnel_says_so() {
 #[tokio::test]
 async fn what_is_not_known_has_no_field() {
     let now = clock::now();
-    let picture = Picture { fleet: polled(Some(now), [bare("a"), gre(bare("b"))]), ..picture() };
-    for tunnel in all(&picture)["tunnels"].as_array().unwrap() {
+    let judged = Judged { fleet: polled(Some(now), [bare("a"), gre(bare("b"))]), ..snapshot().judged };
+    let snapshot = Snapshot { judged, ..snapshot() };
+    for tunnel in all(&snapshot)["tunnels"].as_array().unwrap() {
         let mut found = BTreeSet::new();
         paths(tunnel, "", &mut found);
         let common = ["account", "bgp_state_changes", "confirmed", "description", "id", "name", "stale", "type"];
@@ -218,9 +220,8 @@ async fn what_is_not_known_has_no_field() {
 
 #[tokio::test]
 async fn the_targets_are_those_of_the_plan_though_nothing_is_probed() {
-    let settings = Arc::new(Settings::default());
-    assert!(!settings.enabled);
-    let groups = read(&picture(), &Filter::default(), Subject::Targets(Arc::clone(&settings)));
+    assert!(!snapshot().board().settings.enabled);
+    let groups = read(&snapshot(), &Filter::default(), Subject::Targets);
     let groups: Vec<(&str, &str)> = groups
         .as_array()
         .unwrap()
@@ -237,5 +238,5 @@ async fn the_targets_are_those_of_the_plan_though_nothing_is_probed() {
         [("192.0.2.1", "customer_endpoint"), ("10.0.0.0", "interface_address"), ("2001:db8::", "interface_address6")];
     assert_eq!(groups, expected);
     let nobody = Filter { search: "nobody".into(), ..Filter::default() };
-    assert_eq!(read(&picture(), &nobody, Subject::Targets(settings)), serde_json::json!([]));
+    assert_eq!(read(&snapshot(), &nobody, Subject::Targets), serde_json::json!([]));
 }

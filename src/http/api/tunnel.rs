@@ -9,14 +9,14 @@ use web_toolkit::text::shown;
 use crate::{
     domain::{
         bgp::{self, BgpStatus},
-        board::{TargetProbe, TunnelProbes, UplinkProbe},
         health_check,
         label::Label,
         probe::ProbeFailure,
         tunnel::{self, Kind, Stated},
         verdict::{Side, TunnelVerdict},
     },
-    overview::row::Row,
+    prober::board::{TargetProbe, TunnelProbes, UplinkProbe},
+    snapshot::Row,
 };
 
 #[derive(Debug, Serialize)]
@@ -194,7 +194,7 @@ impl<'a> Tunnel<'a> {
             r#type: tunnel.tunnel_type().as_str(),
             stale: !row.fresh,
             confirmed: row.confirmed.map(|then| then.wall.to_string()),
-            verdict: row.verdict.map(Verdict::from),
+            verdict: row.verdict.map(|verdict| Verdict::from(&**verdict)),
             customer_endpoint: stated(&tunnel.customer_endpoint),
             cloudflare_endpoint: stated(&tunnel.cloudflare_endpoint),
             interface_address: stated(&tunnel.interface_address),

@@ -4,8 +4,13 @@ use maud::{Markup, html};
 
 use super::words;
 use crate::{
-    domain::{bgp::FsmState, label::Label as _, probe::Silence, tally::Standing, verdict::Verdict},
-    overview::{concern::Concern, row::Row},
+    domain::{
+        bgp::FsmState,
+        label::Label as _,
+        probe::{Silence, Standing},
+        verdict::Verdict,
+    },
+    snapshot::{Row, concern::Concern},
 };
 
 /// A word on a coloured ground.

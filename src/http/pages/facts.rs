@@ -6,22 +6,21 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use web_toolkit::{clock::Moment, text::shown};
 
-use super::{scene::Scene, time, words};
+use super::{time, words};
 use crate::{
     domain::{
         bgp::Speaker,
         label::Label as _,
         tunnel::{Gre, Ipsec, Kind, Stated},
     },
-    overview::row::Row,
+    snapshot::Row,
 };
 
 /// A name and what stands there.
 type Fact = (&'static str, Markup);
 
 /// One card for each group of fields.
-pub(super) fn all(scene: &Scene, row: &Row<'_>) -> Markup {
-    let now = scene.picture.now;
+pub(super) fn all(now: Moment, row: &Row<'_>) -> Markup {
     html! {
         (card("Tunnel", &tunnel(now, row)))
         (card("BGP session", &session(now, row)))

@@ -4,43 +4,35 @@ use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
-    evidence::thousands, headline::Headline, notices::notices, scene::Scene, shell::Frame, status::status,
-    table::table, words,
+    evidence::thousands, headline::Headline, notices::notices, shell::Document, status::status, table::table, words,
 };
 use crate::{
     domain::{label::Label, tunnel::TunnelType, verdict::Verdict},
     http::query::{ATTENTION, Query, word},
-    overview::{
-        concern::{BY_URGENCY, Concern},
-        filter::{Filter, Wanted},
-        order::Order,
-        summary::Summary,
+    snapshot::{
+        Snapshot,
+        concern::{BY_URGENCY, Concern, Summary},
+        filter::{Filter, Order, VerdictFilter},
     },
 };
 
 /// Draws the page.
-pub(in crate::http) fn front(scene: &Scene, query: &Query) -> Markup {
-    let summary = scene.picture.summary();
-    let headline = Headline::of(&scene.picture, &summary);
-    let frame = Frame {
-        title: &headline.text,
-        concern: headline.concern,
-        root: "./",
-        telemetry_path: &scene.telemetry_path,
-        now: scene.picture.now,
-    };
-    frame.around(&html! {
+pub(in crate::http) fn front(snapshot: &Snapshot, query: &Query) -> Document {
+    let summary = snapshot.summary();
+    let headline = Headline::new(snapshot, &summary);
+    let body = html! {
         section id="headline" class={ "headline " (headline.concern) } data-live {
             (headline.markup())
             @if summary.tunnels > 0 { (shares(&summary)) (tiles(&summary, query)) }
         }
-        div id="notices" class="notices" data-live { (notices(scene, &summary)) }
+        div id="notices" class="notices" data-live { (notices(snapshot, &summary)) }
         @if summary.tunnels > 0 {
-            (form(scene, query))
-            section id="tunnels" data-live aria-label="Tunnels" { (table(scene, query)) }
+            (form(snapshot, query))
+            section id="tunnels" data-live aria-label="Tunnels" { (table(snapshot, query)) }
         }
-        (status(scene))
-    })
+        (status(snapshot))
+    };
+    Document { title: headline.text, concern: headline.concern, root: "./", body }
 }
 
 /// One bar, cut by how grave things are.
@@ -63,7 +55,7 @@ fn shares(summary: &Summary) -> Markup {
 
 /// A count for each verdict that occurs, as links to its tunnels.
 fn tiles(summary: &Summary, query: &Query) -> Markup {
-    let tile = |name: &str, concern: &str, number: usize, wanted: Option<Wanted>| {
+    let tile = |name: &str, concern: &str, number: usize, wanted: Option<VerdictFilter>| {
         let here = query.filter.verdict == wanted;
         let target = Query { filter: Filter { verdict: wanted, ..Filter::default() }, ..Query::default() };
         html! {
@@ -76,13 +68,13 @@ fn tiles(summary: &Summary, query: &Query) -> Markup {
         ul class="tiles" aria-label="Tunnels by verdict" {
             (tile("All", "all", summary.tunnels, None))
             @for verdict in BY_URGENCY.into_iter().filter(|&verdict| summary.with(verdict) > 0) {
-                (tile(words::verdict(verdict), Concern::of(verdict).as_str(), summary.with(verdict), Some(Wanted::Verdict(verdict))))
+                (tile(words::verdict(verdict), Concern::of(verdict).as_str(), summary.with(verdict), Some(VerdictFilter::Only(verdict))))
             }
         }
     }
 }
 
-fn form(scene: &Scene, query: &Query) -> Markup {
+fn form(snapshot: &Snapshot, query: &Query) -> Markup {
     let Filter { account, tunnel_type, verdict, search } = &query.filter;
     let verdicts = BY_URGENCY.iter().map(|&verdict: &Verdict| (verdict.as_str(), words::verdict(verdict)));
     let verdicts = [("", "Any verdict"), (ATTENTION, "Needs attention")].into_iter().chain(verdicts);
@@ -93,7 +85,7 @@ fn form(scene: &Scene, query: &Query) -> Markup {
             label class="wide" { span { "Search" }
                 input type="search" name="search" value=(search) maxlength="128" placeholder="Name, description or address";
             }
-            @if scene.many_accounts() || account.is_some() { (accounts(scene, account.as_deref())) }
+            @if (snapshot.fleet().accounts.len() > 1) || account.is_some() { (accounts(snapshot, account.as_deref())) }
             (select("verdict", "Verdict", verdicts, verdict.map(word)))
             (select("type", "Type", [("", "Any type")].into_iter().chain(types), tunnel_type.map(Label::as_str)))
             (select("sort", "Sort by", orders, Some(query.order.as_str())))
@@ -103,8 +95,8 @@ fn form(scene: &Scene, query: &Query) -> Markup {
     }
 }
 
-fn accounts(scene: &Scene, chosen: Option<&str>) -> Markup {
-    let names: Vec<_> = scene.picture.fleet.accounts.keys().map(|name| (name.as_str(), shown(name.as_str()))).collect();
+fn accounts(snapshot: &Snapshot, chosen: Option<&str>) -> Markup {
+    let names: Vec<_> = snapshot.fleet().accounts.keys().map(|name| (name.as_str(), shown(name.as_str()))).collect();
     let options = names.iter().map(|(name, shown)| (*name, &**shown));
     select("account", "Account", [("", "Any account")].into_iter().chain(options), chosen)
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, time::Duration};
 use maud::{Markup, html};
 
 use super::time::{milliseconds, percent};
-use crate::domain::history::{History, Span};
+use crate::prober::history::{History, Span};
 
 const WIDTH: f64 = 120.0;
 const HEIGHT: f64 = 28.0;
@@ -77,7 +77,7 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::domain::history::Progress;
+    use crate::prober::history::Progress;
 
     /// A history with these steps: replies, losses, milliseconds of each reply.
     fn history(steps: &[(u64, u64, u64)]) -> History {

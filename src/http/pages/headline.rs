@@ -7,11 +7,10 @@ use super::{
     words,
 };
 use crate::{
-    domain::{inventory::PollState, verdict::Verdict},
-    overview::{
-        Picture,
-        concern::{BY_URGENCY, Concern},
-        summary::Summary,
+    domain::{dataset::PollState, verdict::Verdict},
+    snapshot::{
+        Snapshot,
+        concern::{BY_URGENCY, Concern, Summary},
     },
 };
 
@@ -24,12 +23,12 @@ pub(super) struct Headline {
 }
 
 impl Headline {
-    pub(super) fn of(picture: &Picture, summary: &Summary) -> Self {
-        if summary.tunnels == 0 { Self::without_tunnels(picture) } else { Self::with_tunnels(summary) }
+    pub(super) fn new(snapshot: &Snapshot, summary: &Summary) -> Self {
+        if summary.tunnels == 0 { Self::without_tunnels(snapshot) } else { Self::with_tunnels(summary) }
     }
 
-    fn without_tunnels(picture: &Picture) -> Self {
-        let states: Vec<PollState> = picture.collections().map(|(_, _, collection)| collection.state).collect();
+    fn without_tunnels(snapshot: &Snapshot) -> Self {
+        let states: Vec<PollState> = snapshot.datasets().map(|(.., status)| status.state).collect();
         let (text, detail) = if states.iter().any(|state| matches!(state, PollState::Failed(_))) {
             (
                 "The tunnels are not known",

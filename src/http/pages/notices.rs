@@ -3,24 +3,27 @@
 use maud::{Markup, html};
 use web_toolkit::text::shown;
 
-use super::{scene::Scene, time, words};
+use super::{time, words};
 use crate::{
     domain::{
-        inventory::{AccountName, Collection, CollectionSnapshot, PollState},
+        dataset::PollState,
+        inventory::{AccountName, TunnelList},
+        tunnel::TunnelType,
         verdict::Verdict,
     },
-    overview::{Picture, concern::Concern, summary::Summary},
+    snapshot::{
+        Snapshot,
+        concern::{Concern, Summary},
+    },
 };
 
 /// Everything that has to be said before the table is believed.
-pub(super) fn notices(scene: &Scene, summary: &Summary) -> Markup {
+pub(super) fn notices(snapshot: &Snapshot, summary: &Summary) -> Markup {
     html! {
-        @for (account, name, collection) in scene.picture.collections() {
-            (polls(&scene.picture, account, name, collection))
-        }
+        @for (account, tunnel_type, list) in snapshot.lists() { (polls(snapshot, account, tunnel_type, list)) }
         (isolated(summary))
-        (sockets(scene))
-        (switched_off(scene))
+        (sockets(snapshot))
+        (switched_off(snapshot))
     }
 }
 
@@ -28,25 +31,25 @@ fn notice(concern: Concern, title: &str, text: &Markup) -> Markup {
     html! { div class={ "notice " (concern) } { strong { (title) } p { (text) } } }
 }
 
-fn polls(picture: &Picture, account: &AccountName, name: Collection, collection: &CollectionSnapshot) -> Markup {
+fn polls(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelType, tunnels: &TunnelList) -> Markup {
     let account = shown(account.as_str());
-    let list = words::list(name);
-    let title = match collection.state {
+    let list = words::tunnel_type(tunnel_type);
+    let title = match tunnels.status.state {
         PollState::Failed(reason) => format!("Account {account}: the list of {list} tunnels cannot be read ({reason})"),
-        PollState::Succeeded if picture.is_fresh(collection) => return rejected(&account, list, collection),
+        PollState::Succeeded if snapshot.is_fresh(&tunnels.status) => return rejected(&account, list, tunnels),
         PollState::Succeeded => format!("Account {account}: the list of {list} tunnels is stale"),
         PollState::Waiting => return html! {},
     };
-    let remedy = match collection.state {
+    let remedy = match tunnels.status.state {
         PollState::Failed(reason) => reason.remedy(),
         PollState::Succeeded | PollState::Waiting => "the next poll is overdue",
     };
-    let fresh = picture.is_fresh(collection);
+    let fresh = snapshot.is_fresh(&tunnels.status);
     let text = html! {
         (capitalised(remedy)) ". "
-        @match collection.last_success {
+        @match tunnels.status.last_success {
             Some(then) => {
-                "The last good list is of " (time::since(picture.now, then)) "."
+                "The last good list is of " (time::since(snapshot.now, then)) "."
                 @if !fresh { " That is too old: what Cloudflare reported then does not count any more." }
             }
             None => "There has been no good list yet.",
@@ -55,14 +58,13 @@ fn polls(picture: &Picture, account: &AccountName, name: Collection, collection:
     notice(if fresh { Concern::Suspect } else { Concern::Broken }, &title, &text)
 }
 
-fn rejected(account: &str, list: &str, collection: &CollectionSnapshot) -> Markup {
-    let number: u64 = collection.rejected.values().sum();
+fn rejected(account: &str, list: &str, tunnels: &TunnelList) -> Markup {
+    let number: u64 = tunnels.rejected.values().sum();
     if number == 0 {
         return html! {};
     }
     let title = format!("Account {account}: {number} members of the list of {list} tunnels are left out");
-    let reasons: Vec<String> =
-        collection.rejected.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+    let reasons: Vec<String> = tunnels.rejected.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
     notice(Concern::Suspect, &title, &html! { "They cannot be read: " (reasons.join(", ")) ". The log names them." })
 }
 
@@ -73,8 +75,8 @@ fn isolated(summary: &Summary) -> Markup {
     notice(Concern::Suspect, "The prober is isolated", &html! { (words::meaning(Verdict::ProberIsolated)) })
 }
 
-fn sockets(scene: &Scene) -> Markup {
-    let closed: Vec<_> = scene.picture.board.sockets.list().into_iter().filter(|socket| !socket.up).collect();
+fn sockets(snapshot: &Snapshot) -> Markup {
+    let closed: Vec<_> = snapshot.board().sockets.list().into_iter().filter(|socket| !socket.up).collect();
     html! {
         @for socket in closed {
             (notice(Concern::Suspect, &format!("Nothing can be sent over ICMPv{} ({})", socket.version, socket.mode), &html! {
@@ -87,8 +89,8 @@ fn sockets(scene: &Scene) -> Markup {
     }
 }
 
-fn switched_off(scene: &Scene) -> Markup {
-    if scene.probing.enabled {
+fn switched_off(snapshot: &Snapshot) -> Markup {
+    if snapshot.board().settings.enabled {
         return html! {};
     }
     notice(

@@ -7,7 +7,6 @@ use maud::{Markup, html};
 use super::{
     evidence::{self, thousands},
     graph::graph,
-    scene::Scene,
     time::{self, milliseconds, percent},
     words,
 };
@@ -15,23 +14,23 @@ use crate::{
     domain::{
         label::Label as _,
         probe::{ProbeFailure, Vantage},
-        tally::{Reading, Tally},
     },
-    overview::row::Row,
+    prober::tally::{Reading, Tally},
+    snapshot::{Row, Snapshot},
 };
 
-pub(super) fn probes(scene: &Scene, row: &Row<'_>) -> Markup {
+pub(super) fn probes(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     html! {
         section class="probes" aria-labelledby="probes-title" {
             h2 id="probes-title" { "Observed from here" }
             @match row.probes {
                 Some(probes) if !probes.targets.is_empty() => {
                     p class="note" { (vantage(probes.vantage)) }
-                    @for target in &probes.targets { (one(scene, words::target(target.target), target.address, &target.tally)) }
-                    @for uplink in probes.uplinks.iter() { (one(scene, "Uplink", uplink.address, &uplink.tally)) }
+                    @for target in &probes.targets { (one(snapshot, words::target(target.target), target.address, &target.tally)) }
+                    @for uplink in probes.uplinks.iter() { (one(snapshot, "Uplink", uplink.address, &uplink.tally)) }
                 }
                 Some(_) => p { "None of its addresses can be probed." },
-                None if scene.probing.enabled => p { "Probing is switched off for this tunnel." },
+                None if snapshot.board().settings.enabled => p { "Probing is switched off for this tunnel." },
                 None => p { "Probing is switched off. Start with " code { "--probe" } " to learn what carries traffic." },
             }
         }
@@ -49,7 +48,7 @@ const fn vantage(vantage: Vantage) -> &'static str {
     }
 }
 
-fn one(scene: &Scene, name: &str, address: IpAddr, tally: &Tally) -> Markup {
+fn one(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally) -> Markup {
     let reading = tally.read();
     let history = tally.history();
     let recent = history.total();
@@ -58,7 +57,7 @@ fn one(scene: &Scene, name: &str, address: IpAddr, tally: &Tally) -> Markup {
         article class="target" {
             header {
                 h3 { (name) " " code { (address) } }
-                (evidence::standing(reading.standing, scene.picture.board.silence))
+                (evidence::standing(reading.standing, snapshot.board().settings.silence))
             }
             (graph(&history, "wide-graph"))
             dl class="figures" {
@@ -68,7 +67,7 @@ fn one(scene: &Scene, name: &str, address: IpAddr, tally: &Tally) -> Markup {
                 div { dt { "Replies" } dd { (number(reading.replies)) } }
                 div { dt { "In flight" } dd { (number(reading.in_flight)) } }
                 div { dt { "Last reply" } dd {
-                    @match reading.last_reply { Some(then) => (time::at(scene.picture.now, then)), None => "never" }
+                    @match reading.last_reply { Some(then) => (time::at(snapshot.now, then)), None => "never" }
                 } }
                 div class="wide" { dt { "Failures" } dd { (failures(&reading)) } }
             }

@@ -4,24 +4,18 @@
 
 use maud::{Markup, html};
 
-use super::{scene::Scene, shell::Frame};
-use crate::overview::concern::Concern;
+use super::shell::Document;
+use crate::snapshot::concern::Concern;
 
 const TEXT: &str = include_str!("../../../docs/RUNBOOKS.md");
 
 /// Draws the page.
-pub(in crate::http) fn runbooks(scene: &Scene) -> Markup {
-    let frame = Frame {
-        title: "Runbooks",
-        concern: Concern::Unsure,
-        root: "./",
-        telemetry_path: &scene.telemetry_path,
-        now: scene.picture.now,
-    };
-    frame.around(&html! {
+pub(in crate::http) fn runbooks() -> Document {
+    let body = html! {
         nav class="crumbs" aria-label="Way back" { a href="./" { "← All tunnels" } }
         article class="card runbooks" { @for block in blocks(TEXT) { (block.markup()) } }
-    })
+    };
+    Document { title: "Runbooks".to_owned(), concern: Concern::Unsure, root: "./", body }
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -6,27 +6,26 @@ use web_toolkit::clock::Moment;
 use super::time::exact;
 use crate::{
     http::assets::{self, Asset},
-    overview::concern::Concern,
+    snapshot::concern::Concern,
 };
 
 /// Seconds from one refresh to the next: by the script, and without it.
 const REFRESH: u32 = 10;
 const REFRESH_WITHOUT_SCRIPT: u32 = 30;
 
-/// What the frame needs to know of its page.
+/// A page without the frame around it.
 #[derive(Debug)]
-pub(super) struct Frame<'a> {
-    pub(super) title: &'a str,
+pub(in crate::http) struct Document {
+    pub(super) title: String,
     pub(super) concern: Concern,
-    /// From this page to the front page: `./` or `../../../`. Links are relative, so that a proxy may serve us below a path.
-    pub(super) root: &'a str,
-    pub(super) telemetry_path: &'a str,
-    pub(super) now: Moment,
+    /// Path from this page to the front page: `./` or `../../../`. Links are relative, so that a proxy can serve us below a path.
+    pub(super) root: &'static str,
+    pub(super) body: Markup,
 }
 
-impl Frame<'_> {
-    /// A whole page with `body` in its middle.
-    pub(super) fn around(&self, body: &Markup) -> Markup {
+impl Document {
+    /// The whole page.
+    pub(in crate::http) fn render(&self, now: Moment, telemetry_path: &str) -> Markup {
         let root = self.root;
         let file = |asset: &Asset| format!("{root}assets/{}", asset.name);
         html! {
@@ -44,26 +43,26 @@ impl Frame<'_> {
                 }
                 body {
                     a class="skip" href="#main" { "Skip to the tunnels" }
-                    (self.banner())
+                    (self.banner(now))
                     p id="contact" class="notice broken" role="alert" hidden {}
-                    main id="main" { (body) }
-                    (self.footer())
+                    main id="main" { (self.body) }
+                    (self.footer(telemetry_path))
                 }
             }
         }
     }
 
-    fn banner(&self) -> Markup {
+    fn banner(&self, now: Moment) -> Markup {
         html! {
             header class="banner" {
                 a class="brand" href=(self.root) { span class="mark" aria-hidden="true" {} "Magic tunnels" }
-                p id="clock" data-live { time datetime=(self.now.wall.to_string()) { (exact(self.now.wall)) } }
+                p id="clock" data-live { time datetime=(now.wall.to_string()) { (exact(now.wall)) } }
             }
         }
     }
 
-    fn footer(&self) -> Markup {
-        let metrics = format!("{}{}", self.root, self.telemetry_path.trim_start_matches('/'));
+    fn footer(&self, telemetry_path: &str) -> Markup {
+        let metrics = format!("{}{}", self.root, telemetry_path.trim_start_matches('/'));
         html! {
             footer {
                 nav aria-label="More" {

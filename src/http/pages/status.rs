@@ -5,15 +5,18 @@ use web_toolkit::text::shown;
 
 use super::{
     evidence::{badge, count},
-    scene::Scene,
     time, words,
 };
 use crate::{
-    domain::inventory::{AccountName, Collection, CollectionSnapshot, PollState},
-    overview::concern::Concern,
+    domain::{
+        dataset::PollState,
+        inventory::{AccountName, TunnelList},
+        tunnel::TunnelType,
+    },
+    snapshot::{Snapshot, concern::Concern},
 };
 
-pub(super) fn status(scene: &Scene) -> Markup {
+pub(super) fn status(snapshot: &Snapshot) -> Markup {
     html! {
         section id="sources" class="sources" data-live aria-labelledby="sources-title" {
             h2 id="sources-title" { "Where this comes from" }
@@ -23,54 +26,52 @@ pub(super) fn status(scene: &Scene) -> Markup {
                     th scope="col" { "Tunnels" } th scope="col" { "Last good" } th scope="col" { "Took" }
                 } }
                 tbody {
-                    @for (account, name, collection) in scene.picture.collections() {
-                        (line(scene, account, name, collection))
-                    }
+                    @for (account, tunnel_type, list) in snapshot.lists() { (line(snapshot, account, tunnel_type, list)) }
                 }
             }
-            p { (prober(scene)) }
-            @if !scene.picture.board.refused.is_empty() { p { (refused(scene)) } }
+            p { (prober(snapshot)) }
+            @if !snapshot.board().refused.is_empty() { p { (refused(snapshot)) } }
         }
     }
 }
 
-fn line(scene: &Scene, account: &AccountName, name: Collection, collection: &CollectionSnapshot) -> Markup {
+fn line(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelType, list: &TunnelList) -> Markup {
     html! {
         tr {
             th scope="row" { (shown(account.as_str())) }
-            td { (words::list(name)) }
+            td { (words::tunnel_type(tunnel_type)) }
             td {
-                @match collection.state {
+                @match list.status.state {
                     PollState::Waiting => (badge(Concern::Unsure, "Not polled yet")),
                     PollState::Succeeded => (badge(Concern::Fine, "Succeeded")),
                     PollState::Failed(reason) => { (badge(Concern::Broken, "Failed")) " " (reason) }
                 }
             }
-            td { @if collection.last_success.is_some() { (collection.entries.len()) } @else { "–" } }
+            td { @if list.status.last_success.is_some() { (list.entries.len()) } @else { "–" } }
             td {
-                @if let Some(then) = collection.last_success { (time::since(scene.picture.now, then)) } @else { "never" }
+                @if let Some(then) = list.status.last_success { (time::since(snapshot.now, then)) } @else { "never" }
             }
-            td { (collection.duration.map_or_else(|| "–".into(), time::milliseconds)) }
+            td { (list.status.duration.map_or_else(|| "–".into(), time::milliseconds)) }
         }
     }
 }
 
-fn prober(scene: &Scene) -> String {
-    if !scene.probing.enabled {
+fn prober(snapshot: &Snapshot) -> String {
+    if !snapshot.board().settings.enabled {
         return "Nothing is probed from here.".into();
     }
-    let board = &scene.picture.board;
+    let board = snapshot.board();
     let open = board.sockets.list().into_iter().filter(|socket| socket.up);
     let sockets: Vec<String> = open.map(|socket| format!("ICMPv{} ({})", socket.version, socket.mode)).collect();
-    let every = humantime::format_duration(scene.probing.pace.timing.interval());
+    let every = humantime::format_duration(snapshot.board().settings.pace.timing.interval());
     let targets = count(board.sessions.len(), "address is", "addresses are");
     let over = if sockets.is_empty() { "no open socket".into() } else { sockets.join(" and ") };
     format!("{targets} probed from here every {every}, over {over}.")
 }
 
 /// Addresses that are not probed although asked for.
-fn refused(scene: &Scene) -> String {
+fn refused(snapshot: &Snapshot) -> String {
     let reasons: Vec<String> =
-        scene.picture.board.refused.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+        snapshot.board().refused.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
     format!("Addresses that cannot be probed: {}.", reasons.join(", "))
 }

@@ -6,22 +6,21 @@ use web_toolkit::text::shown;
 use super::{
     evidence::{self, separated, thousands},
     graph::graph,
-    scene::Scene,
     time::{self, milliseconds, percent},
     words,
 };
 use crate::{
     domain::{health_check::HealthCheck, label::Label},
     http::{path, query::Query},
-    overview::{order::Order, row::Row},
+    snapshot::{Row, Snapshot, filter::Order},
 };
 
 /// Tunnels on one page.
 pub(super) const ROWS: usize = 100;
 
 /// The part of the list that the query asks for; a page beyond the last is the last.
-pub(super) fn table(scene: &Scene, query: &Query) -> Markup {
-    let mut rows: Vec<Row<'_>> = scene.picture.rows(&query.filter).collect();
+pub(super) fn table(snapshot: &Snapshot, query: &Query) -> Markup {
+    let mut rows: Vec<Row<'_>> = snapshot.matching(&query.filter).collect();
     query.order.sort(&mut rows);
     if rows.is_empty() {
         return html! { p class="empty" { "No tunnel fits this filter. " a href="./" { "Show all tunnels" } } };
@@ -36,7 +35,7 @@ pub(super) fn table(scene: &Scene, query: &Query) -> Markup {
                 (thousands(first + 1)) "–" (thousands(first + shown.len())) " of " (evidence::count(rows.len(), "tunnel", "tunnels"))
             }
             (head(query))
-            tbody { @for row in shown { (line(scene, row)) } }
+            tbody { @for row in shown { (line(snapshot, row)) } }
         }
         (pager(query, page, pages))
     }
@@ -67,16 +66,16 @@ fn column(query: &Query, order: Order, name: &str, direction: &str) -> Markup {
     }
 }
 
-fn line(scene: &Scene, row: &Row<'_>) -> Markup {
+fn line(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     let tunnel = row.tunnel();
     let recent = row.recent();
-    let now = scene.picture.now;
+    let now = snapshot.now;
     html! {
         tr {
             td class="verdict" { (evidence::verdict(row.verdict())) small { (words::culprit(row.verdict()).unwrap_or_default()) } }
             th class="name" scope="row" {
                 a href={ "tunnels/" (path::of(row)) } { (shown(&tunnel.name)) }
-                small { (about(scene, row)) }
+                small { (about(snapshot, row)) }
             }
             td class="session" data-label="BGP" { (evidence::session(row)) }
             td class="since" data-label="Since" {
@@ -86,15 +85,15 @@ fn line(scene: &Scene, row: &Row<'_>) -> Markup {
             td class="number" data-label="Loss" { (recent.loss().map_or_else(|| "–".into(), percent)) }
             td class="graph" { @if let Some(target) = row.main_target() { (graph(&target.tally.history(), "spark")) } }
             td class="check" data-label="Health check" { (check(row)) }
-            td class="age" data-label="Reported" { (age(scene, row)) }
+            td class="age" data-label="Reported" { (age(snapshot, row)) }
         }
     }
 }
 
-fn about(scene: &Scene, row: &Row<'_>) -> String {
+fn about(snapshot: &Snapshot, row: &Row<'_>) -> String {
     let tunnel = row.tunnel();
     let (account, description) = (shown(row.account.as_str()), shown(&tunnel.description));
-    let account = scene.many_accounts().then_some(&*account);
+    let account = (snapshot.fleet().accounts.len() > 1).then_some(&*account);
     let site = row.entry.site.as_deref().map(shown);
     let description = (!description.is_empty()).then_some(&*description);
     let parts = [words::tunnel_type(tunnel.tunnel_type())].into_iter().chain(account).chain(site.as_deref());
@@ -115,11 +114,11 @@ fn check(row: &Row<'_>) -> Markup {
     }
 }
 
-fn age(scene: &Scene, row: &Row<'_>) -> Markup {
+fn age(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     let Some(then) = row.confirmed else { return html! { "never" } };
     html! {
         @if !row.fresh { span class="badge unsure" { "Stale" } " " }
-        (time::since(scene.picture.now, then))
+        (time::since(snapshot.now, then))
     }
 }
 

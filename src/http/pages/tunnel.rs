@@ -1,45 +1,46 @@
 //! The page of one tunnel: what is the matter, what that rests on, and every field.
 
+use std::sync::Arc;
+
 use maud::{Markup, html};
 use web_toolkit::text::shown;
 
-use super::{evidence, facts, probes, scene::Scene, shell::Frame, time, words};
+use super::{evidence, facts, probes, shell::Document, time, words};
 use crate::{
     domain::{
-        board::TunnelKey,
+        inventory::TunnelKey,
         label::Label as _,
         verdict::{Reported, TunnelVerdict},
     },
     http::path,
-    overview::{concern::Concern, row::Row},
+    snapshot::{Row, Snapshot, concern::Concern},
 };
 
 /// From the page of a tunnel to the front page.
 const ROOT: &str = "../../../";
 
-/// Draws the page; `None` where the inventory has no such tunnel.
-pub(in crate::http) fn tunnel(scene: &Scene, key: &TunnelKey) -> Option<Markup> {
-    let row = scene.picture.row(key)?;
+/// Draws the page; `None` if the inventory does not contain the tunnel.
+pub(in crate::http) fn tunnel(snapshot: &Snapshot, key: &TunnelKey) -> Option<Document> {
+    let row = snapshot.row(key)?;
     let concern = Concern::of(row.verdict());
     let name = shown(&row.tunnel().name);
-    let title = format!("{name}: {}", words::verdict(row.verdict()));
-    let frame =
-        Frame { title: &title, concern, root: ROOT, telemetry_path: &scene.telemetry_path, now: scene.picture.now };
-    Some(frame.around(&html! {
+    let body = html! {
         nav class="crumbs" aria-label="Way back" { a href=(ROOT) { "← All tunnels" } }
         div id="tunnel" data-live {
             section class={ "headline " (concern) } {
                 p class="about" { (about(&row)) }
                 h1 { (name) " " (evidence::verdict(row.verdict())) }
-                (why(scene, &row))
+                (why(snapshot, &row))
             }
-            @if !row.fresh { (stale(scene, &row)) }
+            @if !row.fresh { (stale(snapshot, &row)) }
             @if let Some(verdict) = row.verdict { (rests_on(verdict)) }
-            (probes::probes(scene, &row))
-            div class="cards" { (facts::all(scene, &row)) }
+            (probes::probes(snapshot, &row))
+            div class="cards" { (facts::all(snapshot.now, &row)) }
             p class="as-json" { a href={ (ROOT) "api/v1/tunnels/" (path::of(&row)) } { "This tunnel as JSON" } }
         }
-    }))
+    };
+    let title = format!("{name}: {}", words::verdict(row.verdict()));
+    Some(Document { title, concern, root: ROOT, body })
 }
 
 fn about(row: &Row<'_>) -> String {
@@ -52,15 +53,15 @@ fn about(row: &Row<'_>) -> String {
     evidence::separated(parts.iter().map(String::as_str))
 }
 
-fn why(scene: &Scene, row: &Row<'_>) -> Markup {
-    let Some(TunnelVerdict { verdict, why, changed, changes, .. }) = row.verdict else {
+fn why(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
+    let Some(TunnelVerdict { verdict, why, changed, changes, .. }) = row.verdict.map(Arc::as_ref) else {
         return html! { p class="detail" { "It has not been judged yet." } };
     };
     html! {
         p class="detail" { (why) "." }
         p { (words::meaning(*verdict)) }
         p class="since" {
-            "Since " (time::since(scene.picture.now, *changed)) ", "
+            "Since " (time::since(snapshot.now, *changed)) ", "
             (evidence::count(usize::try_from(*changes).unwrap_or(usize::MAX), "change", "changes")) " of the verdict so far."
             @if let Some(heading) = words::runbook(*verdict) {
                 " What to do: runbook " a href={ (ROOT) "runbooks#" (heading.to_lowercase()) } { (heading) } "."
@@ -69,13 +70,13 @@ fn why(scene: &Scene, row: &Row<'_>) -> Markup {
     }
 }
 
-fn stale(scene: &Scene, row: &Row<'_>) -> Markup {
+fn stale(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     html! {
         div class="notice suspect" {
             strong { "What Cloudflare said of this tunnel is stale" }
             p {
                 @match row.confirmed {
-                    Some(then) => { "It was confirmed last " (time::since(scene.picture.now, then)) "." }
+                    Some(then) => { "It was confirmed last " (time::since(snapshot.now, then)) "." }
                     None => "It was never confirmed.",
                 }
                 " The session is not shown, and the configuration below may have changed since."

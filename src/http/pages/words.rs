@@ -3,12 +3,11 @@
 use crate::{
     domain::{
         bgp::BgpState,
-        inventory::Collection,
         probe::ProbeTarget,
         tunnel::TunnelType,
         verdict::{Side, Verdict},
     },
-    overview::concern::Concern,
+    snapshot::concern::Concern,
 };
 
 pub(super) const fn verdict(verdict: Verdict) -> &'static str {
@@ -107,10 +106,6 @@ pub(super) const fn tunnel_type(tunnel_type: TunnelType) -> &'static str {
         TunnelType::Ipsec => "IPsec",
         TunnelType::Gre => "GRE",
     }
-}
-
-pub(super) const fn list(collection: Collection) -> &'static str {
-    tunnel_type(collection.tunnel_type())
 }
 
 pub(super) const fn target(target: ProbeTarget) -> &'static str {

@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use web_toolkit::clock;
 
 use crate::{
-    exposition::{Exposition, Picture},
+    exposition::{Capture, Exposition},
     http::threads::Threads,
 };
 
@@ -35,12 +35,12 @@ pub(super) struct Pictures {
 /// A picture and its place.
 #[derive(Debug)]
 pub(super) struct Held {
-    picture: Arc<Picture>,
+    picture: Arc<Capture>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Held {
-    pub(super) const fn picture(&self) -> &Arc<Picture> {
+    pub(super) const fn picture(&self) -> &Arc<Capture> {
         &self.picture
     }
 }
@@ -68,7 +68,7 @@ impl Pictures {
         }
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
         let (exposition, now) = (Arc::clone(&self.exposition), clock::now());
-        let picture = self.threads.run(move || exposition.picture(now)).await?;
+        let picture = self.threads.run(move || exposition.capture(now)).await?;
         let held = Arc::new(Held { picture: Arc::new(picture), _place: place });
         *newest = Arc::downgrade(&held);
         Ok(held)

@@ -8,21 +8,19 @@ use web_toolkit::clock;
 use super::*;
 use crate::{
     domain::fixtures::{addressed, polled},
-    exposition::{self, Format, Groups, Sources},
+    exposition::{self, Format, Groups},
     http::pieces::LONGEST_READ,
+    snapshot::{Judged, Sources},
 };
 
 /// More tunnels than fit into one piece of the page.
 fn scrape() -> Scrape {
     let tunnels = (0..500).map(|n| addressed(&format!("site-{n}"), "203.0.113.1", "10.0.0.0/31", ""));
-    let sources = Sources {
-        fleet: watch::Sender::new(polled(Some(clock::now()), tunnels)).subscribe(),
-        board: watch::Sender::new(Arc::default()).subscribe(),
-        verdicts: watch::Sender::new(Arc::default()).subscribe(),
-        stale_after: watch::Sender::new(Duration::from_mins(5)).subscribe(),
-        poll_interval: watch::Sender::new(Duration::from_mins(1)).subscribe(),
-    };
-    Scrape::new(Exposition::new(exposition::registry(), sources), Arc::new(Threads::new().unwrap()))
+    let judged = Judged { fleet: polled(Some(clock::now()), tunnels), ..Judged::default() };
+    let sources = Sources::fixed(judged, Duration::from_mins(5));
+    let (_, poll_interval) = watch::channel(Duration::from_mins(1));
+    let exposition = Exposition::new(exposition::registry(), sources, poll_interval);
+    Scrape::new(exposition, Arc::new(Threads::new().unwrap()))
 }
 
 async fn pieces(scrape: &Scrape, gzip: bool) -> Pieces {

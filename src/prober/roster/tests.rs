@@ -12,11 +12,11 @@ use crate::{
 };
 
 fn roster() -> Roster {
-    Roster::new(Arc::default(), Arc::default())
+    Roster::new(Arc::default(), Arc::default(), Arc::default())
 }
 
-fn on() -> Settings {
-    Settings { enabled: true, ..Settings::default() }
+fn on() -> Arc<Settings> {
+    Arc::new(Settings { enabled: true, ..Settings::default() })
 }
 
 fn addresses<'a>(keys: impl IntoIterator<Item = &'a SessionKey>) -> Vec<String> {
@@ -92,7 +92,7 @@ fn switching_probing_off_empties_the_board() {
     let mut roster = roster();
     let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
     roster.adopt(&fleet, &on());
-    let change = roster.adopt(&fleet, &Settings::default());
+    let change = roster.adopt(&fleet, &Arc::default());
     assert_eq!(addresses(&change.stop), ["203.0.113.1"]);
     assert!(roster.board().tunnels.is_empty() && roster.board().sessions.is_empty());
 }
@@ -104,7 +104,7 @@ fn another_pace_or_other_buckets_restart_nobody() {
     roster.adopt(&fleet, &on());
     probe_everybody_once(&roster);
     let mut settings = on();
-    settings.buckets = Buckets::new([Duration::from_secs(1)]).unwrap();
+    Arc::make_mut(&mut settings).buckets = Buckets::new([Duration::from_secs(1)]).unwrap();
     let change = roster.adopt(&fleet, &settings);
     assert!(change.start.is_empty() && change.stop.is_empty());
     let reading = roster.board().sessions[0].1.read();
@@ -116,6 +116,6 @@ fn another_silence_rule_reaches_the_board() {
     let mut roster = roster();
     let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
     roster.adopt(&fleet, &on());
-    let change = roster.adopt(&fleet, &Settings { silence: Silence::Always, ..on() });
-    assert_eq!(change.board.unwrap().silence, Silence::Always);
+    let change = roster.adopt(&fleet, &Arc::new(Settings { silence: Silence::Always, ..Settings::clone(&on()) }));
+    assert_eq!(change.board.unwrap().settings.silence, Silence::Always);
 }

@@ -5,8 +5,8 @@ use tokio::{task::JoinSet, time};
 
 use super::*;
 use crate::{
-    domain::{histogram::Buckets, label::Label, probe::Thresholds},
-    prober::schedule::Phases,
+    domain::{label::Label, probe::Thresholds},
+    prober::{histogram::Buckets, schedule::Phases},
 };
 
 const SECOND: Duration = Duration::from_secs(1);

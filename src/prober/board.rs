@@ -1,4 +1,4 @@
-//! What the prober shows the rest of the program: who is probed, and how each of them does.
+//! What the prober publishes: which addresses are probed, and their state.
 
 use std::{
     collections::BTreeMap,
@@ -12,26 +12,13 @@ use std::{
 
 use super::{
     histogram::{Buckets, Histogram},
-    inventory::AccountName,
-    probe::{Binding, IpVersion, ProbeTarget, Refusal, SessionKey, Silence, SocketMode, Vantage},
-    tally::{Standing, Tally},
-    tunnel::{Tunnel, TunnelId, TunnelType},
-    verdict::Side,
+    settings::Settings,
+    tally::Tally,
 };
-
-/// What makes a tunnel this tunnel: its name and its addresses may change, these do not.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TunnelKey {
-    pub account: AccountName,
-    pub tunnel_type: TunnelType,
-    pub id: TunnelId,
-}
-
-impl TunnelKey {
-    pub fn of(account: &AccountName, tunnel: &Tunnel) -> Self {
-        Self { account: account.clone(), tunnel_type: tunnel.tunnel_type(), id: tunnel.id.clone() }
-    }
-}
+use crate::domain::{
+    inventory::TunnelKey,
+    probe::{Binding, IpVersion, ProbeTarget, Refusal, SessionKey, SocketMode, Vantage},
+};
 
 /// One probed address of a tunnel.
 #[derive(Debug, Clone)]
@@ -85,29 +72,10 @@ pub struct ProbeBoard {
     pub sessions: Arc<[(SessionKey, Arc<Tally>)]>,
     /// Addresses that could have been probed but for a reason.
     pub refused: BTreeMap<Refusal, u64>,
-    pub silence: Silence,
+    /// The settings that the plan was made from.
+    pub settings: Arc<Settings>,
     pub sockets: Arc<Sockets>,
     pub activity: Arc<Activity>,
-}
-
-impl Side {
-    /// What the addresses of one side amount to.
-    ///
-    /// One that has never answered proves nothing by its silence, unless [`Silence::Always`] says so.
-    pub fn of(standings: impl IntoIterator<Item = Standing>, silence: Silence) -> Self {
-        let mut any_counts = false;
-        let mut all_down = true;
-        for standing in standings {
-            if standing.up == Some(true) {
-                return Self::Answers;
-            }
-            if standing.ever_answered || silence == Silence::Always {
-                any_counts = true;
-                all_down &= standing.up == Some(false);
-            }
-        }
-        if any_counts && all_down { Self::Silent } else { Self::Unsettled }
-    }
 }
 
 /// What the prober does right now.
@@ -201,34 +169,6 @@ impl Sockets {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const UP: Standing = Standing { up: Some(true), ever_answered: true };
-    const DOWN: Standing = Standing { up: Some(false), ever_answered: true };
-    const NEVER: Standing = Standing { up: Some(false), ever_answered: false };
-    const NEW: Standing = Standing { up: None, ever_answered: false };
-    const LOST: Standing = Standing { up: None, ever_answered: true };
-
-    #[test]
-    fn a_side_is_what_its_addresses_amount_to() {
-        use Side::{Answers, Silent, Unsettled};
-        for (standings, after_answer, always) in [
-            (&[][..], Unsettled, Unsettled),
-            (&[NEW], Unsettled, Unsettled),
-            (&[NEVER], Unsettled, Silent),
-            (&[NEVER, NEVER], Unsettled, Silent),
-            (&[DOWN], Silent, Silent),
-            (&[DOWN, NEVER], Silent, Silent),
-            (&[DOWN, NEW], Silent, Unsettled),
-            (&[DOWN, LOST], Unsettled, Unsettled),
-            (&[LOST], Unsettled, Unsettled),
-            (&[UP], Answers, Answers),
-            (&[NEVER, DOWN, UP], Answers, Answers),
-            (&[LOST, UP], Answers, Answers),
-        ] {
-            assert_eq!(Side::of(standings.iter().copied(), Silence::AfterAnswer), after_answer, "{standings:?}");
-            assert_eq!(Side::of(standings.iter().copied(), Silence::Always), always, "{standings:?} always");
-        }
-    }
 
     #[test]
     fn what_is_in_flight_is_counted_while_its_guard_lives() {

@@ -2,17 +2,22 @@ use std::{num::NonZeroU32, time::Instant};
 
 use jiff::Timestamp;
 
-use super::{concern::BY_URGENCY, filter::Wanted, order::Order, *};
-use crate::domain::{
-    bgp::BgpState,
-    board::{TargetProbe, TunnelProbes},
-    fixtures::{addressed, gre, polled, reporting, tunnel},
-    histogram::Buckets,
-    history::History,
-    probe::{Outcome, ProbeFailure, ProbeTarget, Silence, Thresholds, Vantage},
-    tally::Tally,
-    tunnel::{Tunnel, TunnelType},
-    verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict},
+use super::{concern::BY_URGENCY, filter::Order, filter::VerdictFilter, *};
+use crate::{
+    domain::{
+        bgp::BgpState,
+        fixtures::{addressed, gre, polled, reporting, tunnel},
+        probe::{Outcome, ProbeFailure, ProbeTarget, Silence, Thresholds, Vantage},
+        tunnel::{Tunnel, TunnelType},
+        verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict},
+    },
+    prober::{
+        board::{TargetProbe, TunnelProbes},
+        histogram::Buckets,
+        history::History,
+        settings::Settings,
+        tally::Tally,
+    },
 };
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]
@@ -20,29 +25,24 @@ fn start() -> Moment {
     Moment { instant: Instant::now(), wall: Timestamp::UNIX_EPOCH }
 }
 
-fn picture(tunnels: impl IntoIterator<Item = Tunnel>) -> Picture {
+fn snapshot(tunnels: impl IntoIterator<Item = Tunnel>) -> Snapshot {
     let now = start();
-    Picture {
-        fleet: polled(Some(now), tunnels),
-        board: Arc::default(),
-        verdicts: Arc::default(),
-        stale_after: Duration::from_mins(5),
-        now,
-    }
+    let judged = Judged { fleet: polled(Some(now), tunnels), ..Judged::default() };
+    Snapshot { judged, stale_after: Duration::from_mins(5), now }
 }
 
 /// The key of a tunnel of the fixtures.
 fn key(tunnel: &Tunnel) -> Arc<TunnelKey> {
-    Arc::new(TunnelKey::of(&AccountName::new("acme"), tunnel))
+    Arc::new(TunnelKey::new(&AccountName::new("acme"), tunnel))
 }
 
-fn judged(picture: &mut Picture, verdicts: impl IntoIterator<Item = (Tunnel, Verdict, Duration)>) {
+fn judged(snapshot: &mut Snapshot, verdicts: impl IntoIterator<Item = (Tunnel, Verdict, Duration)>) {
     let evidence = Evidence { reported: Reported::None, inside: Side::Unsettled, outside: Side::Unsettled };
     let verdicts = verdicts.into_iter().map(|(tunnel, verdict, age)| {
-        let changed = picture.now.after(Duration::from_hours(1).saturating_sub(age));
+        let changed = snapshot.now.after(Duration::from_hours(1).saturating_sub(age));
         (key(&tunnel), Arc::new(TunnelVerdict { verdict, evidence, changed, changes: 0, why: "".into() }))
     });
-    picture.verdicts = Arc::new(Verdicts { tunnels: verdicts.collect() });
+    snapshot.judged.verdicts = Arc::new(Verdicts { tunnels: verdicts.collect() });
 }
 
 /// A target whose last minutes had echoes of `rtt`, or none that was answered.
@@ -64,17 +64,17 @@ fn names<'a>(rows: impl IntoIterator<Item = Row<'a>>) -> Vec<&'a str> {
     rows.into_iter().map(|row| &*row.entry.tunnel.name).collect()
 }
 
-fn found(picture: &Picture, filter: &Filter) -> Vec<String> {
-    names(picture.rows(filter)).into_iter().map(str::to_owned).collect()
+fn found(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
+    names(snapshot.matching(filter)).into_iter().map(str::to_owned).collect()
 }
 
 #[test]
 fn what_is_broken_stands_first_and_then_the_names() {
     let tunnels = ["b", "a", "d", "c"].map(tunnel);
-    let mut picture = picture(tunnels.clone());
+    let mut snapshot = snapshot(tunnels.clone());
     let verdicts = [Verdict::Healthy, Verdict::Healthy, Verdict::Unreachable, Verdict::BgpFault];
-    judged(&mut picture, tunnels.into_iter().zip(verdicts).map(|(tunnel, verdict)| (tunnel, verdict, Duration::ZERO)));
-    let mut rows: Vec<_> = picture.all_rows().collect();
+    judged(&mut snapshot, tunnels.into_iter().zip(verdicts).map(|(tunnel, verdict)| (tunnel, verdict, Duration::ZERO)));
+    let mut rows: Vec<_> = snapshot.rows().collect();
     Order::Trouble.sort(&mut rows);
     assert_eq!(names(rows.clone()), ["d", "c", "a", "b"]);
     Order::Name.sort(&mut rows);
@@ -84,16 +84,16 @@ fn what_is_broken_stands_first_and_then_the_names() {
 #[test]
 fn the_newest_verdict_the_slowest_and_the_lossiest_can_stand_first() {
     let tunnels = ["a", "b", "c"].map(tunnel);
-    let mut picture = picture(tunnels.clone());
+    let mut snapshot = snapshot(tunnels.clone());
     let ages = [30, 10, 20].map(Duration::from_secs);
-    judged(&mut picture, tunnels.clone().into_iter().zip(ages).map(|(tunnel, age)| (tunnel, Verdict::Healthy, age)));
+    judged(&mut snapshot, tunnels.clone().into_iter().zip(ages).map(|(tunnel, age)| (tunnel, Verdict::Healthy, age)));
     let ms = |n| Some(Duration::from_millis(n));
     let board = tunnels.iter().zip([ms(5), None, ms(70)]).map(|(tunnel, rtt)| {
         let targets = [probed(ProbeTarget::InterfaceAddress, rtt)].into();
         (key(tunnel), Arc::new(TunnelProbes { vantage: Vantage::Site, targets, uplinks: [].into() }))
     });
-    picture.board = Arc::new(ProbeBoard { tunnels: board.collect(), ..ProbeBoard::default() });
-    let mut rows: Vec<_> = picture.all_rows().collect();
+    snapshot.judged.board = Arc::new(ProbeBoard { tunnels: board.collect(), ..ProbeBoard::default() });
+    let mut rows: Vec<_> = snapshot.rows().collect();
     for (order, expected) in
         [(Order::Since, ["b", "c", "a"]), (Order::Rtt, ["c", "a", "b"]), (Order::Loss, ["b", "a", "c"])]
     {
@@ -107,8 +107,8 @@ fn a_filter_admits_what_fits_all_of_it() {
     let fra =
         Tunnel { description: "Frankfurt, first circuit".into(), ..addressed("fra-1", "192.0.2.7", "10.0.0.0/31", "") };
     let tunnels = [fra.clone(), gre(tunnel("fra-2")), tunnel("ams-1")];
-    let mut picture = picture(tunnels);
-    judged(&mut picture, [(fra, Verdict::Unreachable, Duration::ZERO)]);
+    let mut snapshot = snapshot(tunnels);
+    judged(&mut snapshot, [(fra, Verdict::Unreachable, Duration::ZERO)]);
     let search = |search: &str| Filter { search: search.into(), ..Filter::default() };
     let of_verdict = |verdict| Filter { verdict: Some(verdict), ..Filter::default() };
     let of_account = |account: &str| Filter { account: Some(account.into()), ..Filter::default() };
@@ -121,24 +121,24 @@ fn a_filter_admits_what_fits_all_of_it() {
         (search("fra ams"), &[]),
         (of_account("acme"), &["fra-2", "fra-1", "ams-1"]),
         (of_account("other"), &[]),
-        (of_verdict(Wanted::Attention), &["fra-1"]),
-        (of_verdict(Wanted::Verdict(Verdict::Unreachable)), &["fra-1"]),
-        (of_verdict(Wanted::Verdict(Verdict::Unknown)), &["fra-2", "ams-1"]),
+        (of_verdict(VerdictFilter::Attention), &["fra-1"]),
+        (of_verdict(VerdictFilter::Only(Verdict::Unreachable)), &["fra-1"]),
+        (of_verdict(VerdictFilter::Only(Verdict::Unknown)), &["fra-2", "ams-1"]),
         (Filter { tunnel_type: Some(TunnelType::Gre), ..search("fra") }, &["fra-2"]),
     ] {
-        assert_eq!(found(&picture, &filter), expected, "{filter:?}");
+        assert_eq!(found(&snapshot, &filter), expected, "{filter:?}");
     }
 }
 
 #[test]
 fn the_summary_counts_every_tunnel_once() {
     let tunnels: Vec<Tunnel> = BY_URGENCY.iter().map(|verdict| tunnel(&verdict.to_string())).collect();
-    let mut picture = picture(tunnels.clone());
+    let mut snapshot = snapshot(tunnels.clone());
     judged(
-        &mut picture,
+        &mut snapshot,
         tunnels.into_iter().zip(BY_URGENCY).map(|(tunnel, verdict)| (tunnel, verdict, Duration::ZERO)),
     );
-    let summary = picture.summary();
+    let summary = snapshot.summary();
     assert_eq!((summary.tunnels, summary.stale, summary.needing_attention()), (8, 0, 5));
     assert!(BY_URGENCY.iter().all(|&verdict| summary.with(verdict) == 1));
 }
@@ -146,12 +146,12 @@ fn the_summary_counts_every_tunnel_once() {
 #[test]
 fn what_is_stale_is_said_to_be_and_its_session_is_not_told() {
     let up = reporting(tunnel("a"), BgpState::Up);
-    let mut picture = picture([up]);
-    assert!(picture.all_rows().next().unwrap().status().is_some());
-    picture.now = picture.now.after(Duration::from_mins(6));
-    let row = picture.all_rows().next().unwrap();
+    let mut snapshot = snapshot([up]);
+    assert!(snapshot.rows().next().unwrap().status().is_some());
+    snapshot.now = snapshot.now.after(Duration::from_mins(6));
+    let row = snapshot.rows().next().unwrap();
     assert!(!row.fresh && row.status().is_none() && row.tunnel().bgp_status.is_some());
-    assert_eq!(picture.summary().stale, 1);
+    assert_eq!(snapshot.summary().stale, 1);
 }
 
 #[test]
@@ -176,12 +176,13 @@ fn the_address_inside_that_answers_speaks_for_the_tunnel() {
         let bare = tunnel("a");
         let targets: Box<[_]> = targets.into_iter().map(|(target, rtt)| probed(target, rtt)).collect();
         for (silence, expected) in [(Silence::AfterAnswer, after_answer), (Silence::Always, always)] {
-            let mut picture = picture([bare.clone()]);
+            let mut snapshot = snapshot([bare.clone()]);
             let probes =
                 Arc::new(TunnelProbes { vantage: Vantage::Site, targets: targets.clone(), uplinks: [].into() });
             let tunnels = [(key(&bare), probes)].into();
-            picture.board = Arc::new(ProbeBoard { tunnels, silence, ..ProbeBoard::default() });
-            let row = picture.row(&key(&bare)).unwrap();
+            let settings = Arc::new(Settings { silence, ..Settings::default() });
+            snapshot.judged.board = Arc::new(ProbeBoard { tunnels, settings, ..ProbeBoard::default() });
+            let row = snapshot.row(&key(&bare)).unwrap();
             assert_eq!(row.main_target().map(|probe| probe.target), expected, "{silence}");
         }
     }

@@ -1,11 +1,48 @@
-//! The credentials of an account, asked for anew at each request: the secret in them may live in a file that changes.
+//! One account of the Cloudflare API as a source of tunnel lists.
+//!
+//! The credentials are read again before each request, because the secret can be kept in a file that changes.
+
+use std::time::Duration;
 
 use tokio::task;
 
+use super::TunnelSource;
 use crate::{
-    cloudflare::{BadCredentials, Credentials},
+    cloudflare::{ApiFailure, BadCredentials, Client, Credentials, Listing},
+    domain::{inventory::AccountName, tunnel::TunnelType},
     secret::{Look, Secret},
 };
+
+/// An account as the configuration names it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiAccount {
+    pub name: AccountName,
+    /// The id in the API's paths.
+    pub id: String,
+    pub credentials: CredentialSource,
+}
+
+/// An account and the client that reads it.
+#[derive(Debug, Clone)]
+pub struct ApiSource {
+    pub account: ApiAccount,
+    pub client: Client,
+}
+
+impl TunnelSource for ApiSource {
+    fn timeout(&self) -> Duration {
+        self.client.timeout()
+    }
+
+    async fn list(&self, tunnel_type: TunnelType, look: Look) -> (Result<Listing, ApiFailure>, u64) {
+        let (credentials, version) = self.account.credentials.newest(look).await;
+        (self.client.list(&credentials, &self.account.id, tunnel_type).await, version)
+    }
+
+    async fn secret_version(&self, look: Look) -> u64 {
+        self.account.credentials.newest(look).await.1
+    }
+}
 
 /// How an account proves who asks. Its `Debug` shows no secret.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,21 @@
-//! The last ten minutes of one probed address, in steps of ten seconds: enough to draw a line, and to tell a bad moment from a bad
-//! hour.
+//! The last ten minutes of one probed address, in steps of ten seconds: enough for a graph on the page.
 //!
-//! It is small, for there are as many as probed addresses: about half a kilobyte, and it never grows.
+//! Takes about half a kilobyte per address and never grows.
 
 use std::{
     iter::Sum,
+    sync::Arc,
     time::{Duration, Instant},
 };
+
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use web_toolkit::clock;
+
+use super::board::ProbeBoard;
 
 /// Echoes of an address that have ended so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -125,11 +134,39 @@ impl Default for History {
     }
 }
 
+/// Records the counters of every probed address once per [`History::STEP`], until `stop`.
+///
+/// Runs beside the prober and never on its thread. Each sample holds the lock of a tally for some nanoseconds.
+pub async fn sample(board: watch::Receiver<Arc<ProbeBoard>>, stop: CancellationToken) {
+    let mut steps = interval(History::STEP);
+    // A late sample leaves a gap; two in quick succession would distort the steps.
+    steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        // Cancel safety: a tick that was dropped comes again.
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = steps.tick() => {}
+        }
+        let board = Arc::clone(&board.borrow());
+        let now = clock::now().instant;
+        for (_, tally) in board.sessions.iter() {
+            tally.sample(now);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use proptest::prelude::*;
+    use tokio::{task::JoinSet, time::sleep};
 
     use super::*;
+    use crate::{
+        domain::probe::{Binding, Outcome, SessionKey, SocketMode, Thresholds},
+        prober::{histogram::Buckets, tally::Tally},
+    };
 
     const fn progress(replies: u64, lost: u64, rtt_sum_ms: u64) -> Progress {
         Progress { replies, lost, rtt_sum: Duration::from_millis(rtt_sum_ms) }
@@ -203,5 +240,34 @@ mod tests {
             history.record(progress(replies, lost, rtt), start + Duration::from_millis(pause));
             prop_assert!(history.total().loss().is_none_or(|loss| (0.0..=1.0).contains(&loss)));
         }
+    }
+
+    fn board(tally: &Arc<Tally>) -> Arc<ProbeBoard> {
+        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
+        let key = SessionKey { address: [127, 0, 0, 1].into(), binding };
+        Arc::new(ProbeBoard { sessions: [(key, Arc::clone(tally))].into(), ..ProbeBoard::default() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_probed_address_is_sampled_once_per_step() {
+        const ONE: NonZeroU32 = NonZeroU32::MIN;
+        let tally = Arc::new(Tally::new(Buckets::rtt()));
+        let (_open, boards) = watch::channel(board(&tally));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sample(boards, stop.clone()));
+        for _ in 0..35 {
+            sleep(Duration::from_secs(1)).await;
+            tally.begin();
+            let reply = Outcome::Reply { rtt: Duration::from_millis(3) };
+            tally.finish(reply, clock::now(), Thresholds { down_after: ONE, up_after: ONE });
+        }
+        let replies: Vec<u32> =
+            tally.history().steps().map(|span| span.replies).skip_while(|&replies| replies == 0).collect();
+        // Whether the echo of a full step is counted before or after the look is a matter of chance.
+        assert_eq!(replies.len(), 3, "{replies:?}");
+        assert!((29..=30).contains(&replies.iter().sum::<u32>()), "{replies:?}");
+        stop.cancel();
+        while tasks.join_next().await.is_some() {}
     }
 }

@@ -14,8 +14,10 @@ use web_toolkit::clock::Moment;
 use super::{
     histogram::{Buckets, Histogram},
     history::{History, Progress},
+};
+use crate::domain::{
     label::Label,
-    probe::{Outcome, ProbeFailure, Thresholds},
+    probe::{Outcome, ProbeFailure, Standing, Thresholds},
 };
 
 /// Counters and state of one probed address. Shared by every tunnel that has this address.
@@ -47,14 +49,6 @@ pub struct Reading {
     pub standing: Standing,
     /// Wall clock of the newest reply.
     pub last_reply: Option<Timestamp>,
-}
-
-/// What a target's answers amount to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Standing {
-    /// Debounced; `None` until enough results agree, and again when the kernel takes no packets.
-    pub up: Option<bool>,
-    pub ever_answered: bool,
 }
 
 impl Reading {

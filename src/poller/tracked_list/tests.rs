@@ -28,35 +28,35 @@ fn failure(reason: FailureReason) -> ApiFailure {
 
 /// One collection and a clock that the test moves: each poll takes a second, and the next starts a minute after it.
 struct Story {
-    watch: Watch,
+    list: TrackedList,
     now: Moment,
 }
 
 impl Story {
     fn start() -> Self {
         Self {
-            watch: Watch::resume(AccountName::new("acme"), Arc::default(), CollectionSnapshot::default()),
+            list: TrackedList::resume(AccountName::new("acme"), Arc::default(), TunnelList::default()),
             now: clock::now(),
         }
     }
 
-    fn poll(&mut self, result: Result<Listing, ApiFailure>) -> Absorbed {
+    fn poll(&mut self, result: Result<Listing, ApiFailure>) -> PollResult {
         let started = self.now;
         let ended = started.after(Duration::from_secs(1));
         self.now = started.after(INTERVAL);
-        self.watch.absorb(result, started, ended, INTERVAL)
+        self.list.absorb(result, started, ended, INTERVAL)
     }
 
-    fn lists(&mut self, tunnels: &[Arc<Tunnel>]) -> Vec<Event> {
+    fn lists(&mut self, tunnels: &[Arc<Tunnel>]) -> Vec<PollEvent> {
         self.poll(Ok(Listing { tunnels: tunnels.to_vec(), ..Listing::default() })).events
     }
 
-    fn fails(&mut self, reason: FailureReason) -> Vec<Event> {
+    fn fails(&mut self, reason: FailureReason) -> Vec<PollEvent> {
         self.poll(Err(failure(reason))).events
     }
 
     fn changes_of(&self, id: &str) -> u64 {
-        let entries = &self.watch.snapshot().entries;
+        let entries = &self.list.current().entries;
         entries.iter().find(|entry| entry.tunnel.id.as_str() == id).unwrap().bgp_state_changes
     }
 }
@@ -68,7 +68,7 @@ fn a_session_that_flaps_is_counted_and_told_each_time() {
     let mut told = Vec::new();
     for state in [Up, Up, Down, Establishing, Up, Up] {
         for event in story.lists(&[tunnel("a", Some(state))]) {
-            if let Event::BgpChanged { from, to, .. } = event {
+            if let PollEvent::BgpChanged { from, to, .. } = event {
                 told.push((from, to));
             }
         }
@@ -83,7 +83,7 @@ fn a_status_that_is_missing_for_a_while_hides_no_change() {
     story.lists(&[tunnel("a", Some(BgpState::Up))]);
     assert_eq!(story.lists(&[tunnel("a", None)]), []);
     let events = story.lists(&[tunnel("a", Some(BgpState::Down))]);
-    assert!(matches!(events[..], [Event::BgpChanged { from: BgpState::Up, to: BgpState::Down, .. }]));
+    assert!(matches!(events[..], [PollEvent::BgpChanged { from: BgpState::Up, to: BgpState::Down, .. }]));
     story.lists(&[tunnel("a", None)]);
     assert_eq!(story.lists(&[tunnel("a", Some(BgpState::Down))]), [], "the same state again is no change");
     assert_eq!(story.changes_of("a"), 1);
@@ -93,14 +93,18 @@ fn a_status_that_is_missing_for_a_while_hides_no_change() {
 fn failures_keep_the_last_good_list_and_are_told_once_per_reason() {
     let mut story = Story::start();
     story.lists(&[tunnel("a", Some(BgpState::Up))]);
-    let good_until = story.watch.snapshot().last_success;
-    assert_eq!(story.fails(FailureReason::Server), [Event::Failing(failure(FailureReason::Server))]);
+    let good_until = story.list.current().status.last_success;
+    assert_eq!(story.fails(FailureReason::Server), [PollEvent::Failing(failure(FailureReason::Server))]);
     assert_eq!(story.fails(FailureReason::Server), []);
-    assert_eq!(story.fails(FailureReason::Auth), [Event::Failing(failure(FailureReason::Auth))]);
-    assert_eq!(story.watch.snapshot().entries.len(), 1);
-    assert_eq!(story.watch.snapshot().last_success, good_until, "a failure does not move the time of the last success");
+    assert_eq!(story.fails(FailureReason::Auth), [PollEvent::Failing(failure(FailureReason::Auth))]);
+    assert_eq!(story.list.current().entries.len(), 1);
+    assert_eq!(
+        story.list.current().status.last_success,
+        good_until,
+        "a failure does not move the time of the last success"
+    );
     let events = story.lists(&[tunnel("a", Some(BgpState::Up))]);
-    assert_eq!(events, [Event::Answering { tunnels: 1, left_out: 0, after: Some(FailureReason::Auth) }]);
+    assert_eq!(events, [PollEvent::Answering { tunnels: 1, left_out: 0, after: Some(FailureReason::Auth) }]);
 }
 
 #[test]
@@ -116,8 +120,8 @@ fn a_change_that_happened_during_an_outage_of_the_api_is_counted_after_it() {
 fn new_and_removed_tunnels_are_told_but_not_those_of_the_first_list() {
     let [a, b] = ["a", "b"].map(|id| tunnel(id, None));
     let mut story = Story::start();
-    assert_eq!(story.lists(&[Arc::clone(&a)]), [Event::Answering { tunnels: 1, left_out: 0, after: None }]);
-    assert_eq!(story.lists(&[Arc::clone(&b)]), [Event::Appeared(vec![b]), Event::Removed(vec![a])]);
+    assert_eq!(story.lists(&[Arc::clone(&a)]), [PollEvent::Answering { tunnels: 1, left_out: 0, after: None }]);
+    assert_eq!(story.lists(&[Arc::clone(&b)]), [PollEvent::Appeared(vec![b]), PollEvent::Removed(vec![a])]);
 }
 
 #[test]
@@ -134,11 +138,11 @@ fn counters_vanish_with_their_tunnel() {
 fn an_unchanged_list_is_not_rebuilt() {
     let mut story = Story::start();
     story.lists(&[tunnel("a", Some(BgpState::Up)), tunnel("b", None)]);
-    let before = Arc::clone(&story.watch.snapshot().entries);
+    let before = Arc::clone(&story.list.current().entries);
     story.lists(&[tunnel("a", Some(BgpState::Up)), tunnel("b", None)]);
-    assert!(Arc::ptr_eq(&before, &story.watch.snapshot().entries));
+    assert!(Arc::ptr_eq(&before, &story.list.current().entries));
     story.lists(&[tunnel("a", Some(BgpState::Down)), tunnel("b", None)]);
-    let after = &story.watch.snapshot().entries;
+    let after = &story.list.current().entries;
     assert!(Arc::ptr_eq(&before[1].tunnel, &after[1].tunnel), "a tunnel that did not change keeps its allocation");
 }
 
@@ -155,7 +159,7 @@ fn oddities_are_told_once() {
     let mut story = Story::start();
     assert_eq!(story.poll(odd()).events.len(), 3, "the list, the member, the field");
     assert_eq!(story.poll(odd()).events, []);
-    assert_eq!(story.watch.snapshot().rejected, BTreeMap::from([(RejectReason::MissingName, 1)]));
+    assert_eq!(story.list.current().rejected, BTreeMap::from([(RejectReason::MissingName, 1)]));
 }
 
 #[test]
@@ -173,33 +177,33 @@ fn a_watch_that_is_resumed_goes_on_counting_and_says_nothing_twice() {
     let up = tunnel("a", Some(BgpState::Up));
     story.lists(&[Arc::clone(&up)]);
     story.lists(&[tunnel("a", Some(BgpState::Down))]);
-    let known = story.watch.snapshot().clone();
-    story.watch = Watch::resume(AccountName::new("acme"), Arc::default(), known);
+    let known = story.list.current().clone();
+    story.list = TrackedList::resume(AccountName::new("acme"), Arc::default(), known);
     assert_eq!(story.lists(&[tunnel("a", Some(BgpState::Down))]), [], "nothing is new");
     story.lists(&[up]);
-    let entries = &story.watch.snapshot().entries;
+    let entries = &story.list.current().entries;
     assert_eq!(entries[0].bgp_state_changes, 2, "one change before, one after, and the last state was known");
 }
 
 #[test]
 fn rules_choose_tunnels_and_place_them_at_once_and_at_every_poll() {
     use crate::domain::selector::{Pattern, Selector};
-    let rules = Rules {
+    let rules = TunnelRules {
         exclude: vec![Pattern::new("*lab*")],
         sites: vec![(Selector::id("a"), "frankfurt".into())],
-        ..Rules::default()
+        ..TunnelRules::default()
     };
     let mut story = Story::start();
     let tunnels = [tunnel("a", None), tunnel("lab", None)];
     story.lists(&tunnels);
-    let known = story.watch.snapshot().clone();
-    story.watch = Watch::resume(AccountName::new("acme"), Arc::new(rules), known);
-    let seen = |watch: &Watch| -> Vec<(String, Option<String>)> {
-        let entries = watch.snapshot().entries.iter();
+    let known = story.list.current().clone();
+    story.list = TrackedList::resume(AccountName::new("acme"), Arc::new(rules), known);
+    let seen = |list: &TrackedList| -> Vec<(String, Option<String>)> {
+        let entries = list.current().entries.iter();
         entries.map(|e| (e.tunnel.id.to_string(), e.site.as_ref().map(ToString::to_string))).collect()
     };
     let expected = [("a".to_owned(), Some("frankfurt".to_owned()))];
-    assert_eq!(seen(&story.watch), expected, "before the next poll");
+    assert_eq!(seen(&story.list), expected, "before the next poll");
     assert_eq!(story.lists(&tunnels), [], "what is left out is neither new nor removed");
-    assert_eq!(seen(&story.watch), expected);
+    assert_eq!(seen(&story.list), expected);
 }

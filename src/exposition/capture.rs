@@ -1,0 +1,76 @@
+//! What one page of metrics shows. Copied once at the start of a scrape, because counters continue to move while the client reads.
+
+use std::{sync::Arc, time::Duration};
+
+use web_toolkit::clock::Moment;
+
+use super::{process, text::Labels};
+use crate::{
+    domain::{
+        inventory::Entry,
+        probe::ProbeTarget,
+        verdict::{Side, TunnelVerdict},
+    },
+    prober::tally::Reading,
+    snapshot::{Row, Snapshot},
+};
+
+/// Everything a page is written from. Takes about a kilobyte for a tunnel with three targets.
+#[derive(Debug)]
+pub struct Capture {
+    pub(super) snapshot: Snapshot,
+    pub(super) process: process::ProcessStats,
+    /// The exporter's own metrics as OpenMetrics text, without the final EOF line.
+    pub(super) own: String,
+    pub(super) poll_interval: Duration,
+    pub(super) tunnels: Vec<TunnelCapture>,
+}
+
+/// The values of one tunnel.
+#[derive(Debug)]
+pub(super) struct TunnelCapture {
+    /// The labels that every series of the tunnel has.
+    pub(super) labels: Labels,
+    /// `None` if the reported values are stale.
+    pub(super) reported: Option<Entry>,
+    pub(super) site: Option<Arc<str>>,
+    /// Whether the addresses inside the tunnel answer.
+    pub(super) reachable: Option<bool>,
+    pub(super) targets: Box<[(ProbeTarget, Reading)]>,
+    pub(super) verdict: Option<Arc<TunnelVerdict>>,
+}
+
+impl Capture {
+    /// Reads the counters of every probed address once.
+    pub(super) fn new(
+        snapshot: Snapshot,
+        process: process::ProcessStats,
+        own: String,
+        poll_interval: Duration,
+    ) -> Self {
+        let tunnels = snapshot.rows().map(|row| TunnelCapture::new(&row)).collect();
+        Self { snapshot, process, own, poll_interval, tunnels }
+    }
+
+    /// When the values were captured.
+    pub const fn taken(&self) -> Moment {
+        self.snapshot.now
+    }
+}
+
+impl TunnelCapture {
+    fn new(row: &Row<'_>) -> Self {
+        Self {
+            labels: Labels::of_tunnel(row.account, row.tunnel()),
+            reported: row.fresh.then(|| row.entry.clone()),
+            site: row.entry.site.clone(),
+            reachable: match row.inside() {
+                Side::Answers => Some(true),
+                Side::Silent => Some(false),
+                Side::Unsettled => None,
+            },
+            targets: row.targets().iter().map(|probe| (probe.target, probe.tally.read())).collect(),
+            verdict: row.verdict.cloned(),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The only place that joins what Cloudflare reports, what the probes observe, and the verdict.
+//!
+//! The correlation publishes [`Judged`]: verdicts together with the inventory and the probes that they were reached from, so
+//! that no reader can combine a verdict with a newer inventory. A [`Snapshot`] adds the time; the metrics, the pages, the JSON and
+//! the command line all read from it. Counters of the probes are shared and continue to move.
+
+pub mod concern;
+pub mod filter;
+mod row;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use web_toolkit::clock::Moment;
+
+pub use self::row::Row;
+use self::{concern::Summary, filter::Filter};
+use crate::{
+    domain::{
+        dataset::{Dataset, PollStatus},
+        inventory::{AccountName, Entry, Fleet, TunnelKey, TunnelList},
+        tunnel::TunnelType,
+        verdict::Verdicts,
+    },
+    prober::board::ProbeBoard,
+};
+
+/// Verdicts, and what they were reached from.
+#[derive(Debug, Clone, Default)]
+pub struct Judged {
+    pub fleet: Arc<Fleet>,
+    pub board: Arc<ProbeBoard>,
+    pub verdicts: Arc<Verdicts>,
+}
+
+/// The channels that a snapshot is taken from.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    pub judged: watch::Receiver<Judged>,
+    /// Time without a successful poll after which reported values are stale.
+    pub stale_after: watch::Receiver<Duration>,
+}
+
+impl Sources {
+    /// Sources that never change.
+    pub fn fixed(judged: Judged, stale_after: Duration) -> Self {
+        Self { judged: watch::channel(judged).1, stale_after: watch::channel(stale_after).1 }
+    }
+
+    /// Takes a snapshot. Copies only pointers.
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        let judged = self.judged.borrow().clone();
+        Snapshot { judged, stale_after: *self.stale_after.borrow(), now }
+    }
+}
+
+/// Everything that is known at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub judged: Judged,
+    pub stale_after: Duration,
+    pub now: Moment,
+}
+
+/// Position in the rows of a snapshot, to continue from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RowPosition {
+    list: usize,
+    entry: usize,
+}
+
+impl Snapshot {
+    pub fn fleet(&self) -> &Fleet {
+        &self.judged.fleet
+    }
+
+    pub fn board(&self) -> &ProbeBoard {
+        &self.judged.board
+    }
+
+    /// Every tunnel, in the order of the inventory.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows_from(RowPosition::default()).map(|(_, row)| row)
+    }
+
+    /// The tunnels that match the filter, in the order of the inventory.
+    pub fn matching<'a>(&'a self, filter: &'a Filter) -> impl Iterator<Item = Row<'a>> {
+        self.rows().filter(|row| filter.matches(row))
+    }
+
+    /// The tunnels from `start` on, each with the position after it.
+    pub fn rows_from(&self, start: RowPosition) -> impl Iterator<Item = (RowPosition, Row<'_>)> {
+        let lists = self.lists().enumerate().skip(start.list);
+        lists.flat_map(move |(number, (account, _, list))| {
+            let fresh = self.is_fresh(&list.status);
+            let skipped = if number == start.list { start.entry } else { 0 };
+            list.entries.iter().enumerate().skip(skipped).map(move |(index, entry)| {
+                let next = RowPosition { list: number, entry: index + 1 };
+                (next, self.join(account, entry, list.status.last_success, fresh))
+            })
+        })
+    }
+
+    /// One tunnel; `None` if the inventory does not contain it.
+    pub fn row(&self, key: &TunnelKey) -> Option<Row<'_>> {
+        let (account, known) = self.fleet().accounts.get_key_value(&key.account)?;
+        let list = known.list(key.tunnel_type);
+        let entry = list.entries.iter().find(|entry| entry.tunnel.id == key.id)?;
+        Some(self.join(account, entry, list.status.last_success, self.is_fresh(&list.status)))
+    }
+
+    fn join<'a>(
+        &'a self,
+        account: &'a AccountName,
+        entry: &'a Entry,
+        confirmed: Option<Moment>,
+        fresh: bool,
+    ) -> Row<'a> {
+        let key = TunnelKey::new(account, &entry.tunnel);
+        let probes = self.board().tunnels.get(&key).map(Arc::as_ref);
+        let verdict = self.judged.verdicts.tunnels.get(&key);
+        Row { key, account, entry, fresh, confirmed, verdict, probes, silence: self.board().settings.silence }
+    }
+
+    /// Counts of the tunnels by verdict.
+    pub fn summary(&self) -> Summary {
+        Summary::count(self.rows())
+    }
+
+    /// The status of every dataset of every account.
+    pub fn datasets(&self) -> impl Iterator<Item = (&AccountName, Dataset, &PollStatus)> {
+        let accounts = self.fleet().accounts.iter();
+        accounts.flat_map(|(account, known)| known.datasets().map(move |(dataset, status)| (account, dataset, status)))
+    }
+
+    /// Every tunnel list of every account.
+    pub fn lists(&self) -> impl Iterator<Item = (&AccountName, TunnelType, &TunnelList)> {
+        let accounts = self.fleet().accounts.iter();
+        accounts.flat_map(|(account, known)| known.lists().map(move |(tunnel_type, list)| (account, tunnel_type, list)))
+    }
+
+    /// Whether values of this dataset may be shown.
+    pub fn is_fresh(&self, status: &PollStatus) -> bool {
+        status.is_fresh(self.now, self.stale_after)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Which tunnels are listed, and in which order.
+
+use std::cmp::{Ordering, Reverse};
+
+use web_toolkit::text::shown;
+
+use super::{
+    concern::{Concern, urgency},
+    row::Row,
+};
+use crate::{
+    domain::{label::label_enum, tunnel::TunnelType, verdict::Verdict},
+    prober::history::Span,
+};
+
+/// A filter on the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerdictFilter {
+    /// Every verdict that needs attention.
+    Attention,
+    Only(Verdict),
+}
+
+impl VerdictFilter {
+    pub fn matches(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Attention => Concern::of(verdict).needs_attention(),
+            Self::Only(wanted) => wanted == verdict,
+        }
+    }
+}
+
+/// Conditions on a tunnel, combined with AND. The default matches every tunnel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    pub account: Option<String>,
+    pub tunnel_type: Option<TunnelType>,
+    pub verdict: Option<VerdictFilter>,
+    /// Words, each of which must occur in name, description, site, id or an address, ignoring case.
+    pub search: String,
+}
+
+impl Filter {
+    pub fn matches(&self, row: &Row<'_>) -> bool {
+        self.account.as_ref().is_none_or(|account| row.account.as_str() == account)
+            && self.tunnel_type.is_none_or(|wanted| row.tunnel().tunnel_type() == wanted)
+            && self.verdict.is_none_or(|wanted| wanted.matches(row.verdict()))
+            && self.matches_words(row)
+    }
+
+    fn matches_words(&self, row: &Row<'_>) -> bool {
+        let mut words = self.search.split_whitespace().peekable();
+        if words.peek().is_none() {
+            return true;
+        }
+        let tunnel = row.tunnel();
+        let text = format!(
+            "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
+            shown(&tunnel.name),
+            shown(&tunnel.description),
+            shown(row.entry.site.as_deref().unwrap_or_default()),
+            tunnel.id,
+            tunnel.customer_endpoint,
+            tunnel.cloudflare_endpoint,
+            tunnel.interface_address,
+            tunnel.interface_address6
+        )
+        .to_lowercase();
+        words.all(|word| text.contains(&word.to_lowercase()))
+    }
+}
+
+label_enum! {
+    /// What tunnels are sorted by. Equal tunnels are sorted by name.
+    pub enum Order {
+        /// The most broken first.
+        Trouble => "trouble",
+        Name => "name",
+        /// By account, then by name.
+        Account => "account",
+        /// The newest verdict first.
+        Since => "since",
+        /// The slowest of the last ten minutes first; unknown last.
+        Rtt => "rtt",
+        /// The highest loss of the last ten minutes first; unknown last.
+        Loss => "loss",
+    }
+}
+
+impl Order {
+    pub fn sort(self, rows: &mut [Row<'_>]) {
+        rows.sort_by(compare_names);
+        // The sorts below are stable, so equal rows stay sorted by name.
+        match self {
+            Self::Name => {}
+            Self::Trouble => rows.sort_by_key(|row| urgency(row.verdict())),
+            Self::Account => rows.sort_by(|a, b| a.account.cmp(b.account)),
+            Self::Since => rows.sort_by_key(|row| Reverse(row.verdict.map(|verdict| verdict.changed.instant))),
+            Self::Rtt => rows.sort_by_cached_key(|row| Reverse(row.recent().rtt())),
+            Self::Loss => rows.sort_by_cached_key(|row| Reverse(loss_in_millionths(row.recent()))),
+        }
+    }
+}
+
+/// The loss as an integer, because `f64` is not `Ord`.
+fn loss_in_millionths(span: Span) -> Option<u64> {
+    (1_000_000 * u64::from(span.lost)).checked_div(u64::from(span.replies) + u64::from(span.lost))
+}
+
+fn compare_names(a: &Row<'_>, b: &Row<'_>) -> Ordering {
+    a.tunnel().name.cmp(&b.tunnel().name).then_with(|| a.key.cmp(&b.key))
+}
