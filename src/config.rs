@@ -18,9 +18,9 @@ use serde::Deserialize;
 pub use web_toolkit::settings::ConfigError;
 use web_toolkit::{
     server::ListenAddress,
-    settings::{Mistake, Setting, SettingsReader},
+    settings::{Layout, Mistake, Setting, SettingsReader},
     web_file::WebFile,
-    yaml::Node,
+    yaml::{Node, keys_of},
 };
 
 pub use self::{
@@ -29,9 +29,12 @@ pub use self::{
     sandbox::SandboxConfig,
 };
 use self::{
-    flags::{ExporterFlags, Flags, HealthcheckFlags, PollFlags, WebFlags},
-    inputs::ConfigKeys,
-    tunnels::TunnelConfig,
+    accounts::{AccountKeys, CloudflareKeys},
+    flags::{ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
+    inputs::LogKeys,
+    probe::ProbeKeys,
+    sandbox::SandboxKeys,
+    tunnels::{OverrideKeys, TunnelConfig, TunnelKeys},
 };
 use crate::{
     domain::{inventory::AccountName, rules::TunnelRules, selector::Selector},
@@ -103,6 +106,37 @@ pub struct HealthcheckConfig {
     pub log: Log,
 }
 
+/// The sections of the configuration file.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ConfigKeys {
+    accounts: Node<AccountKeys>,
+    cloudflare: Node<CloudflareKeys>,
+    log: Node<LogKeys>,
+    poll: Node<PollKeys>,
+    probe: Node<ProbeKeys>,
+    sandbox: Node<SandboxKeys>,
+    tunnels: Node<TunnelKeys>,
+    web: Node<WebKeys>,
+}
+
+/// Every section and its keys.
+fn layout() -> Layout {
+    let sections = vec![
+        ("accounts", keys_of::<AccountKeys>()),
+        ("cloudflare", keys_of::<CloudflareKeys>()),
+        ("log", keys_of::<LogKeys>()),
+        ("poll", keys_of::<PollKeys>()),
+        ("probe", keys_of::<ProbeKeys>()),
+        ("sandbox", keys_of::<SandboxKeys>()),
+        ("tunnels", keys_of::<TunnelKeys>()),
+        ("tunnels.overrides", keys_of::<OverrideKeys>()),
+        ("web", keys_of::<WebKeys>()),
+    ];
+    let secrets = &[("api_token", "api_token_file"), ("token", "api_token_file"), ("api_key", "api_key_file")];
+    Layout { sections, secrets }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct WebKeys {
@@ -127,12 +161,25 @@ impl HealthcheckConfig {
     /// # Errors
     /// Every mistake in these settings; other sections are not checked.
     pub fn load(flags: &HealthcheckFlags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let (mut reader, root) = inputs.open()?;
+        let (mut reader, root) = inputs.open::<ConfigKeys>(layout())?;
         let log = Log::read(&inputs.log, &mut reader, root.log);
         let keys = reader.section("web", root.web);
-        let listen = listen(&mut reader, &flags.listen_addresses, keys.listen_address);
+        let listen = read_listen(&mut reader, &flags.listen_addresses, keys.listen_address);
         reader.finish()?;
         Ok(Self { listen, log })
+    }
+}
+
+impl SandboxConfig {
+    /// The flags over the section `sandbox` of the file; `listen` is the default address. Blocks.
+    ///
+    /// # Errors
+    /// Every mistake in these settings; other sections are not checked.
+    pub fn load(flags: &SandboxFlags, listen: &str, inputs: &Inputs) -> Result<Self, ConfigError> {
+        let (mut reader, root) = inputs.open::<ConfigKeys>(layout())?;
+        let log = Log::read(&inputs.log, &mut reader, root.log);
+        let config = Self::read(flags, &mut reader, root.sandbox, listen, log, inputs);
+        reader.finish_with(config)
     }
 }
 
@@ -143,14 +190,15 @@ impl Config {
     /// # Errors
     /// Every mistake.
     pub fn for_serve(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let (mut reader, mut root) = inputs.open()?;
+        let (mut reader, root) = inputs.open::<ConfigKeys>(layout())?;
         let before = reader.mistakes();
-        let accounts = accounts::read(&flags.cloudflare, &mut reader, &mut root, inputs);
+        let accounts = accounts::read(&flags.cloudflare, &mut reader, root.cloudflare, root.accounts, inputs);
         let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
         // Names cannot be checked if the accounts of the file are not in use, or not known because of a mistake.
         let known = accounts::by_flag(&flags.cloudflare).is_empty() && reader.mistakes() == before;
-        let tunnels = tunnels::read(&mut reader, std::mem::take(&mut root.tunnels), known.then_some(&names));
-        Self::read(&flags.exporter, reader, root, inputs, accounts, tunnels, &Defaults::default())
+        let tunnels = tunnels::read(&mut reader, root.tunnels, known.then_some(&names));
+        let rest = (root.web, root.poll, root.probe, root.log);
+        Self::read(&flags.exporter, reader, rest, inputs, accounts, tunnels, &Defaults::default())
     }
 
     /// The same with accounts that are known already.
@@ -160,15 +208,16 @@ impl Config {
         accounts: Vec<AccountConfig>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        let (mut reader, mut root) = inputs.open()?;
-        let tunnels = tunnels::read(&mut reader, std::mem::take(&mut root.tunnels), None);
-        Self::read(flags, reader, root, inputs, accounts, tunnels, defaults)
+        let (mut reader, root) = inputs.open::<ConfigKeys>(layout())?;
+        let tunnels = tunnels::read(&mut reader, root.tunnels, None);
+        let rest = (root.web, root.poll, root.probe, root.log);
+        Self::read(flags, reader, rest, inputs, accounts, tunnels, defaults)
     }
 
     fn read(
         flags: &ExporterFlags,
         mut reader: SettingsReader,
-        root: ConfigKeys,
+        (web, poll, probe, log): (Node<WebKeys>, Node<PollKeys>, Node<ProbeKeys>, Node<LogKeys>),
         inputs: &Inputs,
         accounts: Vec<AccountConfig>,
         tunnels: TunnelConfig,
@@ -176,10 +225,10 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         let config = Self {
             file: reader.file(),
-            web: web(&mut reader, &flags.web, root.web),
-            poll: poll(&mut reader, &flags.poll, root.poll, defaults),
-            probe: probe::settings(&flags.probe, &mut reader, root.probe, tunnels.overrides, &defaults.probe),
-            log: Log::read(&inputs.log, &mut reader, root.log),
+            web: read_web(&mut reader, &flags.web, web),
+            poll: read_poll(&mut reader, &flags.poll, poll, defaults),
+            probe: probe::settings(&flags.probe, &mut reader, probe, tunnels.overrides, &defaults.probe),
+            log: Log::read(&inputs.log, &mut reader, log),
             rules: Arc::new(TunnelRules {
                 sites: [defaults.sites.clone(), tunnels.rules.sites].concat(),
                 ..tunnels.rules
@@ -190,9 +239,9 @@ impl Config {
     }
 }
 
-fn web(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) -> Web {
+fn read_web(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) -> Web {
     let keys = reader.section("web", node);
-    let listen = listen(reader, &flags.listen_addresses, keys.listen_address);
+    let listen = read_listen(reader, &flags.listen_addresses, keys.listen_address);
     let path = reader.one(("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path));
     let path = path.and_then(|setting| reader.check(telemetry_path(&setting)));
     let lifecycle = reader.one(("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle));
@@ -209,7 +258,7 @@ fn web(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) -> We
     }
 }
 
-fn listen(reader: &mut SettingsReader, flags: &[String], node: Node) -> Vec<ListenAddress> {
+fn read_listen(reader: &mut SettingsReader, flags: &[String], node: Node) -> Vec<ListenAddress> {
     let mut settings = reader.many("web.listen_address", flags, node);
     if settings.is_empty() {
         settings.push(Setting::from_flag("--web.listen-address", ":9847"));
@@ -226,7 +275,7 @@ fn telemetry_path(setting: &Setting) -> Result<String, Mistake> {
     Ok(path.to_owned())
 }
 
-fn poll(reader: &mut SettingsReader, flags: &PollFlags, node: Node<PollKeys>, defaults: &Defaults) -> Poll {
+fn read_poll(reader: &mut SettingsReader, flags: &PollFlags, node: Node<PollKeys>, defaults: &Defaults) -> Poll {
     const LEAST: Duration = Duration::from_millis(200);
     const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
     let keys = reader.section("poll", node);

@@ -147,10 +147,10 @@ impl Secrets {
 /// A file with one secret.
 struct Kept {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<KeptState>,
 }
 
-struct State {
+struct KeptState {
     value: SecretString,
     version: u64,
     /// The metadata of the file before it was read.
@@ -165,11 +165,11 @@ impl Kept {
     fn read(path: &Path) -> Result<Self, SecretError> {
         let seen = Fingerprint::of(path);
         let (value, world_readable) = read(path)?;
-        let state = State { value, version: 0, seen, world_readable, warned: false, complaint: None };
+        let state = KeptState { value, version: 0, seen, world_readable, warned: false, complaint: None };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, KeptState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -198,7 +198,7 @@ impl Kept {
     }
 }
 
-impl State {
+impl KeptState {
     fn take(&mut self, path: &Path, value: SecretString, seen: Option<Fingerprint>) {
         self.seen = seen;
         let file = path.display();

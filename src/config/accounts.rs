@@ -8,11 +8,7 @@ use web_toolkit::{
     yaml::Node,
 };
 
-use super::{
-    flags::CloudflareFlags,
-    inputs::{ConfigKeys, Inputs},
-    tunnels,
-};
+use super::{flags::CloudflareFlags, inputs::Inputs, tunnels};
 use crate::{
     cloudflare::{ApiUrl, ApiUrlError},
     domain::inventory::AccountName,
@@ -60,11 +56,12 @@ const CREDENTIAL: &str = "cloudflare-api-token";
 pub(super) fn read(
     flags: &CloudflareFlags,
     reader: &mut SettingsReader,
-    root: &mut ConfigKeys,
+    cloudflare: Node<CloudflareKeys>,
+    accounts: Node<AccountKeys>,
     inputs: &Inputs,
 ) -> Vec<AccountConfig> {
-    let shared = Shared::read(flags, reader, std::mem::take(&mut root.cloudflare), inputs);
-    let sections = reader.sections("accounts", std::mem::take(&mut root.accounts));
+    let shared = Shared::read(flags, reader, cloudflare, inputs);
+    let sections = reader.sections("accounts", accounts);
     let by_flag = by_flag(flags);
     let accounts = if by_flag.is_empty() {
         let mut accounts = Vec::new();

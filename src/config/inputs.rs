@@ -6,17 +6,10 @@ use serde::Deserialize;
 use web_toolkit::{
     file,
     settings::{ConfigError, Input, Layout, Setting, SettingsReader},
-    yaml::{Node, keys_of},
+    yaml::Node,
 };
 
-use super::{
-    PollKeys, WebKeys,
-    accounts::{AccountKeys, CloudflareKeys},
-    flags::{FileFlags, LogFlags},
-    probe::ProbeKeys,
-    sandbox::SandboxKeys,
-    tunnels::{OverrideKeys, TunnelKeys},
-};
+use super::flags::{FileFlags, LogFlags};
 use crate::{domain::label::Label, secret::Secrets, telemetry};
 
 /// Ten thousand overrides fit.
@@ -34,51 +27,23 @@ pub struct Inputs {
     pub secrets: Arc<Secrets>,
 }
 
-/// The sections of the configuration file.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ConfigKeys {
-    pub(super) accounts: Node<AccountKeys>,
-    pub(super) cloudflare: Node<CloudflareKeys>,
-    pub(super) log: Node<LogKeys>,
-    pub(super) poll: Node<PollKeys>,
-    pub(super) probe: Node<ProbeKeys>,
-    pub(super) sandbox: Node<SandboxKeys>,
-    pub(super) tunnels: Node<TunnelKeys>,
-    pub(super) web: Node<WebKeys>,
-}
-
-/// Every section and its keys.
-pub(super) fn layout() -> Layout {
-    let sections = vec![
-        ("accounts", keys_of::<AccountKeys>()),
-        ("cloudflare", keys_of::<CloudflareKeys>()),
-        ("log", keys_of::<LogKeys>()),
-        ("poll", keys_of::<PollKeys>()),
-        ("probe", keys_of::<ProbeKeys>()),
-        ("sandbox", keys_of::<SandboxKeys>()),
-        ("tunnels", keys_of::<TunnelKeys>()),
-        ("tunnels.overrides", keys_of::<OverrideKeys>()),
-        ("web", keys_of::<WebKeys>()),
-    ];
-    let secrets = &[("api_token", "api_token_file"), ("token", "api_token_file"), ("api_key", "api_key_file")];
-    Layout { sections, secrets }
-}
-
 impl Inputs {
     /// With the environment of this process.
     pub fn of_this_process(file: FileFlags, log: LogFlags) -> Self {
         Self { file, log, environment: Arc::new(|name| std::env::var(name).ok()), secrets: Arc::default() }
     }
 
-    /// Reads the configuration file. Without a file, all sections are empty. Blocks.
-    pub(super) fn open(&self) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
+    /// Reads the configuration file. Without a file, all sections of `M` are empty. Blocks.
+    pub(super) fn open<M>(&self, layout: Layout) -> Result<(SettingsReader, M), ConfigError>
+    where
+        M: Default + for<'de> Deserialize<'de>,
+    {
         let Some(path) = self.file.path.as_deref().filter(|path| !path.is_empty()) else {
             return Ok(Default::default());
         };
         let text = file::read_text(Path::new(path), MOST_BYTES);
         let text = text.map_err(|error| Setting::from_flag("--config.file", path).mistake(error))?;
-        SettingsReader::open(path, text, layout())
+        SettingsReader::open(path, text, layout)
     }
 
     /// An environment variable that is set and not empty.

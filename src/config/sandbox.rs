@@ -42,14 +42,16 @@ pub(super) struct SandboxKeys {
 }
 
 impl SandboxConfig {
-    /// The flags over the section `sandbox` of the file; `listen` is the default address. Blocks.
-    ///
-    /// # Errors
-    /// Every mistake in the settings.
-    pub fn load(flags: &SandboxFlags, listen: &str, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let (mut reader, root) = inputs.open()?;
-        let log = Log::read(&inputs.log, &mut reader, root.log);
-        let keys = reader.section("sandbox", root.sandbox);
+    /// The flags over the section `sandbox`; `listen` is the default address. `None`: there is a mistake.
+    pub(super) fn read(
+        flags: &SandboxFlags,
+        reader: &mut SettingsReader,
+        node: Node<SandboxKeys>,
+        listen: &str,
+        log: Log,
+        inputs: &Inputs,
+    ) -> Option<Self> {
+        let keys = reader.section("sandbox", node);
         let address = reader.one(("sandbox.listen_address", flags.listen_address.as_deref(), keys.listen_address));
         let address = address.unwrap_or_else(|| Setting::from_flag("--sandbox.listen-address", listen));
         let strict = reader.one(("sandbox.strict", flags.strict.as_deref(), keys.strict));
@@ -58,14 +60,13 @@ impl SandboxConfig {
         let faults = reader.one(("sandbox.faults", flags.faults.as_deref(), keys.faults));
         let token_file = reader.one(("sandbox.token_file", flags.token_file.as_deref(), keys.token_file));
         let settings = Settings {
-            token: token(&mut reader, inputs, token_file),
+            token: token(reader, inputs, token_file),
             strict: reader.switch(strict, false),
             tunnels: tunnels.and_then(|setting| reader.number(&setting, 0..=MOST_TUNNELS)).unwrap_or(0),
-            story: from_file(&mut reader, story, Story::parse).unwrap_or_else(Story::demo),
-            faults: from_file(&mut reader, faults, Faults::parse).unwrap_or_default(),
+            story: from_file(reader, story, Story::parse).unwrap_or_else(Story::demo),
+            faults: from_file(reader, faults, Faults::parse).unwrap_or_default(),
         };
-        let listen = reader.parse(&address);
-        reader.finish_with(listen.map(|listen| Self { listen, settings, log }))
+        Some(Self { listen: reader.parse(&address)?, settings, log })
     }
 }
 

@@ -679,13 +679,13 @@ fn the_example_is_the_defaults() {
 #[test]
 fn the_example_names_every_key_and_parses_with_all_of_them() {
     let text = example(true);
-    let known = inputs::layout().sections.into_iter();
+    let known = layout().sections.into_iter();
     let mut known: BTreeSet<String> =
         known.flat_map(|(section, keys)| keys.iter().map(move |key| format!("{section}.{key}"))).collect();
-    known.extend(web_toolkit::yaml::keys_of::<inputs::ConfigKeys>().iter().map(ToString::to_string));
+    known.extend(web_toolkit::yaml::keys_of::<ConfigKeys>().iter().map(ToString::to_string));
     let named = keys_in("", &serde_saphyr::from_str(&text).unwrap());
     assert_eq!(named, known);
-    let (_, root) = SettingsReader::open::<inputs::ConfigKeys>("example", text, inputs::layout()).unwrap();
+    let (_, root) = SettingsReader::open::<ConfigKeys>("example", text, layout()).unwrap();
     assert!(root.sandbox.line() > root.tunnels.line(), "the sections are in the file");
 }
 

@@ -1,6 +1,6 @@
 //! What to do about a key that a section does not have.
 
-use super::looks_like_secret;
+use super::setting::looks_like_secret;
 use crate::text::shown;
 
 /// The sections of a kind of file, and the keys that belong there.
