@@ -16,12 +16,16 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 use clap_complete::Shell;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use web_toolkit::server::ListenAddress;
+use web_toolkit::{server::ListenAddress, settings::looks_like_secret};
 
 use self::tunnels::Output;
 use crate::{
@@ -144,7 +148,7 @@ pub fn main() -> ExitCode {
 enum Refusal {
     /// Help, the version or a document was asked for.
     Asked(String),
-    /// One sentence.
+    /// What is wrong, one line each.
     Wrong(String),
 }
 
@@ -176,13 +180,41 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> 
 }
 
 fn refusal(error: &clap::Error) -> Refusal {
-    let text = error.render().to_string();
+    let mut text = error.render().to_string();
     if !error.use_stderr() {
         return Refusal::Asked(text);
     }
+    for (kind, quoted) in error.context().filter_map(|(kind, value)| Some((kind, as_text(value)?))) {
+        if may_be_secret(kind, quoted) {
+            text = text.replace(&format!("'{quoted}'"), &format!("({} characters, not shown)", quoted.chars().count()));
+        }
+    }
     let first = text.lines().next().unwrap_or_default();
     let sentence = first.strip_prefix("error: ").unwrap_or(first);
-    Refusal::Wrong(format!("{sentence}; `{NAME} --help` lists the flags"))
+    let suggested = error.get(ContextKind::SuggestedArg).or_else(|| error.get(ContextKind::SuggestedSubcommand));
+    let suggested = suggested.and_then(as_text).map(|name| format!("; did you mean `{name}`?"));
+    Refusal::Wrong(format!("{sentence}{}; `{NAME} --help` lists the flags", suggested.unwrap_or_default()))
+}
+
+fn as_text(value: &ContextValue) -> Option<&str> {
+    match value {
+        ContextValue::String(text) => Some(text),
+        ContextValue::Strings(texts) => texts.first().map(String::as_str),
+        _ => None,
+    }
+}
+
+/// Whether clap quotes something that can be a token in the wrong place: an argument that is not a flag, or text of its form.
+fn may_be_secret(kind: ContextKind, quoted: &str) -> bool {
+    match kind {
+        ContextKind::InvalidSubcommand => true,
+        ContextKind::InvalidArg => match quoted.strip_prefix('-') {
+            Some(flag) => looks_like_secret(flag) && flag.contains(|c: char| c.is_ascii_digit()),
+            None => !quoted.starts_with('<'),
+        },
+        ContextKind::InvalidValue => looks_like_secret(quoted),
+        _ => false,
+    }
 }
 
 /// A flag of `serve` that stands before a command, where it would have no effect.
@@ -293,7 +325,9 @@ impl Plan {
 
 fn fail(code: u8, reason: &dyn Display) -> ExitCode {
     // Nothing is left to be done where even standard error is closed.
-    let _ = writeln!(io::stderr(), "{NAME}: {reason}");
+    for line in reason.to_string().lines() {
+        let _ = writeln!(io::stderr(), "{NAME}: {line}");
+    }
     ExitCode::from(code)
 }
 

@@ -12,12 +12,34 @@ fn refused(arguments: &[&str]) -> String {
 fn a_wrong_line_is_one_sentence() {
     for (arguments, beginning) in [
         (&["--nonsense"][..], "unexpected argument '--nonsense' found"),
-        (&["probe"], "unrecognized subcommand 'probe'"),
+        (&["probe"], "unrecognized subcommand (5 characters, not shown)"),
+        (&["serv"], "unrecognized subcommand (4 characters, not shown); did you mean `serve`?"),
+        (&["--poll.intervall=1m"], "unexpected argument '--poll.intervall' found; did you mean `--poll.interval`?"),
         (&["--poll.interval"], "a value is required for '--poll.interval <DURATION>' but none was supplied"),
     ] {
         let sentence = refused(arguments);
         assert!(sentence.starts_with(beginning) && !sentence.contains('\n'), "{sentence}");
         assert!(sentence.ends_with("`magic-tunnel-exporter --help` lists the flags"));
+    }
+}
+
+#[test]
+fn an_argument_that_can_be_a_secret_is_described_by_its_length() {
+    const TOKEN: &str = "v1.0-hunter2hunter2hunter2";
+    let flag = format!("--{TOKEN}");
+    for arguments in [
+        &[TOKEN][..],
+        &["serve", TOKEN],
+        &["serve", "hunter2"],
+        &["serve", "hunter2\nhunter2"],
+        &["demo", "--probe", TOKEN],
+        &["tunnels", "--output", TOKEN],
+        &["completions", TOKEN],
+        &["-xhunter2"],
+        &[&flag],
+    ] {
+        let message = refused(arguments);
+        assert!(!message.contains("unter2") && !message.contains('\n'), "{arguments:?}: {message}");
     }
 }
 

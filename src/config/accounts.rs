@@ -219,9 +219,10 @@ fn token(setting: &Setting, secret: Secret) -> Result<CredentialSource, Mistake>
 
 fn pair(setting: &Setting, key: Secret, email: Option<&str>) -> Result<CredentialSource, Mistake> {
     let Some(email) = email else {
-        let (name, way) = match setting.is_in_file() {
-            true => ("email", "set it next to `api_key_file`, or set CLOUDFLARE_EMAIL"),
-            false => ("CLOUDFLARE_EMAIL", "set it, or `cloudflare.email` in the file"),
+        let (name, way) = if setting.is_in_file() {
+            ("email", "set it next to `api_key_file`, or set CLOUDFLARE_EMAIL")
+        } else {
+            ("CLOUDFLARE_EMAIL", "set it, or `cloudflare.email` in the file")
         };
         let rule = format!("is missing: an API key needs the e-mail address of its user; {way}");
         return Err(setting.with_name(name).unquoted_mistake(rule));

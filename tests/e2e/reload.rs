@@ -297,7 +297,7 @@ fn a_token_is_rotated_by_writing_its_file() {
     fs::write(path("token"), "").expect("a file");
     eventually("a word about the empty file", SOON, || {
         let said = exporter.process.said();
-        if said.contains("the last good secret stays in use") { Ok(()) } else { Err(said) }
+        if said.contains("the previous secret stays in use") { Ok(()) } else { Err(said) }
     });
     exporter.await_page("both lists still", SOON, |page| up(page, 1.0));
     drop(sandbox);

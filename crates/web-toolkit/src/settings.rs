@@ -148,9 +148,8 @@ impl SettingsReader {
     /// The keys and values of a mapping without fixed keys.
     pub fn pairs(&mut self, name: &str, node: Node<BTreeMap<String, Node>>) -> Vec<(String, Setting)> {
         let pairs = self.section(name, node).into_iter();
-        let path = |key: &str| match looks_like_secret(key) {
-            true => name.to_owned(),
-            false => format!("{name}.{}", shown(key)),
+        let path = |key: &str| {
+            if looks_like_secret(key) { name.to_owned() } else { format!("{name}.{}", shown(key)) }
         };
         pairs.filter_map(|(key, node)| self.value(path(&key), node).map(|setting| (key, setting))).collect()
     }
@@ -181,7 +180,7 @@ impl SettingsReader {
 
     /// A single value.
     pub fn value(&mut self, key: impl Into<Cow<'static, str>>, node: Node) -> Option<Setting> {
-        self.scalar(key.into(), node, "must be one value, not a list or a section")
+        self.scalar(key.into(), &node, "must be one value, not a list or a section")
     }
 
     /// A single value of a section that begins on `line`. `missing` says what a missing one is for.
@@ -196,13 +195,13 @@ impl SettingsReader {
     pub fn values(&mut self, key: &'static str, node: Node) -> Option<Vec<Setting>> {
         if let NodeValue::List(members) = node.value {
             let rule = "must be a list of single values";
-            return Some(members.into_iter().filter_map(|node| self.scalar(key.into(), node, rule)).collect());
+            return Some(members.into_iter().filter_map(|node| self.scalar(key.into(), &node, rule)).collect());
         }
-        let whole = self.scalar(key.into(), node, "must be a list or one value")?;
+        let whole = self.scalar(key.into(), &node, "must be a list or one value")?;
         Some(whole.text.split(',').map(|part| whole.with_text(part)).collect())
     }
 
-    fn scalar(&mut self, name: Cow<'static, str>, node: Node, rule: &str) -> Option<Setting> {
+    fn scalar(&mut self, name: Cow<'static, str>, node: &Node, rule: &str) -> Option<Setting> {
         let line = node.line();
         match &node.value {
             NodeValue::Absent => return None,

@@ -545,7 +545,7 @@ const WITH_SECRETS: [(&str, &str); 15] = [
     ("api_token: SECRET\n", "`api_token` must not be in this file"),
     ("accounts: [{id: a, password: SECRET}]\n", "unknown key `accounts.password`"),
     (
-        "accounts: [{id: a, api_url: 'https://u:SECRET@x.example'}]\n",
+        "accounts: [{id: a, api_token_file: token, api_url: 'https://u:SECRET@x.example'}]\n",
         "`accounts.api_url` must not hold a user, a password",
     ),
     ("accounts: [{id: a, api_token: \"SECRET}]\n", "mte.yml: line "),

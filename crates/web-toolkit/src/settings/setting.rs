@@ -89,11 +89,13 @@ impl Setting {
     }
 
     /// The same place with another name.
+    #[must_use]
     pub fn with_name(&self, name: impl Into<Cow<'static, str>>) -> Self {
         Self { name: name.into(), ..self.clone() }
     }
 
     /// The same place with another value.
+    #[must_use]
     pub fn with_text(&self, text: impl Into<String>) -> Self {
         Self { text: text.into(), ..self.clone() }
     }
