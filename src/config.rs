@@ -30,7 +30,7 @@ pub use self::{
 };
 use self::{
     accounts::{AccountKeys, CloudflareKeys},
-    flags::{ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
+    flags::{CloudflareFlags, ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
     inputs::LogKeys,
     probe::ProbeKeys,
     sandbox::SandboxKeys,
@@ -155,13 +155,17 @@ struct PollKeys {
     stale_after: Node,
 }
 
+fn open(inputs: &Inputs) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
+    inputs.open(layout())
+}
+
 impl HealthcheckConfig {
     /// The same addresses as `serve` has with the same flags, environment and file. Blocks.
     ///
     /// # Errors
     /// Every mistake in these settings; other sections are not checked.
     pub fn load(flags: &HealthcheckFlags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let (mut reader, root) = inputs.open::<ConfigKeys>(layout())?;
+        let (mut reader, root) = open(inputs)?;
         let log = Log::read(&inputs.log, &mut reader, root.log);
         let keys = reader.section("web", root.web);
         let listen = read_listen(&mut reader, &flags.listen_addresses, keys.listen_address);
@@ -176,11 +180,17 @@ impl SandboxConfig {
     /// # Errors
     /// Every mistake in these settings; other sections are not checked.
     pub fn load(flags: &SandboxFlags, listen: &str, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let (mut reader, root) = inputs.open::<ConfigKeys>(layout())?;
+        let (mut reader, root) = open(inputs)?;
         let log = Log::read(&inputs.log, &mut reader, root.log);
         let config = Self::read(flags, &mut reader, root.sandbox, listen, log, inputs);
         reader.finish_with(config)
     }
+}
+
+/// Where the accounts come from.
+enum AccountSource<'a> {
+    Settings(&'a CloudflareFlags),
+    Known(Vec<AccountConfig>),
 }
 
 impl Config {
@@ -190,15 +200,7 @@ impl Config {
     /// # Errors
     /// Every mistake.
     pub fn for_serve(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let (mut reader, root) = inputs.open::<ConfigKeys>(layout())?;
-        let before = reader.mistakes();
-        let accounts = accounts::read(&flags.cloudflare, &mut reader, root.cloudflare, root.accounts, inputs);
-        let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
-        // Names cannot be checked if the accounts of the file are not in use, or not known because of a mistake.
-        let known = accounts::by_flag(&flags.cloudflare).is_empty() && reader.mistakes() == before;
-        let tunnels = tunnels::read(&mut reader, root.tunnels, known.then_some(&names));
-        let rest = (root.web, root.poll, root.probe, root.log);
-        Self::read(&flags.exporter, reader, rest, inputs, accounts, tunnels, &Defaults::default())
+        Self::load(&flags.exporter, inputs, AccountSource::Settings(&flags.cloudflare), &Defaults::default())
     }
 
     /// The same with accounts that are known already.
@@ -208,31 +210,34 @@ impl Config {
         accounts: Vec<AccountConfig>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        let (mut reader, root) = inputs.open::<ConfigKeys>(layout())?;
-        let tunnels = tunnels::read(&mut reader, root.tunnels, None);
-        let rest = (root.web, root.poll, root.probe, root.log);
-        Self::read(flags, reader, rest, inputs, accounts, tunnels, defaults)
+        Self::load(flags, inputs, AccountSource::Known(accounts), defaults)
     }
 
-    fn read(
+    fn load(
         flags: &ExporterFlags,
-        mut reader: SettingsReader,
-        (web, poll, probe, log): (Node<WebKeys>, Node<PollKeys>, Node<ProbeKeys>, Node<LogKeys>),
         inputs: &Inputs,
-        accounts: Vec<AccountConfig>,
-        tunnels: TunnelConfig,
+        accounts: AccountSource<'_>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
+        let (mut reader, root) = open(inputs)?;
+        let before = reader.mistakes();
+        // Overrides can name accounts of the file only. With a mistake in these, the names are not known.
+        let (accounts, by_name) = match accounts {
+            AccountSource::Known(accounts) => (accounts, false),
+            AccountSource::Settings(flags) => {
+                let accounts = accounts::read(flags, &mut reader, root.cloudflare, root.accounts, inputs);
+                (accounts, accounts::by_flag(flags).is_empty() && reader.mistakes() == before)
+            }
+        };
+        let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
+        let TunnelConfig { rules, overrides } = tunnels::read(&mut reader, root.tunnels, by_name.then_some(&names[..]));
         let config = Self {
             file: reader.file(),
-            web: read_web(&mut reader, &flags.web, web),
-            poll: read_poll(&mut reader, &flags.poll, poll, defaults),
-            probe: probe::settings(&flags.probe, &mut reader, probe, tunnels.overrides, &defaults.probe),
-            log: Log::read(&inputs.log, &mut reader, log),
-            rules: Arc::new(TunnelRules {
-                sites: [defaults.sites.clone(), tunnels.rules.sites].concat(),
-                ..tunnels.rules
-            }),
+            web: read_web(&mut reader, &flags.web, root.web),
+            poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
+            probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),
+            log: Log::read(&inputs.log, &mut reader, root.log),
+            rules: Arc::new(TunnelRules { sites: [defaults.sites.clone(), rules.sites].concat(), ..rules }),
             accounts,
         };
         reader.finish().map(|()| config)

@@ -37,10 +37,10 @@ pub enum SecretError {
 
 /// A secret. Cheap to clone; clones of a secret in a file share its state.
 #[derive(Clone)]
-pub struct Secret(Inner);
+pub struct Secret(SecretSource);
 
 #[derive(Clone)]
-enum Inner {
+enum SecretSource {
     Given(SecretString),
     File(Arc<Kept>),
 }
@@ -48,14 +48,14 @@ enum Inner {
 impl Secret {
     /// A constant secret. Surrounding blanks are removed.
     pub fn given(text: &str) -> Result<Self, SecretError> {
-        checked(text).map(|value| Self(Inner::Given(value)))
+        checked(text).map(|value| Self(SecretSource::Given(value)))
     }
 
     /// The newest valid value, and a version that grows with each change.
     pub fn current(&self) -> (SecretString, u64) {
         match &self.0 {
-            Inner::Given(value) => (value.clone(), 0),
-            Inner::File(kept) => {
+            SecretSource::Given(value) => (value.clone(), 0),
+            SecretSource::File(kept) => {
                 let state = kept.state();
                 (state.value.clone(), state.version)
             }
@@ -65,14 +65,14 @@ impl Secret {
     /// The file of the secret, and whether every user of this machine can read it.
     pub fn file(&self) -> Option<(&Path, bool)> {
         match &self.0 {
-            Inner::Given(_) => None,
-            Inner::File(kept) => Some((&kept.path, kept.state().world_readable)),
+            SecretSource::Given(_) => None,
+            SecretSource::File(kept) => Some((&kept.path, kept.state().world_readable)),
         }
     }
 
     /// Reads its file again, always or only if its metadata has changed. Blocks.
     pub fn refresh(&self, look: Look) {
-        if let Inner::File(kept) = &self.0 {
+        if let SecretSource::File(kept) = &self.0 {
             // An error was logged already.
             let _ = kept.refresh(look);
         }
@@ -83,9 +83,9 @@ impl Secret {
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Inner::Given(own), Inner::Given(other)) => own.expose_secret() == other.expose_secret(),
-            (Inner::File(own), Inner::File(other)) => own.path == other.path,
-            (Inner::Given(_), Inner::File(_)) | (Inner::File(_), Inner::Given(_)) => false,
+            (SecretSource::Given(own), SecretSource::Given(other)) => own.expose_secret() == other.expose_secret(),
+            (SecretSource::File(own), SecretSource::File(other)) => own.path == other.path,
+            (SecretSource::Given(_), SecretSource::File(_)) | (SecretSource::File(_), SecretSource::Given(_)) => false,
         }
     }
 }
@@ -93,8 +93,8 @@ impl PartialEq for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Inner::Given(_) => f.write_str("Secret(…)"),
-            Inner::File(kept) => write!(f, "Secret({:?})", kept.path),
+            SecretSource::Given(_) => f.write_str("Secret(…)"),
+            SecretSource::File(kept) => write!(f, "Secret({:?})", kept.path),
         }
     }
 }
@@ -122,11 +122,11 @@ impl Secrets {
         files.retain(|_, kept| kept.strong_count() > 0);
         if let Some(kept) = files.get(path).and_then(Weak::upgrade) {
             kept.refresh(Look::Again)?;
-            return Ok(Secret(Inner::File(kept)));
+            return Ok(Secret(SecretSource::File(kept)));
         }
         let kept = Arc::new(Kept::read(path)?);
         files.insert(path.to_owned(), Arc::downgrade(&kept));
-        Ok(Secret(Inner::File(kept)))
+        Ok(Secret(SecretSource::File(kept)))
     }
 
     /// Reads the secret in the file that `setting` names. Blocks.

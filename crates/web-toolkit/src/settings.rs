@@ -180,7 +180,7 @@ impl SettingsReader {
 
     /// A single value.
     pub fn value(&mut self, key: impl Into<Cow<'static, str>>, node: Node) -> Option<Setting> {
-        self.scalar(key.into(), &node, "must be one value, not a list or a section")
+        self.scalar(key.into(), node, "must be one value, not a list or a section")
     }
 
     /// A single value of a section that begins on `line`. `missing` says what a missing one is for.
@@ -195,22 +195,22 @@ impl SettingsReader {
     pub fn values(&mut self, key: &'static str, node: Node) -> Option<Vec<Setting>> {
         if let NodeValue::List(members) = node.value {
             let rule = "must be a list of single values";
-            return Some(members.into_iter().filter_map(|node| self.scalar(key.into(), &node, rule)).collect());
+            return Some(members.into_iter().filter_map(|node| self.scalar(key.into(), node, rule)).collect());
         }
-        let whole = self.scalar(key.into(), &node, "must be a list or one value")?;
+        let whole = self.scalar(key.into(), node, "must be a list or one value")?;
         Some(whole.text.split(',').map(|part| whole.with_text(part)).collect())
     }
 
-    fn scalar(&mut self, name: Cow<'static, str>, node: &Node, rule: &str) -> Option<Setting> {
+    fn scalar(&mut self, name: Cow<'static, str>, node: Node, rule: &str) -> Option<Setting> {
         let line = node.line();
-        match &node.value {
+        match node.value {
             NodeValue::Absent => return None,
             NodeValue::Empty => self.report_at(line, &name, "has no value: set one, or remove the key"),
             NodeValue::List(_) | NodeValue::Mapping(..) => self.report_at(line, &name, rule),
-            NodeValue::Text(text) => {
+            NodeValue::Text(_) => {
                 let source = self.source.as_ref().map_or("", |(_, text)| text);
-                let text = text.as_deref().unwrap_or_else(|| node.source(source)).to_owned();
-                return Some(Setting { name, text, position: self.file().map(|file| Position { file, line }) });
+                let position = self.file().map(|file| Position { file, line });
+                return Some(Setting { name, text: node.into_text(source), position });
             }
         }
         None

@@ -79,7 +79,7 @@ pub(crate) enum NodeValue<M> {
     Absent,
     /// Nothing, `~` or `null`.
     Empty,
-    /// `None`: the YAML crate parsed a number or a Boolean; [`Node::source`] is the text.
+    /// `None`: the YAML crate parsed a number or a Boolean; [`Node::into_text`] restores the text.
     Text(Option<String>),
     List(Vec<Node<M>>),
     Mapping(M, Keys),
@@ -102,14 +102,17 @@ impl<M> Node<M> {
         matches!(self.value, NodeValue::Absent | NodeValue::Empty)
     }
 
-    /// How the value is written in `text`: `0815`, `on` and `1e3` are not converted.
-    pub(crate) fn source<'a>(&self, text: &'a str) -> &'a str {
+    /// The text of a single value as it is written in `source`: `0815`, `on` and `1e3` are not converted.
+    pub(crate) fn into_text(self, source: &str) -> String {
+        if let NodeValue::Text(Some(text)) = self.value {
+            return text;
+        }
         let span = self.location.span();
         let bounds = span.byte_offset().zip(span.byte_len()).and_then(|(from, length)| {
             let from = usize::try_from(from).ok()?;
-            text.get(from..from.checked_add(usize::try_from(length).ok()?)?)
+            source.get(from..from.checked_add(usize::try_from(length).ok()?)?)
         });
-        bounds.unwrap_or_default().trim()
+        bounds.unwrap_or_default().trim().to_owned()
     }
 }
 

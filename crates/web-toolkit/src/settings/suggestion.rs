@@ -40,22 +40,25 @@ impl Layout {
         if let Some(near) = nearest(key, known) {
             return format!("did you mean `{near}`?");
         }
-        let homes: Vec<String> = self.homes(section, &underscored).map(|home| format!("`{home}`")).collect();
-        if !homes.is_empty() {
-            return format!("nest it under {}", homes.join(" or "));
+        if let Some(advice) = self.nesting(section, &underscored) {
+            return advice;
         }
         let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
         format!("expected one of {}", known.join(", "))
     }
 
-    /// The other sections that have `key`, which may be written with the path of its section.
-    fn homes<'a>(&'a self, section: &'a str, key: &'a str) -> impl Iterator<Item = &'static str> + 'a {
-        let has = move |home: &str, keys: &[&str]| match key.rsplit_once('.') {
-            Some((path, key)) => path == home && keys.contains(&key),
-            None => keys.contains(&key),
-        };
-        let others = self.sections.iter().filter(move |(home, keys)| *home != section && has(home, keys));
-        others.map(|(home, _)| *home)
+    /// Names the other sections that have `key`, which can start with the name of its section: `poll_interval`.
+    fn nesting(&self, section: &str, key: &str) -> Option<String> {
+        let others = || self.sections.iter().filter(|(home, _)| *home != section);
+        let homes = others().filter(|(_, keys)| keys.contains(&key)).map(|(home, _)| format!("`{home}`"));
+        let homes: Vec<String> = homes.collect();
+        if !homes.is_empty() {
+            return Some(format!("nest it under {}", homes.join(" or ")));
+        }
+        others().find_map(|(home, keys)| {
+            let key = key.strip_prefix(home)?.strip_prefix(['.', '_'])?;
+            keys.contains(&key).then(|| format!("nest `{key}` under `{home}`"))
+        })
     }
 }
 

@@ -23,8 +23,8 @@ fn scalar(text: &str) -> String {
     let node = read::<Map>(text).unwrap();
     let NodeValue::Mapping(map, _) = node.value else { panic!("{text}") };
     let node = map.into_values().next().unwrap();
-    let NodeValue::Text(parsed) = &node.value else { panic!("{text}") };
-    parsed.clone().unwrap_or_else(|| node.source(text).to_owned())
+    assert!(matches!(node.value, NodeValue::Text(_)), "{text}");
+    node.into_text(text)
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn unknown_and_repeated_keys_are_kept_with_their_lines() {
     let NodeValue::Mapping(root, keys) = read::<Keys3>(text).unwrap().value else { panic!() };
     assert_eq!(keys.refused, [(2, "x".to_owned()), (6, "a".to_owned())]);
     assert_eq!(keys.known, ["a", "b", "c"]);
-    assert_eq!(root.a.source(text), "1", "the first wins");
+    assert_eq!(root.a.into_text(text), "1", "the first wins");
     let NodeValue::Mapping(_, keys) = root.b.value else { panic!() };
     assert_eq!(keys.refused, [(5, "d".to_owned())]);
     let NodeValue::Mapping(map, keys) = read::<Map>("a: 1\nb: 2\na: 3\n").unwrap().value else { panic!() };
