@@ -1,19 +1,33 @@
-//! Stamps the binary with the revision it is built from: `MTE_BUILD_REVISION` where it is set (packages, images), else what git says.
+//! Embeds the revision of the source: `MTE_BUILD_REVISION` if it is set (packages, images), otherwise the git commit.
 
-use std::{env, process::Command};
+use std::{env, path::Path, process::Command};
 
 fn main() {
     println!("cargo::rerun-if-env-changed=MTE_BUILD_REVISION");
-    for path in ["HEAD", "refs/heads", "packed-refs"] {
-        if let Some(path) = git(&["rev-parse", "--git-path", path]) {
-            println!("cargo::rerun-if-changed={path}");
-        }
+    println!("cargo::rerun-if-changed=build.rs");
+    for path in revision_files() {
+        println!("cargo::rerun-if-changed={path}");
     }
-    let given = env::var("MTE_BUILD_REVISION").ok().filter(|revision| !revision.is_empty());
-    let revision = given.or_else(|| git(&["rev-parse", "--short=12", "HEAD"])).unwrap_or_else(|| "unknown".to_owned());
-    println!("cargo::rustc-env=MTE_REVISION={revision}");
+    println!("cargo::rustc-env=MTE_REVISION={}", revision());
 }
 
+/// The paths of the repository that change with the commit, for both storage formats of references. Only those that
+/// exist: cargo reruns a build script on every call as long as one of its paths is missing.
+///
+/// A repository without commits has no `logs/HEAD` and no `packed-refs`; its first commit changes `refs/heads`.
+fn revision_files() -> Vec<String> {
+    let paths = ["HEAD", "logs/HEAD", "refs/heads", "packed-refs", "reftable"];
+    let arguments: Vec<&str> = paths.into_iter().flat_map(|path| ["--git-path", path]).collect();
+    let printed = git(&[&["rev-parse"], &*arguments].concat()).unwrap_or_default();
+    printed.lines().filter(|path| Path::new(path).exists()).map(str::to_owned).collect()
+}
+
+fn revision() -> String {
+    let given = env::var("MTE_BUILD_REVISION").ok().filter(|revision| !revision.is_empty());
+    given.or_else(|| git(&["rev-parse", "--short=12", "HEAD"])).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The trimmed output of a git command. `None` if git is missing, fails or prints nothing.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -1,11 +1,10 @@
-//! The command line: what was asked for, checked, and run to its exit code.
+//! The command line: parses the arguments, validates the configuration and runs the command.
 //!
-//! Exit codes: 0 done, 1 failed, 64 wrong configuration (`EX_USAGE` of sysexits).
+//! Exit codes: 0 success, 1 failure, 64 invalid configuration (`EX_USAGE` of sysexits.h).
 
-mod check;
 mod documents;
 mod healthcheck;
-mod table;
+mod output;
 mod tunnels;
 
 use std::{
@@ -27,11 +26,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use web_toolkit::{server::ListenAddress, settings::looks_like_secret};
 
-use self::tunnels::Output;
+use self::output::OutputFormat;
 use crate::{
-    app,
+    app::{self, DemoCommand, ServeCommand},
     config::{
-        ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig,
+        Config, ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig,
         flags::{ExporterFlags, FileFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags},
     },
     privileges, telemetry,
@@ -40,37 +39,35 @@ use crate::{
 const NAME: &str = "magic-tunnel-exporter";
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("MTE_REVISION"), ")");
 
-/// Wrong configuration.
+/// Exit code for an invalid configuration.
 const USAGE: u8 = 64;
 
-/// Whatever still runs on the blocking pool, such as a name that does not resolve, is left behind after this long.
-const LAST_WAIT: Duration = Duration::from_millis(100);
+/// Time to wait for blocking calls at the end, for example for a slow name resolution.
+const BLOCKING_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Below the flags of `sandbox`.
-const TALK_TO_THE_SANDBOX: &str = "\
-The API is below /client/v4, as at Cloudflare. Beside it, without a token:
-  GET  /sandbox         accounts, tunnels, states of their sessions
+const SANDBOX_HELP: &str = "\
+The API is served below /client/v4, as at Cloudflare. These endpoints need no token:
+  GET  /sandbox         accounts, tunnels and the states of their sessions
   PUT  /sandbox/accounts/ID/tunnels/NAME/bgp_status
-                        what is reported from now on: {\"state\": \"BGP_DOWN\"}
-  PUT  /sandbox/faults  {\"faults\": [{\"fault\": \"silence\"}]}; DELETE ends them
-  GET  /sandbox/calls   what was asked of the API";
+                        sets the reported state: {\"state\": \"BGP_DOWN\"}
+  PUT  /sandbox/faults  injects faults: {\"faults\": [{\"fault\": \"silence\"}]}; DELETE removes them
+  GET  /sandbox/calls   the API requests so far";
 
-/// Below the flags of `tunnels`.
-const WHEN_TUNNELS_FAILS: &str = "\
-Without `--probe` the verdicts are what Cloudflare reports; with it they take some probe intervals more.
-Exit code: 0 when all is well, 1 when a session is down, a tunnel needs attention or a list could not be read.";
+const TUNNELS_HELP: &str = "\
+Without `--probe`, the verdicts follow from the state that Cloudflare reports. With `--probe`, the command takes
+several probe intervals longer.
+Exit code: 0 if all is well; 1 if a BGP session is down, a tunnel needs attention or a list could not be read.";
 
-/// Below the flags of `check`.
-const WHEN_CHECK_FAILS: &str = "\
-Nothing is changed. With `--probe` the ICMP sockets are tried, too.
-Exit code: 0 when `serve` would do its work, 1 when a line says FAIL, 64 when the configuration is wrong.";
+const CHECK_HELP: &str = "\
+Changes nothing. With `--probe`, the ICMP sockets are tested too.
+Exit code: 0 if `serve` would work, 1 if a line says FAIL, 64 if the configuration is invalid.";
 
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///
 /// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as Prometheus
-/// metrics. With `--probe` it also pings the addresses of every tunnel, and draws one verdict per tunnel from what is reported and what is
-/// observed. Without a command it runs `serve`. Every flag can be set by the environment variable named beside it, or in a file
-/// (`--config.file`); a flag beats the environment, which beats the file.
+/// metrics. With `--probe`, it also pings the addresses of every tunnel and derives one verdict per tunnel from the reported and the
+/// observed state. Without a command, it runs `serve`. Every flag can also be set by the environment variable shown next to it, or
+/// in a file (`--config.file`). Flags override environment variables, which override the file.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version = VERSION, max_term_width = 110)]
 struct Cli {
@@ -89,111 +86,109 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Poll the accounts and serve metrics (the default)
+    /// Poll the accounts and serve metrics (default)
     Serve(Flags),
-    /// Serve the built-in sandbox's tunnels: no account, no configuration, nothing leaves the machine
+    /// Run an exporter on the built-in sandbox: no account, no configuration, no traffic outside this machine
     Demo {
         #[command(flatten)]
         flags: ExporterFlags,
         #[command(flatten)]
         sandbox: SandboxFlags,
     },
-    /// Play Cloudflare's tunnels API on loopback, for rehearsals, tests and development
-    #[command(after_help = TALK_TO_THE_SANDBOX)]
+    /// Serve a simulation of Cloudflare's tunnels API on loopback, for rehearsals, tests and development
+    #[command(after_help = SANDBOX_HELP)]
     Sandbox(SandboxFlags),
-    /// Look once, print every tunnel, the most broken first, and exit with 1 if one needs attention
-    #[command(after_help = WHEN_TUNNELS_FAILS)]
+    /// Poll once, print every tunnel, the most broken first, and exit with 1 if one needs attention
+    #[command(after_help = TUNNELS_HELP)]
     Tunnels(PrintFlags),
-    /// Try everything that `serve` needs, print what came of it and what would mend it
-    #[command(after_help = WHEN_CHECK_FAILS)]
+    /// Test everything that `serve` needs, and suggest a fix for each problem
+    #[command(after_help = CHECK_HELP)]
     Check(PrintFlags),
-    /// Ask the exporter on this machine whether it serves; exit code 1 where it does not. For images, which have no other program
+    /// Exit with 0 if the exporter on this machine serves, otherwise with 1. For container images without another HTTP client
     Healthcheck(HealthcheckFlags),
-    /// Print the completions for a shell
+    /// Print the completion script for a shell
     Completions {
-        /// Whose completions
+        /// Name of the shell
         shell: Shell,
     },
-    /// Print the manual page; `magic-tunnel-exporter man | man -l -` shows it
+    /// Print the manual page; view it with `magic-tunnel-exporter man | man -l -`
     Man,
 }
 
-/// Flags of the commands that look once and print what they saw.
+/// Flags of the commands that print one result and exit.
 #[derive(Debug, Args)]
 struct PrintFlags {
     #[command(flatten)]
     flags: Flags,
 
-    /// Form of what is printed: table, json [default: table]
+    /// Output format: table, json [default: table]
     #[arg(
         long,
         env = "MTE_OUTPUT",
-        value_name = "FORM",
+        value_name = "FORMAT",
         value_enum,
         default_value = "table",
         hide_default_value = true
     )]
-    output: Output,
+    output: OutputFormat,
 }
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
-    match parse(std::env::args_os()) {
-        Ok(cli) => run(cli),
-        Err(refusal) => refusal.print(),
+    match parse(std::env::args_os()).and_then(ValidCommand::from_cli) {
+        Ok((command, log)) => run(command, log),
+        Err(exit) => exit.print(),
     }
 }
 
-/// Why the arguments lead to nothing that runs.
-enum Refusal {
-    /// Help, the version or a document was asked for.
-    Asked(String),
-    /// What is wrong, one line each.
-    Wrong(String),
+/// Why no command runs.
+enum EarlyExit {
+    /// Help, the version or a document was requested.
+    Document(String),
+    /// The arguments or the configuration are invalid.
+    Invalid(String),
 }
 
-impl Refusal {
+impl EarlyExit {
     fn print(self) -> ExitCode {
         match self {
-            Self::Asked(text) => {
-                // A reader that went away is no failure of ours.
+            Self::Document(text) => {
+                // A closed standard output is not an error of this program.
                 let _ = io::stdout().write_all(text.as_bytes());
                 ExitCode::SUCCESS
             }
-            Self::Wrong(sentence) => fail(USAGE, &sentence),
+            Self::Invalid(message) => fail(USAGE, &message),
         }
     }
 }
 
-impl From<ConfigError> for Refusal {
+impl From<ConfigError> for EarlyExit {
     fn from(error: ConfigError) -> Self {
-        Self::Wrong(error.to_string())
+        Self::Invalid(error.to_string())
     }
 }
 
-fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Refusal> {
-    let matches = Cli::command().try_get_matches_from(arguments).map_err(|error| refusal(&error))?;
-    if let Some(flag) = misplaced_flag(&matches) {
-        return Err(Refusal::Wrong(format!("`--{flag}` must stand behind the command")));
-    }
-    Cli::from_arg_matches(&matches).map_err(|error| refusal(&error))
-}
-
-fn refusal(error: &clap::Error) -> Refusal {
-    let mut text = error.render().to_string();
-    if !error.use_stderr() {
-        return Refusal::Asked(text);
-    }
-    for (kind, quoted) in error.context().filter_map(|(kind, value)| Some((kind, as_text(value)?))) {
-        if may_be_secret(kind, quoted) {
-            text = text.replace(&format!("'{quoted}'"), &format!("({} characters, not shown)", quoted.chars().count()));
+impl From<clap::Error> for EarlyExit {
+    fn from(error: clap::Error) -> Self {
+        let mut text = error.render().to_string();
+        if !error.use_stderr() {
+            return Self::Document(text);
         }
+        for (kind, quoted) in error.context().filter_map(|(kind, value)| Some((kind, as_text(value)?))) {
+            if may_be_secret(kind, quoted) {
+                let length = quoted.chars().count();
+                text = text.replace(&format!("'{quoted}'"), &format!("({length} characters, not shown)"));
+            }
+        }
+        let first = text.lines().next().unwrap_or_default();
+        let message = first.strip_prefix("error: ").unwrap_or(first);
+        let suggested = error.get(ContextKind::SuggestedArg).or_else(|| error.get(ContextKind::SuggestedSubcommand));
+        let advice = match suggested.and_then(as_text) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("run `{NAME} --help` for a list of flags"),
+        };
+        Self::Invalid(format!("{message}; {advice}"))
     }
-    let first = text.lines().next().unwrap_or_default();
-    let sentence = first.strip_prefix("error: ").unwrap_or(first);
-    let suggested = error.get(ContextKind::SuggestedArg).or_else(|| error.get(ContextKind::SuggestedSubcommand));
-    let suggested = suggested.and_then(as_text).map(|name| format!("; did you mean `{name}`?"));
-    Refusal::Wrong(format!("{sentence}{}; `{NAME} --help` lists the flags", suggested.unwrap_or_default()))
 }
 
 fn as_text(value: &ContextValue) -> Option<&str> {
@@ -204,7 +199,7 @@ fn as_text(value: &ContextValue) -> Option<&str> {
     }
 }
 
-/// Whether clap quotes something that can be a token in the wrong place: an argument that is not a flag, or text of its form.
+/// Whether clap quotes what can be a misplaced token: an argument that is not a flag, or a text that looks like one.
 fn may_be_secret(kind: ContextKind, quoted: &str) -> bool {
     match kind {
         ContextKind::InvalidSubcommand => true,
@@ -217,7 +212,15 @@ fn may_be_secret(kind: ContextKind, quoted: &str) -> bool {
     }
 }
 
-/// A flag of `serve` that stands before a command, where it would have no effect.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, EarlyExit> {
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    if let Some(flag) = misplaced_flag(&matches) {
+        return Err(EarlyExit::Invalid(format!("`--{flag}` must follow the command")));
+    }
+    Ok(Cli::from_arg_matches(&matches)?)
+}
+
+/// A flag of `serve` before a command, where it would have no effect.
 fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
     matches.subcommand()?;
     let command = Cli::command();
@@ -229,102 +232,105 @@ fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
     given.next().and_then(|argument| argument.get_long()).map(str::to_owned)
 }
 
-fn run(cli: Cli) -> ExitCode {
-    let (plan, log) = match Plan::of(cli) {
-        Ok(planned) => planned,
-        Err(refusal) => return refusal.print(),
-    };
+fn run(command: ValidCommand, log: Log) -> ExitCode {
     telemetry::init(log.level, log.format);
-    // Before any other thread exists: privileges belong to threads, and are inherited by those that are started later.
+    // Before any other thread exists, because each thread inherits its privileges from the thread that starts it.
     if let Err(error) = privileges::keep_for_sockets() {
-        warn!("not all privileges could be given up: {error}");
+        warn!("cannot drop all privileges: {error}");
     }
-    let runtime = match runtime() {
+    let runtime = match build_runtime() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
-    let result = runtime.block_on(app::until_signal(|stop| plan.run(stop)));
-    runtime.shutdown_timeout(LAST_WAIT);
+    let result = runtime.block_on(app::run_until_signal(|stop| command.run(stop)));
+    runtime.shutdown_timeout(BLOCKING_TIMEOUT);
     match result {
         Ok(code) => code,
         Err(error) => fail(1, &format!("{error:#}")),
     }
 }
 
-fn runtime() -> io::Result<Runtime> {
+fn build_runtime() -> io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(2).on_thread_start(privileges::give_up_all).enable_all().build()
 }
 
-/// A command with its checked configuration.
+/// A command with its validated configuration.
 #[derive(Debug)]
-enum Plan {
-    Serve(Box<app::Serve>),
-    Demo(Box<app::Demo>),
+enum ValidCommand {
+    Serve(Box<ServeCommand>),
+    Demo(Box<DemoCommand>),
     Sandbox(SandboxConfig),
     Healthcheck(Vec<ListenAddress>),
-    Tunnels { look: Box<app::Once>, output: Output },
-    Check { check: Box<app::Check>, output: Output },
+    Tunnels(Box<Config>, OutputFormat),
+    Check(Box<Config>, OutputFormat),
 }
 
-impl Plan {
-    /// The command, and how it logs.
-    fn of(mut cli: Cli) -> Result<(Self, Log), Refusal> {
+impl ValidCommand {
+    /// Validates the configuration of the command. Also returns the configuration of the log.
+    fn from_cli(mut cli: Cli) -> Result<(Self, Log), EarlyExit> {
         if matches!(cli.command, Some(Command::Tunnels(_) | Command::Check(_))) {
-            // What is printed is the answer; the log is for what it cannot say.
+            // The printed result contains all warnings already.
             cli.log.level.get_or_insert_with(|| "error".into());
         }
         let inputs = Inputs::of_this_process(cli.file, cli.log);
-        match cli.command.unwrap_or(Command::Serve(cli.flags)) {
+        Ok(match cli.command.unwrap_or(Command::Serve(cli.flags)) {
             Command::Serve(flags) => {
-                let serve = app::Serve::new(flags, inputs)?;
+                let serve = ServeCommand::new(flags, inputs)?;
                 let log = serve.log();
-                Ok((Self::Serve(Box::new(serve)), log))
+                (Self::Serve(Box::new(serve)), log)
             }
             Command::Demo { flags, sandbox } => {
                 let sandbox = SandboxConfig::load(&sandbox, "127.0.0.1:0", &inputs)?;
-                let log = sandbox.log;
-                Ok((Self::Demo(Box::new(app::Demo::new(flags, sandbox, inputs)?)), log))
+                let demo = DemoCommand::new(flags, sandbox, inputs)?;
+                let log = demo.log();
+                (Self::Demo(Box::new(demo)), log)
             }
             Command::Sandbox(flags) => {
                 let sandbox = SandboxConfig::load(&flags, "127.0.0.1:9848", &inputs)?;
                 let log = sandbox.log;
-                Ok((Self::Sandbox(sandbox), log))
+                (Self::Sandbox(sandbox), log)
             }
             Command::Tunnels(PrintFlags { flags, output }) => {
-                let look = app::Once::new(&flags, &inputs)?;
-                let log = look.log();
-                Ok((Self::Tunnels { look: Box::new(look), output }, log))
+                let config = Config::for_serve(&flags, &inputs)?;
+                let log = config.log;
+                (Self::Tunnels(Box::new(config), output), log)
             }
             Command::Check(PrintFlags { flags, output }) => {
-                let check = app::Check::new(&flags, &inputs)?;
-                let log = check.log();
-                Ok((Self::Check { check: Box::new(check), output }, log))
+                let config = Config::for_serve(&flags, &inputs)?;
+                let log = config.log;
+                (Self::Check(Box::new(config), output), log)
             }
             Command::Healthcheck(flags) => {
                 let config = HealthcheckConfig::load(&flags, &inputs)?;
-                Ok((Self::Healthcheck(config.listen), config.log))
+                (Self::Healthcheck(config.listen), config.log)
             }
-            Command::Completions { shell } => Err(Refusal::Asked(documents::completions(Cli::command(), shell))),
-            Command::Man => Err(Refusal::Asked(documents::manual(Cli::command()))),
-        }
+            Command::Completions { shell } => {
+                return Err(EarlyExit::Document(documents::completions(Cli::command(), shell)));
+            }
+            Command::Man => return Err(EarlyExit::Document(documents::manual(Cli::command()))),
+        })
     }
 
     async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
         let done = match self {
             Self::Serve(serve) => serve.run(stop).await,
             Self::Demo(demo) => demo.run(stop).await,
-            Self::Sandbox(sandbox) => app::sandbox(sandbox, stop).await,
-            Self::Check { check, output } => return check::print(&check.run(stop).await?, output),
-            Self::Healthcheck(addresses) => healthcheck::ask(addresses.first()).await,
-            Self::Tunnels { look, output } => return tunnels::print(&look.look(stop).await?, output),
+            Self::Sandbox(sandbox) => app::run_sandbox(sandbox, stop).await,
+            Self::Healthcheck(addresses) => healthcheck::request_health(addresses.first()).await,
+            Self::Check(config, format) => {
+                return output::print_check_results(&app::run_checks(*config, stop).await?, format);
+            }
+            Self::Tunnels(config, format) => {
+                return output::print_tunnels(&app::poll_once(*config, stop).await?, format);
+            }
         };
         done.map(|()| ExitCode::SUCCESS)
     }
 }
 
 fn fail(code: u8, reason: &dyn Display) -> ExitCode {
-    // Nothing is left to be done where even standard error is closed.
+    // If standard error is closed, the exit code still reports the failure.
     for line in reason.to_string().lines() {
         let _ = writeln!(io::stderr(), "{NAME}: {line}");
     }

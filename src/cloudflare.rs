@@ -108,6 +108,7 @@ impl Client {
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(settings: &Settings, metrics: Metrics) -> Result<Self, SetupError> {
+        use_ring();
         let with_system_roots = builder(settings).build();
         // An image without a CA store gets the roots that were compiled in.
         let http = with_system_roots.or_else(|_| builder(settings).tls_certs_only(bundled_roots()).build());
@@ -209,6 +210,12 @@ fn builder(settings: &Settings) -> reqwest::ClientBuilder {
         // A redirect would carry `X-Auth-Key` to wherever it points.
         .redirect(redirect::Policy::none());
     if settings.url.is_loopback() { builder.no_proxy() } else { builder }
+}
+
+/// Makes ring the cryptography of every TLS client in this process. reqwest is built without a default one.
+fn use_ring() {
+    // An error means that another client was first, with the same provider.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn bundled_roots() -> Vec<Certificate> {

@@ -7,7 +7,6 @@ pub mod config;
 pub mod correlate;
 pub mod domain;
 pub mod exposition;
-
 pub mod http;
 pub mod poller;
 pub mod privileges;

@@ -5,22 +5,21 @@
 //! published on the `watch` that carries the [`Fleet`]; only pollers write to it.
 
 mod api;
-mod budget;
 mod report;
 pub mod tracked_list;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use web_toolkit::clock;
+use web_toolkit::{
+    bucket::{RateLimit, TokenBucket},
+    clock,
+};
 
 pub use self::api::{ApiAccount, ApiSource, CredentialSource};
-use self::{budget::Budget, tracked_list::TrackedList};
+use self::tracked_list::TrackedList;
 use crate::{
     cloudflare::{ApiFailure, Listing},
     domain::{
@@ -42,23 +41,28 @@ const SECRET_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The request budget that all pollers of the process share. Clones share it.
 #[derive(Clone)]
-pub struct Limiter(Arc<Mutex<Budget>>);
+pub struct Limiter(Arc<Mutex<TokenBucket>>);
 
 impl Limiter {
-    /// A third of Cloudflare's request budget per user. Dashboards and other tools need the rest.
+    /// Uses a third of Cloudflare's limit of 1,200 requests per user in five minutes, because dashboards and other tools
+    /// share that limit.
     pub fn for_cloudflare() -> Self {
-        Self(Arc::new(Mutex::new(Budget::new(50, 400, Duration::from_mins(5), clock::now()))))
+        Self::new(RateLimit { interval: Duration::from_mins(5) / 400, burst: 50 })
     }
 
-    /// No limit, for a local API such as the sandbox.
+    /// For an API without a limit, such as the sandbox.
     pub fn unlimited() -> Self {
-        Self(Arc::new(Mutex::new(Budget::new(u32::MAX, u32::MAX, Duration::from_secs(1), clock::now()))))
+        Self::new(RateLimit::UNLIMITED)
+    }
+
+    fn new(limit: RateLimit) -> Self {
+        Self(Arc::new(Mutex::new(TokenBucket::new(limit))))
     }
 
     /// Waits until a request may be sent.
     async fn take(&self, pulse: &Pulse) {
         loop {
-            let taken = self.with(|budget| budget.take(clock::now()));
+            let taken = self.0.lock().take(clock::now().instant);
             match taken {
                 Ok(()) => return,
                 Err(wait) => {
@@ -70,11 +74,7 @@ impl Limiter {
     }
 
     fn pause(&self, wait: Duration) {
-        self.with(|budget| budget.pause(clock::now(), wait));
-    }
-
-    fn with<T>(&self, act: impl FnOnce(&mut Budget) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        self.0.lock().pause(clock::now().instant, wait);
     }
 }
 

@@ -163,7 +163,7 @@ struct KeptState {
 
 impl Kept {
     fn read(path: &Path) -> Result<Self, SecretError> {
-        let seen = Fingerprint::of(path);
+        let seen = Fingerprint::read(path);
         let (value, world_readable) = read(path)?;
         let state = KeptState { value, version: 0, seen, world_readable, warned: false, complaint: None };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
@@ -175,7 +175,7 @@ impl Kept {
 
     fn refresh(&self, look: Look) -> Result<(), SecretError> {
         // Taken before the content, so that a change in between is noticed the next time.
-        let seen = Fingerprint::of(&self.path);
+        let seen = Fingerprint::read(&self.path);
         if look == Look::IfChanged && seen.is_some() && seen == self.state().seen {
             self.state().warn_of_readers(&self.path);
             return Ok(());

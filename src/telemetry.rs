@@ -1,9 +1,24 @@
-//! The log: logfmt or JSON lines on standard error.
+//! The log: logfmt or JSON lines on standard error, both with the keys `ts`, `level` and `msg`.
 
-use std::io;
+use std::{
+    fmt::{self, Debug},
+    io,
+};
 
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use serde_json::Value;
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    filter::Targets,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
+use web_toolkit::clock;
 
 use crate::domain::label::label_enum;
 
@@ -26,9 +41,10 @@ label_enum! {
     }
 }
 
+/// Crates of this program: only their events follow `--log.level`.
+const OWN_CRATES: [&str; 3] = ["magic_tunnel_exporter", "web_toolkit", "magic_sandbox"];
+
 /// Sends every event of this program to standard error from now on. Called once.
-///
-/// The libraries below say warnings and errors only: at their finer levels they write whole packets, with the credentials in them.
 pub fn init(level: Level, format: Format) {
     let own = match level {
         Level::Trace => LevelFilter::TRACE,
@@ -37,17 +53,154 @@ pub fn init(level: Level, format: Format) {
         Level::Warn => LevelFilter::WARN,
         Level::Error => LevelFilter::ERROR,
     };
+    let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(io::stderr);
+    tracing_subscriber::registry().with(filter(own)).with(lines).init();
+}
+
+/// Other crates log warnings and errors only, because at finer levels they log whole packets, credentials included.
+fn filter(own: LevelFilter) -> Targets {
     let others = own.min(LevelFilter::WARN);
-    let filter = EnvFilter::new(format!("{others},magic_tunnel_exporter={own},web_toolkit={own},magic_sandbox={own}"));
-    let registry = tracing_subscriber::registry().with(filter);
-    match format {
-        Format::Logfmt => {
-            let layer = tracing_logfmt::builder().with_target(false).layer();
-            registry.with(layer.with_writer(io::stderr)).init();
+    Targets::new().with_default(others).with_targets(OWN_CRATES.map(|name| (name, own)))
+}
+
+/// The fields of one event, in their order.
+#[derive(Debug, Default)]
+struct EventFields(Vec<(&'static str, Value)>);
+
+impl EventFields {
+    fn of_event(event: &Event<'_>) -> Self {
+        let mut fields = Self::default();
+        event.record(&mut fields);
+        fields
+    }
+
+    fn push(&mut self, field: &Field, value: impl Into<Value>) {
+        let name = if field.name() == "message" { "msg" } else { field.name() };
+        self.0.push((name, value.into()));
+    }
+}
+
+impl Visit for EventFields {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.push(field, format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.push(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.push(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.push(field, value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.push(field, value);
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Format
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let level = event.metadata().level().as_str().to_lowercase();
+        let head = [("ts", clock::now().wall.to_string().into()), ("level", level.into())];
+        let fields = EventFields::of_event(event);
+        let (open, between, close) = match self {
+            Self::Logfmt => ("", " ", "\n"),
+            Self::Json => ("{", ",", "}\n"),
+        };
+        let mut before = open;
+        for (name, value) in head.into_iter().chain(fields.0) {
+            line.write_str(before)?;
+            match (self, &value) {
+                (Self::Json, value) => write!(line, "\"{name}\":{value}")?,
+                (Self::Logfmt, Value::String(text)) if is_bare(text) => write!(line, "{name}={text}")?,
+                (Self::Logfmt, value) => write!(line, "{name}={value}")?,
+            }
+            before = between;
         }
-        Format::Json => {
-            let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
-            registry.with(layer.with_writer(io::stderr)).init();
+        line.write_str(close)
+    }
+}
+
+/// Whether logfmt needs no quotation marks around the text.
+fn is_bare(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn other_crates_never_log_below_warnings() {
+        use tracing::Level;
+        let trace = filter(LevelFilter::TRACE);
+        for own in ["magic_tunnel_exporter", "magic_tunnel_exporter::poller::report", "web_toolkit::tls"] {
+            assert!(trace.would_enable(own, &Level::TRACE), "{own}");
         }
+        for other in ["hyper_util::client", "rustls", "reqwest::connect", "surge_ping"] {
+            assert!(!trace.would_enable(other, &Level::INFO) && trace.would_enable(other, &Level::WARN), "{other}");
+        }
+        let error = filter(LevelFilter::ERROR);
+        for crate_name in ["magic_tunnel_exporter", "hyper"] {
+            assert!(!error.would_enable(crate_name, &Level::WARN), "{crate_name}");
+            assert!(error.would_enable(crate_name, &Level::ERROR), "{crate_name}");
+        }
+    }
+
+    /// Lines of this format, as written to the returned buffer.
+    fn log_to_buffer(format: Format, log: impl FnOnce()) -> String {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&lines);
+        let layer = tracing_subscriber::fmt::layer()
+            .event_format(format)
+            .with_writer(move || Box::new(Buffer(Arc::clone(&writer))) as Box<dyn io::Write>);
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), log);
+        String::from_utf8(lines.lock().clone()).unwrap()
+    }
+
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn both_formats_have_the_same_keys_and_escape_every_value() {
+        let log = || tracing::warn!(tunnel_name = "a\"b c\nd", tunnels = 7, up = false, "poll of {} failed", "acme");
+        let json = log_to_buffer(Format::Json, log);
+        let line: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json.lines().count(), 1);
+        assert!(line["ts"].as_str().unwrap().ends_with('Z'));
+        assert_eq!((&line["level"], &line["msg"]), (&"warn".into(), &"poll of acme failed".into()));
+        assert_eq!(
+            (&line["tunnel_name"], &line["tunnels"], &line["up"]),
+            (&"a\"b c\nd".into(), &7.into(), &false.into())
+        );
+        let logfmt = log_to_buffer(Format::Logfmt, log);
+        let rest = r#" level=warn msg="poll of acme failed" tunnel_name="a\"b c\nd" tunnels=7 up=false"#;
+        assert!(logfmt.starts_with("ts=2") && logfmt.trim_end().ends_with(rest), "{logfmt}");
     }
 }

@@ -1,85 +1,291 @@
-//! The preflight: everything that `serve` would need, tried once, each with what would mend it.
+//! The command `check`: tests everything that `serve` needs, and suggests a fix for each problem.
 //!
-//! Nothing is changed, and nothing is left open. What the configuration itself says is checked before: a [`Check`] that exists has one that
-//! `serve` would start with.
+//! Changes nothing and leaves no socket open.
 
-mod api;
-mod finding;
-mod machine;
-mod web;
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp, Unit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use web_toolkit::clock;
-
-use self::finding::Subject;
-pub use self::finding::{Finding, Level};
-use crate::{
-    cloudflare::{self, Client, Settings},
-    config::{Config, ConfigError, Inputs, Log, flags::Flags},
-    exposition,
+use web_toolkit::{
+    clock,
+    server::{self, ListenAddress, tls::Validity},
+    web_file::WebFile,
 };
 
-/// A preflight, its configuration checked.
-#[derive(Debug)]
-pub struct Check {
-    config: Config,
-}
+use super::exporter::account_count;
+use crate::{
+    cloudflare::{self, ApiFailure, Client, Credentials, Token, TokenStatus, Verified},
+    config::Config,
+    domain::{
+        dataset::{Dataset, FailureReason},
+        label::{Label as _, label_enum},
+        tunnel::TunnelType,
+    },
+    exposition,
+    poller::ApiAccount,
+    prober::{icmp, settings::Settings},
+};
 
-impl Check {
-    /// Reads the configuration. Blocks.
-    ///
-    /// # Errors
-    /// The first key whose value breaks a rule.
-    pub fn new(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        Ok(Self { config: Config::for_serve(flags, inputs)? })
-    }
+/// A certificate or token that expires within this time causes a warning.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-    pub fn log(&self) -> Log {
-        self.config.log
-    }
+/// Largest clock difference without a warning. A larger one distorts the ages and times on the page.
+const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
 
-    /// What was found, in the order in which things are needed. Takes as long as the slowest account.
-    ///
-    /// # Errors
-    /// `stop` was cancelled first, or TLS for the API cannot be set up.
-    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<Vec<Finding>> {
-        let mut found = vec![configuration(&self.config)];
-        found.extend(machine::secrets(&self.config));
-        found.extend(tokio::select! {
-            () = stop.cancelled() => anyhow::bail!("stopped before everything was checked"),
-            accounts = accounts(&self.config) => accounts?,
-        });
-        found.extend(machine::sockets(&self.config.probe));
-        found.extend(machine::addresses(&self.config.web.listen));
-        found.extend(web::findings(self.config.web.access.as_ref(), clock::now().wall));
-        Ok(found)
+label_enum! {
+    /// The outcome of one check.
+    pub enum CheckStatus {
+        Ok => "ok",
+        /// `serve` works, but the problem should be fixed.
+        Warn => "warn",
+        /// `serve` would not work.
+        Fail => "fail",
     }
 }
 
-fn configuration(config: &Config) -> Finding {
+label_enum! {
+    /// What one check tests.
+    pub enum CheckSubject {
+        Configuration => "configuration",
+        Secret => "secret",
+        Token => "token",
+        Clock => "clock",
+        Permission => "permission",
+        Icmp => "icmp",
+        Listen => "listen",
+        Web => "web",
+    }
+}
+
+/// The result of one check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckResult {
+    pub status: CheckStatus,
+    pub subject: CheckSubject,
+    /// Set if the check is about one account.
+    pub account: Option<String>,
+    /// A sentence without a trailing period.
+    pub message: String,
+    /// How to fix the problem.
+    pub fix: Option<String>,
+}
+
+impl CheckResult {
+    fn ok(subject: CheckSubject, message: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Ok, subject, account: None, message: message.into(), fix: None }
+    }
+
+    fn for_account(self, account: &str) -> Self {
+        Self { account: Some(account.to_owned()), ..self }
+    }
+
+    fn warn(self, fix: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Warn, fix: Some(fix.into()), ..self }
+    }
+
+    fn fail(self, fix: impl Into<String>) -> Self {
+        Self { status: CheckStatus::Fail, fix: Some(fix.into()), ..self }
+    }
+}
+
+/// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account.
+///
+/// # Errors
+/// `stop` was cancelled first, or TLS for the API cannot be set up.
+pub async fn run_checks(config: Config, stop: CancellationToken) -> anyhow::Result<Vec<CheckResult>> {
+    let mut results = vec![check_configuration(&config)];
+    results.extend(check_secrets(&config));
+    results.extend(tokio::select! {
+        () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
+        accounts = check_accounts(&config) => accounts?,
+    });
+    results.extend(check_icmp_sockets(&config.probe));
+    results.extend(config.web.listen.iter().map(check_listen_address));
+    results.extend(check_web_file(config.web.access.as_ref(), clock::now().wall));
+    Ok(results)
+}
+
+fn check_configuration(config: &Config) -> CheckResult {
     let source = config.file.as_deref().map_or("flags and environment".to_owned(), |file| format!("`{file}`"));
-    let accounts = config.accounts.len();
-    let count = if accounts == 1 { "1 account".to_owned() } else { format!("{accounts} accounts") };
-    Finding::ok(Subject::Configuration, None, format!("{source}, {count}"))
+    CheckResult::ok(CheckSubject::Configuration, format!("{source}, {}", account_count(config)))
 }
 
-/// All accounts at once; what is found keeps their order.
-async fn accounts(config: &Config) -> anyhow::Result<Vec<Finding>> {
-    // Nobody scrapes them.
+/// Checks every file with a secret once.
+fn check_secrets(config: &Config) -> Vec<CheckResult> {
+    let files = config.accounts.iter().filter_map(|account| account.account.credentials.secret().file());
+    let files: BTreeMap<_, _> = files.collect();
+    if files.is_empty() {
+        return vec![CheckResult::ok(CheckSubject::Secret, "read from the environment")];
+    }
+    let check = |(path, world_readable): (&Path, bool)| {
+        let path = path.display();
+        if !world_readable {
+            return CheckResult::ok(CheckSubject::Secret, format!("`{path}` can be read"));
+        }
+        CheckResult::ok(CheckSubject::Secret, format!("`{path}` can be read by every user of this machine"))
+            .warn(format!("run `chmod o-r {path}`"))
+    };
+    files.into_iter().map(check).collect()
+}
+
+/// Checks all accounts in parallel. The results keep the order of the accounts.
+async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
+    // The registry is dropped, because these metrics are not scraped.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
-    let mut asking = JoinSet::new();
-    for (at, account) in config.accounts.iter().enumerate() {
-        let settings = Settings { url: account.url.clone(), timeout: config.poll.timeout };
+    let mut checks = JoinSet::new();
+    for (index, account) in config.accounts.iter().enumerate() {
+        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
         let client = Client::new(&settings, metrics.clone())?;
         let account = account.account.clone();
-        asking.spawn(async move { (at, api::findings(&client, &account).await) });
+        checks.spawn(async move { (index, check_account(&client, &account).await) });
     }
-    let mut answers = Vec::new();
-    while let Some(answer) = asking.join_next().await {
-        answers.push(answer.context("a check failed")?);
+    let mut results = BTreeMap::new();
+    while let Some(checked) = checks.join_next().await {
+        results.extend([checked.context("a check failed")?]);
     }
-    answers.sort_by_key(|(at, _)| *at);
-    Ok(answers.into_iter().flat_map(|(_, findings)| findings).collect())
+    Ok(results.into_values().flatten().collect())
 }
+
+/// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs to the account instead of a user.
+async fn check_account(client: &Client, account: &ApiAccount) -> Vec<CheckResult> {
+    let (credentials, _) = account.credentials.credentials();
+    let mut verified = client.verify(&credentials, None).await;
+    if is_unknown(&verified) {
+        let of_account = client.verify(&credentials, Some(&account.id)).await;
+        if of_account.token.is_ok() {
+            verified = of_account;
+        }
+    }
+    let mut results = vec![match credentials {
+        Credentials::Token(_) => check_token(&verified.token, clock::now().wall),
+        Credentials::Key { .. } => {
+            CheckResult::ok(CheckSubject::Token, "an API key; it does not expire and has all permissions of its user")
+                .warn("use a token; `Magic WAN Read` or `Magic Transit Read` is sufficient")
+        }
+    }];
+    results.extend(verified.ahead.map(check_clock));
+    for &tunnel_type in TunnelType::ALL {
+        let listing = client.list(&credentials, &account.id, tunnel_type).await;
+        results.push(check_permission(tunnel_type.dataset(), listing.map(|listing| listing.tunnels.len())));
+    }
+    results.into_iter().map(|result| result.for_account(account.name.as_str())).collect()
+}
+
+/// Whether the token may belong to the account. The endpoint for tokens of users does not know these.
+fn is_unknown(verified: &Verified) -> bool {
+    matches!(&verified.token, Err(failure) if failure.reason == FailureReason::Auth)
+}
+
+fn check_token(token: &Result<Token, ApiFailure>, now: Timestamp) -> CheckResult {
+    let ok = |message: String| CheckResult::ok(CheckSubject::Token, message);
+    let token = match token {
+        Ok(token) => token,
+        Err(failure) if failure.reason == FailureReason::Auth => {
+            return ok(format!("the API rejects the token ({failure})"))
+                .fail("create a new token, and store it where the exporter reads it");
+        }
+        Err(failure) => return ok(format!("the token cannot be verified ({failure})")).fail(failure.remedy()),
+    };
+    match (token.status, token.expires_on) {
+        (TokenStatus::Active, None) => ok("active, does not expire".into()),
+        (TokenStatus::Active, Some(end)) if end <= now => {
+            ok(format!("expired at {}", to_second(end))).fail("create a new token, or extend this one")
+        }
+        (TokenStatus::Active, Some(end)) if end.duration_since(now) < EXPIRES_SOON => {
+            ok(format!("active, expires at {}", to_second(end)))
+                .warn("create a new token before that; the exporter uses it without a restart")
+        }
+        (TokenStatus::Active, Some(end)) => ok(format!("active, expires at {}", to_second(end))),
+        (status, _) => {
+            ok(format!("the API reports that the token is {status}")).fail("create a new token, or enable this one")
+        }
+    }
+}
+
+fn check_clock(ahead: SignedDuration) -> CheckResult {
+    let message = match ahead.as_secs() {
+        0 => "clock is in sync with the API".to_owned(),
+        seconds @ 1.. => format!("clock is {seconds} s ahead of the API"),
+        seconds @ ..0 => format!("clock is {} s behind the API", -seconds),
+    };
+    let result = CheckResult::ok(CheckSubject::Clock, message);
+    if ahead.abs() <= MAX_SKEW {
+        return result;
+    }
+    result.warn("synchronize the clock with NTP; ages and times on the page depend on it")
+}
+
+fn check_permission(dataset: Dataset, tunnels: Result<usize, ApiFailure>) -> CheckResult {
+    let ok = |message: String| CheckResult::ok(CheckSubject::Permission, message);
+    match tunnels {
+        Ok(1) => ok(format!("{dataset} can be read: 1 tunnel")),
+        Ok(count) => ok(format!("{dataset} can be read: {count} tunnels")),
+        Err(failure) => {
+            let fix = match failure.reason {
+                FailureReason::Auth => "the token needs `Magic WAN Read` or `Magic Transit Read` on this account",
+                _ => failure.remedy(),
+            };
+            ok(format!("{dataset} cannot be read ({failure})")).fail(fix)
+        }
+    }
+}
+
+/// Opens each socket that the prober would open.
+fn check_icmp_sockets(settings: &Settings) -> Vec<CheckResult> {
+    if !settings.enabled {
+        return vec![CheckResult::ok(CheckSubject::Icmp, "probing is off, so no socket is needed")];
+    }
+    let check = |(version, binding)| match icmp::try_open(version, &binding) {
+        Ok(message) => CheckResult::ok(CheckSubject::Icmp, message),
+        Err(refused) => {
+            let result = CheckResult::ok(CheckSubject::Icmp, refused.sentence);
+            if refused.is_unknown { result.warn(refused.mend) } else { result.fail(refused.mend) }
+        }
+    };
+    settings.bindings().into_iter().map(check).collect()
+}
+
+fn check_listen_address(address: &ListenAddress) -> CheckResult {
+    const FIX: &str = "set another address with `--web.listen-address`, or stop the program that uses this one; \
+        it may be this exporter";
+    match server::bind(std::slice::from_ref(address)) {
+        Ok(_) => CheckResult::ok(CheckSubject::Listen, format!("{address} is free")),
+        Err(error) => CheckResult::ok(CheckSubject::Listen, error.to_string()).fail(FIX),
+    }
+}
+
+fn check_web_file(file: Option<&WebFile>, now: Timestamp) -> Vec<CheckResult> {
+    let ok = |message: &str| CheckResult::ok(CheckSubject::Web, message);
+    let Some(file) = file else { return vec![ok("pages are served without TLS and without a password")] };
+    let mut results = Vec::new();
+    results.extend(file.tls.as_ref().map(|tls| check_certificate(tls.validity(), now)));
+    if file.rules.users().is_some() {
+        results.push(ok("clients must send a password"));
+    }
+    results.extend(file.remarks().iter().map(|remark| ok(remark).warn("see docs/WEB-CONFIG.md")));
+    results
+}
+
+fn check_certificate(validity: Validity, now: Timestamp) -> CheckResult {
+    const RENEW: &str = "renew it; no restart is needed";
+    let ok = |message: String| CheckResult::ok(CheckSubject::Web, message);
+    let (start, end) = (to_second(validity.not_before), to_second(validity.not_after));
+    if now < validity.not_before {
+        return ok(format!("the certificate is not valid before {start}"))
+            .fail("correct the clock, or use another certificate");
+    }
+    match validity.not_after.duration_since(now) {
+        left if left.is_negative() => ok(format!("the certificate expired at {end}")).fail(RENEW),
+        left if left < EXPIRES_SOON => ok(format!("the certificate expires at {end}")).warn(RENEW),
+        _ => ok(format!("the certificate is valid until {end}")),
+    }
+}
+
+fn to_second(time: Timestamp) -> Timestamp {
+    time.round(Unit::Second).unwrap_or(time)
+}
+
+#[cfg(test)]
+mod tests;

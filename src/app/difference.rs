@@ -1,4 +1,4 @@
-//! What a new configuration changes: a pure function of the old one and the new one.
+//! The difference between two configurations, as a pure function of both.
 
 use std::collections::BTreeSet;
 
@@ -7,73 +7,67 @@ use crate::{
     domain::inventory::AccountName,
 };
 
-/// What has to happen for the new configuration to be in force.
+/// What a reload changes.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Difference {
-    /// Accounts of which nothing is to be known any more.
+    /// Accounts whose tunnels are removed from the fleet.
     pub(super) forgotten: BTreeSet<AccountName>,
-    /// Accounts of which nothing is known yet.
+    /// Accounts that start without known tunnels.
     pub(super) added: Vec<AccountConfig>,
-    /// Accounts that are polled otherwise from now on, but whose tunnels are known.
+    /// Accounts whose poller restarts and keeps the known tunnels.
     pub(super) changed: Vec<AccountConfig>,
-    /// Keys that have changed, and count at the next start only.
-    pub(super) waiting: Vec<&'static str>,
+    /// Changed keys that take effect only after a restart of the program.
+    pub(super) need_restart: Vec<&'static str>,
 }
 
 impl Difference {
     pub(super) fn between(old: &Config, new: &Config) -> Self {
-        // Every poller holds these.
-        let all =
+        // Every poller uses these.
+        let all_changed =
             (old.poll.interval, old.poll.timeout, &old.rules) != (new.poll.interval, new.poll.timeout, &new.rules);
-        let mut difference = Self { waiting: waiting(old, new), ..Self::default() };
+        let mut difference = Self { need_restart: need_restart(old, new), ..Self::default() };
         for account in &new.accounts {
             let before = old.accounts.iter().find(|before| before.account.name == account.account.name);
             match before {
                 Some(before) if before.account.id == account.account.id => {
-                    if all || before != account {
+                    if all_changed || before != account {
                         difference.changed.push(account.clone());
                     }
                 }
                 Some(before) => {
-                    // The name has another account behind it.
+                    // The name refers to another account now, so its tunnels are not those that are known.
                     difference.forgotten.insert(before.account.name.clone());
                     difference.added.push(account.clone());
                 }
                 None => difference.added.push(account.clone()),
             }
         }
-        let gone = old.accounts.iter().map(|before| &before.account.name);
-        let gone = gone.filter(|name| new.accounts.iter().all(|account| account.account.name != **name));
-        difference.forgotten.extend(gone.cloned());
+        let removed = old.accounts.iter().map(|before| &before.account.name);
+        let removed = removed.filter(|name| new.accounts.iter().all(|account| account.account.name != **name));
+        difference.forgotten.extend(removed.cloned());
         difference
     }
 
-    /// Accounts whose pollers of before have to end.
+    /// Accounts whose current poller has to stop.
     pub(super) fn stopping(&self) -> BTreeSet<AccountName> {
         let changed = self.changed.iter().map(|account| account.account.name.clone());
         changed.chain(self.forgotten.iter().cloned()).collect()
     }
 
-    /// For the log: what happens to which account; empty where nothing does.
+    /// The affected accounts for the log; empty if no account is affected.
     pub(super) fn summary(&self) -> String {
         let names = |accounts: &[AccountConfig]| -> Vec<String> {
             accounts.iter().map(|account| account.account.name.to_string()).collect()
         };
-        let forgotten: Vec<String> = self.forgotten.iter().map(ToString::to_string).collect();
-        let mut parts = Vec::new();
-        for (what, names) in
-            [("accounts added", names(&self.added)), ("changed", names(&self.changed)), ("removed", forgotten)]
-        {
-            if !names.is_empty() {
-                parts.push(format!("{what}: {}", names.join(", ")));
-            }
-        }
-        parts.join("; ")
+        let forgotten = self.forgotten.iter().map(ToString::to_string).collect();
+        let parts = [("accounts added", names(&self.added)), ("changed", names(&self.changed)), ("removed", forgotten)];
+        let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+        parts.map(|(what, names)| format!("{what}: {}", names.join(", "))).collect::<Vec<_>>().join("; ")
     }
 }
 
-/// What sockets and the log were set up with at the start.
-fn waiting(old: &Config, new: &Config) -> Vec<&'static str> {
+/// Changed keys that sockets and the log use only at the start.
+fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let keys = [
         ("web.listen_address", old.web.listen != new.web.listen),
         ("web.telemetry_path", old.web.telemetry_path != new.web.telemetry_path),

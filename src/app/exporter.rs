@@ -1,15 +1,16 @@
-//! The exporter's parts, made from a checked configuration and connected.
+//! The exporter: creates its components from a configuration, connects them and starts their tasks.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use hyper::header::HeaderValue;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::watch,
     task::{self, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 use web_toolkit::{
     access::Access,
     clock,
@@ -18,59 +19,126 @@ use web_toolkit::{
 };
 
 use super::{
-    apis::Apis,
-    lifecycle::{self, Notifier},
     metrics,
-    pollers::Pollers,
-    probing,
-    reload::{self, Controls, InForce, Load},
-    supervisor::Supervisor,
+    pollers::{ApiClients, Pollers},
+    reload::{ConfigLoader, LiveSettings, Supervisor, Triggers},
+    service_manager,
+    shutdown::join_all,
 };
 use crate::{
     cloudflare,
-    config::{AccountConfig, Config},
-    domain::pulse::Pulses,
+    config::{Config, ConfigError, Inputs, Log, flags::Flags},
+    correlate::Correlator,
+    domain::{inventory::Fleet, pulse::Pulses},
     exposition::{self, Exposition},
     http::{Http, lifecycle::Lifecycle},
-    prober::settings::Settings,
-    snapshot::Sources,
+    prober::{self, icmp::IcmpNetwork},
+    snapshot::{Judged, Sources},
 };
 
-/// Starts the tasks of an exporter. `load` reads its configuration anew.
+/// The command `serve` with its validated configuration.
+#[derive(Debug)]
+pub struct ServeCommand {
+    config: Config,
+    loader: ConfigLoader,
+}
+
+impl ServeCommand {
+    /// Reads and validates the configuration. Blocks.
+    ///
+    /// # Errors
+    /// The configuration is invalid.
+    pub fn new(flags: Flags, inputs: Inputs) -> Result<Self, ConfigError> {
+        let config = Config::for_serve(&flags, &inputs)?;
+        Ok(Self { config, loader: ConfigLoader::new(move || Config::for_serve(&flags, &inputs)) })
+    }
+
+    pub fn log(&self) -> Log {
+        self.config.log
+    }
+
+    /// Polls and serves until `stop`.
+    ///
+    /// # Errors
+    /// An address is in use, TLS cannot be set up, or a task ended unexpectedly.
+    pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let bound = server::bind(&self.config.web.listen)?;
+        let mut tasks = JoinSet::new();
+        start(self.config, self.loader, bound, &stop, &mut tasks).await?;
+        join_all(tasks, stop).await
+    }
+}
+
+/// Starts the tasks of an exporter. `loader` reads the configuration for a reload.
 pub(super) async fn start(
     config: Config,
-    load: Load,
+    loader: ConfigLoader,
     bound: Vec<Bound>,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<()> {
-    // From here on SIGHUP does not end the process.
+    // From here on, SIGHUP does not end the process.
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let status = announce(&config, &bound);
     let pulses = Pulses::default();
     let mut registry = exposition::registry();
     let metrics = metrics::register(&mut registry, clock::now());
-    let (apis, pollers) = poll(&config, cloudflare::Metrics::register(&mut registry), &pulses, stop).await?;
-    let (controls, settings) = controls(&config);
-    let stale_after = || controls.stale_after.subscribe();
-    let judged = probing::start(settings, stale_after(), pollers.fleet(), &pulses, stop, tasks)?;
-    let sources = Sources { judged, stale_after: stale_after() };
+    let api_metrics = cloudflare::Metrics::register(&mut registry);
+    let (clients, pollers) = start_pollers(&config, api_metrics, pulses.clone(), stop).await?;
+    let settings = LiveSettings::new(&config);
+    let judged = start_probing(&settings, pollers.subscribe(), &pulses, stop, tasks)?;
+    let sources = Sources { judged, stale_after: settings.stale_after.subscribe() };
+    let exposition = Exposition::new(registry, sources.clone(), settings.poll_interval.subscribe());
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
-    let exposition = Exposition::new(registry, sources.clone(), controls.poll_interval.subscribe());
-    let path = config.web.telemetry_path.clone();
-    let http = Http::new(exposition, sources, path, lifecycle)?;
-    let access = serve(&config, http, bound, stop, tasks);
-    let sources = reload::Sources { load, access: Arc::clone(&access) };
-    let now = InForce { config, apis, pollers, controls, access };
-    let notifier = Notifier::from_environment();
-    let supervisor = Supervisor { sources, now, metrics, hangups, requests, notifier, status: status.clone() };
-    tasks.spawn(supervisor.run(stop.clone()));
-    tasks.spawn(lifecycle::run(status, pulses, stop.clone()));
+    let http = Http::new(exposition, sources, config.web.telemetry_path.clone(), lifecycle)?;
+    let access = start_server(&config, http, bound, stop, tasks);
+    tasks.spawn(service_manager::run(status.clone(), pulses, stop.clone()));
+    let supervisor = Supervisor { loader, config, clients, pollers, settings, access, metrics, status };
+    tasks.spawn(supervisor.run(Triggers { hangups, requests }, stop.clone()));
     Ok(())
 }
 
-/// The pages, and whatever the web configuration file puts before them.
-fn serve(
+/// Creates the API clients and starts the pollers of all accounts.
+pub(super) async fn start_pollers(
+    config: &Config,
+    metrics: cloudflare::Metrics,
+    pulses: Pulses,
+    stop: &CancellationToken,
+) -> anyhow::Result<(ApiClients, Pollers)> {
+    let (mut clients, wanted) = (ApiClients::new(metrics), config.clone());
+    let clients = task::spawn_blocking(move || clients.update(&wanted).map(|()| clients)).await??;
+    let pollers = Pollers::start(config, &clients, pulses, stop);
+    Ok((clients, pollers))
+}
+
+/// Starts the prober's thread and the correlation. Returns the channel on which the correlation publishes. If probing is off, the
+/// thread is idle and the verdicts follow from the reported state alone.
+fn start_probing(
+    settings: &LiveSettings,
+    fleet: watch::Receiver<Arc<Fleet>>,
+    pulses: &Pulses,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<watch::Receiver<Judged>> {
+    let pulse = pulses.part("the prober");
+    let (handle, thread) =
+        prober::start(IcmpNetwork::new, fleet.clone(), settings.probe.subscribe(), pulse, stop.clone())
+            .context("cannot start the prober")?;
+    let stale_after = settings.stale_after.subscribe();
+    let pulse = pulses.part("the correlation");
+    let (correlator, judged) = Correlator::new(fleet, handle.board.clone(), handle.changes, stale_after, pulse);
+    tasks.spawn(async move {
+        if let Err(panicked) = thread.stopped().await {
+            error!("{panicked}");
+        }
+    });
+    tasks.spawn(correlator.run(stop.clone()));
+    tasks.spawn(prober::history::sample(handle.board, stop.clone()));
+    Ok(judged)
+}
+
+/// Starts the HTTP server, with TLS and authentication as in the web configuration file.
+fn start_server(
     config: &Config,
     http: Http,
     bound: Vec<Bound>,
@@ -78,7 +146,8 @@ fn serve(
     tasks: &mut JoinSet<()>,
 ) -> Arc<Access> {
     let access = Arc::new(Access::new(config.web.access.clone()));
-    let guard = Guard::new(access.rules(), config.web.open_health);
+    let challenge = HeaderValue::from_static("Basic realm=\"magic-tunnel-exporter\", charset=\"UTF-8\"");
+    let guard = Guard::new(access.rules(), challenge, config.web.open_health);
     tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
         let http = http.clone();
         guard.clone().respond(request, |request| http.respond(request))
@@ -87,42 +156,27 @@ fn serve(
     access
 }
 
-/// Starts the pollers of all accounts.
-pub(super) async fn poll(
-    config: &Config,
-    metrics: cloudflare::Metrics,
-    pulses: &Pulses,
-    stop: &CancellationToken,
-) -> anyhow::Result<(Apis, Pollers)> {
-    let (mut apis, served) = (Apis::new(metrics), config.clone());
-    let apis = task::spawn_blocking(move || apis.serve(&served).map(|()| apis)).await??;
-    let mut pollers = Pollers::new(config, pulses, stop);
-    pollers.start(&config.accounts, config, &apis);
-    Ok((apis, pollers))
-}
-
-/// Where a reload puts new settings, and where the prober takes them from.
-fn controls(config: &Config) -> (Controls, watch::Receiver<Arc<Settings>>) {
-    let (probe, settings) = watch::channel(Arc::new(config.probe.clone()));
-    let stale_after = watch::Sender::new(config.poll.stale_after);
-    let poll_interval = watch::Sender::new(config.poll.interval);
-    (Controls { probe, stale_after, poll_interval }, settings)
-}
-
-/// Tells the log, and returns in a few words, what is watched and where it is served.
+/// Logs what is polled and where it is served, and returns a short form for the service manager.
 fn announce(config: &Config, bound: &[Bound]) -> String {
-    let accounts: Vec<String> =
-        config.accounts.iter().map(|AccountConfig { account, url }| format!("{} at {url}", account.name)).collect();
-    let scheme = config.web.scheme();
-    let pages: Vec<String> =
-        bound.iter().map(|bound| format!("{scheme}://{}{}", bound.local_addr(), config.web.telemetry_path)).collect();
+    let accounts = config.accounts.iter().map(|account| format!("{} at {}", account.account.name, account.url));
+    let accounts: Vec<String> = accounts.collect();
+    let (scheme, path) = (config.web.scheme(), &config.web.telemetry_path);
+    let pages: Vec<String> = bound.iter().map(|bound| format!("{scheme}://{}{path}", bound.local_addr())).collect();
+    let pages = pages.join(", ");
     info!(
         version = env!("CARGO_PKG_VERSION"),
         revision = env!("MTE_REVISION"),
-        "watching the tunnels of account {} every {}, serving {}",
+        "polling the tunnels of account {} every {}, serving {pages}",
         accounts.join(", "),
         humantime::format_duration(config.poll.interval),
-        pages.join(", "),
     );
-    format!("Watching {} accounts, serving {}", accounts.len(), pages.join(", "))
+    format!("Polling {}, serving {pages}", account_count(config))
+}
+
+/// The number of accounts with its noun.
+pub(super) fn account_count(config: &Config) -> String {
+    match config.accounts.len() {
+        1 => "1 account".to_owned(),
+        count => format!("{count} accounts"),
+    }
 }

@@ -1,4 +1,4 @@
-//! The pollers that run, one task for each account, and the fleet they publish.
+//! The running pollers, one task per account, the API clients they share, and the fleet they publish.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,56 +8,108 @@ use std::{
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{apis::Apis, difference::Difference};
+use super::difference::Difference;
 use crate::{
+    cloudflare::{self, Client, Settings, SetupError},
     config::{AccountConfig, Config},
     domain::{
         inventory::{AccountName, Fleet},
         pulse::Pulses,
     },
-    poller::{ApiSource, FleetSender, Poller},
+    poller::{ApiSource, FleetSender, Limiter, Poller},
 };
 
-/// Owns every poller. Dropping it drops them.
+/// API clients by their settings: accounts with the same API share its connections. Clones share clients and request budgets.
+#[derive(Debug, Clone)]
+pub(super) struct ApiClients {
+    metrics: cloudflare::Metrics,
+    clients: Vec<(Settings, Client)>,
+    /// Shared by all pollers of the real API.
+    cloudflare: Limiter,
+    loopback: Limiter,
+}
+
+impl ApiClients {
+    pub(super) fn new(metrics: cloudflare::Metrics) -> Self {
+        Self { metrics, clients: Vec::new(), cloudflare: Limiter::for_cloudflare(), loopback: Limiter::unlimited() }
+    }
+
+    /// Creates the missing clients for `config` and drops the unused ones. Blocks, because it reads CA certificates.
+    ///
+    /// # Errors
+    /// TLS for a new client cannot be set up.
+    pub(super) fn update(&mut self, config: &Config) -> Result<(), SetupError> {
+        let mut clients: Vec<(Settings, Client)> = Vec::new();
+        for settings in config.accounts.iter().map(|account| settings(account, config)) {
+            if find(&clients, &settings).is_none() {
+                let client = match find(&self.clients, &settings) {
+                    Some(known) => known.clone(),
+                    None => Client::new(&settings, self.metrics.clone())?,
+                };
+                clients.push((settings, client));
+            }
+        }
+        self.clients = clients;
+        Ok(())
+    }
+
+    /// The client and the request budget for an account. `None` if the last [`update`](Self::update) did not include it.
+    fn client_for(&self, account: &AccountConfig, config: &Config) -> Option<(Client, Limiter)> {
+        let limiter = if account.url.is_loopback() { &self.loopback } else { &self.cloudflare };
+        find(&self.clients, &settings(account, config)).map(|client| (client.clone(), limiter.clone()))
+    }
+}
+
+fn settings(account: &AccountConfig, config: &Config) -> Settings {
+    Settings { url: account.url.clone(), timeout: config.poll.timeout }
+}
+
+fn find<'a>(clients: &'a [(Settings, Client)], settings: &Settings) -> Option<&'a Client> {
+    clients.iter().find(|(known, _)| known == settings).map(|(_, client)| client)
+}
+
+/// Owns every poller. Dropping it aborts them.
 #[derive(Debug)]
 pub(super) struct Pollers {
     fleet: Arc<FleetSender>,
     tasks: JoinSet<AccountName>,
     running: BTreeMap<AccountName, CancellationToken>,
     pulses: Pulses,
-    /// Ends them all.
+    /// Parent of the tokens in `running`.
     stop: CancellationToken,
 }
 
-/// A poller ended although nobody had asked it to.
+/// A poller ended although it was not stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("a poller ended by itself")]
-pub(super) struct Fallen;
+#[error("a poller ended unexpectedly")]
+pub(super) struct PollerEnded;
 
 impl Pollers {
-    /// None yet; the fleet knows nothing of the accounts of `config`.
-    pub(super) fn new(config: &Config, pulses: &Pulses, stop: &CancellationToken) -> Self {
+    /// Starts a poller for each account. `clients` were updated for `config`.
+    pub(super) fn start(config: &Config, clients: &ApiClients, pulses: Pulses, stop: &CancellationToken) -> Self {
         let names = config.accounts.iter().map(|account| account.account.name.clone());
         let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
-        Self {
-            fleet,
-            tasks: JoinSet::new(),
-            running: BTreeMap::new(),
-            pulses: pulses.clone(),
-            stop: stop.child_token(),
-        }
+        let stop = stop.child_token();
+        let mut pollers = Self { fleet, tasks: JoinSet::new(), running: BTreeMap::new(), pulses, stop };
+        pollers.spawn(&config.accounts, config, clients);
+        pollers
     }
 
-    pub(super) fn fleet(&self) -> &FleetSender {
-        &self.fleet
+    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<Fleet>> {
+        self.fleet.subscribe()
     }
 
-    /// Starts what is new, restarts what is different, ends and forgets what is gone. `apis` serve `config`.
+    /// Starts added accounts, restarts changed ones, stops and forgets removed ones. `clients` were updated for `config`.
     ///
     /// # Errors
-    /// One that should have gone on has ended.
-    pub(super) async fn apply(&mut self, difference: &Difference, config: &Config, apis: &Apis) -> Result<(), Fallen> {
-        self.end(difference.stopping()).await?;
+    /// A poller ended that was not stopped.
+    pub(super) async fn apply(
+        &mut self,
+        difference: &Difference,
+        config: &Config,
+        clients: &ApiClients,
+    ) -> Result<(), PollerEnded> {
+        self.stop_accounts(difference.stopping()).await?;
         self.fleet.send_modify(|fleet| {
             let mut next = Fleet::clone(fleet);
             next.accounts.retain(|name, _| !difference.forgotten.contains(name));
@@ -66,19 +118,18 @@ impl Pollers {
             }
             *fleet = Arc::new(next);
         });
-        self.start(difference.added.iter().chain(&difference.changed), config, apis);
+        self.spawn(difference.added.iter().chain(&difference.changed), config, clients);
         Ok(())
     }
 
-    /// Polls these accounts from now on.
-    pub(super) fn start<'a>(
+    fn spawn<'a>(
         &mut self,
         accounts: impl IntoIterator<Item = &'a AccountConfig>,
         config: &Config,
-        apis: &Apis,
+        clients: &ApiClients,
     ) {
         for account in accounts {
-            let Some((client, limiter)) = apis.client_for(account, config) else { continue };
+            let Some((client, limiter)) = clients.client_for(account, config) else { continue };
             let poller = Poller {
                 account: account.account.name.clone(),
                 source: ApiSource { account: account.account.clone(), client },
@@ -97,39 +148,39 @@ impl Pollers {
         }
     }
 
-    /// Ends these and waits for it, so that none of them publishes any more.
-    async fn end(&mut self, mut names: BTreeSet<AccountName>) -> Result<(), Fallen> {
+    /// Stops the pollers of these accounts and waits for their end, so that none of them publishes afterwards.
+    async fn stop_accounts(&mut self, mut names: BTreeSet<AccountName>) -> Result<(), PollerEnded> {
         for stop in names.iter().filter_map(|name| self.running.remove(name)) {
             stop.cancel();
         }
         while !names.is_empty() {
             match self.tasks.join_next().await {
                 Some(Ok(ended)) if names.remove(&ended) => {}
-                Some(_) => return Err(Fallen),
+                Some(_) => return Err(PollerEnded),
                 None => return Ok(()),
             }
         }
         Ok(())
     }
 
-    /// Waits for one to end by itself; for ever where all go on. Cancel safe.
-    pub(super) async fn fallen(&mut self) -> Fallen {
+    /// Waits until a poller ends unexpectedly; forever if none does. Cancel safe.
+    pub(super) async fn wait_for_failure(&mut self) -> PollerEnded {
         match self.tasks.join_next().await {
-            Some(_) => Fallen,
+            Some(_) => PollerEnded,
             None => std::future::pending().await,
         }
     }
 
-    /// Keeps all of them until `stop`, or until one ends by itself.
+    /// Keeps the pollers running until `stop`, or until one ends unexpectedly.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
-            Fallen = self.fallen() => {}
+            PollerEnded = self.wait_for_failure() => {}
         }
         self.stop().await;
     }
 
-    /// Ends all and waits for it.
+    /// Stops all pollers and waits for their end.
     pub(super) async fn stop(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}

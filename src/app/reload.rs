@@ -1,106 +1,215 @@
-//! A reload: everything that can be read anew is read and checked first, and only when all of it is good, all of it is applied.
+//! Owns the active configuration and the pollers, and replaces both when a signal or a request asks for a reload.
+//!
+//! A reload is all or nothing: the new configuration is read and validated completely before any of it is applied. Triggers that
+//! arrive during a reload are answered together by the next one, so that a storm of them costs only a few reloads per second.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
-use web_toolkit::access::{Access, Replacement};
+use tokio::{
+    signal::unix::Signal,
+    sync::{mpsc, oneshot, watch},
+    task,
+    time::sleep,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+use web_toolkit::{
+    access::{Access, Replacement},
+    clock,
+};
 
 use super::{
-    apis::Apis,
     difference::Difference,
-    pollers::{Fallen, Pollers},
+    metrics::ConfigMetrics,
+    pollers::{ApiClients, PollerEnded, Pollers},
+    service_manager::Notifier,
 };
 use crate::{
     config::{Config, ConfigError},
-    prober,
+    prober::settings::Settings,
 };
 
-/// Reads the configuration as at the start. Blocks.
-pub(super) type Load = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+/// Delay after a trigger, so that triggers in quick succession are answered by one reload.
+const GATHER: Duration = Duration::from_millis(100);
 
-/// What a reload reads, and nothing else.
+/// A report for the caller: what the reload changed, or why it failed.
+type ReloadReport = Result<String, String>;
+
+/// Reads the configuration with the flags of the start. Blocks.
 #[derive(Clone)]
-pub(super) struct Sources {
-    pub(super) load: Load,
-    pub(super) access: Arc<Access>,
+pub(super) struct ConfigLoader(Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>);
+
+impl ConfigLoader {
+    pub(super) fn new(load: impl Fn() -> Result<Config, ConfigError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(load))
+    }
 }
 
-impl fmt::Debug for Sources {
+impl fmt::Debug for ConfigLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sources").field("access", &self.access).finish_non_exhaustive()
+        f.debug_struct("ConfigLoader").finish_non_exhaustive()
     }
 }
 
-/// Where the settings go that change while their readers run.
+/// Channels for the settings that change while the program runs.
 #[derive(Debug)]
-pub(super) struct Controls {
-    pub(super) probe: watch::Sender<Arc<prober::settings::Settings>>,
-    pub(super) stale_after: watch::Sender<std::time::Duration>,
-    pub(super) poll_interval: watch::Sender<std::time::Duration>,
+pub(super) struct LiveSettings {
+    pub(super) probe: watch::Sender<Arc<Settings>>,
+    pub(super) stale_after: watch::Sender<Duration>,
+    pub(super) poll_interval: watch::Sender<Duration>,
 }
 
-/// A configuration that was checked and can be applied without failing.
-pub(super) struct Prepared {
-    config: Config,
-    apis: Apis,
-    access: Replacement,
-}
+impl LiveSettings {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            probe: watch::Sender::new(Arc::new(config.probe.clone())),
+            stale_after: watch::Sender::new(config.poll.stale_after),
+            poll_interval: watch::Sender::new(config.poll.interval),
+        }
+    }
 
-impl Sources {
-    /// Reads and checks everything. Blocks.
-    ///
-    /// # Errors
-    /// The sentence for the operator; nothing has changed then.
-    pub(super) fn prepare(&self, mut apis: Apis) -> Result<Prepared, String> {
-        let config = (self.load)().map_err(|error| error.to_string())?;
-        let access = self.access.prepare(config.web.access.clone())?;
-        apis.serve(&config).map_err(|error| error.to_string())?;
-        Ok(Prepared { config, apis, access })
+    /// Publishes the changed settings. Receivers of an unchanged setting are not woken.
+    fn apply(&self, config: &Config) {
+        replace(&self.probe, Arc::new(config.probe.clone()));
+        replace(&self.stale_after, config.poll.stale_after);
+        replace(&self.poll_interval, config.poll.interval);
     }
 }
 
-/// What is in force.
+fn replace<T: PartialEq>(sender: &watch::Sender<T>, value: T) {
+    sender.send_if_modified(|old| {
+        let changed = *old != value;
+        *old = value;
+        changed
+    });
+}
+
+/// What starts a reload.
 #[derive(Debug)]
-pub(super) struct InForce {
+pub(super) struct Triggers {
+    pub(super) hangups: Signal,
+    /// From `POST /-/reload`; each gets the report.
+    pub(super) requests: mpsc::Receiver<oneshot::Sender<ReloadReport>>,
+}
+
+impl Triggers {
+    /// Waits for a trigger and those that follow shortly after it. Returns the requests to answer. Cancel safe until the first
+    /// trigger arrives.
+    async fn next(&mut self) -> Vec<oneshot::Sender<ReloadReport>> {
+        let mut requests = Vec::new();
+        tokio::select! {
+            Some(()) = self.hangups.recv() => {}
+            Some(request) = self.requests.recv() => requests.push(request),
+        }
+        sleep(GATHER).await;
+        requests.extend(std::iter::from_fn(|| self.requests.try_recv().ok()));
+        requests
+    }
+}
+
+/// The active configuration and everything that follows it.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) loader: ConfigLoader,
     pub(super) config: Config,
-    pub(super) apis: Apis,
+    pub(super) clients: ApiClients,
     pub(super) pollers: Pollers,
-    pub(super) controls: Controls,
+    pub(super) settings: LiveSettings,
     pub(super) access: Arc<Access>,
+    pub(super) metrics: ConfigMetrics,
+    /// The status line that the service manager shows.
+    pub(super) status: String,
 }
 
-impl InForce {
-    /// Puts a new configuration in the place of the present one, and says what that changed.
-    ///
-    /// # Errors
-    /// A poller that should have gone on has ended.
-    pub(super) async fn take(&mut self, prepared: Prepared) -> Result<Difference, Fallen> {
-        let Prepared { config, apis, access } = prepared;
+impl Supervisor {
+    /// Runs until `stop`, or until a poller ends unexpectedly.
+    pub(super) async fn run(mut self, mut triggers: Triggers, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            PollerEnded = self.supervise(&mut triggers) => {}
+        }
+        self.pollers.stop().await;
+    }
+
+    async fn supervise(&mut self, triggers: &mut Triggers) -> PollerEnded {
+        let notifier = Notifier::from_environment();
+        loop {
+            // Cancel safety: if a poller ends, the program exits and the trigger is not needed.
+            let requests = tokio::select! {
+                ended = self.pollers.wait_for_failure() => return ended,
+                requests = triggers.next() => requests,
+            };
+            notifier.reloading().await;
+            let result = self.reload().await;
+            notifier.ready(self.status.clone()).await;
+            match result {
+                // A client that disconnected has dropped its receiver.
+                Ok(report) => requests.into_iter().for_each(|request| drop(request.send(report.clone()))),
+                Err(ended) => return ended,
+            }
+        }
+    }
+
+    /// Reads, validates and applies the configuration. If it is invalid, nothing changes.
+    async fn reload(&mut self) -> Result<ReloadReport, PollerEnded> {
+        let (loader, access, clients) = (self.loader.clone(), Arc::clone(&self.access), self.clients.clone());
+        let prepared = task::spawn_blocking(move || prepare(&loader, &access, clients)).await;
+        match prepared.unwrap_or_else(|panic| Err(format!("reading the configuration failed: {panic}"))) {
+            Ok(next) => {
+                let difference = self.apply(next).await?;
+                self.metrics.set_succeeded(clock::now());
+                Ok(Ok(self.log_changes(&difference)))
+            }
+            Err(error) => {
+                self.metrics.set_failed();
+                error!("configuration not reloaded, the current one stays active: {error}");
+                Ok(Err(error))
+            }
+        }
+    }
+
+    async fn apply(&mut self, next: Prepared) -> Result<Difference, PollerEnded> {
+        let Prepared { config, clients, access } = next;
         let difference = Difference::between(&self.config, &config);
-        self.pollers.apply(&difference, &config, &apis).await?;
+        self.pollers.apply(&difference, &config, &clients).await?;
         self.access.apply(access);
-        self.controls.apply(&config);
-        self.apis = apis;
-        // What waits for the next start is still as it was, so that the next reload says so again.
+        self.settings.apply(&config);
+        self.clients = clients;
+        // Keys that need a restart keep their old values, so that the next reload reports them again.
         self.config = Config { web: self.config.web.clone(), log: self.config.log, ..config };
         Ok(difference)
     }
+
+    /// Logs what changed, and returns it as a sentence.
+    fn log_changes(&self, difference: &Difference) -> String {
+        let what = match &self.config.file {
+            Some(file) => format!("configuration reloaded from {file}"),
+            None => "secrets reloaded; there is no configuration file to reload (set `--config.file`)".to_owned(),
+        };
+        let summary = difference.summary();
+        let mut sentence = if summary.is_empty() { what } else { format!("{what}: {summary}") };
+        info!("{sentence}");
+        if !difference.need_restart.is_empty() {
+            let warning =
+                format!("these changed keys take effect after a restart: {}", difference.need_restart.join(", "));
+            warn!("{warning}");
+            sentence = format!("{sentence}; {warning}");
+        }
+        sentence
+    }
 }
 
-impl Controls {
-    /// Whoever reads an unchanged setting does not notice.
-    fn apply(&self, config: &Config) {
-        self.probe.send_if_modified(|probe| {
-            let changed = **probe != config.probe;
-            if changed {
-                *probe = Arc::new(config.probe.clone());
-            }
-            changed
-        });
-        for (sender, value) in
-            [(&self.stale_after, config.poll.stale_after), (&self.poll_interval, config.poll.interval)]
-        {
-            sender.send_if_modified(|old| std::mem::replace(old, value) != value);
-        }
-    }
+/// Everything that a reload applies, validated.
+struct Prepared {
+    config: Config,
+    clients: ApiClients,
+    access: Replacement,
+}
+
+/// Reads and validates everything that a reload applies. Blocks.
+fn prepare(loader: &ConfigLoader, access: &Access, mut clients: ApiClients) -> Result<Prepared, String> {
+    let config = (loader.0)().map_err(|error| error.to_string())?;
+    let access = access.prepare(config.web.access.clone())?;
+    clients.update(&config).map_err(|error| error.to_string())?;
+    Ok(Prepared { config, clients, access })
 }

@@ -1,4 +1,4 @@
-//! What the definition of the command line can be turned into: completions and the manual page.
+//! Documents that are generated from the definition of the command line: shell completions and the manual page.
 
 use std::io::{self, Write};
 
@@ -6,21 +6,21 @@ use clap::{Arg, Command};
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-/// Behind the flags, in roff.
+/// The last section of the manual page, in roff.
 const EXIT_STATUS: &str = "\
 .SH EXIT STATUS
 .TP
 0
-Done, or stopped by a signal.
+Success, or stopped by a signal.
 .TP
 1
-Failed: an address is taken, a task ended by itself, or what was checked is not in order.
+Failure: for example, an address is in use, a task ended unexpectedly, a tunnel needs attention or a check failed.
 .TP
 64
-The configuration is wrong; one sentence on standard error names the key, the value and the rule.
+The configuration is invalid; the message on standard error names the key, the value and the rule.
 ";
 
-/// Completions of every command and flag for `shell`.
+/// The completion script for `shell`, with every command and flag.
 pub(super) fn completions(mut command: Command, shell: Shell) -> String {
     let name = command.get_name().to_owned();
     let mut text = Vec::new();
@@ -28,11 +28,11 @@ pub(super) fn completions(mut command: Command, shell: Shell) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// One manual page, in roff, for the program and all its commands.
+/// The manual page of the program and all its commands, in roff.
 pub(super) fn manual(mut command: Command) -> String {
     command.build();
     let mut text = Vec::new();
-    // Writing to a vector does not fail.
+    // Writing to a vector cannot fail.
     let _ = write_manual(&command, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -41,19 +41,19 @@ fn write_manual(command: &Command, text: &mut Vec<u8>) -> io::Result<()> {
     let page = Man::new(command.clone());
     page.render_title(text)?;
     page.render_name_section(text)?;
-    writeln!(text, ".SH SYNOPSIS\n\\fB{}\\fR [\\fICOMMAND\\fR] [\\fIFLAGS\\fR]", roff(command.get_name()))?;
+    writeln!(text, ".SH SYNOPSIS\n\\fB{}\\fR [\\fICOMMAND\\fR] [\\fIFLAGS\\fR]", escape(command.get_name()))?;
     page.render_description_section(text)?;
     writeln!(text, ".SH COMMANDS")?;
     for subcommand in subcommands(command) {
         let about = subcommand.get_about().map(ToString::to_string).unwrap_or_default();
-        writeln!(text, ".TP\n\\fB{}\\fR\n{}", roff(subcommand.get_name()), roff(&about))?;
+        writeln!(text, ".TP\n\\fB{}\\fR\n{}", escape(subcommand.get_name()), escape(&about))?;
     }
     page.render_options_section(text)?;
     write_flags_of_commands(command, text)?;
     text.write_all(EXIT_STATUS.as_bytes())
 }
 
-/// The flags that some command has beside those of the program, each once.
+/// Writes the flags that only some commands have, each once.
 fn write_flags_of_commands(command: &Command, text: &mut Vec<u8>) -> io::Result<()> {
     let mut shown: Vec<Arg> = command.get_arguments().cloned().collect();
     let mut others = Command::new("commands").disable_help_flag(true);
@@ -70,8 +70,8 @@ fn subcommands(command: &Command) -> impl Iterator<Item = &Command> {
     command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help")
 }
 
-/// Plain text as roff takes it.
-fn roff(text: &str) -> String {
+/// Escapes plain text for roff.
+fn escape(text: &str) -> String {
     text.replace('\\', "\\e").replace('-', "\\-").replace('\'', "\\(aq")
 }
 
@@ -80,26 +80,26 @@ mod tests {
     use super::*;
 
     fn command() -> Command {
-        let flag = |name: &'static str| Arg::new(name).long(name).env(name).help("what it does");
+        let flag = |name: &'static str| Arg::new(name).long(name).env(name).help("help text");
         Command::new("exporter")
-            .about("Watches - and tells")
+            .about("Polls - and serves")
             .arg(flag("interval"))
             .subcommand(Command::new("serve").arg(flag("interval")))
-            .subcommand(Command::new("demo").about("It's a play").arg(flag("interval")).arg(flag("story")))
+            .subcommand(Command::new("demo").about("It's a demo").arg(flag("interval")).arg(flag("story")))
             .subcommand(Command::new("sandbox").arg(flag("story")))
     }
 
     #[test]
     fn the_manual_names_every_command_and_every_flag_once() {
         let manual = manual(command());
-        for once in ["\\-\\-interval", "\\-\\-story", "\\fBserve\\fR", "\\fBdemo\\fR\nIt\\(aqs a play", "EXIT STATUS"] {
+        for once in ["\\-\\-interval", "\\-\\-story", "\\fBserve\\fR", "\\fBdemo\\fR\nIt\\(aqs a demo", "EXIT STATUS"] {
             assert_eq!(manual.matches(once).count(), 1, "{once} in\n{manual}");
         }
         assert!(manual.contains("\\fBstory\\fR environment variable"), "{manual}");
     }
 
     #[test]
-    fn completions_know_commands_and_flags() {
+    fn completions_contain_commands_and_flags() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let text = completions(command(), shell);
             for word in ["exporter", "demo", "interval", "story"] {

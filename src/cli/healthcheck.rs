@@ -1,4 +1,4 @@
-//! Whether a running exporter answers, for a container whose image has no other program to ask with.
+//! The command `healthcheck`: asks a running exporter for its health, because a container image may contain no other HTTP client.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -10,46 +10,43 @@ use tokio::{
 };
 use web_toolkit::server::ListenAddress;
 
-/// Less than a container engine usually allows.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// Maximum time for the request. Container engines usually allow more.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
-const QUESTION: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
-/// The longest beginning of an answer that is looked at.
-const LONGEST: u64 = 64;
+/// Number of bytes of the response that are read.
+const MAX_BYTES: u64 = 64;
 
-/// Asks the exporter that listens on `address` on this machine.
+/// Sends a request to the exporter that listens on `address` on this machine.
 ///
 /// # Errors
-/// Nobody answers in time, or not as an exporter that serves.
-pub(super) async fn ask(address: Option<&ListenAddress>) -> anyhow::Result<()> {
-    let address = address.context("the exporter listens nowhere")?;
-    let answer = timeout(PATIENCE, exchange(address)).await;
-    let answer = answer.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    let answer = answer.with_context(|| format!("no exporter answers on {address}"))?;
-    if !serves(&answer) {
-        bail!(
-            "what answers on {address} is no exporter that serves: {}",
-            String::from_utf8_lossy(&answer).escape_debug()
-        );
+/// There is no response in time, or the response is not from a working exporter.
+pub(super) async fn request_health(address: Option<&ListenAddress>) -> anyhow::Result<()> {
+    let address = address.context("no listen address is configured")?;
+    let response = timeout(TIMEOUT, exchange(address)).await;
+    let response = response.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let response = response.with_context(|| format!("no exporter answers on {address}"))?;
+    if !is_healthy(&response) {
+        let response = String::from_utf8_lossy(&response);
+        bail!("unexpected response on {address}, expected a working exporter: {}", response.escape_debug());
     }
     Ok(())
 }
 
 async fn exchange(address: &ListenAddress) -> io::Result<Vec<u8>> {
-    let addresses: Vec<SocketAddr> = address.from_this_machine()?;
+    let addresses: Vec<SocketAddr> = address.resolve_local_destinations()?;
     let mut stream = TcpStream::connect(addresses.as_slice()).await?;
-    stream.write_all(QUESTION).await?;
-    let mut answer = Vec::new();
-    stream.take(LONGEST).read_to_end(&mut answer).await?;
-    Ok(answer)
+    stream.write_all(REQUEST).await?;
+    let mut response = Vec::new();
+    stream.take(MAX_BYTES).read_to_end(&mut response).await?;
+    Ok(response)
 }
 
-/// An exporter that wants a password says 401, one that is asked too often 429, and one that speaks TLS answers plain text with 400: all
-/// of them serve.
-fn serves(answer: &[u8]) -> bool {
+/// A working exporter can also answer with 401 (it requires a password), 429 (rate limit) or 400 (it requires TLS).
+fn is_healthy(response: &[u8]) -> bool {
     const STATUSES: [&[u8]; 4] = [b"200 ", b"400 ", b"401 ", b"429 "];
-    answer.strip_prefix(b"HTTP/1.1 ").is_some_and(|rest| STATUSES.iter().any(|status| rest.starts_with(status)))
+    response.strip_prefix(b"HTTP/1.1 ").is_some_and(|rest| STATUSES.iter().any(|status| rest.starts_with(status)))
 }
 
 #[cfg(test)]
@@ -57,8 +54,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_answers_of_an_exporter_that_serves_count() {
-        for (answer, counts) in [
+    fn only_the_responses_of_a_working_exporter_are_healthy() {
+        for (response, healthy) in [
             (&b"HTTP/1.1 200 OK\r\n"[..], true),
             (b"HTTP/1.1 401 Unauthorized\r\n", true),
             (b"HTTP/1.1 400 Bad Request\r\n", true),
@@ -70,7 +67,7 @@ mod tests {
             (b"SSH-2.0-OpenSSH_9.2\r\n", false),
             (b"", false),
         ] {
-            assert_eq!(serves(answer), counts, "{:?}", String::from_utf8_lossy(answer));
+            assert_eq!(is_healthy(response), healthy, "{:?}", String::from_utf8_lossy(response));
         }
     }
 }

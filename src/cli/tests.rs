@@ -1,25 +1,37 @@
 use super::*;
 
-fn refused(arguments: &[&str]) -> String {
-    match parse([NAME].iter().chain(arguments).map(OsString::from)) {
-        Err(Refusal::Wrong(sentence)) => sentence,
-        Err(Refusal::Asked(text)) => panic!("help or version: {text}"),
+fn parse_line(arguments: &[&str]) -> Result<Cli, EarlyExit> {
+    parse([NAME].iter().chain(arguments).map(OsString::from))
+}
+
+fn invalid(arguments: &[&str]) -> String {
+    match parse_line(arguments) {
+        Err(EarlyExit::Invalid(message)) => message,
+        Err(EarlyExit::Document(text)) => panic!("help or version: {text}"),
         Ok(cli) => panic!("accepted: {cli:?}"),
     }
 }
 
 #[test]
-fn a_wrong_line_is_one_sentence() {
+fn an_invalid_line_gets_a_message_of_one_line() {
     for (arguments, beginning) in [
         (&["--nonsense"][..], "unexpected argument '--nonsense' found"),
         (&["probe"], "unrecognized subcommand (5 characters, not shown)"),
-        (&["serv"], "unrecognized subcommand (4 characters, not shown); did you mean `serve`?"),
-        (&["--poll.intervall=1m"], "unexpected argument '--poll.intervall' found; did you mean `--poll.interval`?"),
         (&["--poll.interval"], "a value is required for '--poll.interval <DURATION>' but none was supplied"),
     ] {
-        let sentence = refused(arguments);
-        assert!(sentence.starts_with(beginning) && !sentence.contains('\n'), "{sentence}");
-        assert!(sentence.ends_with("`magic-tunnel-exporter --help` lists the flags"));
+        let message = invalid(arguments);
+        assert!(message.starts_with(beginning) && !message.contains('\n'), "{message}");
+        assert!(message.ends_with("; run `magic-tunnel-exporter --help` for a list of flags"));
+    }
+}
+
+#[test]
+fn a_misspelt_name_gets_a_suggestion() {
+    for (arguments, message) in [
+        (&["serv"][..], "unrecognized subcommand (4 characters, not shown); did you mean `serve`?"),
+        (&["--poll.intervall=1m"], "unexpected argument '--poll.intervall' found; did you mean `--poll.interval`?"),
+    ] {
+        assert_eq!(invalid(arguments), message);
     }
 }
 
@@ -38,30 +50,27 @@ fn an_argument_that_can_be_a_secret_is_described_by_its_length() {
         &["-xhunter2"],
         &[&flag],
     ] {
-        let message = refused(arguments);
+        let message = invalid(arguments);
         assert!(!message.contains("unter2") && !message.contains('\n'), "{arguments:?}: {message}");
     }
 }
 
 #[test]
-fn a_flag_before_the_command_would_be_lost_and_is_refused() {
-    assert_eq!(refused(&["--poll.interval=5s", "serve"]), "`--poll.interval` must stand behind the command");
-    assert!(
-        parse([NAME, "--log.level=debug", "serve"].map(OsString::from)).is_ok(),
-        "flags of every command may stand anywhere"
-    );
+fn a_flag_before_the_command_is_refused_because_it_would_have_no_effect() {
+    assert_eq!(invalid(&["--poll.interval=5s", "serve"]), "`--poll.interval` must follow the command");
+    assert!(parse_line(&["--log.level=debug", "serve"]).is_ok(), "flags of every command are accepted anywhere");
 }
 
 #[test]
-fn help_and_version_are_asked_for_and_go_to_standard_output() {
+fn help_and_version_are_printed_to_standard_output() {
     for flag in ["--help", "-h", "--version"] {
-        assert!(matches!(parse([NAME, flag].map(OsString::from)), Err(Refusal::Asked(_))));
+        assert!(matches!(parse_line(&[flag]), Err(EarlyExit::Document(_))));
     }
 }
 
 #[test]
-fn the_manual_has_every_flag() {
-    let Err(Refusal::Asked(manual)) = Plan::of(parse([NAME, "man"].map(OsString::from)).ok().unwrap()) else {
+fn the_manual_contains_every_flag_once() {
+    let Err(EarlyExit::Document(manual)) = parse_line(&["man"]).and_then(ValidCommand::from_cli) else {
         panic!("no manual")
     };
     for flag in ["\\-\\-cloudflare.account\\-id", "\\-\\-probe.uplink", "\\-\\-sandbox.story", "\\-\\-log.level"] {
@@ -70,17 +79,16 @@ fn the_manual_has_every_flag() {
 }
 
 #[test]
-fn the_definition_of_the_flags_holds_together() {
+fn the_definition_of_the_flags_is_consistent() {
     Cli::command().debug_assert();
 }
 
 #[test]
-fn the_flags_of_the_sandbox_are_for_those_who_have_one() {
+fn sandbox_flags_belong_to_the_commands_that_run_a_sandbox() {
     let flags = ["--sandbox.strict", "--sandbox.tunnels=5", "--sandbox.story=s.yml", "--sandbox.faults=f.yml"];
     for command in ["sandbox", "demo"] {
-        let line = [&[NAME, command], &flags[..]].concat();
-        assert!(parse(line.into_iter().map(OsString::from)).is_ok(), "{command}");
+        assert!(parse_line(&[&[command], &flags[..]].concat()).is_ok(), "{command}");
     }
-    let sentence = refused(&["serve", "--sandbox.tunnels=5"]);
-    assert!(sentence.starts_with("unexpected argument '--sandbox.tunnels' found"), "{sentence}");
+    let message = invalid(&["serve", "--sandbox.tunnels=5"]);
+    assert!(message.starts_with("unexpected argument '--sandbox.tunnels' found"), "{message}");
 }

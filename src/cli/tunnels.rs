@@ -1,51 +1,161 @@
-//! The command `tunnels`: what one look saw, printed, and in the exit code whether all is well.
+//! The tunnels as a table for a terminal, the most broken first.
 
-use std::{
-    io::{self, BufWriter, IsTerminal as _, Write as _},
-    process::ExitCode,
-};
+use std::io::{self, Write};
 
-use clap::ValueEnum;
+use anstyle::{AnsiColor, Color, Style};
+use unicode_width::UnicodeWidthStr as _;
+use web_toolkit::text::shown;
 
-use super::table;
 use crate::{
-    domain::{bgp::BgpState, dataset::PollState},
-    http,
-    snapshot::{Snapshot, filter::Filter},
+    domain::{
+        bgp::BgpState,
+        dataset::{Dataset, PollState},
+        inventory::TunnelList,
+        verdict::{Evidence, Side, Verdict},
+    },
+    snapshot::{Row, Snapshot, concern::Concern, filter::Order},
 };
 
-/// Form of what is printed.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Output {
-    Table,
-    Json,
-}
+/// Shown in place of an unknown value.
+const UNKNOWN: &str = "-";
 
-/// Prints the tunnels to standard output.
-///
-/// # Errors
-/// Standard output takes nothing.
-pub(super) fn print(snapshot: &Snapshot, output: Output) -> anyhow::Result<ExitCode> {
-    let stdout = io::stdout();
-    // <https://no-color.org>
-    let in_colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let mut out = BufWriter::new(stdout.lock());
-    let written = match output {
-        Output::Table => table::write(snapshot, in_colour, &mut out),
-        Output::Json => http::write_tunnels(snapshot, &Filter::default(), &mut out),
-    };
-    match written.and_then(|()| out.flush()) {
-        // A reader such as head(1) that has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        written => written?,
-    }
-    Ok(if is_well(snapshot) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Whether every list was read, no session is down and no tunnel needs attention.
-fn is_well(snapshot: &Snapshot) -> bool {
-    let down = |state| matches!(state, BgpState::Down | BgpState::Establishing);
+/// Whether every list was read, no BGP session is down and no tunnel needs attention.
+pub(super) fn all_well(snapshot: &Snapshot) -> bool {
+    let is_down = |state| matches!(state, BgpState::Down | BgpState::Establishing);
     snapshot.datasets().all(|(.., status)| status.state == PollState::Succeeded)
         && snapshot.summary().needing_attention() == 0
-        && !snapshot.rows().any(|row| row.status().is_some_and(|status| down(status.state)))
+        && !snapshot.rows().any(|row| row.status().is_some_and(|status| is_down(status.state)))
 }
+
+/// Writes the table, then one line with the number of tunnels, and one line for each list that is incomplete.
+pub(super) fn write_table(snapshot: &Snapshot, in_colour: bool, out: &mut dyn Write) -> io::Result<()> {
+    let mut rows: Vec<Row<'_>> = snapshot.rows().collect();
+    Order::Trouble.sort(&mut rows);
+    if !rows.is_empty() {
+        write_rows(&columns(snapshot), &rows, in_colour, out)?;
+        writeln!(out)?;
+    }
+    write_summary(snapshot, out)
+}
+
+/// A column of the table: its heading, and its text for a tunnel.
+struct TableColumn {
+    heading: &'static str,
+    text: fn(&Row<'_>) -> String,
+}
+
+/// The account is shown only if there are several, the observed state only if something is probed.
+fn columns(snapshot: &Snapshot) -> Vec<TableColumn> {
+    let column = |heading, text| TableColumn { heading, text };
+    let mut columns = vec![
+        column("VERDICT", |row| row.verdict().to_string()),
+        column("TUNNEL", |row| shown(&row.tunnel().name).into_owned()),
+        column("TYPE", |row| row.tunnel().tunnel_type().to_string()),
+    ];
+    if snapshot.fleet().accounts.len() > 1 {
+        columns.push(column("ACCOUNT", |row| shown(row.account.as_str()).into_owned()));
+    }
+    columns.push(column("BGP", bgp_text));
+    columns.push(column("TCP", |row| flag_text(row.status().and_then(|status| status.tcp_established), "yes", "no")));
+    if !snapshot.board().sessions.is_empty() {
+        columns.push(column("INSIDE", |row| side_text(row, |evidence| evidence.inside)));
+        columns.push(column("OUTSIDE", |row| side_text(row, |evidence| evidence.outside)));
+    }
+    columns.push(column("CHECKS", health_check_text));
+    columns.push(column("WHY", |row| row.verdict.map_or_else(|| UNKNOWN.into(), |verdict| verdict.why.to_string())));
+    columns
+}
+
+/// The BGP state, with the state of the session's state machine in parentheses.
+fn bgp_text(row: &Row<'_>) -> String {
+    match row.status() {
+        Some(status) => format!("{} ({})", status.state, status.fsm),
+        None if !row.fresh => "stale".into(),
+        None => UNKNOWN.into(),
+    }
+}
+
+fn side_text(row: &Row<'_>, side: fn(Evidence) -> Side) -> String {
+    row.verdict.map_or_else(|| UNKNOWN.into(), |verdict| side(verdict.evidence).to_string())
+}
+
+/// The rate of Cloudflare's health checks, or whether they are enabled.
+fn health_check_text(row: &Row<'_>) -> String {
+    let Some(check) = &row.tunnel().health_check else { return UNKNOWN.into() };
+    match (check.enabled, check.rate) {
+        (Some(true), Some(rate)) => rate.to_string(),
+        (enabled, _) => flag_text(enabled, "on", "off"),
+    }
+}
+
+fn flag_text(flag: Option<bool>, yes: &str, no: &str) -> String {
+    flag.map_or(UNKNOWN, |flag| if flag { yes } else { no }).to_owned()
+}
+
+fn write_rows(columns: &[TableColumn], rows: &[Row<'_>], in_colour: bool, out: &mut dyn Write) -> io::Result<()> {
+    let header = columns.iter().map(|column| column.heading.to_owned()).collect();
+    let mut lines: Vec<(Style, Vec<String>)> = vec![(Style::new().bold(), header)];
+    lines.extend(rows.iter().map(|row| {
+        let cells = columns.iter().map(|column| (column.text)(row)).collect();
+        (verdict_style(row.verdict()), cells)
+    }));
+    let width = |index: usize| lines.iter().map(|(_, cells)| cells[index].width()).max().unwrap_or_default();
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    for (style, cells) in &lines {
+        write_line(out, cells, &widths, if in_colour { *style } else { Style::new() })?;
+    }
+    Ok(())
+}
+
+/// Writes the first cell in `style`, and the last one without trailing spaces.
+fn write_line(out: &mut dyn Write, cells: &[String], widths: &[usize], first_style: Style) -> io::Result<()> {
+    for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
+        let style = if index == 0 { first_style } else { Style::new() };
+        write!(out, "{style}{cell}{style:#}")?;
+        if index + 1 < cells.len() {
+            write!(out, "{:spaces$}", "", spaces = width - cell.width() + 2)?;
+        }
+    }
+    writeln!(out)
+}
+
+const fn verdict_style(verdict: Verdict) -> Style {
+    let colour = match Concern::of(verdict) {
+        Concern::Broken => AnsiColor::Red,
+        Concern::Suspect => AnsiColor::Yellow,
+        Concern::Unsure => AnsiColor::Cyan,
+        Concern::Fine => AnsiColor::Green,
+    };
+    Style::new().fg_color(Some(Color::Ansi(colour)))
+}
+
+fn write_summary(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
+    let summary = snapshot.summary();
+    let attention = match summary.needing_attention() {
+        1 => "1 needs".to_owned(),
+        number => format!("{number} need"),
+    };
+    writeln!(out, "{} tunnels, {attention} attention", summary.tunnels)?;
+    for (account, tunnel_type, list) in snapshot.lists() {
+        if let Some(problem) = list_problem(tunnel_type.dataset(), list) {
+            writeln!(out, "account {}: {problem}", shown(account.as_str()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Why a list is incomplete; `None` if it is complete.
+fn list_problem(dataset: Dataset, list: &TunnelList) -> Option<String> {
+    let rejected: u64 = list.rejected.values().sum();
+    match list.status.state {
+        PollState::Failed(reason) => Some(format!("{dataset} cannot be read ({reason}): {}", reason.remedy())),
+        PollState::Waiting => Some(format!("{dataset} was not polled")),
+        PollState::Succeeded if rejected > 0 => {
+            Some(format!("{rejected} entries of {dataset} cannot be decoded and are omitted"))
+        }
+        PollState::Succeeded => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

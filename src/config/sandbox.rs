@@ -1,6 +1,6 @@
 //! The settings of a sandbox.
 
-use magic_sandbox::{Faults, Settings, Story};
+use magic_sandbox::{Faults, SandboxSettings, Story};
 use secrecy::SecretString;
 use serde::Deserialize;
 use web_toolkit::{
@@ -26,7 +26,7 @@ const MOST_TUNNELS: usize = 100_000;
 #[derive(Debug)]
 pub struct SandboxConfig {
     pub listen: ListenAddress,
-    pub settings: Settings,
+    pub settings: SandboxSettings,
     pub log: Log,
 }
 
@@ -59,7 +59,7 @@ impl SandboxConfig {
         let story = reader.one(("sandbox.story", flags.story.as_deref(), keys.story));
         let faults = reader.one(("sandbox.faults", flags.faults.as_deref(), keys.faults));
         let token_file = reader.one(("sandbox.token_file", flags.token_file.as_deref(), keys.token_file));
-        let settings = Settings {
+        let settings = SandboxSettings {
             token: token(reader, inputs, token_file),
             strict: reader.switch(strict, false),
             tunnels: tunnels.and_then(|setting| reader.number(&setting, 0..=MOST_TUNNELS)).unwrap_or(0),

@@ -80,7 +80,7 @@ async fn a_state_change_reaches_the_verdict_within_a_tenth_of_a_second() {
     let mut stage = play();
     assert_eq!(stage.next().await, Verdict::Healthy);
     stage.settle(Outcome::Reply { rtt: Duration::from_millis(5) });
-    assert_eq!(stage.next().await, Verdict::Healthy, "now because it answers");
+    assert_eq!(stage.next().await, Verdict::Healthy, "because it answers");
     let fell = clock::now();
     stage.settle(Outcome::Failed(ProbeFailure::Timeout));
     assert_eq!(stage.next().await, Verdict::PathMismatch);
@@ -90,7 +90,7 @@ async fn a_state_change_reaches_the_verdict_within_a_tenth_of_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_that_nobody_renews_grows_stale() {
+async fn a_report_without_renewal_becomes_stale() {
     let mut stage = play();
     stage.settle(Outcome::Reply { rtt: Duration::from_millis(5) });
     stage.fleet.send_replace(fra(BgpState::Down));
@@ -101,11 +101,11 @@ async fn a_report_that_nobody_renews_grows_stale() {
     assert!((300..=306).contains(&took), "{took} s");
 
     stage.stale_after.send_replace(Duration::from_mins(10));
-    assert_eq!(stage.next().await, Verdict::BgpFault, "a longer patience counts at once");
+    assert_eq!(stage.next().await, Verdict::BgpFault, "a longer limit applies at once");
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_goes_on_when_the_prober_is_gone_and_stops_when_it_is_told_to() {
+async fn it_continues_without_the_prober_and_stops_on_cancel() {
     let mut stage = play();
     stage.next().await;
     (stage.changes, _) = watch::channel(0);
@@ -118,7 +118,7 @@ async fn it_goes_on_when_the_prober_is_gone_and_stops_when_it_is_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_pulse_goes_on_while_it_judges() {
+async fn it_beats_while_it_judges() {
     let stage = play();
     time::sleep(Duration::from_mins(2)).await;
     let now = clock::now().instant;

@@ -26,7 +26,7 @@ fn polled_at() -> Moment {
     Moment { wall: "2026-11-20T10:00:00.25Z".parse().unwrap(), ..clock::now() }
 }
 
-/// A tunnel of which the API says everything.
+/// A tunnel with every value stated.
 fn talkative() -> Tunnel {
     Tunnel {
         id: TunnelId::new("0123456789abcdef0123456789abcdef"),
@@ -64,7 +64,7 @@ fn talkative() -> Tunnel {
     }
 }
 
-/// A tunnel of which the API says as little as it may, under a name made to break pages.
+/// A tunnel with as few values as the API allows, and a name that needs escaping.
 fn silent(kind: Kind) -> Tunnel {
     Tunnel {
         customer_endpoint: Stated::Unparsable("162.159.X.X".into()),
@@ -86,7 +86,7 @@ fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
     TunnelList { status, entries: entries.collect(), rejected: BTreeMap::from([(RejectReason::MissingId, 1)]) }
 }
 
-/// One account whose IPsec list is good, and another that was never answered.
+/// An account with good lists, and one whose polls have always failed.
 fn fleet(ipsec: TunnelList, gre: TunnelList) -> Fleet {
     let mut good = Account::default();
     good.set_list(TunnelType::Ipsec, ipsec);
@@ -107,8 +107,11 @@ fn capture(fleet: Fleet, own: Registry) -> Arc<Capture> {
 
 fn page(fleet: Fleet, format: Format) -> String {
     let mut text = String::new();
-    assert!(Page::new(capture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX), "nothing is left");
-    // The process is another at every run.
+    assert!(
+        Page::new(capture(fleet, registry()), format, Groups::ALL).fill(&mut text, usize::MAX),
+        "the page is complete"
+    );
+    // Process metrics differ in every run.
     let lines = text.split_inclusive('\n').filter(|line| !line.contains(" process_") && !line.starts_with("process_"));
     lines.collect()
 }
@@ -136,7 +139,7 @@ fn both_formats_hold_the_same_samples() {
 }
 
 #[test]
-fn what_the_api_did_not_say_has_no_series() {
+fn a_value_that_the_api_omits_has_no_series() {
     let silent = silent(Kind::Ipsec(Ipsec::default()));
     let page = page(fleet(polled([(silent, 0)]), polled([])), Format::Classic);
     let families: Vec<&str> = samples(&page)
@@ -148,7 +151,7 @@ fn what_the_api_did_not_say_has_no_series() {
 }
 
 #[test]
-fn a_list_that_is_too_old_is_left_out_and_the_polls_are_not() {
+fn a_stale_list_is_omitted_and_its_polls_are_not() {
     let mut old = polled([(talkative(), 3)]);
     let long_ago = clock::now().instant.checked_sub(STALE_AFTER + Duration::from_secs(1)).unwrap();
     old.status.last_success = Some(Moment { instant: long_ago, ..polled_at() });
@@ -184,7 +187,7 @@ fn every_state_of_a_session_is_one_of_four_series_and_one_of_them_is_1() {
 }
 
 #[test]
-fn a_label_from_outside_is_cut_and_cleaned() {
+fn a_label_value_is_shortened_and_filtered() {
     let mut tunnel = talkative();
     tunnel.description = format!("\u{1b}[31m{}", "é".repeat(500)).into();
     let page = page(fleet(polled([(tunnel, 0)]), polled([])), Format::Classic);
@@ -201,7 +204,7 @@ fn families(groups: Groups) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_groups_share_out_the_families_of_the_page() {
+fn every_family_is_in_one_group() {
     let mut seen = BTreeSet::new();
     for &group in Group::ALL {
         let only = families(Groups::only(&[group]));

@@ -259,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_comes_back_from_its_escaped_form_on_one_line(text in any::<String>()) {
+        fn escaping_is_reversible_and_keeps_one_line(text in any::<String>()) {
             let mut escaped = String::new();
             escape(&mut escaped, &text);
             prop_assert!(!escaped.contains('\n'));

@@ -1,55 +1,255 @@
-//! What programs read: every tunnel as JSON, and the probe targets for Prometheus.
+//! The JSON API: every tunnel, a single tunnel, and the probe targets for Prometheus.
 //!
-//! Described field by field in docs/API.md, which a test holds against the answers. What is not known is left out: absent is not zero.
+//! docs/API.md describes every field; a test compares it with the answers. A field without a value is omitted.
 
-mod collection;
-mod listing;
-mod targets;
 mod tunnel;
 
-use std::io::{self, Write};
-
-use serde::Serialize;
-
-pub(super) use self::listing::{Listing, Subject};
-use self::tunnel::Tunnel;
-use super::pieces::Source as _;
-use crate::{
-    domain::inventory::TunnelKey,
-    snapshot::{Snapshot, filter::Filter},
+use std::{
+    io::{self, Write},
+    mem,
 };
 
-/// Writes the tunnels that pass the filter, as `GET /api/v1/tunnels` answers.
-pub fn tunnels(snapshot: &Snapshot, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
-    let mut listing = Listing::new(snapshot.clone(), filter.clone(), Subject::Tunnels, false);
-    loop {
-        let (piece, is_end) = listing.next()?;
-        out.write_all(&piece)?;
-        if is_end {
-            return Ok(());
+use serde::Serialize;
+use web_toolkit::text::shown;
+
+use self::tunnel::add_tunnel;
+use super::body::{Producer, WholeText};
+use crate::{
+    domain::{
+        dataset::PollState,
+        inventory::{AccountName, TunnelKey, TunnelList},
+        label::Label as _,
+        probe::{ProbeTarget, SessionKey, Vantage},
+        tunnel::TunnelType,
+    },
+    prober::plan::Plan,
+    snapshot::{Row, RowPosition, Snapshot, filter::Filter},
+};
+
+/// Writes the matching tunnels as `GET /api/v1/tunnels` does.
+pub fn write_tunnels(snapshot: &Snapshot, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
+    let mut list = JsonList::new(snapshot.clone(), filter.clone(), ListKind::Tunnels);
+    let (mut text, mut is_last) = (Vec::new(), false);
+    while !is_last {
+        text.clear();
+        is_last = list.write_piece(&mut text)?;
+        out.write_all(&text)?;
+    }
+    Ok(())
+}
+
+/// One tunnel; `None` if the inventory does not contain it.
+pub(super) fn tunnel_json(snapshot: &Snapshot, key: &TunnelKey) -> Option<WholeText> {
+    let row = snapshot.row(key)?;
+    Some(object_line(|object| add_tunnel(object, &row)))
+}
+
+/// Why a request cannot be answered.
+pub(super) fn error_json(sentence: &str) -> WholeText {
+    object_line(|object| object.add("error", sentence))
+}
+
+fn object_line(add_fields: impl FnOnce(&mut JsonObject<'_>)) -> WholeText {
+    let mut text = Vec::new();
+    JsonObject::write(&mut text, add_fields);
+    text.push(b'\n');
+    WholeText(text)
+}
+
+/// A JSON object that is written field by field.
+struct JsonObject<'a>(&'a mut Vec<u8>);
+
+impl JsonObject<'_> {
+    fn write(text: &mut Vec<u8>, add_fields: impl FnOnce(&mut JsonObject<'_>)) {
+        text.push(b'{');
+        add_fields(&mut JsonObject(text));
+        text.push(b'}');
+    }
+
+    /// Adds a field. `None` is omitted.
+    fn add(&mut self, name: &str, value: impl Serialize) {
+        let before = self.0.len();
+        self.begin_field(name);
+        let start = self.0.len();
+        // Neither writing to a vector nor serializing text and numbers fails.
+        let _ = serde_json::to_writer(&mut *self.0, &value);
+        if &self.0[start..] == b"null" {
+            self.0.truncate(before);
+        }
+    }
+
+    fn add_object(&mut self, name: &str, add_fields: impl FnOnce(&mut JsonObject<'_>)) {
+        self.begin_field(name);
+        JsonObject::write(self.0, add_fields);
+    }
+
+    fn add_list<T>(
+        &mut self,
+        name: &str,
+        members: impl IntoIterator<Item = T>,
+        add_fields: impl Fn(&mut JsonObject<'_>, T),
+    ) {
+        self.begin_field(name);
+        self.0.push(b'[');
+        let mut follows = false;
+        for member in members {
+            separate(self.0, &mut follows);
+            JsonObject::write(self.0, |object| add_fields(object, member));
+        }
+        self.0.push(b']');
+    }
+
+    fn begin_field(&mut self, name: &str) {
+        let mut follows = !self.0.ends_with(b"{");
+        separate(self.0, &mut follows);
+        for part in ["\"", name, "\":"] {
+            self.0.extend_from_slice(part.as_bytes());
         }
     }
 }
 
-/// Writes one tunnel; says whether there is such a tunnel.
-pub(super) fn tunnel(snapshot: &Snapshot, key: &TunnelKey, out: &mut dyn Write) -> io::Result<bool> {
-    let Some(row) = snapshot.row(key) else { return Ok(false) };
-    write(&Tunnel::new(&row), out)?;
-    Ok(true)
-}
-
-/// A query that cannot be read.
-pub(super) fn refusal(sentence: &str, out: &mut dyn Write) -> io::Result<()> {
-    #[derive(Serialize)]
-    struct Refusal<'a> {
-        error: &'a str,
+/// Writes a comma before every member but the first.
+fn separate(text: &mut Vec<u8>, follows: &mut bool) {
+    if mem::replace(follows, true) {
+        text.push(b',');
     }
-    write(&Refusal { error: sentence }, out)
 }
 
-fn write(answer: &impl Serialize, out: &mut dyn Write) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, answer)?;
-    out.write_all(b"\n")
+/// What a list contains for each tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ListKind {
+    /// Everything that is known.
+    Tunnels,
+    /// The addresses to probe, for the HTTP service discovery of Prometheus:
+    /// <https://prometheus.io/docs/prometheus/latest/http_sd/>.
+    Targets,
+}
+
+impl ListKind {
+    /// Tunnels per piece. The plan of the targets is drawn again for each piece, because keeping it takes more memory
+    /// per client.
+    const fn tunnels_per_piece(self) -> usize {
+        match self {
+            Self::Tunnels => 250,
+            Self::Targets => 2_500,
+        }
+    }
+}
+
+/// A list of many tunnels, which can have tens of megabytes.
+#[derive(Debug)]
+pub(super) struct JsonList {
+    snapshot: Snapshot,
+    filter: Filter,
+    kind: ListKind,
+    position: RowPosition,
+    began: bool,
+    /// Whether a member has been written, so that the next one needs a comma.
+    follows: bool,
+}
+
+impl Producer for JsonList {
+    fn write_piece(&mut self, text: &mut Vec<u8>) -> io::Result<bool> {
+        if !mem::replace(&mut self.began, true) {
+            self.write_head(text);
+        }
+        let is_last = self.write_members(text);
+        if is_last {
+            text.extend_from_slice(if self.kind == ListKind::Tunnels { b"]}\n" } else { b"]\n" });
+        }
+        Ok(is_last)
+    }
+}
+
+impl JsonList {
+    pub(super) fn new(snapshot: Snapshot, filter: Filter, kind: ListKind) -> Self {
+        Self { snapshot, filter, kind, position: RowPosition::default(), began: false, follows: false }
+    }
+
+    fn write_head(&self, text: &mut Vec<u8>) {
+        if self.kind == ListKind::Tunnels {
+            text.push(b'{');
+            let mut object = JsonObject(text);
+            object.add("time", self.snapshot.now.wall.to_string());
+            object.add_list("collections", self.snapshot.lists(), |object, (account, tunnel_type, list)| {
+                add_collection(object, &self.snapshot, account, tunnel_type, list);
+            });
+            object.begin_field("tunnels");
+        }
+        text.push(b'[');
+    }
+
+    /// Writes the members of one piece. Returns whether they were the last.
+    fn write_members(&mut self, text: &mut Vec<u8>) -> bool {
+        let Self { snapshot, filter, kind, position, follows, .. } = self;
+        let targets = *kind == ListKind::Targets;
+        let plan = targets.then(|| Plan::draw(snapshot.fleet(), &snapshot.board().settings));
+        let mut seen = 0;
+        for (next, row) in snapshot.rows_from(*position).take(kind.tunnels_per_piece()) {
+            (seen, *position) = (seen + 1, next);
+            match &plan {
+                _ if !filter.matches(&row) => {}
+                None => {
+                    separate(text, follows);
+                    JsonObject::write(text, |object| add_tunnel(object, &row));
+                }
+                Some(plan) => write_targets(text, follows, plan, &row),
+            }
+        }
+        seen < kind.tunnels_per_piece()
+    }
+}
+
+/// The state of one list of one account.
+fn add_collection(
+    object: &mut JsonObject<'_>,
+    snapshot: &Snapshot,
+    account: &AccountName,
+    tunnel_type: TunnelType,
+    list: &TunnelList,
+) {
+    let (state, reason) = match list.status.state {
+        PollState::Waiting => ("waiting", None),
+        PollState::Succeeded => ("succeeded", None),
+        PollState::Failed(reason) => ("failed", Some(reason.as_str())),
+    };
+    // The number of tunnels is unknown before the first success.
+    let polled = list.status.last_success.is_some();
+    object.add("account", shown(account.as_str()));
+    object.add("collection", tunnel_type.dataset().as_str());
+    object.add("state", state);
+    object.add("reason", reason);
+    object.add("stale", !snapshot.is_fresh(&list.status));
+    object.add("last_success", list.status.last_success.map(|then| then.wall.to_string()));
+    object.add("tunnels", polled.then_some(list.entries.len()));
+    object.add("rejected", polled.then(|| list.rejected.values().sum::<u64>()));
+}
+
+fn write_targets(text: &mut Vec<u8>, follows: &mut bool, plan: &Plan, row: &Row<'_>) {
+    let Some(planned) = plan.tunnels.get(&row.key) else { return };
+    for (target, session) in &planned.targets {
+        separate(text, follows);
+        JsonObject::write(text, |object| add_target_group(object, row, planned.vantage, *target, session));
+    }
+}
+
+/// One address. The labels have the values of the metric labels of the same names.
+fn add_target_group(
+    object: &mut JsonObject<'_>,
+    row: &Row<'_>,
+    vantage: Vantage,
+    target: ProbeTarget,
+    session: &SessionKey,
+) {
+    object.add("targets", [session.address]);
+    object.add_object("labels", |labels| {
+        labels.add("__meta_cloudflare_magic_account", row.account.as_str());
+        labels.add("__meta_cloudflare_magic_tunnel_id", shown(row.tunnel().id.as_str()));
+        labels.add("__meta_cloudflare_magic_tunnel_name", shown(&row.tunnel().name));
+        labels.add("__meta_cloudflare_magic_tunnel_type", row.tunnel().tunnel_type().as_str());
+        labels.add("__meta_cloudflare_magic_probe_target", target.as_str());
+        labels.add("__meta_cloudflare_magic_vantage", vantage.as_str());
+    });
 }
 
 #[cfg(test)]

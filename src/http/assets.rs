@@ -1,4 +1,5 @@
-//! Style, script and icons of the pages. Each has a hash of its content in its name, so that it may be kept for ever.
+//! Style sheet, script and icons of the pages. Each name contains a hash of the content, so clients can cache the files
+//! forever.
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
@@ -9,7 +10,7 @@ use hyper::body::Bytes;
 
 use crate::{domain::label::Label as _, snapshot::concern::Concern};
 
-/// One file below `/assets/`.
+/// A file below `/assets/`.
 #[derive(Debug)]
 pub(super) struct Asset {
     pub(super) name: String,
@@ -21,14 +22,14 @@ pub(super) struct Asset {
 struct Assets {
     style: Asset,
     script: Asset,
-    /// One for each [`Concern`], in its order.
+    /// One per [`Concern`], in that order.
     icons: Vec<Asset>,
 }
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     style: Asset::new("style", "css", "text/css; charset=utf-8", include_str!("assets/style.css")),
     script: Asset::new("script", "js", "text/javascript; charset=utf-8", include_str!("assets/script.js")),
-    icons: Concern::ALL.iter().map(|&concern| icon(concern)).collect(),
+    icons: Concern::ALL.iter().map(|&concern| draw_icon(concern)).collect(),
 });
 
 impl Asset {
@@ -48,18 +49,18 @@ pub(super) fn script() -> &'static Asset {
     &ASSETS.script
 }
 
-/// The icon in the browser's tab tells how things are.
-pub(super) fn icon_of(concern: Concern) -> &'static Asset {
+/// The icon of the browser tab, in the colour of the concern.
+pub(super) fn icon(concern: Concern) -> &'static Asset {
     &ASSETS.icons[concern as usize]
 }
 
-/// The file of this name.
-pub(super) fn find(name: &str) -> Option<&'static Asset> {
+/// Finds a file by its name.
+pub(super) fn find_asset(name: &str) -> Option<&'static Asset> {
     let Assets { style, script, icons } = &*ASSETS;
     icons.iter().chain([style, script]).find(|asset| asset.name == name)
 }
 
-fn icon(concern: Concern) -> Asset {
+fn draw_icon(concern: Concern) -> Asset {
     let colour = match concern {
         Concern::Broken => "#d92d20",
         Concern::Suspect => "#dc8a0a",

@@ -1,48 +1,50 @@
-//! `POST /-/reload`: hands the request to whoever reloads, and waits for the outcome.
+//! `POST /-/reload`: asks the supervisor to reload, and waits for the outcome.
 
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 use web_toolkit::{
-    answer::{only, text},
+    answer::{method_not_allowed, plain_text},
     server::Body,
 };
 
-/// Where the outcome of a reload goes: what was done, or what is wrong.
+/// Receives the outcome of a reload: what was done, or what failed.
 pub type Request = oneshot::Sender<Result<String, String>>;
 
-/// More requests than this wait in their connections.
-const MOST_WAITING: usize = 16;
+/// Maximum number of queued requests; further ones wait in their connections.
+const MAX_QUEUED: usize = 16;
 
-/// Takes requests for a reload, where they are switched on.
+const STOPPING: &str = "the exporter is stopping\n";
+
+/// Accepts requests for a reload, if they are enabled.
 #[derive(Debug)]
 pub struct Lifecycle(Option<mpsc::Sender<Request>>);
 
 impl Lifecycle {
-    /// The requests come out at the other end, if there can be any.
+    /// Returns the receiver of the requests. It is closed if reloading by HTTP is disabled.
     pub fn new(enabled: bool) -> (Self, mpsc::Receiver<Request>) {
-        let (requests, received) = mpsc::channel(MOST_WAITING);
+        let (requests, received) = mpsc::channel(MAX_QUEUED);
         (Self(enabled.then_some(requests)), received)
     }
 
     pub(super) async fn respond(&self, method: &Method) -> Response<Body> {
         if !matches!(*method, Method::POST | Method::PUT) {
-            return only("POST, PUT");
+            return method_not_allowed("POST, PUT");
         }
         let Some(requests) = &self.0 else {
-            let sentence = "Reloading by HTTP is off: start with `--web.enable-lifecycle`, or send SIGHUP\n";
-            return text(StatusCode::FORBIDDEN, sentence);
+            let sentence = "reloading by HTTP is disabled; start with `--web.enable-lifecycle` or send SIGHUP\n";
+            return plain_text(StatusCode::FORBIDDEN, sentence);
         };
-        let (outcome, told) = oneshot::channel();
+        let (outcome, received) = oneshot::channel();
         if requests.send(outcome).await.is_err() {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping\n");
+            return plain_text(StatusCode::SERVICE_UNAVAILABLE, STOPPING);
         }
-        match told.await {
-            Ok(Ok(done)) => text(StatusCode::OK, format!("{done}\n")),
+        match received.await {
+            Ok(Ok(done)) => plain_text(StatusCode::OK, format!("{done}\n")),
             Ok(Err(sentence)) => {
-                let sentence = format!("Not reloaded, everything stays as it was: {sentence}\n");
-                text(StatusCode::INTERNAL_SERVER_ERROR, sentence)
+                let sentence = format!("not reloaded; the previous configuration stays active: {sentence}\n");
+                plain_text(StatusCode::INTERNAL_SERVER_ERROR, sentence)
             }
-            Err(_) => text(StatusCode::SERVICE_UNAVAILABLE, "The exporter is stopping\n"),
+            Err(_) => plain_text(StatusCode::SERVICE_UNAVAILABLE, STOPPING),
         }
     }
 }

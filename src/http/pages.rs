@@ -1,28 +1,120 @@
-//! The pages for people: what is broken, first; then why; then everything else.
+//! The HTML pages.
 //!
-//! They are drawn from one [`Scene`], hold no script and no style themselves, and work without either. Text from outside is escaped by
-//! the templates, and shortened and freed of control characters by `shown`.
+//! They are drawn from one [`Snapshot`](crate::snapshot::Snapshot), contain no inline script or style, and work without
+//! both. The templates escape all text; `shown` shortens external text and removes control characters.
 
-mod evidence;
-mod facts;
+mod fields;
+mod format;
 mod front;
 mod graph;
-mod headline;
-mod notices;
-mod probes;
-mod problem;
 mod runbooks;
-mod shell;
-mod status;
+mod sources;
 mod table;
-mod time;
 mod tunnel;
 mod words;
 
-pub(super) use self::{
-    front::front,
-    problem::{missing, refused},
-    runbooks::runbooks,
-    shell::Document,
-    tunnel::tunnel,
-};
+use maud::{DOCTYPE, Markup, html};
+use web_toolkit::clock::Moment;
+
+use self::format::exact_time;
+pub(super) use self::{front::draw_front, runbooks::draw_runbooks, tunnel::draw_tunnel};
+use super::assets::{self, Asset};
+use crate::snapshot::concern::Concern;
+
+/// Path from the page of a tunnel to the front page.
+const ROOT_OF_TUNNEL: &str = "../../../";
+
+/// The page for an invalid query.
+pub(super) fn draw_invalid_query(message: &str) -> Document {
+    Document::with_message("./", "This filter is invalid", message)
+}
+
+/// The page for a tunnel that does not exist, or no longer.
+pub(super) fn draw_missing_tunnel() -> Document {
+    let message = "The Cloudflare API lists no tunnel with this address. It may have been deleted, or replaced by a \
+        tunnel with another id.";
+    Document::with_message(ROOT_OF_TUNNEL, "There is no such tunnel", message)
+}
+
+/// Seconds between two refreshes, with and without the script.
+const REFRESH: u32 = 10;
+const REFRESH_WITHOUT_SCRIPT: u32 = 30;
+
+/// A page without the frame that all pages share.
+#[derive(Debug)]
+pub(super) struct Document {
+    title: String,
+    concern: Concern,
+    /// Path from this page to the front page: `./` or `../../../`. Links are relative, so that a proxy can
+    /// serve the pages below a path.
+    root: &'static str,
+    body: Markup,
+}
+
+impl Document {
+    /// A page with one message.
+    fn with_message(root: &'static str, title: &str, message: &str) -> Self {
+        let body = html! {
+            section id="headline" class="headline unsure" {
+                h1 { (title) }
+                p class="detail" { (message) }
+                p { a href=(root) { "Show all tunnels" } }
+            }
+        };
+        Self { title: title.to_owned(), concern: Concern::Unsure, root, body }
+    }
+
+    /// The page with the frame around it.
+    pub(super) fn render(&self, now: Moment, telemetry_path: &str) -> Markup {
+        let root = self.root;
+        let file = |asset: &Asset| format!("{root}assets/{}", asset.name);
+        html! {
+            (DOCTYPE)
+            html lang="en" data-refresh=(REFRESH) {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) " – magic-tunnel-exporter" }
+                    link rel="icon" type="image/svg+xml" href=(file(assets::icon(self.concern)));
+                    link rel="stylesheet" href=(file(assets::style()));
+                    script src=(file(assets::script())) defer {}
+                    noscript { meta http-equiv="refresh" content=(REFRESH_WITHOUT_SCRIPT); }
+                }
+                body {
+                    a class="skip" href="#main" { "Skip to the content" }
+                    (self.draw_banner(now))
+                    p id="contact" class="notice broken" role="alert" hidden {}
+                    main id="main" { (self.body) }
+                    (self.draw_footer(telemetry_path))
+                }
+            }
+        }
+    }
+
+    fn draw_banner(&self, now: Moment) -> Markup {
+        html! {
+            header class="banner" {
+                a class="brand" href=(self.root) { span class="mark" aria-hidden="true" {} "Magic tunnels" }
+                p id="clock" data-live { time datetime=(now.wall.to_string()) { (exact_time(now.wall)) } }
+            }
+        }
+    }
+
+    fn draw_footer(&self, telemetry_path: &str) -> Markup {
+        let metrics = format!("{}{}", self.root, telemetry_path.trim_start_matches('/'));
+        html! {
+            footer {
+                nav aria-label="More" {
+                    a href={ (self.root) "runbooks" } { "Runbooks" }
+                    a href=(metrics) { "Metrics" }
+                    a href={ (self.root) "api/v1/tunnels" } { "Tunnels as JSON" }
+                    a href={ (self.root) "api/v1/targets" } { "Probe targets" }
+                    a href={ (self.root) "-/ready" } { "Ready" }
+                    a href={ (self.root) "-/healthy" } { "Healthy" }
+                }
+                p { "magic-tunnel-exporter " (env!("CARGO_PKG_VERSION")) " (" (env!("MTE_REVISION")) ")" }
+            }
+        }
+    }
+}

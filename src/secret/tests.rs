@@ -21,7 +21,7 @@ fn what_is_no_secret_is_refused_with_the_rule_and_not_repeated() {
         ),
         (b"hunter2\x07", "must hold a secret in printable ASCII: an HTTP header cannot contain other characters"),
         (b"\xff\xfe", "must hold a secret in printable ASCII: an HTTP header cannot contain other characters"),
-        (&[b'x'; 4097], "must not be larger than 4 KiB"),
+        (&[b'x'; 4097], "must be at most 4 KiB"),
     ] {
         fs::write(&path, content).unwrap();
         assert_eq!(Secrets::default().file(&path).unwrap_err().to_string(), sentence, "{content:?}");

@@ -45,7 +45,7 @@ fn judged(snapshot: &mut Snapshot, verdicts: impl IntoIterator<Item = (Tunnel, V
     snapshot.judged.verdicts = Arc::new(Verdicts { tunnels: verdicts.collect() });
 }
 
-/// A target whose last minutes had echoes of `rtt`, or none that was answered.
+/// A target that answered in the last minutes with this round-trip time, or did not answer.
 fn probed(target: ProbeTarget, rtt: Option<Duration>) -> TargetProbe {
     const ONE: NonZeroU32 = NonZeroU32::MIN;
     let tally = Tally::new(Buckets::rtt());
@@ -69,7 +69,7 @@ fn found(snapshot: &Snapshot, filter: &Filter) -> Vec<String> {
 }
 
 #[test]
-fn what_is_broken_stands_first_and_then_the_names() {
+fn broken_tunnels_come_first_then_names() {
     let tunnels = ["b", "a", "d", "c"].map(tunnel);
     let mut snapshot = snapshot(tunnels.clone());
     let verdicts = [Verdict::Healthy, Verdict::Healthy, Verdict::Unreachable, Verdict::BgpFault];
@@ -82,7 +82,7 @@ fn what_is_broken_stands_first_and_then_the_names() {
 }
 
 #[test]
-fn the_newest_verdict_the_slowest_and_the_lossiest_can_stand_first() {
+fn tunnels_sort_by_age_of_verdict_rtt_and_loss() {
     let tunnels = ["a", "b", "c"].map(tunnel);
     let mut snapshot = snapshot(tunnels.clone());
     let ages = [30, 10, 20].map(Duration::from_secs);
@@ -103,7 +103,7 @@ fn the_newest_verdict_the_slowest_and_the_lossiest_can_stand_first() {
 }
 
 #[test]
-fn a_filter_admits_what_fits_all_of_it() {
+fn a_filter_combines_its_conditions_with_and() {
     let fra =
         Tunnel { description: "Frankfurt, first circuit".into(), ..addressed("fra-1", "192.0.2.7", "10.0.0.0/31", "") };
     let tunnels = [fra.clone(), gre(tunnel("fra-2")), tunnel("ams-1")];
@@ -144,7 +144,7 @@ fn the_summary_counts_every_tunnel_once() {
 }
 
 #[test]
-fn what_is_stale_is_said_to_be_and_its_session_is_not_told() {
+fn a_stale_tunnel_is_marked_and_has_no_session() {
     let up = reporting(tunnel("a"), BgpState::Up);
     let mut snapshot = snapshot([up]);
     assert!(snapshot.rows().next().unwrap().status().is_some());
@@ -155,7 +155,7 @@ fn what_is_stale_is_said_to_be_and_its_session_is_not_told() {
 }
 
 #[test]
-fn the_address_inside_that_answers_speaks_for_the_tunnel() {
+fn an_answering_address_inside_represents_the_tunnel() {
     use ProbeTarget::{CustomerEndpoint, InterfaceAddress, InterfaceAddress6};
     let answers = Some(Duration::from_millis(1));
     for (targets, after_answer, always) in [

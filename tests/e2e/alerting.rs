@@ -1,5 +1,6 @@
-//! From a fault to the page it raises: exporter, sandbox, a real Prometheus with the shipped rules, a real Alertmanager with the
-//! shipped routes, and a receiver of webhooks. Only times and addresses in the shipped files are replaced.
+//! The whole path from a fault to its notification: sandbox, exporter, a real Prometheus with the shipped rules, a real
+//! Alertmanager with the shipped routes, and a webhook receiver. Only times and addresses in the shipped files are
+//! replaced.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -25,13 +26,14 @@ use crate::support::{
     tools::tool,
 };
 
-/// For what has to pass through every program, with a `for` in between.
+/// Deadline of events that pass through all programs, including the `for` of a rule.
 const DELIVERED: Duration = Duration::from_mins(3);
 
-/// More tunnels than can break without an alert of their account.
+/// Enough tunnels for the alerts of the whole account.
 const TUNNELS: [&str; 5] = ["alfa", "bravo", "charlie", "delta", "echo"];
 
-/// What the shipped files wait for, and what we wait for instead. What is longer stays longer, by more than a busy machine is late.
+/// The times in the shipped files, and shorter ones. The order of the times is kept, with gaps that are longer than the
+/// delays of a busy machine.
 const SHORTER: [(&str, &str); 8] = [
     ("interval: 15s", "interval: 1s"),
     ("for: 30s", "for: 1s"),
@@ -53,7 +55,7 @@ struct Delivery {
     annotations: Value,
 }
 
-/// Takes what Alertmanager delivers, until dropped.
+/// Collects the notifications of Alertmanager until it is dropped.
 struct Receiver {
     address: SocketAddr,
     deliveries: Arc<Mutex<Vec<Delivery>>>,
@@ -63,7 +65,7 @@ struct Receiver {
 impl Receiver {
     fn start() -> Self {
         let address = free_address();
-        let listener = TcpListener::bind(address).expect("an address of this test's own");
+        let listener = TcpListener::bind(address).expect("a free address");
         let receiver = Self { address, deliveries: Arc::default(), stop: Arc::default() };
         let (deliveries, stop) = (Arc::clone(&receiver.deliveries), Arc::clone(&receiver.stop));
         thread::spawn(move || {
@@ -72,7 +74,7 @@ impl Receiver {
                     return;
                 }
                 let deliveries = Arc::clone(&deliveries);
-                // A connection that breaks is tried again by Alertmanager.
+                // Alertmanager repeats a notification if the connection breaks.
                 thread::spawn(move || take(&stream).map(|taken| deliveries.lock().expect("the list").extend(taken)));
             }
         });
@@ -83,12 +85,12 @@ impl Receiver {
         self.deliveries.lock().expect("the list").clone()
     }
 
-    /// What has woken somebody.
+    /// The firing alerts that were sent to the pager.
     fn paged(&self) -> Vec<Delivery> {
         self.deliveries().into_iter().filter(|one| one.firing && one.to == "pager").collect()
     }
 
-    /// Waits for an alert of a tunnel, or of the account (`""`), to be delivered as firing or as resolved.
+    /// Waits until an alert of a tunnel, or of the account (`""`), is delivered as firing or as resolved.
     fn await_delivery(&self, alert: &str, tunnel: &str, firing: bool) -> Delivery {
         let what = format!("{alert} of {tunnel}, firing: {firing}");
         eventually(&what, DELIVERED, || {
@@ -113,7 +115,7 @@ impl Drop for Receiver {
     }
 }
 
-/// Reads one notification and thanks for it. `None`: the connection broke.
+/// Reads one notification and confirms it. `None` if the connection breaks.
 fn take(mut stream: &TcpStream) -> Option<Vec<Delivery>> {
     let mut reader = BufReader::new(stream);
     let (mut line, mut to, mut length) = (String::new(), String::new(), 0);
@@ -141,7 +143,7 @@ fn take(mut stream: &TcpStream) -> Option<Vec<Delivery>> {
     Some(alerts)
 }
 
-/// The whole chain, from the API to the receiver. Ends from the front to the back.
+/// The whole chain. The fields are dropped in their order: Prometheus first, the API last.
 struct Chain {
     prometheus: Prometheus,
     alertmanager: SocketAddr,
@@ -178,7 +180,7 @@ impl Chain {
         );
         eventually("Alertmanager to be ready", Duration::from_mins(1), || match http::get(alertmanager, "/-/ready") {
             Ok(reply) if reply.status == 200 => Ok(()),
-            other => Err(format!("{other:?}; it said:\n{}", process.said())),
+            other => Err(format!("{other:?}; its output:\n{}", process.said())),
         });
         let config = format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
@@ -192,19 +194,19 @@ impl Chain {
         Some(Self { prometheus, alertmanager, _alertmanager: process, receiver, exporter, api, _folder: folder })
     }
 
-    /// Waits until Prometheus has seen a verdict on all tunnels.
+    /// Waits until Prometheus has scraped this verdict for all tunnels.
     fn await_verdicts(&self, verdict: &str) {
         let query = format!("count(cloudflare_magic_tunnel_verdict{{verdict='{verdict}'}} == 1)");
         self.prometheus.await_query(&query, DELIVERED, |found| matches!(found, [(_, n)] if *n >= 5.0));
     }
 
-    /// Waits until an alert of a tunnel has been in a state, now or before.
+    /// Waits until an alert of a tunnel is in a state, or was in the last five minutes.
     fn await_alert(&self, alert: &str, tunnel: &str, state: &str) {
         let alerts = format!("ALERTS{{alertname='{alert}',tunnel_name='{tunnel}',alertstate='{state}'}}");
         self.prometheus.await_query(&format!("max_over_time({alerts}[5m])"), DELIVERED, |found| found.len() == 1);
     }
 
-    /// Waits until Alertmanager holds an alert of a tunnel back because of another alert.
+    /// Waits until Alertmanager suppresses an alert of a tunnel because of another alert.
     fn await_inhibited(&self, alert: &str, tunnel: &str) {
         eventually("an alert to be inhibited", DELIVERED, || {
             let alerts: Value = serde_json::from_str(&http::text(self.alertmanager, "/api/v2/alerts")).expect("JSON");
@@ -219,13 +221,13 @@ impl Chain {
     }
 }
 
-/// A shipped file that waits less.
+/// A shipped file with shorter times.
 fn shorter(file: &str) -> String {
     SHORTER.iter().fold(shipped(file), |text, (long, short)| text.replace(long, short))
 }
 
 #[test]
-fn nothing_that_pages_waits_as_long_as_it_is_shipped() {
+fn every_paging_alert_waits_for_a_shorter_time_in_these_tests() {
     let rules = shorter("magic-tunnel-exporter.alerts.yml");
     for alert in ["BgpDown", "Fault", "Unreachable", "PathMismatch", "EarlyWarning", "AllDown", "LastStanding"] {
         let (_, rule) = rules.split_once(&format!("alert: MagicTunnel{alert}\n")).expect("the alert");
@@ -235,7 +237,7 @@ fn nothing_that_pages_waits_as_long_as_it_is_shipped() {
     }
 }
 
-/// Calm tunnels in the sandbox, in the place of those that have a story.
+/// Tunnels in the sandbox that do not change by themselves. They replace the tunnels of its story.
 struct Fleet {
     sandbox: Sandbox,
     ids: Vec<String>,
@@ -258,7 +260,7 @@ impl Fleet {
         fleet
     }
 
-    /// An operation of the API on the tunnels of our account; its result.
+    /// The result of an API operation on the tunnels of the account.
     fn call(&self, method: &str, path: &str, body: &str) -> Value {
         let path = format!("/client/v4/accounts/{}/magic/{path}", self.sandbox.account);
         let headers = [("Authorization", "Bearer any"), ("Content-Type", "application/json")];
@@ -267,7 +269,7 @@ impl Fleet {
         serde_json::from_str::<Value>(&reply.text()).expect("an envelope")["result"].take()
     }
 
-    /// Sets all sessions between two polls, so that it looks like one event.
+    /// Sets all sessions between two polls, so that the exporter sees one event.
     fn report_all(&self, state: &str) {
         let faults =
             |method, body| http::send(self.sandbox.address, method, "/sandbox/faults", &[], body).expect("an answer");
@@ -285,7 +287,7 @@ impl Fleet {
     }
 }
 
-/// An address that answers.
+/// An interface address that answers.
 fn inside(number: usize) -> String {
     format!("127.0.30.{}/31", 2 * number)
 }
@@ -302,7 +304,7 @@ fn body(number: usize, interface_address: &str) -> String {
 }
 
 #[test]
-fn a_session_that_goes_down_is_paged_with_the_right_text_and_taken_back() {
+fn a_session_that_goes_down_pages_with_the_right_text_and_is_resolved() {
     let Some(chain) = Chain::start(&[]) else { return };
     chain.await_verdicts("healthy");
 
@@ -331,11 +333,11 @@ fn a_session_that_goes_down_is_paged_with_the_right_text_and_taken_back() {
     assert_eq!((resolved.to, resolved.labels), (page.to, page.labels));
     let others = chain.receiver.deliveries();
     let others: Vec<_> = others.iter().filter(|one| !one.is("MagicTunnelBgpDown", "alfa")).collect();
-    assert!(others.is_empty(), "one fault, one page: {others:#?}");
+    assert!(others.is_empty(), "one fault must page once: {others:#?}");
 }
 
 #[test]
-fn a_tunnel_that_falls_silent_is_warned_of_early_then_paged_once_and_its_session_is_not() {
+fn a_silent_tunnel_raises_an_early_warning_then_one_page_and_its_session_none() {
     let probing = ["--probe", "--probe.interface=lo", "--probe.silence=always"];
     let Some(mut chain) = Chain::start(&probing) else { return };
     chain.exporter.await_page("every address inside a tunnel to answer", SOON, |page| {
@@ -344,14 +346,14 @@ fn a_tunnel_that_falls_silent_is_warned_of_early_then_paged_once_and_its_session
     });
     chain.await_verdicts("healthy");
 
-    // Nothing passes any more, and Cloudflare has not noticed.
+    // The tunnel is silent, and Cloudflare reports the session as up.
     chain.api.move_inside("bravo", "203.0.113.20/31");
     let early = chain.receiver.await_delivery("MagicTunnelEarlyWarning", "bravo", true);
     assert_eq!(early.to, "chat", "an early warning does not page");
     assert_eq!(chain.receiver.await_delivery("MagicTunnelPathMismatch", "bravo", true).to, "chat");
     chain.await_inhibited("MagicTunnelEarlyWarning", "bravo");
 
-    // Now it has.
+    // Cloudflare reports the session as down.
     chain.api.sandbox.report("bravo", "BGP_DOWN");
     let page = chain.receiver.await_delivery("MagicTunnelFault", "bravo", true);
     assert_eq!(page.to, "pager");
@@ -360,16 +362,17 @@ fn a_tunnel_that_falls_silent_is_warned_of_early_then_paged_once_and_its_session
     chain.await_alert("MagicTunnelBgpDown", "bravo", "firing");
     chain.await_inhibited("MagicTunnelBgpDown", "bravo");
 
-    // A session that is down for a reason of its own pages; by then the other one would have long.
+    // The session of another tunnel pages. The first session went down earlier, so that its page would have arrived
+    // before.
     chain.api.sandbox.report("charlie", "BGP_DOWN");
     chain.receiver.await_delivery("MagicTunnelBgpDown", "charlie", true);
     let paged = chain.receiver.paged();
     for one in &paged {
         let expected = one.is("MagicTunnelFault", "bravo") || one.is("MagicTunnelBgpDown", "charlie");
-        assert!(expected, "one fault pages once: {paged:#?}");
+        assert!(expected, "one fault must page once: {paged:#?}");
     }
 
-    // The tunnel comes back, and its session with it.
+    // The tunnel recovers together with its session.
     chain.api.move_inside("bravo", &inside(1));
     chain.api.sandbox.report("bravo", "BGP_UP");
     chain.receiver.await_delivery("MagicTunnelFault", "bravo", false);
@@ -394,17 +397,17 @@ fn a_router_that_dies_with_all_its_tunnels_pages_once_for_the_account() {
         chain.await_inhibited("MagicTunnelBgpDown", tunnel);
     }
 
-    // One comes back: the others are still one fault.
+    // One tunnel recovers: the others are still one fault.
     chain.api.sandbox.report("alfa", "BGP_UP");
     chain.receiver.await_delivery("MagicTunnelAllDown", "", false);
     let page = chain.receiver.await_delivery("MagicTunnelLastStanding", "", true);
-    // Prometheus repeats a text that changed once a minute, so whom it names may be a minute old.
+    // Prometheus sends a changed annotation once a minute, so that the names in it may be a minute old.
     assert_eq!(
         (page.to.as_str(), page.labels["account"].as_str()),
         ("pager", Some(chain.api.sandbox.account.as_str()))
     );
     for one in chain.receiver.paged() {
         let account = one.is("MagicTunnelAllDown", "") || one.is("MagicTunnelLastStanding", "");
-        assert!(account, "one fault pages once: {one:#?}");
+        assert!(account, "one fault must page once: {one:#?}");
     }
 }

@@ -1,4 +1,4 @@
-//! The shipped rule files: judged by promtool and amtool, and held against the page, the runbooks and each other.
+//! The shipped rule files: checked by promtool and amtool, and compared with the page, the runbooks and each other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -108,8 +108,8 @@ fn unit_tests() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Runs a tool in `alerts/`, which has to be content.
-fn judged_by(name: &str, arguments: &[&str]) {
+/// Runs a tool in `alerts/`. Panics if it reports an error.
+fn assert_accepted_by(name: &str, arguments: &[&str]) {
     let Some(binary) = tool(name) else { return };
     let output = tools::run(Command::new(binary).args(arguments).current_dir(repository("alerts")), "");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -118,23 +118,23 @@ fn judged_by(name: &str, arguments: &[&str]) {
 
 #[test]
 fn promtool_accepts_the_rules() {
-    judged_by("promtool", &["check", "rules", RULES, ALERTS]);
+    assert_accepted_by("promtool", &["check", "rules", RULES, ALERTS]);
 }
 
 #[test]
-fn promtool_sees_every_alert_fire_and_keep_quiet_as_told() {
+fn the_unit_tests_of_the_alerts_pass_in_promtool() {
     let files = unit_tests();
     let files = files.iter().map(|path| path.to_str().expect("a path of UTF-8 text"));
-    judged_by("promtool", &["test", "rules"].into_iter().chain(files).collect::<Vec<_>>());
+    assert_accepted_by("promtool", &["test", "rules"].into_iter().chain(files).collect::<Vec<_>>());
 }
 
 #[test]
 fn amtool_accepts_the_routes() {
-    judged_by("amtool", &["check-config", ROUTES]);
+    assert_accepted_by("amtool", &["check-config", ROUTES]);
 }
 
 #[test]
-fn every_alert_says_how_bad_what_it_means_and_where_to_look() {
+fn every_alert_has_a_severity_a_description_and_a_runbook_url() {
     let alerts = alerts();
     assert!(!alerts.is_empty());
     for (name, rule) in &alerts {
@@ -198,7 +198,7 @@ fn every_alert_is_listed_in_the_readme() {
 }
 
 #[test]
-fn rules_ask_only_for_metrics_that_are_on_the_page_or_recorded() {
+fn rules_use_only_metrics_that_are_on_the_page_or_recorded() {
     let demo = Exporter::demo();
     let page = http::text(demo.address, "/metrics");
     let mut known: BTreeSet<String> = rules().into_iter().map(|rule| rule.record).collect();
@@ -216,7 +216,7 @@ fn rules_ask_only_for_metrics_that_are_on_the_page_or_recorded() {
     assert!(asked > 40, "only {asked} metrics were found in the rules");
 }
 
-/// The names of ours in an expression: what the page has, and what other rules record.
+/// The metrics of this project in an expression: those of the page and those that other rules record.
 fn metrics(expr: &str) -> impl Iterator<Item = &str> {
     let words = expr.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':')));
     words.filter(|word| word.contains("cloudflare_magic_"))

@@ -1,6 +1,6 @@
-//! An API that answers with anything but what it should.
+//! An API with wrong answers of all kinds.
 //!
-//! Whatever it does, the exporter keeps serving, says why in a counter, and goes on showing the last good list.
+//! For each of them the exporter keeps serving, counts the reason and keeps showing the last good list.
 
 use std::{io::Write as _, sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::support::{
     tunnels::{self, all_is_well, envelope, gre, gre_list, ipsec, ipsec_list, with},
 };
 
-/// More than the cap on a list's body, which is 64 MiB.
+/// Bytes; above the limit on the body of a list, which is 64 MiB.
 const TOO_LARGE: usize = 100 << 20;
 
-/// An exporter, the API that it polls every second, and what both need.
+/// An exporter and the API that it polls every second.
 struct House {
     api: Api,
     exporter: Exporter,
@@ -36,7 +36,7 @@ impl House {
         Self { api, exporter, _folder: folder }
     }
 
-    /// A house in which one good list of each kind has been taken in.
+    /// Waits until the exporter has polled a good list of each kind.
     fn in_order() -> Self {
         let mut house = Self::new(all_is_well());
         house.await_page("the first lists", |page| tunnels_shown(page) == ["gre-1", "ipsec-1"]);
@@ -64,8 +64,8 @@ fn collection_up(page: &Samples, collection: &str) -> Option<f64> {
     page.value("collection_up", &[("collection", collection)])
 }
 
-/// The collection `ipsec_tunnels` gets `answer` after a good start. Its failures are counted under `reason` and under no other, its last list
-/// stays on the page, and the other collection does not notice.
+/// Answers polls of `ipsec_tunnels` with `answer` after one good list. Asserts that only `reason` is counted, that the
+/// last good list stays on the page, and that the other collection is not affected.
 fn the_last_good_list_survives(answer: Answer, reason: &str) -> House {
     let mut house = House::in_order();
     house.api.answer_with(ipsec_only(answer));
@@ -80,8 +80,8 @@ fn the_last_good_list_survives(answer: Answer, reason: &str) -> House {
         .filter(|sample| sample.value > 0.0)
         .map(|sample| sample.labels["reason"].as_str())
         .collect();
-    assert_eq!(counted, [reason], "of one collection, for one reason");
-    // A broken collection is not retried at once; the other goes on as ever.
+    assert_eq!(counted, [reason], "only one reason is counted");
+    // A broken collection is not retried at once; the other one is polled as before.
     let polled = |page: &Samples| page.value("poll_last_success_timestamp_seconds", &[("collection", "gre_tunnels")]);
     let before = polled(&page);
     house.await_page("the other collection polled again", |page| polled(page) > before);
@@ -89,7 +89,7 @@ fn the_last_good_list_survives(answer: Answer, reason: &str) -> House {
     house
 }
 
-/// As above, for what passes: a good list is taken up again without a restart.
+/// Asserts the same, and that a later good list is shown without a restart.
 fn the_exporter_recovers_from(answer: Answer, reason: &str) {
     let mut house = the_last_good_list_survives(answer, reason);
     let healed = with(ipsec("ipsec-1"), "/name", json!("ipsec-1-renamed"));
@@ -153,12 +153,12 @@ fn a_connection_that_breaks_in_the_middle_of_the_body() {
 }
 
 #[test]
-fn a_connection_that_closes_without_a_word() {
+fn a_connection_that_closes_without_an_answer() {
     the_exporter_recovers_from(Arc::new(|_, _| Ok(())), "connect");
 }
 
 #[test]
-fn something_that_is_no_http_at_all() {
+fn an_answer_that_is_not_http() {
     the_exporter_recovers_from(Arc::new(|_, wire| wire.write("220 mail.example ESMTP\r\n")), "connect");
 }
 
@@ -173,7 +173,7 @@ fn no_body_at_all() {
 }
 
 #[test]
-fn bytes_that_are_no_utf_8() {
+fn bytes_that_are_not_utf_8() {
     let body = good_body().replace("Frankfurt", "\u{1}\u{1}").into_bytes();
     let broken: Vec<u8> = body.into_iter().map(|byte| if byte == 1 { 0xff } else { byte }).collect();
     the_exporter_recovers_from(api::json("200 OK", broken), "decode");
@@ -267,7 +267,7 @@ fn headers_that_drip_one_byte_a_second() {
 }
 
 #[test]
-fn a_server_that_takes_the_request_and_says_nothing() {
+fn a_server_that_accepts_the_request_and_never_answers() {
     let silent: Answer = Arc::new(|_, wire| {
         loop {
             wire.pause(Duration::from_millis(200))?;
@@ -297,7 +297,7 @@ fn a_redirect_is_not_followed() {
 }
 
 #[test]
-fn too_many_requests_with_a_time_is_tried_again_after_it() {
+fn too_many_requests_is_retried_after_the_time_in_retry_after() {
     let throttled = api::answer(
         "429 Too Many Requests",
         "Content-Type: application/json\r\nRetry-After: 2\r\n",
@@ -312,11 +312,12 @@ fn too_many_requests_with_a_time_is_tried_again_after_it() {
 }
 
 #[test]
-fn too_many_requests_without_a_time_is_left_alone() {
+fn too_many_requests_without_retry_after_is_not_retried_soon() {
     let mut house = House::in_order();
     house.api.answer_with(ipsec_only(api::json("429 Too Many Requests", "")));
     house.await_page("rate_limited", |page| failures(page, "ipsec_tunnels", "rate_limited") >= 1.0);
-    // One request of the other collection may be under way. At one poll a second, four seconds would see eight more.
+    // One request of the other collection may be in flight. Polls every second would add eight requests in these four
+    // seconds.
     let before = house.api.requests().len();
     std::thread::sleep(Duration::from_secs(4));
     let after = house.api.requests().len();
@@ -325,18 +326,18 @@ fn too_many_requests_without_a_time_is_left_alone() {
 }
 
 #[test]
-fn wrong_types_at_any_place_cost_that_field_alone() {
+fn a_value_of_a_wrong_type_costs_only_that_field() {
     let strange = [json!(null), json!(true), json!(-1), json!(1e300), json!("?"), json!([[]]), json!({ "a": {} })];
     let fields = pointers(&ipsec("x"));
     assert!(fields.len() > 25, "{fields:?}");
-    // One list that has every field wrong in every way, beside a tunnel that is as it should be.
+    // One list with every field wrong in every way, and one good tunnel.
     let mut list = vec![ipsec("good")];
     for (n, field) in fields.iter().filter(|field| !matches!(field.as_str(), "/id" | "/name")).enumerate() {
         for (m, value) in strange.iter().enumerate() {
             list.push(with(ipsec(&format!("odd-{n}-{m}")), field, value.clone()));
         }
     }
-    // And members that are no tunnels at all.
+    // And members that are not tunnels.
     list.extend(strange.iter().cloned());
     let no_name = list.len();
     list.extend(strange.iter().map(|value| with(ipsec("nameless"), "/name", value.clone())));
@@ -350,9 +351,9 @@ fn wrong_types_at_any_place_cost_that_field_alone() {
     assert_eq!(page.value("tunnel_bgp_up", &[("tunnel_name", "good")]), Some(1.0));
     assert_eq!(collection_up(&page, "ipsec_tunnels"), Some(1.0));
     let rejected: f64 = page.all("tunnels_rejected", &[]).iter().map(|sample| sample.value).sum();
-    // `"?"` is a name like any other.
+    // `"?"` is a valid name.
     let expected = list.len() - no_name + strange.len() - 1;
-    assert_eq!(format!("{rejected}"), expected.to_string(), "what is no tunnel is counted");
+    assert_eq!(format!("{rejected}"), expected.to_string(), "members that are not tunnels are counted");
     for field in ["bgp_status.state", "bgp.customer_asn", "health_check.enabled", "created_on"] {
         assert!(page.value("unknown_values_total", &[("field", field)]) > Some(0.0), "{field}");
     }
@@ -370,7 +371,7 @@ fn pointers(value: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_state_of_tomorrow_is_unknown_and_not_down() {
+fn a_state_that_this_version_does_not_know_is_unknown_and_not_down() {
     let tomorrow = with(ipsec("ipsec-1"), "/bgp_status/state", json!("BGP_PAUSED"));
     let mut house = House::new(tunnels_of(&[tomorrow]));
     house.await_page("the tunnel", |page| tunnels_shown(page) == ["gre-1", "ipsec-1"]);
@@ -447,7 +448,7 @@ fn a_tunnel_that_is_deleted_leaves_the_page() {
 }
 
 #[test]
-fn an_account_without_tunnels_is_no_failure() {
+fn an_account_without_tunnels_is_not_a_failure() {
     for body in [r#"{"success":true,"result":{}}"#, r#"{"success":true,"result":null,"errors":null}"#] {
         let mut house = House::in_order();
         house.api.answer_with(by_both(api::json("200 OK", body)));
@@ -463,7 +464,7 @@ fn by_both(answer: Answer) -> Answer {
 }
 
 #[test]
-fn requests_carry_what_the_api_wants_and_nothing_else() {
+fn requests_carry_only_the_headers_that_the_api_needs() {
     let mut house = House::in_order();
     house.await_page("another poll", |page| {
         page.value("api_requests_total", &[("collection", "gre_tunnels"), ("code", "200")]) >= Some(2.0)
@@ -481,7 +482,7 @@ fn requests_carry_what_the_api_wants_and_nothing_else() {
 }
 
 #[test]
-fn an_api_that_is_not_there_at_start_is_waited_for() {
+fn the_exporter_waits_for_an_api_that_is_down_at_its_start() {
     let address = free_address();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut exporter = Exporter::serve(address, &token_file(&folder), &[]);
@@ -500,7 +501,7 @@ fn an_api_that_is_not_there_at_start_is_waited_for() {
 }
 
 #[test]
-fn a_lasting_refusal_is_ready_and_said_once() {
+fn a_permanent_refusal_counts_as_ready_and_is_logged_once() {
     let refused =
         r#"{"result":null,"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[]}"#;
     let mut house = House::new(by_both(api::json("403 Forbidden", refused)));
@@ -508,13 +509,13 @@ fn a_lasting_refusal_is_ready_and_said_once() {
     house.exporter.await_ready();
     let before = house.api.requests().len();
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(house.api.requests().len(), before, "asking again each second mends no permission");
+    assert_eq!(house.api.requests().len(), before, "missing permissions are not asked for every second");
     let said = house.exporter.process.said();
     assert_eq!(said.lines().filter(|line| line.contains("403")).count(), 2, "one line for each collection:\n{said}");
 }
 
 #[test]
-fn a_dripping_api_does_not_hold_up_the_end() {
+fn a_silent_api_does_not_delay_the_shutdown() {
     let silent: Answer = Arc::new(|_, wire| {
         loop {
             wire.pause(Duration::from_millis(200))?;
@@ -556,7 +557,7 @@ fn the_older_pair_of_e_mail_and_key_is_sent_instead_of_a_token() {
 }
 
 #[test]
-fn the_body_of_the_helpers_is_one_that_the_exporter_reads_whole() {
+fn the_exporter_reads_every_field_of_the_helpers_bodies() {
     let both = api::by_collection(ipsec_list(&[ipsec("ipsec-1")]), gre_list(&[gre("gre-1")]));
     let mut house = House::new(both);
     house.await_page("both", |page| tunnels_shown(page) == ["gre-1", "ipsec-1"]);

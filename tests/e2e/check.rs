@@ -1,4 +1,4 @@
-//! `check`: the preflight, in front of a sandbox where all is well and of an API where little is.
+//! `check`: the preflight, with a sandbox where everything works and with an API where little does.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
     web_config::authority::Authority,
 };
 
-/// A folder with a token that only its owner can read.
+/// A folder with a token file that only its owner can read.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(token_file(&folder), fs::Permissions::from_mode(0o600)).expect("a file of our own");
@@ -33,18 +33,18 @@ fn check(api: impl std::fmt::Display, account: &str, folder: &Path, flags: &[&st
     command.arg("--cloudflare.api-token-file").arg(folder.join("token"));
     let ended = run(command.arg(format!("--web.listen-address={}", free_address())).args(flags));
     let said = format!("{}{}", ended.stdout, ended.stderr);
-    assert!(!said.contains(TOKEN), "the token is shown:\n{said}");
+    assert!(!said.contains(TOKEN), "the output contains the token:\n{said}");
     ended
 }
 
-/// Whether a line has this level, and all of these words.
+/// Whether a line has this level and contains all of these words.
 fn says(ended: &Ended, level: &str, words: &[&str]) -> bool {
     let fits = |line: &str| line.starts_with(level) && words.iter().all(|word| line.contains(word));
     ended.stdout.lines().any(fits)
 }
 
 #[test]
-fn where_all_is_well_every_line_says_so() {
+fn if_everything_works_every_line_is_ok() {
     let (sandbox, folder) = (Sandbox::start(), folder());
     let ended = check(sandbox.address, &sandbox.account, folder.path(), &[]);
     assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{}", ended.stdout);
@@ -53,12 +53,12 @@ fn where_all_is_well_every_line_says_so() {
         &["configuration", "1 account"][..],
         &["secret", "token` can be read"],
         &["token of", "active"],
-        &["clock", "this clock is"],
-        &["permission", "gre_tunnels may be read: 3 tunnels"],
-        &["permission", "ipsec_tunnels may be read: 4 tunnels"],
-        &["icmp", "switched off"],
+        &["clock", "clock is"],
+        &["permission", "gre_tunnels can be read: 3 tunnels"],
+        &["permission", "ipsec_tunnels can be read: 4 tunnels"],
+        &["icmp", "probing is off"],
         &["listen", "is free"],
-        &["web", "in the clear"],
+        &["web", "without TLS"],
     ] {
         assert!(says(&ended, "ok", words), "no line with {words:?}:\n{}", ended.stdout);
     }
@@ -66,7 +66,7 @@ fn where_all_is_well_every_line_says_so() {
     assert!(columns.iter().all(|column| *column == columns[0]), "not aligned:\n{}", ended.stdout);
 }
 
-/// An API that knows the token as one of the account, lets it read one list, and lives years ago.
+/// An API with a clock years behind, where the token belongs to the account and may read one list only.
 fn reluctant(expires_on: &'static str) -> Answer {
     let years_ago = "Date: Sat, 21 Nov 2020 10:00:00 GMT\r\nContent-Type: application/json\r\n";
     let refused = |code: u32| json!({"success": false, "errors": [{"code": code, "message": "no"}], "messages": [], "result": null});
@@ -87,34 +87,33 @@ fn reluctant(expires_on: &'static str) -> Answer {
 }
 
 #[test]
-fn what_the_token_may_not_do_is_named_with_the_permission_it_needs() {
+fn a_missing_permission_of_the_token_is_named() {
     let folder = folder();
     let api = Api::start(reluctant("2020-01-01T00:00:00Z"));
     let ended = check(api.address, ACCOUNT, folder.path(), &[]);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
     assert!(
-        says(&ended, "FAIL", &["token of", "expired at 2020-01-01T00:00:00Z", "make a new one"]),
+        says(&ended, "FAIL", &["token of", "expired at 2020-01-01T00:00:00Z", "create a new token"]),
         "{}",
         ended.stdout
     );
-    let permission =
-        ["ipsec_tunnels may not be read", "403", "10000", "needs `Magic WAN Read` or `Magic Transit Read`"];
+    let permission = ["ipsec_tunnels cannot be read", "403", "10000", "needs `Magic WAN Read` or `Magic Transit Read`"];
     assert!(says(&ended, "FAIL", &permission), "{}", ended.stdout);
-    assert!(says(&ended, "ok", &["gre_tunnels may be read: 1 tunnel"]), "{}", ended.stdout);
-    assert!(says(&ended, "warn", &["clock", "ahead of that of the API", "NTP"]), "{}", ended.stdout);
-    assert_eq!(api.requests().len(), 4, "each thing is asked once: {:?}", api.requests());
+    assert!(says(&ended, "ok", &["gre_tunnels can be read: 1 tunnel"]), "{}", ended.stdout);
+    assert!(says(&ended, "warn", &["clock", "ahead of the API", "NTP"]), "{}", ended.stdout);
+    assert_eq!(api.requests().len(), 4, "each request is sent once: {:?}", api.requests());
 }
 
 #[test]
-fn a_token_of_the_account_is_as_good_as_one_of_a_user() {
+fn a_token_of_the_account_is_accepted_like_one_of_a_user() {
     let folder = folder();
     let api = Api::start(reluctant("2199-01-01T00:00:00Z"));
     let ended = check(api.address, ACCOUNT, folder.path(), &[]);
-    assert!(says(&ended, "ok", &["token of", "active, and expires at 2199-01-01T00:00:00Z"]), "{}", ended.stdout);
+    assert!(says(&ended, "ok", &["token of", "active, expires at 2199-01-01T00:00:00Z"]), "{}", ended.stdout);
 }
 
 #[test]
-fn what_this_machine_lacks_is_told_with_what_would_mend_it() {
+fn each_problem_of_the_machine_is_reported_with_a_fix() {
     let (sandbox, folder) = (Sandbox::start(), folder());
     let taken = TcpListener::bind(free_address()).expect("a listener");
     let taken = taken.local_addr().expect("its address").to_string();
@@ -146,7 +145,7 @@ fn what_this_machine_lacks_is_told_with_what_would_mend_it() {
 }
 
 #[test]
-fn json_says_the_same_to_programs() {
+fn json_contains_the_same_findings() {
     let (sandbox, folder) = (Sandbox::start(), folder());
     for (account, ok) in [(sandbox.account.as_str(), true), ("0000000000000000000000000000beef", false)] {
         let ended = check(sandbox.address, account, folder.path(), &["--output=json"]);
@@ -164,7 +163,7 @@ fn json_says_the_same_to_programs() {
 }
 
 #[test]
-fn a_wrong_configuration_is_one_sentence_as_everywhere() {
+fn a_wrong_configuration_is_reported_in_one_line() {
     let ended = run(program()
         .args(["check", "--poll.interval=soon", "--cloudflare.account-id", "a"])
         .env("CLOUDFLARE_API_TOKEN", "t"));

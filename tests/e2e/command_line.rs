@@ -1,4 +1,4 @@
-//! What a wrong or missing setting gets: one sentence that names it, and an exit code.
+//! Wrong and missing settings: one line that names the setting, and an exit code.
 
 use std::net::TcpListener;
 
@@ -7,7 +7,7 @@ use crate::support::{
     free_address,
 };
 
-/// Exit code of a wrong configuration (`EX_USAGE` of sysexits.h).
+/// The exit code of a wrong configuration (`EX_USAGE` of sysexits.h).
 const USAGE: i32 = 64;
 
 #[test]
@@ -19,7 +19,7 @@ fn version_names_version_and_revision() {
 }
 
 #[test]
-fn help_lists_commands_and_ends_well() {
+fn help_lists_the_commands_and_exits_with_0() {
     let ended = run(program().arg("--help"));
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     for word in ["demo", "sandbox", "serve"] {
@@ -28,7 +28,7 @@ fn help_lists_commands_and_ends_well() {
 }
 
 #[test]
-fn a_wrong_value_is_told_with_its_key_and_the_rule() {
+fn a_wrong_value_is_reported_with_its_key_and_the_rule() {
     let table: [(&[&str], &[&str]); 9] = [
         (&["--poll.interval=banana"], &["poll.interval", "banana"]),
         (&["--poll.interval=0s"], &["poll.interval", "0s"]),
@@ -54,7 +54,7 @@ fn a_wrong_value_is_told_with_its_key_and_the_rule() {
 }
 
 #[test]
-fn a_wrong_value_for_the_sandbox_is_told_before_anything_starts() {
+fn a_wrong_value_for_the_sandbox_is_reported_before_anything_starts() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let story = folder.path().join("story.yml");
     std::fs::write(&story, "accounts:\n  - name: lab\n    tunnels: [{name: lost}]\n").expect("a file");
@@ -87,7 +87,7 @@ fn an_unknown_flag_or_command_is_refused() {
 }
 
 #[test]
-fn without_token_or_account_it_says_both_ways_and_that_demo_needs_neither() {
+fn without_token_or_account_the_message_names_flags_variables_and_the_demo() {
     let mut without_token = program();
     without_token.env("CLOUDFLARE_ACCOUNT_ID", ACCOUNT);
     let mut without_account = program();
@@ -122,7 +122,7 @@ fn a_token_file_that_is_missing_or_empty_is_named() {
 }
 
 #[test]
-fn a_taken_port_is_one_sentence_and_exit_code_1() {
+fn a_port_in_use_is_reported_in_one_line_with_exit_code_1() {
     let taken = TcpListener::bind(free_address()).expect("a listener");
     let address = taken.local_addr().expect("its address").to_string();
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -156,9 +156,9 @@ fn a_taken_port_is_one_sentence_and_exit_code_1() {
     }
 }
 
-/// Flag beats environment beats file, seen by whose wrong value is complained of.
+/// Each source has a wrong value. The error names the source that is used.
 #[test]
-fn a_flag_beats_the_environment_which_beats_the_file() {
+fn flags_override_the_environment_which_overrides_the_file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("mte.yml");
     let table = [

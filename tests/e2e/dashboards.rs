@@ -1,5 +1,5 @@
-//! The Grafana dashboards: well-formed by the linter's rules, what the script writes, and every query answered by a real
-//! Prometheus that has watched the demo for a while.
+//! The Grafana dashboards: they follow the linter's rules, equal the output of their script, and a real Prometheus that
+//! has scraped the demo answers every query.
 
 mod examples;
 mod model;
@@ -28,9 +28,9 @@ use crate::support::{
 /// Long enough for rates, quantiles and a first change of a BGP session in the demo's story.
 const SCRAPES: f64 = 40.0;
 const ENOUGH: Duration = Duration::from_mins(3);
-/// What the demo's sandbox wants to hear.
+/// The token of the demo's sandbox, which accepts any.
 const DEMO_TOKEN: &str = "Bearer demo-token";
-/// Series that Prometheus makes for every target by itself.
+/// Series that Prometheus itself adds for every target.
 const OF_PROMETHEUS: [&str; 2] = ["up", "scrape_duration_seconds"];
 
 #[test]
@@ -42,7 +42,7 @@ fn the_dashboards_break_no_rule() {
 }
 
 #[test]
-fn the_files_are_what_the_script_writes() {
+fn the_files_equal_the_output_of_the_script() {
     let Some(python) = tools::tool("python3") else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let written = tools::run(
@@ -61,9 +61,9 @@ fn the_files_are_what_the_script_writes() {
     }
 }
 
-/// The example files name what Grafana needs.
+/// The example files have the keys that Grafana needs.
 #[test]
-fn the_provisioning_examples_are_yaml_with_what_grafana_reads() {
+fn the_provisioning_examples_are_yaml_with_the_keys_that_grafana_reads() {
     for (file, pointer, expected) in [
         ("datasources/prometheus.yml", "/datasources/0/type", "prometheus"),
         ("dashboards/magic-tunnels.yml", "/providers/0/type", "file"),
@@ -92,8 +92,8 @@ fn prometheus_answers_every_query_of_every_dashboard() {
     }
 }
 
-/// The demo as the dashboards want it: with an uplink and a generated PSK, scraped for a while. `None` where this machine lacks
-/// Prometheus or the permission to ping.
+/// A demo with an uplink and a generated PSK, and a Prometheus that has scraped it for a while. `None` if Prometheus or
+/// the permission to ping is missing.
 fn watched_demo() -> Option<(Exporter, Prometheus)> {
     tools::tool("prometheus")?;
     let sandbox = free_address();
@@ -115,11 +115,11 @@ fn watched_demo() -> Option<(Exporter, Prometheus)> {
 }
 
 fn skip(what: &str, why: &str) {
-    assert!(std::env::var("CI").map_or(true, |ci| ci != "true"), "CI=true forbids to skip {what}: {why}");
+    assert!(std::env::var("CI").map_or(true, |ci| ci != "true"), "CI=true forbids skipping {what}: {why}");
     writeln!(std::io::stderr(), "SKIPPED {what}: {why}").expect("stderr");
 }
 
-/// A tunnel has the time of its PSK once one was generated for it.
+/// Generates a PSK for each IPsec tunnel, because only tunnels with a generated PSK have its timestamp.
 fn generate_psks(sandbox: SocketAddr) {
     let seen: Value = serde_json::from_str(&http::text(sandbox, "/sandbox")).expect("JSON from the sandbox");
     let account = &seen["accounts"][0];
@@ -150,18 +150,19 @@ fn every_variable_has_values(prometheus: &Prometheus, board: &Value, filling: &F
     }
 }
 
-/// What Grafana puts in the place of the variables.
+/// The values that Grafana inserts for the variables.
 struct Filling(BTreeMap<&'static str, String>);
 
 impl Filling {
-    /// All of everything, as a dashboard opens.
+    /// All values of all variables, the initial selection of a dashboard.
     fn everything() -> Self {
         let all = ["job", "instance", "account", "tunnel"].map(|name| (name, ".+".to_owned()));
         let rest = [("limit", "25"), ("__rate_interval", "15s"), ("__range", "60s")];
         Self(all.into_iter().chain(rest.map(|(name, value)| (name, value.to_owned()))).collect())
     }
 
-    /// One exporter and two tunnels, which Grafana escapes and joins: one of each type, one that flaps, one that is down.
+    /// One exporter and two tunnels, which Grafana escapes and joins: a flapping IPsec tunnel and a GRE tunnel that is
+    /// down.
     fn chosen(demo: &Exporter) -> Self {
         let mut filling = Self::everything().0;
         filling.insert("job", "magic".into());
@@ -172,7 +173,7 @@ impl Filling {
     }
 
     fn of(&self, expr: &str) -> String {
-        // The longest first: `$__range` is no `$__r`.
+        // The longest name first, because one name may be the beginning of another.
         let mut names: Vec<_> = self.0.iter().collect();
         names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
         let filled =
@@ -183,7 +184,7 @@ impl Filling {
 }
 
 impl Prometheus {
-    /// The `data` of an answer, which has to be a success.
+    /// The `data` of an answer. Panics unless the query succeeded.
     fn data(&self, path: &str) -> Value {
         let reply = http::get(self.address, path).expect("an answer of Prometheus");
         let mut answer: Value = serde_json::from_str(&reply.text()).expect("JSON from Prometheus");
@@ -191,7 +192,8 @@ impl Prometheus {
         answer["data"].take()
     }
 
-    /// Waits until a query, asked as Grafana asks it, is answered with numbers. An error is one at once.
+    /// Waits until the answer to a query, sent in the form of Grafana, contains numbers. Panics at once if the query
+    /// fails.
     fn await_numbers(&self, query: &Query, filling: &Filling) {
         let expr = filling.of(&query.expr);
         let encoded = percent_encoded(&expr);
@@ -208,7 +210,7 @@ impl Prometheus {
     }
 }
 
-/// How many values of a vector or matrix are numbers: a quotient of nothing by nothing is none.
+/// The number of values of a vector or matrix that are numbers; 0/0 is not a number.
 fn numbers(result: &Value) -> usize {
     let members = result.as_array().into_iter().flatten();
     let values =
@@ -217,7 +219,7 @@ fn numbers(result: &Value) -> usize {
 }
 
 #[test]
-fn a_vector_of_nothing_has_no_numbers() {
+fn an_empty_vector_has_no_numbers() {
     assert_eq!(numbers(&json!([])), 0);
     assert_eq!(numbers(&json!([{"metric": {}, "value": [1, "NaN"]}])), 0);
     assert_eq!(numbers(&json!([{"metric": {}, "values": [[1, "NaN"], [2, "0"]]}])), 1);

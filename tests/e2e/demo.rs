@@ -1,4 +1,4 @@
-//! `demo`: the whole product without an account.
+//! `demo`: the exporter with a built-in sandbox, without an account.
 
 use std::{
     io::{Read as _, Write as _},
@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn answers_within_five_seconds_and_tells_where_to_look() {
+fn the_demo_answers_within_five_seconds_and_prints_its_addresses() {
     let address = free_address();
     let started = now();
     let demo = Process::start(
@@ -23,21 +23,21 @@ fn answers_within_five_seconds_and_tells_where_to_look() {
             .arg(format!("--sandbox.listen-address={}", free_address())),
     );
     while http::get(address, "/metrics").map_or(true, |reply| reply.status != 200) {
-        assert!(now() - started < Duration::from_secs(5), "no page after 5 s; it said:\n{}", demo.said());
+        assert!(now() - started < Duration::from_secs(5), "no page after 5 s; its output:\n{}", demo.said());
         std::thread::sleep(Duration::from_millis(20));
     }
     let links: Vec<String> =
         demo.printed().split_whitespace().filter_map(|word| word.strip_prefix("http://").map(str::to_owned)).collect();
-    assert!(links.iter().any(|link| link.ends_with("/metrics")), "it tells where to look: {links:?}");
+    assert!(links.iter().any(|link| link.ends_with("/metrics")), "the address of the metrics is printed: {links:?}");
     for link in links {
         let (host, path) = link.split_once('/').unwrap_or((&link, ""));
         let answered = TcpStream::connect(host).is_ok();
-        assert!(answered, "http://{host}/{path} is told, and nobody answers there:\n{}", demo.said());
+        assert!(answered, "http://{host}/{path} is printed, but does not answer:\n{}", demo.said());
     }
 }
 
 #[test]
-fn tells_a_story_with_tunnels_of_all_kinds() {
+fn the_demo_has_tunnels_of_all_kinds() {
     let mut demo = Exporter::demo();
     demo.await_page(
         "at least six tunnels of both types, one down, one without BGP, one without health checks",
@@ -58,12 +58,12 @@ fn tells_a_story_with_tunnels_of_all_kinds() {
 }
 
 #[test]
-fn ends_within_two_seconds_of_ctrl_c() {
-    // More than once: the parts end in another order each time.
+fn the_demo_ends_within_two_seconds_after_ctrl_c() {
+    // Several times, because the order in which the tasks end varies.
     for signal in ["INT", "TERM", "INT", "TERM", "INT", "TERM"] {
         let demo = Exporter::demo();
         demo.await_ready();
-        // A scraper keeps its connection open between scrapes; a slow one is in the middle of a request.
+        // One client keeps its connection open between scrapes, another one is in the middle of a request.
         let mut idle = TcpStream::connect(demo.address).expect("a connection");
         idle.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: demo\r\n\r\n").expect("a request");
         let _ = idle.read(&mut [0; 1024]).expect("an answer");
@@ -74,7 +74,7 @@ fn ends_within_two_seconds_of_ctrl_c() {
         demo.process.signal(signal);
         let ended = demo.process.ended(SOON);
         let took = now() - asked;
-        assert!(took < Duration::from_secs(2), "SIG{signal}: it took {took:?} and said:\n{}", ended.stderr);
-        assert_eq!(ended.status.code(), Some(0), "SIG{signal}: it said:\n{}", ended.stderr);
+        assert!(took < Duration::from_secs(2), "SIG{signal}: it took {took:?}; its output:\n{}", ended.stderr);
+        assert_eq!(ended.status.code(), Some(0), "SIG{signal}: its output:\n{}", ended.stderr);
     }
 }

@@ -1,7 +1,7 @@
-//! Every fault of the sandbox against the exporter, each a program of its own.
+//! Every fault of the sandbox against the exporter, as two processes.
 //!
-//! Whatever the API does: the page answers, the reason is counted under its name, what was known stays until it is stale, the log says
-//! it once, and all is well again when the fault is over, without a restart. The collection beside the broken one does not notice.
+//! With any fault the page answers, the reason is counted, the last list stays until it is stale, and the fault is
+//! logged once. After the fault the exporter recovers without a restart. The other collection is never affected.
 
 use std::{fmt::Write as _, thread, time::Duration};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::sandbox::Sandbox;
 use crate::support::{SOON, eventually, exporter::Exporter, free_address, http, samples::Samples};
 
-/// Nothing happens in it by itself.
+/// A story without events.
 const STORY: &str = "
 accounts:
   - name: quiet
@@ -33,13 +33,13 @@ accounts:
 struct House {
     sandbox: Sandbox,
     exporter: Exporter,
-    /// Lines in the exporter's log before the fault.
+    /// The number of lines in the exporter's log before the fault.
     before: usize,
     _folder: tempfile::TempDir,
 }
 
 impl House {
-    /// Both lists have been taken in.
+    /// Waits until both lists are on the page.
     fn in_order(stale_after: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let story = folder.path().join("story.yml");
@@ -49,7 +49,7 @@ impl House {
         let exporter = sandbox.watched(&folder, &[&stale_after]);
         let mut house = Self { sandbox, exporter, before: 0, _folder: folder };
         house.await_page("both lists", |page| tunnels(page) == ["gre-1", "ipsec-1"]);
-        // What is on the page has been said, but may not have been read yet.
+        // The lines of the log have been written, but this process may not have read them yet.
         house.before = eventually("a line for each list", SOON, || {
             let log = house.log();
             let lists = log.matches("the API lists").count();
@@ -58,7 +58,7 @@ impl House {
         house
     }
 
-    /// From now on `fault` hits the IPsec tunnels.
+    /// Applies `fault` to the IPsec tunnels.
     fn strike(&self, fault: &Value) {
         let mut body = json!({"collection": "ipsec_tunnels"});
         let members = fault.as_object().expect("members of a fault").clone();
@@ -77,7 +77,7 @@ impl House {
         self.exporter.await_page(what, SOON, |page| check(page).then(|| Samples(page.0.clone())))
     }
 
-    /// Waits until the GRE tunnels, which nothing hits, have been listed this many times more.
+    /// Waits for `more` further polls of the GRE tunnels, which have no fault.
     fn await_polls_of_the_other(&self, more: usize) {
         let goal = self.lists_of("gre_tunnels") + more;
         eventually("the other collection to be polled", SOON, || {
@@ -96,12 +96,12 @@ impl House {
         self.exporter.process.said()
     }
 
-    /// What the exporter has said since the fault.
+    /// The lines of the log since the fault.
     fn said(&self) -> Vec<String> {
         self.log().lines().skip(self.before).map(str::to_owned).collect()
     }
 
-    /// The same when so many lines are expected: never more.
+    /// Waits for `count` lines since the fault. Panics if there are more.
     fn said_lines(&self, count: usize) -> Vec<String> {
         let said = eventually("the log", SOON, || {
             let said = self.said();
@@ -124,7 +124,7 @@ fn failures(page: &Samples, reason: &str) -> f64 {
     page.value("api_request_failures_total", &labels).expect("every reason has a series")
 }
 
-/// Every series of failures that is above zero.
+/// All series of failures above zero.
 fn failed(page: &Samples) -> String {
     page.all("api_request_failures_total", &[]).iter().filter(|sample| sample.value > 0.0).fold(
         String::new(),
@@ -143,7 +143,7 @@ fn of_ipsec(page: &Samples, name: &str) -> Option<f64> {
     page.value(name, &[("tunnel_name", "ipsec-1")])
 }
 
-/// Rows of a table wait for polls most of the time, so they wait together.
+/// Runs the rows of a table at the same time, because they wait for polls most of the time.
 fn each<Row: Sync>(rows: &[Row], story: impl Fn(&Row) + Sync) {
     thread::scope(|scope| {
         for row in rows {
@@ -152,7 +152,7 @@ fn each<Row: Sync>(rows: &[Row], story: impl Fn(&Row) + Sync) {
     });
 }
 
-/// The fault is counted under `reason` and under no other, the last list stays, the log names it once.
+/// Asserts that only `reason` is counted, that the last list stays, and that the fault is logged once.
 fn is_counted_and_the_last_list_stays(house: &mut House, fault: &Value, reason: &str, times: f64) {
     house.strike(fault);
     let page = house.await_page(reason, |page| failures(page, reason) >= times && !up(page, "ipsec_tunnels"));
@@ -165,7 +165,7 @@ fn is_counted_and_the_last_list_stays(house: &mut House, fault: &Value, reason: 
 }
 
 #[test]
-fn what_passes_is_counted_survived_and_recovered_from() {
+fn a_temporary_fault_is_counted_and_the_exporter_recovers() {
     let table = [
         (json!({"fault": {"status": {"code": 500, "body": "out of order"}}}), "server"),
         (json!({"fault": {"status": {"code": 503}}}), "server"),
@@ -193,7 +193,7 @@ fn what_passes_is_counted_survived_and_recovered_from() {
 }
 
 #[test]
-fn a_fault_that_ends_by_itself_needs_nobody() {
+fn the_exporter_recovers_from_a_fault_that_ends_by_itself() {
     let mut house = House::in_order("1h");
     house.strike(&json!({"count": 1, "fault": {"status": {"code": 502}}}));
     house.await_page("one failure", |page| failures(page, "server") == 1.0);
@@ -201,14 +201,14 @@ fn a_fault_that_ends_by_itself_needs_nobody() {
     assert_eq!(failures(&page, "server"), 1.0);
 }
 
-/// The real API blocks a user for five minutes, and no refusal of a token is over in seconds. No test waits as long, so what is seen here
-/// is that the exporter waits, too: until the list is stale, many intervals later, it has asked once.
+/// The real API blocks a user for five minutes, and a refused token stays refused. This test only shows that the
+/// exporter waits: it sends one request until the list is stale, many intervals later.
 #[test]
-fn what_lasts_is_not_asked_again_at_every_poll() {
+fn a_lasting_fault_is_not_retried_at_every_interval() {
     let table = [
         (json!({"fault": "forbidden"}), "auth", true),
         (json!({"fault": {"status": {"code": 404}}}), "not_found", true),
-        // The budget is one for all collections, so the other waits as well.
+        // All collections share one request budget, so that the other collection waits, too.
         (json!({"fault": {"rate_limited": {}}}), "rate_limited", false),
     ];
     each(&table, |(fault, reason, other_goes_on)| {
@@ -223,26 +223,26 @@ fn what_lasts_is_not_asked_again_at_every_poll() {
             house.await_polls_of_the_other(1);
             assert_eq!(tunnels(&house.exporter.samples()), ["gre-1"], "{fault}");
         }
-        // The verdict no longer stands on what was reported.
+        // The second line is the change of the verdict, because the report is stale.
         house.said_lines(2);
     });
 }
 
 #[test]
-fn a_list_that_is_stale_is_left_out_and_comes_back() {
+fn a_stale_list_is_omitted_until_the_next_good_poll() {
     let mut house = House::in_order("2s");
     house.strike(&json!({"fault": {"status": {"code": 503}}}));
     let page = house.await_page("the stale list to be left out", |page| !tunnels(page).contains(&"ipsec-1"));
     assert_eq!(tunnels(&page), ["gre-1"]);
     assert_eq!(of_ipsec(&page, "tunnel_bgp_up"), None, "absent is not down");
-    assert!(failures(&page, "server") > 0.0, "what is counted about the exporter itself goes on");
+    assert!(failures(&page, "server") > 0.0, "the exporter's own counters stay on the page");
     house.heal();
     let page = house.await_page("the list again", |page| tunnels(page) == ["gre-1", "ipsec-1"]);
     assert_eq!(of_ipsec(&page, "tunnel_bgp_up"), Some(1.0));
 }
 
 #[test]
-fn a_slow_answer_is_an_answer() {
+fn a_slow_answer_is_not_a_failure() {
     let mut house = House::in_order("1h");
     let duration = |page: &Samples| page.value("poll_duration_seconds", &[("collection", "ipsec_tunnels")]);
     house.strike(&json!({"fault": {"latency": "600ms"}}));
@@ -271,13 +271,13 @@ fn unknown_values_are_unknown_and_counted_and_not_down() {
     }
     assert_eq!(failed(&page), "");
     house.await_polls_of_the_other(3);
-    // One line for each field, one for the change of state, and one for that of the verdict.
+    // One line for each field, one for the change of state, and one for the change of the verdict.
     house.said_lines(7);
     house.heal();
     house.await_page("the state that is known", |page| state(page, "up") == 1.0);
 }
 
-/// The reference marks the list as optional: a result without it is that of an account which has none.
+/// The API reference marks the list as optional: a result without a list is that of an account without tunnels.
 #[test]
 fn a_result_without_its_list_has_no_tunnels() {
     let mut house = House::in_order("1h");
@@ -292,23 +292,23 @@ fn a_result_without_its_list_has_no_tunnels() {
 }
 
 #[test]
-fn members_that_are_no_tunnels_are_left_out_and_counted() {
+fn members_that_are_not_tunnels_are_omitted_and_counted() {
     let mut house = House::in_order("1h");
     house.strike(&json!({"fault": "wrong_types"}));
     let rejected = |page: &Samples| page.all("tunnels_rejected", &[]).iter().map(|sample| sample.value).sum::<f64>();
     let page = house.await_page("the member to be rejected", |page| rejected(page) == 1.0);
-    assert_eq!(tunnels(&page), ["gre-1"], "a list that says so has no such tunnel");
-    assert!(up(&page, "ipsec_tunnels"), "the list itself is one");
+    assert_eq!(tunnels(&page), ["gre-1"], "the rejected member is not a tunnel");
+    assert!(up(&page, "ipsec_tunnels"), "the list itself is valid");
     assert_eq!(failed(&page), "");
     house.await_polls_of_the_other(3);
-    // The member that is left out, and the tunnel that is gone with it.
+    // One line for the rejected member and one for the removed tunnel.
     house.said_lines(2);
     house.heal();
     house.await_page("the tunnel again", |page| rejected(page) == 0.0 && tunnels(page) == ["gre-1", "ipsec-1"]);
 }
 
 #[test]
-fn a_fault_of_every_second_request_costs_no_series() {
+fn a_fault_of_every_second_request_removes_no_series() {
     let mut house = House::in_order("1h");
     house.strike(&json!({"probability": 0.5, "fault": "reset"}));
     let mut good = 0;

@@ -1,4 +1,4 @@
-//! `/api/v1/…`: what programs read, as programs read it.
+//! `/api/v1/…`: the JSON API.
 
 use serde_json::{Value, json};
 
@@ -25,9 +25,9 @@ fn names(exporter: &Exporter, query: &str) -> Vec<String> {
     tunnels.map(|tunnel| tunnel["name"].as_str().expect("a name").to_owned()).collect()
 }
 
-/// Waits until there is a verdict on every tunnel.
+/// Waits until every tunnel has a verdict.
 fn await_judged(exporter: &Exporter) {
-    eventually("every tunnel to be judged", SOON, || {
+    eventually("every tunnel to have a verdict", SOON, || {
         let answer = get(exporter, "/api/v1/tunnels");
         let tunnels = answer["tunnels"].as_array().expect("tunnels");
         let judged = !tunnels.is_empty() && tunnels.iter().all(|tunnel| tunnel.get("verdict").is_some());
@@ -35,7 +35,7 @@ fn await_judged(exporter: &Exporter) {
     });
 }
 
-/// An exporter that has polled ten thousand generated tunnels, and some more of the demo.
+/// An exporter that has polled ten thousand generated tunnels and those of the demo.
 pub(crate) fn ten_thousand_tunnels(folder: &tempfile::TempDir) -> (Sandbox, Exporter) {
     let sandbox = Sandbox::start_with(free_address(), &["--sandbox.tunnels=10000"]);
     let exporter = Exporter::start(
@@ -49,7 +49,7 @@ pub(crate) fn ten_thousand_tunnels(folder: &tempfile::TempDir) -> (Sandbox, Expo
 }
 
 #[test]
-fn tunnels_are_found_by_what_they_are() {
+fn tunnels_are_filtered_by_type_verdict_account_and_text() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let down =
         with(with(ipsec("fra-1"), "/bgp_status/state", json!("BGP_DOWN")), "/customer_endpoint", json!("192.0.2.44"));
@@ -65,15 +65,13 @@ fn tunnels_are_found_by_what_they_are() {
         ("?verdict=reported_down", &["fra-1"]),
         ("?verdict=attention&type=ipsec&search=", &["fra-1"]),
         ("?verdict=healthy", &["fra-2"]),
-        ("?account=nobody", &[]),
+        ("?account=none", &[]),
     ] {
         assert_eq!(names(&exporter, query), expected, "{query}");
     }
-    for (query, part) in [
-        ("?verdict=bad", "must be one of healthy"),
-        ("?colour=red", "there is no such key"),
-        ("?page=2", "no such key"),
-    ] {
+    for (query, part) in
+        [("?verdict=bad", "must be one of healthy"), ("?colour=red", "unknown key"), ("?page=2", "unknown key")]
+    {
         for list in ["tunnels", "targets"] {
             let reply = http::get(exporter.address, &format!("/api/v1/{list}{query}")).expect("an answer");
             let answer: Value = serde_json::from_str(&reply.text()).expect("JSON");
@@ -84,7 +82,7 @@ fn tunnels_are_found_by_what_they_are() {
 }
 
 #[test]
-fn one_tunnel_has_an_address_of_its_own() {
+fn each_tunnel_has_a_path() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let api = Api::start(by_collection(ipsec_list(&[ipsec("fra-1")]), gre_list(&[])));
     let exporter = Exporter::serve(api.address, &token_file(&folder), &[]);
@@ -102,7 +100,7 @@ fn one_tunnel_has_an_address_of_its_own() {
 }
 
 #[test]
-fn a_list_that_fails_is_told_with_its_reason_and_an_empty_one_is_not_taken_for_it() {
+fn a_failed_list_has_a_reason_and_differs_from_an_empty_list() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let refused = api::json("403 Forbidden", json!({ "success": false, "errors": [{ "code": 10_000 }] }).to_string());
     let api = Api::start(by_collection(refused, gre_list(&[])));
@@ -116,12 +114,12 @@ fn a_list_that_fails_is_told_with_its_reason_and_an_empty_one_is_not_taken_for_i
     assert_eq!(answer["tunnels"], json!([]));
     let (ipsec, gre) = (of("ipsec_tunnels"), of("gre_tunnels"));
     assert_eq!((&ipsec["state"], &ipsec["reason"], &ipsec["stale"]), (&json!("failed"), &json!("auth"), &json!(true)));
-    assert!(ipsec.get("tunnels").is_none(), "nobody knows how many: {ipsec}");
+    assert!(ipsec.get("tunnels").is_none(), "the number of tunnels is unknown: {ipsec}");
     assert_eq!((&gre["state"], &gre["tunnels"], &gre["stale"]), (&json!("succeeded"), &json!(0), &json!(false)));
 }
 
 #[test]
-fn ten_thousand_tunnels_are_told_in_full_and_compressed_for_those_who_ask() {
+fn ten_thousand_tunnels_are_listed_completely_and_compressed_on_request() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (_sandbox, exporter) = ten_thousand_tunnels(&folder);
     let plain = http::get(exporter.address, "/api/v1/tunnels").expect("an answer");
@@ -138,13 +136,13 @@ fn ten_thousand_tunnels_are_told_in_full_and_compressed_for_those_who_ask() {
 }
 
 #[test]
-fn prometheus_discovers_the_addresses_though_nothing_is_probed_here() {
+fn prometheus_discovers_the_addresses_if_probing_is_off() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let api = Api::start(all_is_well());
     let exporter = Exporter::serve(api.address, &token_file(&folder), &[]);
     exporter.await_ready();
     let address = exporter.address;
-    // The exporter's own metrics stand in for those of a prober.
+    // The exporter's own metrics replace those of another prober.
     let Some(prometheus) = Prometheus::configured(&format!(
         "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}
 scrape_configs:

@@ -1,4 +1,4 @@
-//! What whoever runs the program sees of it: systemd, a container engine, the kernel.
+//! The program as seen by systemd, a container engine and the kernel.
 
 use std::{fs, net::SocketAddr, os::unix::net::UnixDatagram, time::Duration};
 
@@ -8,7 +8,7 @@ use crate::support::{
     free_address,
 };
 
-/// A service manager that listens for messages.
+/// A service manager that receives messages.
 struct Manager {
     socket: UnixDatagram,
     folder: tempfile::TempDir,
@@ -22,7 +22,7 @@ impl Manager {
         Self { socket, folder }
     }
 
-    /// The demo, which is told of this manager, and that it allows `watchdog` between two signs of life.
+    /// The demo under this manager, with `watchdog` as the longest time between two keep-alive messages.
     fn start_demo(&self, watchdog: Duration) -> Exporter {
         let mut command = program();
         command
@@ -41,11 +41,11 @@ impl Manager {
 }
 
 #[test]
-fn systemd_hears_that_it_is_ready_alive_and_stopping() {
+fn systemd_is_notified_of_ready_watchdog_and_stopping() {
     let manager = Manager::new();
     let demo = manager.start_demo(Duration::from_millis(900));
     let ready = manager.next();
-    assert!(ready.starts_with("READY=1\nSTATUS=Watching 1 accounts, serving http://"), "{ready}");
+    assert!(ready.starts_with("READY=1\nSTATUS=Polling 1 account, serving http://"), "{ready}");
     for _ in 0..3 {
         assert_eq!(manager.next(), "WATCHDOG=1\n");
     }
@@ -56,7 +56,7 @@ fn systemd_hears_that_it_is_ready_alive_and_stopping() {
 }
 
 #[test]
-fn systemd_hears_when_a_reload_begins_and_that_it_has_ended() {
+fn systemd_is_notified_of_the_start_and_the_end_of_a_reload() {
     let manager = Manager::new();
     let mut demo = manager.start_demo(Duration::from_hours(1));
     manager.next();
@@ -71,7 +71,7 @@ fn systemd_hears_when_a_reload_begins_and_that_it_has_ended() {
 }
 
 #[test]
-fn a_service_manager_that_went_away_does_no_harm() {
+fn the_program_continues_without_its_service_manager() {
     let manager = Manager::new();
     let mut demo = manager.start_demo(Duration::from_millis(300));
     manager.next();
@@ -87,14 +87,14 @@ fn of_threads(process: u32, field: &str) -> Vec<(String, String)> {
         let line = status.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
         line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
     };
-    // One that has ended since has no status.
+    // A thread that has ended in the meantime has no status.
     let statuses = threads.flatten().filter_map(|thread| fs::read_to_string(thread.path().join("status")).ok());
     statuses.map(|status| (value(&status, "Name"), value(&status, field))).collect()
 }
 
-/// Whoever runs this test: with all privileges as root, with none otherwise.
+/// Works with all privileges (root) and with none.
 #[test]
-fn only_what_opens_sockets_keeps_a_capability() {
+fn only_threads_that_open_sockets_keep_capabilities() {
     const NET_RAW: u64 = 1 << 13;
     const FOR_SOCKETS: u64 = NET_RAW | 1 << 10; // and NET_BIND_SERVICE
     let bits = |text: &str| u64::from_str_radix(text, 16).expect("a set of capabilities");
@@ -103,8 +103,8 @@ fn only_what_opens_sockets_keeps_a_capability() {
     let own = of_threads(std::process::id(), "CapEff");
     let given = bits(&own[0].1) & FOR_SOCKETS;
     for field in ["CapEff", "CapPrm"] {
-        // A thread that has just been started may still be about to give up what it inherited.
-        eventually("every thread to hold what it needs", SOON, || {
+        // A new thread may not have dropped its inherited capabilities yet.
+        eventually("every thread to hold only the capabilities it needs", SOON, || {
             let threads = of_threads(demo.process.id(), field);
             let fits = |(name, set): &(String, String)| {
                 let opens_sockets = name == "prober" || name == "magic-tunnel-ex";
@@ -128,14 +128,10 @@ fn healthcheck(address: SocketAddr) -> crate::support::exporter::Ended {
 }
 
 #[test]
-fn a_container_engine_asks_the_program_itself_whether_it_serves() {
+fn the_health_check_of_a_container_is_the_program_itself() {
     let demo = Exporter::demo();
     let ended = healthcheck(demo.address);
-    assert_eq!(
-        (ended.status.code(), &*ended.stdout, &*ended.stderr),
-        (Some(0), "", ""),
-        "as quiet as a probe should be"
-    );
+    assert_eq!((ended.status.code(), &*ended.stdout, &*ended.stderr), (Some(0), "", ""), "no output");
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("config.yml");
@@ -143,11 +139,11 @@ fn a_container_engine_asks_the_program_itself_whether_it_serves() {
     let ended = run(program().arg("healthcheck").env("MTE_CONFIG_FILE", &file));
     assert_eq!(ended.status.code(), Some(0), "the address of the file: {}", ended.stderr);
 
-    let nobody = free_address();
-    let ended = healthcheck(nobody);
+    let unused = free_address();
+    let ended = healthcheck(unused);
     assert_eq!(ended.status.code(), Some(1));
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
-    assert!(ended.stderr.contains(&format!("no exporter answers on {nobody}")), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("no exporter answers on {unused}")), "{}", ended.stderr);
 
     let ended = run(program().args(["healthcheck", "--web.listen-address=nonsense"]));
     assert_eq!(ended.status.code(), Some(64), "{}", ended.stderr);

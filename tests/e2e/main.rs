@@ -1,13 +1,15 @@
-//! The built program against real ones: what a user starts, scrapes, stops, and what a hostile API does to it.
+//! End-to-end tests of the built program together with other real programs.
 //!
-//! These tests know the program from outside only: flags, endpoints, metrics, exit codes. They use addresses of their own in
-//! 127.0.0.0/8, wait for what they expect with a generous deadline, and never for a fixed time. A test that needs a program
-//! which is not installed says so and passes; under `CI=true` it fails (see `scripts/test-tools`).
+//! These tests use the program from the outside only: flags, endpoints, metrics, exit codes. Each test uses its own
+//! addresses in 127.0.0.0/8 and waits for events with a generous deadline, so that many tests can run at the same time.
+//! If a program that a test needs is not installed, the test prints a message and passes; with `CI=true` it fails (see
+//! `scripts/test-tools`).
 
-#![expect(clippy::float_cmp, reason = "samples are compared with the exact values that were put in")]
+#![expect(clippy::float_cmp, reason = "samples are compared with the exact values that a test has set")]
 
 mod alerting;
 mod alerts;
+mod api_connection;
 mod bad_api;
 mod browser;
 mod check;

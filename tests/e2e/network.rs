@@ -1,10 +1,10 @@
-//! Probes on a network of the test's own: a namespace with a TUN device, behind which a responder delays, loses, doubles, forges and
-//! refuses as it is told, while the built program runs. Real sockets, real packets, the real page.
+//! Probes of the built program in a network namespace with a TUN device. A responder behind the device delays, loses,
+//! duplicates, forges and refuses replies. Sockets, packets and the page are real.
 
 pub(crate) mod lab;
 pub(crate) mod namespace;
 
-use std::{collections::BTreeSet, process::Command, time::Duration};
+use std::{collections::BTreeSet, process::Command};
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use crate::support::{
     tools,
 };
 
-/// Each of these runs in a network namespace of its own.
+/// Defines tests that run in their own network namespaces.
 macro_rules! stories {
     ($(fn $name:ident($lab:ident) $story:block)+) => {
         $(
@@ -41,23 +41,31 @@ fn fra(state: &str) -> Value {
     tunnel("fra", ENDPOINT, "10.77.0.0/31", "", Some(state))
 }
 
-/// Asserts that a verdict followed its cause in time.
+/// Asserts that a verdict followed its cause within [`TO_VERDICT`].
 fn in_time(what: &str, cause: f64, verdict: f64) {
     let took = verdict - cause;
-    assert!(took <= TO_VERDICT.as_secs_f64(), "{what} took {took:.2} s, {TO_VERDICT:?} is the most");
+    assert!(took <= TO_VERDICT.as_secs_f64(), "{what} took {took:.2} s; the limit is {TO_VERDICT:?}");
 }
 
 fn target<'a>(name: &'a str, target: &'a str) -> [(&'a str, &'a str); 2] {
     [("tunnel_name", name), ("probe_target", target)]
 }
 
-/// Waits until a target has had this many echoes with an end.
+/// Waits until this many echoes of a target have succeeded or failed.
 fn await_results(exporter: &mut Exporter, labels: &[(&str, &str)], count: f64) -> Samples {
     let wanted = format!("{count} results of {labels:?}");
     exporter.await_page(&wanted, SOON, |page| {
         let ended = sum(page, "tunnel_probe_replies_total", labels) + sum(page, "tunnel_probe_failures_total", labels);
         (ended >= count).then(|| Samples(page.0.clone()))
     })
+}
+
+/// Waits until a counter has grown by `more`.
+fn await_more(exporter: &mut Exporter, metric: &str, labels: &[(&str, &str)], more: f64) {
+    let goal = sum(&exporter.samples(), metric, labels) + more;
+    exporter.await_page(&format!("{metric} of {labels:?} to reach {goal}"), SOON, |page| {
+        (sum(page, metric, labels) >= goal).then_some(())
+    });
 }
 
 /// The histogram of round-trip times with the buckets 20 ms and 21 ms.
@@ -109,7 +117,7 @@ stories! {
 
         let cut = lab.all(&[UPLINK], "silent");
         in_time("unreachable", cut, await_verdict(&mut exporter, "fra", "unreachable"));
-        // Everything that ever answered is silent now; a session that is up says that the fault is here.
+        // All addresses that ever answered are silent. If a session is up nevertheless, the prober itself is cut off.
         lab.all(&[ENDPOINT], "silent");
         exporter.await_page("the endpoint to be down", SOON, |page| {
             page.value("tunnel_probe_up", &target("fra", "customer_endpoint")).filter(|up| *up == 0.0)
@@ -123,14 +131,14 @@ stories! {
         assert!(exporter.process.said().contains("tunnel fra is tunnel_fault, was path_mismatch: 10.77.0.0 inside the tunnel is silent"));
     }
 
-    fn a_remote_prober_believes_the_customers_side_only(lab) {
+    fn a_remote_prober_uses_only_the_customers_side_of_a_tunnel(lab) {
         let api = api(&[fra("UP")]);
         lab.all(&[ENDPOINT, INSIDE, PEER], "reply");
         let mut exporter = lab.exporter(&api, &[&QUICK[..], &["--probe.vantage=remote"]].concat());
         exporter.await_page("the peer to answer", SOON, |page| {
             page.value("tunnel_probe_up", &target("fra", "interface_peer")).filter(|up| *up == 1.0)
         });
-        // Cloudflare's side, which the nearest data centre answers, proves nothing.
+        // Cloudflare's side is answered by the nearest data centre, so that it says nothing about the tunnel.
         let died = lab.all(&[PEER], "silent");
         in_time("path_mismatch", died, await_verdict(&mut exporter, "fra", "path_mismatch"));
         api.answer_with(list(&[fra("DOWN")]));
@@ -139,11 +147,11 @@ stories! {
         in_time("unreachable", dark, await_verdict(&mut exporter, "fra", "unreachable"));
     }
 
-    fn silence_from_the_start_proves_nothing_unless_told_to(lab) {
+    fn silence_from_the_start_means_nothing_unless_configured(lab) {
         let api = api(&[fra("DOWN")]);
         let mut careful = lab.exporter(&api, &QUICK);
-        let mut told = lab.exporter(&api, &[&QUICK[..], &["--probe.silence=always"]].concat());
-        await_verdict(&mut told, "fra", "unreachable");
+        let mut strict = lab.exporter(&api, &[&QUICK[..], &["--probe.silence=always"]].concat());
+        await_verdict(&mut strict, "fra", "unreachable");
         await_results(&mut careful, &target("fra", "interface_address"), 5.0);
         let page = careful.samples();
         assert_eq!(verdict(&page, "fra").expect("a verdict").0, "reported_down");
@@ -151,7 +159,7 @@ stories! {
         assert_eq!(page.value("tunnel_probe_last_reply_timestamp_seconds", &target("fra", "interface_address")), None);
     }
 
-    fn every_refusal_on_the_path_is_a_failure_with_its_reason_and_a_redirect_is_none(lab) {
+    fn every_refusal_on_the_path_is_counted_by_reason_and_a_redirect_is_a_reply(lab) {
         let table = [
             ("reply", "reply"), ("silent", "timeout"), ("unreachable", "unreachable"), ("prohibited", "prohibited"),
             ("ttl_exceeded", "ttl_exceeded"), ("too_big", "too_big"), ("redirect", "reply"), ("spoofed", "timeout"),
@@ -190,8 +198,9 @@ stories! {
     fn doubled_late_and_reordered_replies_are_counted_once(lab) {
         lab.rules(&json!({
             "10.77.0.0": { "copies": 3 },
-            // Later than the timeout, so that it meets the next echo or none.
-            "10.77.0.2": { "answer": "late", "delay": 0.25 },
+            // Later than the timeout by more than a busy machine is late, so that the reply meets the next echo or
+            // none.
+            "10.77.0.2": { "answer": "late", "delay": 0.35 },
             "10.77.0.4": { "delay": 0.05, "jitter": 0.05, "copies": 2 },
         }));
         let tunnels = [("double", "10.77.0.0/31"), ("late", "10.77.0.2/31"), ("jitter", "10.77.0.4/31")];
@@ -207,7 +216,7 @@ stories! {
         }
     }
 
-    fn a_loss_of_thirty_percent_is_measured_as_that(lab) {
+    fn a_loss_of_thirty_percent_is_measured_as_thirty_percent(lab) {
         let hosts: Vec<String> = (0..25).map(|n| format!("10.77.2.{}", 2 * n)).collect();
         let rules = hosts.iter().map(|host| (host.clone(), json!({ "loss": 0.3, "delay": 0.005 })));
         lab.rules(&Value::Object(rules.collect()));
@@ -227,11 +236,11 @@ stories! {
         let flags = ["--probe.targets=interface_address", "--probe.rtt-buckets=20ms,21ms,1s"];
         let mut exporter = lab.exporter(&api, &[&QUICK[..], &flags].concat());
         let mut before = RoundTrips::default();
-        // Neighbours on the machine delay some replies of some windows; a bias of ours would show in every one.
+        // Other processes delay some replies in some windows. A bias of the exporter would show in all of them.
         let good = (1..=8).any(|round| {
             let page = await_results(&mut exporter, &[], f64::from(round) * 40.0);
             let now = RoundTrips::of(&page);
-            assert_eq!(now.below, 0.0, "no reply came sooner than it was sent");
+            assert_eq!(now.below, 0.0, "no reply is faster than the delay of the network");
             let window = now.since(std::mem::replace(&mut before, now));
             let mean = window.sum / window.replies;
             let as_ping = ping_mean(INSIDE).is_none_or(|oracle| (mean - oracle).abs() < 0.001);
@@ -239,10 +248,10 @@ stories! {
             println!("{window:?}, mean {mean:.5} s: {good}");
             good
         });
-        assert!(good, "in no window half of the replies took less than 21 ms and as long as for ping");
+        assert!(good, "in no window were half of the replies below 21 ms and the mean that of ping");
     }
 
-    fn the_same_hosts_are_alive_for_fping_and_for_us(lab) {
+    fn fping_and_the_exporter_agree_on_the_hosts_that_answer(lab) {
         let Some(fping) = tools::tool("fping") else { return };
         let hosts: Vec<String> = (0..20).map(|n| format!("10.77.3.{}", 2 * n)).collect();
         let answers = ["reply", "silent", "unreachable", "reply", "prohibited"];
@@ -252,7 +261,7 @@ stories! {
         let tunnels: Vec<_> = hosts.iter().map(|host| tunnel(host, "", &format!("{host}/31"), "", None)).collect();
         let api = api(&tunnels);
         let mut exporter = lab.exporter(&api, &QUICK);
-        let page = exporter.await_page("every host to be judged", SOON, |page| {
+        let page = exporter.await_page("every host to have a state", SOON, |page| {
             (page.all("tunnel_probe_up", &[]).len() == hosts.len()).then(|| Samples(page.0.clone()))
         });
         let ours = page.all("tunnel_probe_up", &[]).into_iter().filter(|sample| sample.value == 1.0);
@@ -263,23 +272,24 @@ stories! {
         assert_eq!(ours.len(), 8);
     }
 
-    fn flapping_faster_than_the_debouncing_is_no_change_of_state(lab) {
+    fn flapping_within_the_debounce_time_does_not_change_the_state(lab) {
         lab.all(&[INSIDE, ENDPOINT], "reply");
         let api = api(&[fra("UP")]);
         let mut exporter = lab.exporter(&api, &[&QUICK[..], &["--probe.down-after=10"]].concat());
         exporter.await_page("the inside to answer", SOON, |page| page.value("tunnel_reachable", &[]).filter(|up| *up == 1.0));
+        let inside = target("fra", "interface_address");
         for _ in 0..4 {
             lab.all(&[INSIDE], "silent");
-            std::thread::sleep(Duration::from_millis(500));
+            await_more(&mut exporter, "tunnel_probe_failures_total", &inside, 2.0);
             lab.all(&[INSIDE], "reply");
-            std::thread::sleep(Duration::from_millis(700));
+            await_more(&mut exporter, "tunnel_probe_replies_total", &inside, 3.0);
         }
         let page = exporter.samples();
         assert_eq!(page.value("tunnel_verdict_changes_total", &[]), Some(0.0));
-        assert!(sum(&page, "tunnel_probe_failures_total", &[("reason", "timeout")]) >= 4.0, "the losses are counted");
+        assert!(sum(&page, "tunnel_probe_failures_total", &[("reason", "timeout")]) >= 8.0, "the losses are counted");
     }
 
-    fn datagram_sockets_are_taken_where_the_kernel_allows_them(lab) {
+    fn datagram_sockets_are_used_if_the_kernel_allows_them(lab) {
         allow_dgram();
         lab.all(&[INSIDE, "fd77:1::2"], "reply");
         lab.all(&[ENDPOINT], "unreachable");
@@ -292,11 +302,11 @@ stories! {
         }
         let page = exporter.samples();
         assert_eq!(page.all("probe_socket_up", &[("mode", "dgram")]).len(), 2);
-        // The kernel keeps ICMP errors from such a socket.
+        // The kernel does not deliver ICMP errors to such a socket.
         assert_eq!(sum(&page, "tunnel_probe_failures_total", &[("reason", "unreachable")]), 0.0);
     }
 
-    fn without_permission_the_exporter_runs_says_how_to_mend_it_and_recovers(lab) {
+    fn without_permission_the_exporter_runs_suggests_a_fix_and_recovers(lab) {
         lab.all(&[INSIDE, ENDPOINT], "reply");
         let api = api(&[fra("UP")]);
         let mut exporter = unprivileged(&api);
@@ -306,11 +316,11 @@ stories! {
         let page = exporter.samples();
         assert_eq!(page.value("probe_socket_up", &[("ip_version", "4")]), Some(0.0));
         assert_eq!((page.all("tunnel_probe_up", &[]).len(), page.value("tunnel_reachable", &[])), (0, None));
-        assert_eq!(verdict(&page, "fra").expect("a verdict").0, "healthy", "what Cloudflare says");
+        assert_eq!(verdict(&page, "fra").expect("a verdict").0, "healthy", "the verdict follows Cloudflare's report");
         for remedy in ["ping_group_range", "AmbientCapabilities=CAP_NET_RAW", "setcap cap_net_raw+ep"] {
             await_log(&exporter, remedy);
         }
-        assert_eq!(exporter.process.said().matches("cannot open an ICMPv4 socket").count(), 1, "said once");
+        assert_eq!(exporter.process.said().matches("cannot open an ICMPv4 socket").count(), 1, "logged once");
         allow_dgram();
         exporter.await_page("the socket to open by itself", SOON, |page| {
             page.value("probe_socket_up", &[("ip_version", "4"), ("mode", "dgram")]).filter(|up| *up == 1.0)?;
@@ -333,7 +343,7 @@ stories! {
         exporter.await_page("the inside to answer again", SOON, reachable(1.0));
     }
 
-    fn what_the_kernel_itself_refuses_is_counted_by_what_it_means(lab) {
+    fn a_refusal_of_the_kernel_is_counted_by_its_meaning(lab) {
         command("ip route add unreachable 10.77.0.0/32");
         command("ip route add prohibit 10.77.0.2/32");
         command("ip route add blackhole 10.77.0.4/32");
@@ -348,12 +358,12 @@ stories! {
             let of_reason = sum(&page, "tunnel_probe_failures_total", &[labels[0], labels[1], ("reason", reason)]);
             assert_eq!(all, of_reason, "{reason}");
         }
-        // None of them disturbs the target that shares their socket.
+        // The errors do not affect another target on the same socket.
         let page = exporter.samples();
         assert_eq!(sum(&page, "tunnel_probe_failures_total", &target("not_sent", "customer_endpoint")), 0.0);
     }
 
-    fn addresses_that_no_host_can_have_are_refused_with_a_reason(lab) {
+    fn addresses_that_a_host_cannot_have_are_refused_with_a_reason(lab) {
         let api = api(&[
             tunnel("a", "0.0.0.0", "10.77.0.3/30", "", None),
             tunnel("b", "224.0.0.5", "10.77.0.0/31", "ff02::1/127", None),
@@ -372,7 +382,7 @@ stories! {
     }
 }
 
-/// Seconds that ping(8) measures on average; `None` where it is not installed.
+/// The mean round-trip time measured by ping(8), in seconds. `None` if it is not installed.
 fn ping_mean(address: &str) -> Option<f64> {
     let ping = tools::tool("ping")?;
     let output = tools::run(Command::new(ping).args(["-q", "-c", "30", "-i", "0.05", address]), "");
@@ -383,12 +393,12 @@ fn ping_mean(address: &str) -> Option<f64> {
     Some(mean.unwrap_or_else(|| panic!("ping: {text}")) / 1000.0)
 }
 
-/// An exporter of a user who may nothing.
+/// An exporter that runs as a user without privileges.
 fn unprivileged(api: &crate::support::api::Api) -> Exporter {
     let folder = std::env::temp_dir().join(format!("mte-unprivileged-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
     let copy = folder.join("exporter");
-    std::fs::copy(program().get_program(), &copy).expect("a copy that anybody may run");
+    std::fs::copy(program().get_program(), &copy).expect("a copy that every user may run");
     let address = free_address();
     let process = Process::start(
         Command::new("setpriv")
@@ -406,7 +416,7 @@ fn unprivileged(api: &crate::support::api::Api) -> Exporter {
         Ok(reply) if reply.status == 200 => Ok(()),
         other => Err(format!("{other:?}")),
     });
-    // A running program needs its file no longer.
+    // A running program does not need its file any more.
     drop(std::fs::remove_dir_all(folder));
     exporter
 }

@@ -1,4 +1,4 @@
-//! The page of metrics, as other people's programs read it, and the endpoints beside it.
+//! The page of metrics, read by other programs, and the endpoints beside it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,11 +20,11 @@ use crate::support::{
 pub(crate) const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 pub(crate) const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What Prometheus sends.
+/// The `Accept` header of Prometheus.
 const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
                                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
-/// The metrics of the contract that a tunnel has, with the labels that it has beyond the four of every tunnel.
+/// The documented metrics of a tunnel, with the labels beyond the four of every tunnel.
 const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
     (
         "tunnel_info",
@@ -61,7 +61,7 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
     ("tunnel_verdict_changes_total", "counter", &[]),
 ];
 
-/// The others, with all their labels.
+/// The other documented metrics, with all their labels.
 const OF_THE_EXPORTER: [(&str, &str, &[&str]); 20] = [
     ("tunnels", "gauge", &["account", "tunnel_type"]),
     ("api_requests_total", "counter", &["collection", "code"]),
@@ -92,10 +92,10 @@ pub(crate) fn scrape(exporter: &Exporter, accept: &str) -> http::Reply {
     reply
 }
 
-/// Metrics that have no series before an echo was answered.
+/// Metrics that have no series before the first reply to an echo.
 const NEEDS_ANSWERS: [&str; 3] = ["tunnel_reachable", "tunnel_probe_up", "tunnel_probe_last_reply_timestamp_seconds"];
 
-/// A demo whose probes have all come to a result, or cannot be sent.
+/// A demo in which every probe has a result, or probes cannot be sent.
 fn settled_demo() -> Exporter {
     let mut demo = ready_demo();
     demo.await_page("the probes to settle", SOON, |page| {
@@ -112,7 +112,7 @@ fn ready_demo() -> Exporter {
     demo
 }
 
-/// What a foreign parser reads in a page, or what it has against it.
+/// The page as parsed by `prometheus_client`. Panics if it rejects the page. `None` if it is not installed.
 pub(crate) fn read_by_python(form: &str, page: &str) -> Option<Vec<Value>> {
     let python = tools::python()?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openmetrics/parse.py");
@@ -121,14 +121,14 @@ pub(crate) fn read_by_python(form: &str, page: &str) -> Option<Vec<Value>> {
     Some(serde_json::from_slice(&output.stdout).expect("JSON from parse.py"))
 }
 
-/// Name and labels of every sample.
+/// The name and the labels of every sample.
 fn series(families: &[Value]) -> BTreeSet<String> {
     let samples = families.iter().flat_map(|family| family["samples"].as_array().expect("samples"));
     samples.map(|sample| format!("{} {}", sample[0], sample[1])).collect()
 }
 
 #[test]
-fn promtool_has_nothing_against_the_page() {
+fn promtool_accepts_the_page_without_warnings() {
     let Some(promtool) = tools::tool("promtool") else { return };
     let demo = ready_demo();
     let output = tools::run(Command::new(promtool).args(["check", "metrics"]), &scrape(&demo, "").text());
@@ -139,7 +139,7 @@ fn promtool_has_nothing_against_the_page() {
 #[test]
 fn strict_parsers_of_another_project_read_the_same_series_in_both_formats() {
     let demo = settled_demo();
-    // The story may add a series in between, and probes one when they settle.
+    // The story and the probes may add a series between the two scrapes.
     eventually("the same series in both formats", SOON, || {
         let Some(openmetrics) = read_by_python("openmetrics", &scrape(&demo, OPENMETRICS).text()) else {
             return Ok(());
@@ -153,10 +153,10 @@ fn strict_parsers_of_another_project_read_the_same_series_in_both_formats() {
 }
 
 #[test]
-fn every_metric_of_the_contract_is_there_with_its_type_and_labels() {
+fn every_documented_metric_is_on_the_page_with_its_type_and_labels() {
     const L: [&str; 4] = ["account", "tunnel_id", "tunnel_name", "tunnel_type"];
     let page = scrape(&settled_demo(), "").text();
-    // Where nobody may send echoes, nobody answers.
+    // Without permission to send echoes there are no replies.
     let mute = Samples::parse(&page).value("probe_socket_up", &[("ip_version", "4")]) == Some(0.0);
     let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for sample in Samples::parse(&page).0 {
@@ -215,7 +215,7 @@ fn a_state_is_one_of_a_closed_list_and_each_member_has_a_series() {
 fn two_scrapes_can_be_compared_line_by_line() {
     let (one, other) = (ready_demo(), ready_demo());
     for accept in [OPENMETRICS, CLASSIC] {
-        // Series of status codes and the like may come in between, once.
+        // A series, for example of a status code, may appear between the two scrapes.
         eventually("the same series in the same order", SOON, || {
             let [first, second] = [&one, &other].map(|demo| series_of(&scrape(demo, accept).text()));
             if first == second { Ok(()) } else { Err(format!("{first}\n---\n{second}")) }
@@ -242,11 +242,11 @@ fn the_format_follows_the_accept_header() {
         assert_eq!(media_type(&reply), media_type_of(expected), "Accept: {accept:?}");
         assert!(reply.header("vary").to_lowercase().contains("accept"), "Accept: {accept:?}: no Vary");
         let ends = reply.text().ends_with("# EOF\n");
-        assert_eq!(ends, expected == OPENMETRICS, "Accept: {accept:?}: `# EOF` ends an OpenMetrics page, and no other");
+        assert_eq!(ends, expected == OPENMETRICS, "Accept: {accept:?}: only an OpenMetrics page ends with `# EOF`");
     }
 }
 
-/// The content type without its charset and other parameters than the version, blanks removed.
+/// The content type with its version only, without blanks.
 fn media_type(reply: &http::Reply) -> String {
     media_type_of(&reply.header("content-type"))
 }
@@ -259,11 +259,11 @@ fn media_type_of(text: &str) -> String {
 }
 
 #[test]
-fn the_page_is_compressed_for_those_who_ask() {
+fn the_page_is_compressed_on_request() {
     let demo = ready_demo();
     let asking =
         |encoding| http::request(demo.address, "GET", "/metrics", &[("Accept-Encoding", encoding)]).expect("a page");
-    // Probes that settle in between add a series to one of the two.
+    // A probe may add a series between the two scrapes.
     eventually("the same series, compressed and plain", SOON, || {
         let (plain, zipped) = (scrape(&demo, ""), asking("gzip, deflate"));
         assert_eq!(plain.header("content-encoding"), "");
@@ -277,7 +277,7 @@ fn the_page_is_compressed_for_those_who_ask() {
 }
 
 #[test]
-fn a_page_too_long_for_one_piece_is_read_whole_by_everybody() {
+fn a_chunked_page_is_read_completely_by_every_parser() {
     const TUNNELS: usize = 1_000;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sandbox = Sandbox::start_with(free_address(), &["--sandbox.tunnels=1000"]);
@@ -319,7 +319,7 @@ fn a_scrape_may_choose_groups_of_metrics() {
 }
 
 #[test]
-fn head_gives_the_headers_alone() {
+fn head_returns_only_the_headers() {
     let demo = ready_demo();
     for path in ["/metrics", "/", "/-/healthy", "/-/ready"] {
         let reply = http::request(demo.address, "HEAD", path, &[]).expect("headers");
@@ -329,7 +329,7 @@ fn head_gives_the_headers_alone() {
 }
 
 #[test]
-fn wrong_paths_and_methods_get_a_sentence() {
+fn wrong_paths_and_methods_get_an_explanation() {
     let demo = ready_demo();
     for path in ["/nowhere", "/metrics/", "/metrics/../x", "/-/", "/%00"] {
         let reply = http::get(demo.address, path).expect("an answer");
@@ -345,7 +345,7 @@ fn wrong_paths_and_methods_get_a_sentence() {
 }
 
 #[test]
-fn the_landing_page_leads_to_the_metrics() {
+fn the_landing_page_links_to_the_metrics() {
     let demo = ready_demo();
     let reply = http::get(demo.address, "/").expect("an answer");
     assert_eq!(reply.status, 200);

@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes us; what it knows afterwards is what users see.
+//! A real Prometheus scrapes the exporter, and its data is queried.
 
 use std::{fmt::Write as _, net::SocketAddr, path::Path, process::Command, time::Duration};
 
@@ -11,10 +11,10 @@ use crate::support::{
     free_address, http, tools,
 };
 
-/// Time for the demo's story to reach its next chapter.
+/// Deadline of the next event in the demo's story.
 const STORY: Duration = Duration::from_mins(4);
 
-/// A running Prometheus with its data in a folder that goes away with it.
+/// A running Prometheus. Its data is deleted when it is dropped.
 pub(crate) struct Prometheus {
     process: Process,
     pub(crate) address: SocketAddr,
@@ -22,7 +22,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes `target` every second; `None` where Prometheus is not installed.
+    /// Scrapes `target` every second. `None` if Prometheus is not installed.
     pub(crate) fn scraping(target: SocketAddr) -> Option<Self> {
         Self::configured(&format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\n\
@@ -30,7 +30,7 @@ impl Prometheus {
         ))
     }
 
-    /// Runs with this configuration; `None` where Prometheus is not installed.
+    /// Starts with this configuration. `None` if Prometheus is not installed.
     pub(crate) fn configured(config: &str) -> Option<Self> {
         let binary = tools::tool("prometheus")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -51,12 +51,12 @@ impl Prometheus {
         let prometheus = Self { process, address, _folder: folder };
         eventually("Prometheus to be ready", Duration::from_mins(1), || match http::get(address, "/-/ready") {
             Ok(reply) if reply.status == 200 => Ok(()),
-            other => Err(format!("{other:?}; it said:\n{}", prometheus.process.said())),
+            other => Err(format!("{other:?}; its output:\n{}", prometheus.process.said())),
         });
         prometheus
     }
 
-    /// The instant vector of a query: labels and value of each member.
+    /// The instant vector of a query: the labels and the value of each member.
     pub(crate) fn query(&self, query: &str) -> Vec<(Value, f64)> {
         let path = format!("/api/v1/query?query={}", percent_encoded(query));
         let reply: Value = serde_json::from_str(&http::text(self.address, &path)).expect("JSON from Prometheus");
@@ -65,7 +65,7 @@ impl Prometheus {
         members.iter().map(|member| (member["metric"].clone(), value(member))).collect()
     }
 
-    /// Waits until the vector of a query is as `check` wants it.
+    /// Waits until `check` accepts the vector of a query.
     pub(crate) fn await_query(&self, query: &str, within: Duration, check: impl Fn(&[(Value, f64)]) -> bool) {
         eventually(query, within, || {
             let found = self.query(query);
@@ -83,23 +83,23 @@ pub(crate) fn percent_encoded(text: &str) -> String {
 }
 
 #[test]
-fn prometheus_finds_the_tunnel_that_is_down_and_sees_the_flapping_one_move() {
+fn prometheus_sees_the_tunnel_that_is_down_and_the_changes_of_the_flapping_one() {
     let demo = Exporter::demo();
     let Some(prometheus) = Prometheus::scraping(demo.address) else { return };
     prometheus.await_query("up{job=\"magic\"}", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
-    // The tunnel that is down from the start; a second series of it matches without on() or group_left.
+    // A tunnel that is down from the start. Two series of one tunnel match without on() or group_left.
     prometheus.await_query(
         "cloudflare_magic_tunnel_bgp_up == 0 and cloudflare_magic_tunnel_bgp_configured == 1",
         SOON,
         |found| found.iter().any(|(labels, _)| labels["tunnel_name"] == "mad-gre-1"),
     );
-    // The one that flaps, twice: each change is counted.
+    // Two changes of the flapping tunnel are counted.
     prometheus.await_query("cloudflare_magic_tunnel_bgp_state_changes_total >= 2", STORY, |found| {
         found.iter().any(|(labels, _)| labels["tunnel_name"] == "lon-ipsec-1")
     });
     let flapping = "increase(cloudflare_magic_tunnel_bgp_state_changes_total{tunnel_name='lon-ipsec-1'}[5m]) > 0";
     prometheus.await_query(flapping, STORY, |found| found.len() == 1);
-    // Whatever flaps, the page is taken at every scrape.
+    // No scrape failed in the meantime.
     prometheus.await_query("min_over_time(up[1m])", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
 }
 
@@ -127,7 +127,7 @@ fn prometheus_sees_data_go_stale_when_the_api_goes_away() {
     let age = "time() - cloudflare_magic_poll_last_success_timestamp_seconds > 5";
     prometheus.await_query(age, SOON, |found| found.len() == 2);
 
-    // And back: nothing has to be restarted.
+    // The exporter recovers without a restart.
     let _sandbox = Sandbox::start_on(api);
     prometheus.await_query("cloudflare_magic_collection_up == 1", Duration::from_mins(3), |found| found.len() == 2);
     prometheus.await_query("count(cloudflare_magic_tunnel_info)", SOON, |found| matches!(found, [(_, n)] if *n >= 1.0));

@@ -1,6 +1,6 @@
-//! `docs/METRICS.md` is written from the page itself, so that it can be neither wrong nor old.
+//! `docs/METRICS.md` is generated from the page of metrics.
 //!
-//! With `UPDATE_DOCS=1` the test writes the file; without, it fails where the file says something else.
+//! With `UPDATE_DOCS=1` the test writes the file. Otherwise it fails if the file is out of date.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,7 +48,8 @@ is omitted; it is never reported as 0. If a label has a fixed set of values, all
 from the start, with value 0.
 ";
 
-/// A chapter: its heading, what it says first, and the beginnings of the names that belong there and not to an earlier one.
+/// A chapter: its heading, its first paragraph, and name prefixes. A metric belongs to the first chapter with a
+/// matching prefix.
 const CHAPTERS: [(&str, &str, &[&str]); 5] = [
     (
         "Observed",
@@ -65,7 +66,7 @@ const CHAPTERS: [(&str, &str, &[&str]); 5] = [
     ("The process", "The standard process metrics of Prometheus client libraries.", &["process_"]),
 ];
 
-/// What the page says of one metric.
+/// One metric as described by the page.
 #[derive(Debug, Default)]
 struct Metric {
     name: String,
@@ -75,7 +76,7 @@ struct Metric {
 }
 
 #[test]
-fn the_reference_of_the_metrics_is_what_the_page_says() {
+fn the_reference_of_the_metrics_equals_the_page() {
     let address = free_address();
     let demo = Process::start(
         program()
@@ -97,7 +98,7 @@ fn the_reference_of_the_metrics_is_what_the_page_says() {
     assert!(kept == written, "docs/METRICS.md is out of date; UPDATE_DOCS=1 writes it anew:\n{written}");
 }
 
-/// The page's metrics in their order, with the labels of all their samples.
+/// The metrics in the order of the page, with the labels of all their samples.
 fn metrics(page: &str) -> Vec<Metric> {
     let mut metrics: Vec<Metric> = Vec::new();
     for line in page.lines() {
@@ -127,7 +128,7 @@ fn metrics(page: &str) -> Vec<Metric> {
     metrics
 }
 
-/// The metrics, where each has had a sample that shows its labels.
+/// The metrics. Returns an error if a metric has no sample yet that shows its labels.
 fn complete(metrics: Vec<Metric>) -> Result<Vec<Metric>, String> {
     let missing: Vec<&str> =
         metrics.iter().filter(|metric| metric.labels.contains("?")).map(|metric| metric.name.as_str()).collect();
@@ -174,7 +175,7 @@ fn listed<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     words.into_iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Labels whose values come from a closed list, and where they stand.
+/// The labels with a closed list of values, their metrics, and the values.
 fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     fn all<T: Label>() -> Vec<&'static str> {
         T::ALL.iter().map(|value| value.as_str()).collect()

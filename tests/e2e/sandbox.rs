@@ -1,4 +1,4 @@
-//! `sandbox` alone: the API in memory, changed by hand, watched by `serve`.
+//! `sandbox` as a process of its own: the API in memory, changed by the test and polled by `serve`.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use crate::support::{
 /// A running sandbox with the demo's story.
 pub(crate) struct Sandbox {
     pub(crate) address: SocketAddr,
-    /// Of its first account.
+    /// The id of the first account.
     pub(crate) account: String,
     _process: Process,
 }
@@ -32,14 +32,14 @@ impl Sandbox {
         let process = Process::start(program().args(["sandbox", &listen]).args(flags));
         let overview = eventually("the sandbox to answer", SOON, || match http::get(address, "/sandbox") {
             Ok(reply) if reply.status == 200 => Ok(reply.text()),
-            other => Err(format!("{other:?}; it said:\n{}", process.said())),
+            other => Err(format!("{other:?}; its output:\n{}", process.said())),
         });
         let overview: Value = serde_json::from_str(&overview).expect("JSON from the sandbox");
         let account = overview["accounts"][0]["id"].as_str().expect("an account").to_owned();
         Self { address, account, _process: process }
     }
 
-    /// `serve` on this sandbox.
+    /// Starts `serve` on this sandbox.
     pub(crate) fn watched(&self, folder: &tempfile::TempDir, more: &[&str]) -> Exporter {
         Exporter::start(
             program()
@@ -51,7 +51,7 @@ impl Sandbox {
         )
     }
 
-    /// Sets what the API reports of a tunnel's session.
+    /// Sets the state that the API reports for the session of a tunnel.
     pub(crate) fn report(&self, tunnel: &str, state: &str) {
         let path = format!("/sandbox/accounts/{}/tunnels/{tunnel}/bgp_status", self.account);
         let body = format!("{{\"state\":\"{state}\"}}");
@@ -63,7 +63,7 @@ impl Sandbox {
 
 #[test]
 fn a_session_that_goes_down_in_the_api_is_down_on_the_page_and_counted() {
-    // No story touches this one.
+    // The story does not change this tunnel.
     const TUNNEL: &str = "waw-ipsec-1";
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sandbox = Sandbox::start();
@@ -84,17 +84,17 @@ fn a_session_that_goes_down_in_the_api_is_down_on_the_page_and_counted() {
 }
 
 #[test]
-fn a_wrong_path_a_missing_token_and_a_wrong_account_are_refused_as_the_real_api_does() {
+fn a_wrong_path_a_missing_token_and_a_wrong_account_are_refused_as_by_the_real_api() {
     let sandbox = Sandbox::start();
     let list = format!("/client/v4/accounts/{}/magic/ipsec_tunnels", sandbox.account);
     let stranger = "/client/v4/accounts/ffffffffffffffffffffffffffffffff/magic/ipsec_tunnels";
-    let anybody = ("Authorization", "Bearer any");
-    let nobody = ("Accept", "*/*");
+    let token = ("Authorization", "Bearer any");
+    let no_token = ("Accept", "*/*");
     let table = [
-        (list.as_str(), anybody, 200..=200),
-        (list.as_str(), nobody, 400..=403),
-        (stranger, anybody, 400..=404),
-        ("/client/v4/accounts", anybody, 400..=404),
+        (list.as_str(), token, 200..=200),
+        (list.as_str(), no_token, 400..=403),
+        (stranger, token, 400..=404),
+        ("/client/v4/accounts", token, 400..=404),
     ];
     for (path, header, statuses) in table {
         let reply = http::request(sandbox.address, "GET", path, &[header]).expect("an answer");
@@ -106,7 +106,7 @@ fn a_wrong_path_a_missing_token_and_a_wrong_account_are_refused_as_the_real_api_
     }
 }
 
-/// Writes `text` to a file and gives the flag that names it.
+/// Writes `text` to a file and returns the flag that names it.
 fn flag_with_file(folder: &tempfile::TempDir, flag: &str, text: &str) -> String {
     let file = folder.path().join(flag);
     std::fs::write(&file, text).expect("a file in a temporary folder");
@@ -126,7 +126,7 @@ accounts:
 ";
 
 #[test]
-fn what_it_plays_is_chosen_at_the_start() {
+fn story_faults_token_and_size_are_set_by_flags() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let story = flag_with_file(&folder, "story", TWO_ACCOUNTS);
     let faults = flag_with_file(&folder, "faults", "faults: [{collection: gre_tunnels, fault: {status: {code: 503}}}]");

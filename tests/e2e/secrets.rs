@@ -1,4 +1,5 @@
-//! No secret that we are given or sent comes out again: not in a log line at any level, not on a page, not in an error.
+//! The exporter shows no secret that it is configured with or receives: in no log line of any level, page or error
+//! message.
 
 use std::{path::Path, process::Command};
 
@@ -12,7 +13,7 @@ use crate::support::{
     tunnels::{all_is_well, envelope, gre, gre_list, ipsec, with},
 };
 
-/// What must not be seen again. Each is findable: no part of another word.
+/// The secrets. None of them is part of another word, so that each occurrence is found.
 const MD5_KEY: &str = "s3cr3t-md5-key-4c11";
 const FQDN: &str = "s3cr3t-fqdn.ipsec.example";
 const HEX_ID: &str = "5ec8e7c0ffee5ec8e7c0ffee";
@@ -29,7 +30,7 @@ fn tunnel_with_secrets(name: &str) -> Value {
     with(tunnel, "/license_key", json!(LICENCE))
 }
 
-/// Answers that quote secrets where parsers and error messages might pick them up.
+/// Answers with secrets in places that parsers and error messages might quote.
 fn indiscreet_answers() -> Vec<Answer> {
     let tunnel = tunnel_with_secrets("ipsec-1");
     let whole = envelope("ipsec_tunnels", std::slice::from_ref(&tunnel));
@@ -62,8 +63,8 @@ fn indiscreet_answers() -> Vec<Answer> {
     ]
 }
 
-/// Everything the exporter shows while it runs.
-fn everything_shown(exporter: &Exporter) -> String {
+/// All pages of a running exporter.
+pub(crate) fn everything_shown(exporter: &Exporter) -> String {
     let mut shown = String::new();
     for path in ["/metrics", "/", "/-/healthy", "/-/ready", "/nowhere", "/api/v1/tunnels", "/api/v1/targets"] {
         for accept in ["application/openmetrics-text;version=1.0.0", "text/plain;version=0.0.4"] {
@@ -94,7 +95,7 @@ fn exporter(format: &str, api: &Api, credentials: impl FnOnce(&mut Command)) -> 
     Exporter::start(&mut command)
 }
 
-/// All that the exporter shows after one poll, and all that it said until it ended.
+/// The pages after one poll, and the log up to the end of the exporter.
 fn shown_and_said(mut exporter: Exporter) -> String {
     exporter.await_page("a poll that ended", SOON, |page| {
         page.value("api_request_duration_seconds_count", &[("collection", "ipsec_tunnels")])
@@ -126,15 +127,15 @@ fn a_tunnel_with_secrets_is_shown_without_them() {
         });
         let page = exporter.samples();
         let identity = page.value("tunnel_custom_identity", &[("tunnel_name", "ipsec-1")]);
-        assert_eq!(identity, Some(1.0), "that there is an identity is shown, not which");
+        assert_eq!(identity, Some(1.0), "the page shows that there is an identity, but not its value");
         let info = page.all("tunnel_bgp_info", &[("tunnel_name", "ipsec-1")]);
-        assert_eq!(info[0].labels["md5"], "true", "that there is a key is shown, not which");
+        assert_eq!(info[0].labels["md5"], "true", "the page shows that there is a key, but not its value");
         assert_discreet(format, &shown_and_said(exporter));
     }
 }
 
 #[test]
-fn an_answer_that_quotes_secrets_wherever_it_can_is_not_repeated() {
+fn secrets_in_wrong_answers_are_not_shown() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     for format in ["logfmt", "json"] {
         for (n, answer) in indiscreet_answers().into_iter().enumerate() {
@@ -178,7 +179,7 @@ fn a_refused_configuration_does_not_repeat_its_secrets() {
     }
 }
 
-/// A secret that was put where it does not belong, or rotated, is not shown: neither at the start nor at a reload.
+/// A secret in the wrong place of a configuration file is shown neither at the start nor at a reload.
 #[test]
 fn a_configuration_file_with_secrets_in_it_does_not_show_them() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -208,14 +209,14 @@ fn a_configuration_file_with_secrets_in_it_does_not_show_them() {
     let mut answers = String::new();
     for text in bad.iter().chain([&good]) {
         std::fs::write(&file, text).expect("a file");
-        // Although the account of the flag stands in for those of the file.
+        // The file is checked although the flag overrides its accounts.
         answers += &http::request(running.address, "POST", "/-/reload", &[]).expect("an answer").text();
     }
     assert_discreet("an answer", &answers);
     assert_discreet("reloads", &shown_and_said(running));
 }
 
-/// The search finds what it looks for.
+/// The check itself finds a secret.
 #[test]
 #[should_panic(expected = "shows the secret")]
 fn a_leak_would_be_found() {

@@ -1,4 +1,4 @@
-//! What the end-to-end tests share.
+//! Helpers of the end-to-end tests.
 
 pub(crate) mod api;
 pub(crate) mod browser;
@@ -15,16 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Long enough for anything that should happen at once, on a machine that is busy with other things.
+/// Deadline of events that are expected at once. Generous, because the machine may be busy.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-/// Calls `look` until it gives a value; panics with `what` was expected and what `look` saw last.
+/// Calls `look` every 50 ms until it returns a value. Panics after `within`, with `what` was expected and the last
+/// error.
 pub(crate) fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
     let deadline = now() + within;
     loop {
         match look() {
             Ok(value) => return value,
-            Err(seen) if now() > deadline => panic!("waited {within:?} for {what}; seen last: {seen}"),
+            Err(seen) if now() > deadline => panic!("waited {within:?} for {what}; last seen: {seen}"),
             Err(_) => thread::sleep(Duration::from_millis(50)),
         }
     }
@@ -35,7 +36,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// An address that no other test and no outgoing connection of this machine uses, with a port that is free on it.
+/// A loopback address that neither another test nor an outgoing connection uses, with a free port.
 pub(crate) fn free_address() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [high, low] = u16::try_from(std::process::id() % (1 << 16)).expect("less than 2^16").to_be_bytes();

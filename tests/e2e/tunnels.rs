@@ -1,4 +1,4 @@
-//! `tunnels`: one look, in a script or on a terminal.
+//! `tunnels`: prints the current state once, as a table or as JSON.
 
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ fn tunnels(sandbox: &Sandbox, account: &str, flags: &[&str]) -> Ended {
     run(command.arg(token_file(&folder)).args(flags))
 }
 
-/// The verdict on each tunnel in the order of the table.
+/// The verdict and the name of each tunnel, in the order of the table.
 fn verdicts(table: &str) -> Vec<(&str, &str)> {
     let rows = table.lines().skip(1).take_while(|line| !line.is_empty());
     rows.map(|row| {
@@ -29,19 +29,19 @@ fn verdicts(table: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_table_has_what_is_broken_first_and_the_exit_code_says_that_there_is_some() {
+fn the_table_lists_broken_tunnels_first_and_the_exit_code_is_1() {
     let sandbox = Sandbox::start();
     let look = tunnels(&sandbox, &sandbox.account, &[]);
     let verdicts = verdicts(&look.stdout);
     assert_eq!(verdicts.first(), Some(&("reported_down", "mad-gre-1")), "{}", look.stdout);
     assert_eq!(verdicts.len(), 7, "{}", look.stdout);
     assert!(look.stdout.contains("7 tunnels, 2 need attention"), "{}", look.stdout);
-    assert!(!look.stdout.contains('\u{1b}'), "no colours where nobody looks: {:?}", look.stdout);
+    assert!(!look.stdout.contains('\u{1b}'), "no colours unless the output is a terminal: {:?}", look.stdout);
     assert_eq!((look.status.code(), &*look.stderr), (Some(1), ""));
 }
 
 #[test]
-fn with_probing_it_waits_until_the_addresses_have_spoken() {
+fn with_probing_the_table_waits_for_the_results_of_the_probes() {
     let sandbox = Sandbox::start();
     let look = tunnels(
         &sandbox,
@@ -55,7 +55,7 @@ fn with_probing_it_waits_until_the_addresses_have_spoken() {
 }
 
 #[test]
-fn a_list_that_cannot_be_read_is_told_with_the_remedy() {
+fn a_list_that_cannot_be_read_is_reported_with_a_fix() {
     let sandbox = Sandbox::start();
     let look = tunnels(&sandbox, "0000000000000000000000000000beef", &[]);
     assert!(look.stdout.contains("gre_tunnels cannot be read (auth): check the token"), "{}", look.stdout);
@@ -63,7 +63,7 @@ fn a_list_that_cannot_be_read_is_told_with_the_remedy() {
 }
 
 #[test]
-fn json_is_that_of_the_page_for_programs() {
+fn json_has_the_form_of_the_json_api() {
     let sandbox = Sandbox::start();
     let look = tunnels(&sandbox, &sandbox.account, &["--output=json"]);
     let answer: Value = serde_json::from_str(&look.stdout).expect("JSON");
@@ -73,7 +73,7 @@ fn json_is_that_of_the_page_for_programs() {
 }
 
 #[test]
-fn all_is_well_where_every_session_is_up() {
+fn the_exit_code_is_0_if_every_session_is_up() {
     let sandbox = Sandbox::start();
     for tunnel in ["mad-gre-1", "par-gre-1"] {
         sandbox.report(tunnel, "up");
@@ -83,7 +83,7 @@ fn all_is_well_where_every_session_is_up() {
 }
 
 #[test]
-fn an_api_that_nobody_serves_is_a_failure_and_not_an_empty_table() {
+fn an_unreachable_api_is_a_failure_and_not_an_empty_table() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let api = format!("--cloudflare.api-url=http://{}/client/v4", free_address());
     let mut command = program();

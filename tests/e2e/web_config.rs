@@ -1,4 +1,4 @@
-//! TLS and passwords as clients meet them: curl, openssl and Prometheus on one side, the built program on the other.
+//! TLS and passwords of the built program, with curl, openssl and Prometheus as clients.
 
 pub(crate) mod authority;
 
@@ -28,14 +28,14 @@ const NAME: &str = "exporter.example";
 const USER: &str = "alice";
 const PASSWORD: &str = "pa55w0rd-of-the-tests";
 
-/// Low, so that a check is quick.
+/// The bcrypt cost; low, so that a check is fast.
 const COST: u32 = 4;
 
 fn hash() -> String {
     bcrypt::hash(PASSWORD, COST).expect("a hash")
 }
 
-/// A folder with a web configuration file, what it names, and what clients need.
+/// A folder with a web configuration file, the certificates that it names, and those of the clients.
 struct Folder {
     folder: tempfile::TempDir,
     authority: Authority,
@@ -58,7 +58,7 @@ impl Folder {
         self.path(name).display().to_string()
     }
 
-    /// Puts a whole file in place, as tools do that renew certificates.
+    /// Replaces a file atomically, as tools that renew certificates do.
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path("new"), text).expect("a file in a temporary folder");
         fs::rename(self.path("new"), self.path(name)).expect("a file in a temporary folder");
@@ -69,7 +69,7 @@ impl Folder {
         self.write(&format!("{name}.key"), &pair.key);
     }
 
-    /// `demo` with this web configuration file.
+    /// Starts `demo` with this web configuration file.
     fn demo(&self, web_config: &str, extra: &[&str]) -> Exporter {
         self.write("web.yml", web_config);
         let mut command = program();
@@ -77,7 +77,7 @@ impl Folder {
         Exporter::launch(command.arg(format!("--web.config.file={}", self.shown("web.yml"))))
     }
 
-    /// curl of `/metrics` with these options, on top of those that every client of a TLS port needs.
+    /// Fetches `/metrics` with curl, with these options in addition to those for TLS. `None` if curl is not installed.
     fn curl(&self, exporter: &Exporter, options: &[&str]) -> Option<Output> {
         let address = exporter.address;
         let resolve = format!("{NAME}:{}:{}", address.port(), address.ip());
@@ -88,7 +88,7 @@ impl Folder {
     }
 }
 
-/// The last line of what curl printed: the status, and 0 for a certificate that it trusts.
+/// The last line of curl's output: the status, and 0 for a trusted certificate.
 fn outcome(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
 }
@@ -110,7 +110,7 @@ fn credentials() -> String {
 }
 
 #[test]
-fn curl_needs_the_certificate_and_the_password() {
+fn curl_needs_a_certificate_and_a_password() {
     let folder = Folder::new();
     folder.write_pair("stranger", &folder.authority.signs(&["stranger.example"]));
     let exporter = folder.demo(&format!("{TLS}{MUTUAL}{}", users()), &[]);
@@ -134,17 +134,17 @@ fn curl_needs_the_certificate_and_the_password() {
         let refused = curl(&[&client[..], &["--user", wrong]].concat()).expect("curl");
         assert_eq!(outcome(&refused), "401 0", "{}", said(&refused));
     }
-    assert_eq!(outcome(&curl(&client).expect("curl")), "401 0", "a certificate is no password");
+    assert_eq!(outcome(&curl(&client).expect("curl")), "401 0", "a certificate does not replace a password");
     for options in [&[][..], &stranger] {
         let refused = curl(&[options, &["--user", &right]].concat()).expect("curl");
         assert!(!refused.status.success() && outcome(&refused).starts_with("000"), "{}", said(&refused));
     }
     let distrustful = curl(&[&client[..], &["--user", &right, "--cacert", &folder.shown("stranger.crt")]].concat());
-    assert_eq!(distrustful.expect("curl").status.code(), Some(60), "curl trusts the CA it was given and no other");
+    assert_eq!(distrustful.expect("curl").status.code(), Some(60), "curl trusts only the given CA");
 }
 
 #[test]
-fn openssl_agrees_on_version_and_certificate_and_finds_no_old_version() {
+fn openssl_negotiates_current_tls_versions_only() {
     let Some(openssl) = tools::tool("openssl") else { return };
     let folder = Folder::new();
     let exporter = folder.demo(TLS, &[]);
@@ -186,15 +186,15 @@ fn prometheus_scrapes_with_certificate_and_password() {
     prometheus.await_query("up{job='right'} == 1", SOON, |found| found.len() == 1);
     prometheus.await_query("cloudflare_magic_tunnel_info{job='right'}", SOON, |found| !found.is_empty());
     prometheus.await_query("up{job!='right'} == 0", SOON, |found| found.len() == 3);
-    // The password is checked once and remembered: no scrape fails after the first.
+    // The result of the password check is cached: no scrape fails after the first.
     prometheus.await_query("count_over_time(up{job='right'}[1m]) > 5", SOON, |found| found.len() == 1);
     prometheus.await_query("min_over_time(up{job='right'}[1m]) == 1", SOON, |found| found.len() == 1);
 }
 
-/// What we accept, Prometheus' own checker accepts: one file serves a whole fleet. (Keys that are newer than Debian's promtool are not
-/// among these.)
+/// Prometheus' own checker accepts the same files, so that one file works for all exporters. Keys that are newer than
+/// Debian's promtool are not part of these files.
 #[test]
-fn promtool_accepts_what_we_accept() {
+fn promtool_accepts_the_same_web_configuration_files() {
     let Some(promtool) = tools::tool("promtool") else { return };
     let folder = Folder::new();
     let all = format!(
@@ -213,7 +213,7 @@ fn promtool_accepts_what_we_accept() {
     }
 }
 
-/// Waits until a line of the log contains all of `words`; the number of such lines.
+/// Waits until a line of the log contains all of `words`. Returns the number of such lines.
 fn await_line(exporter: &mut Exporter, words: &[&str]) -> usize {
     eventually(&format!("a line with {words:?}"), SOON, || {
         exporter.process.assert_running();
@@ -224,14 +224,14 @@ fn await_line(exporter: &mut Exporter, words: &[&str]) -> usize {
 }
 
 #[test]
-fn a_new_certificate_needs_no_restart_and_a_bad_one_changes_nothing() {
+fn a_new_certificate_is_used_without_a_restart_and_a_bad_one_is_ignored() {
     let folder = Folder::new();
     let mut exporter = folder.demo(&format!("{TLS}{}", users()), &[]);
     let login = credentials();
     let Some(first) = folder.curl(&exporter, &["--user", &login]) else { return };
     assert_eq!(outcome(&first), "200 0", "{}", said(&first));
 
-    // A certificate without its key is half a change: what was good stays in force.
+    // A new certificate without its key is an incomplete change: the previous pair stays active.
     let renewed = Folder::new();
     folder.write("server.crt", &renewed.authority.signs(&[NAME]).certificate);
     await_line(&mut exporter, &["stays in use", "key_file", "does not belong to the certificate"]);
@@ -244,7 +244,7 @@ fn a_new_certificate_needs_no_restart_and_a_bad_one_changes_nothing() {
     let by_old = folder.curl(&exporter, &["--user", &login]).expect("curl");
     assert_eq!(by_old.status.code(), Some(60), "{}", said(&by_old));
 
-    // A file that is written in place is empty for a moment, and then half there.
+    // A file that is rewritten in place is empty first and incomplete afterwards.
     for half in ["", TLS] {
         folder.write("web.yml", half);
         await_line(
@@ -255,18 +255,22 @@ fn a_new_certificate_needs_no_restart_and_a_bad_one_changes_nothing() {
     }
 
     folder.write("web.yml", &format!("{TLS}{}", users().replace(USER, "bob")));
-    eventually("bob to be let in", SOON, || {
+    eventually("the password of bob to be accepted", SOON, || {
         let output = renewed.curl(&exporter, &["--user", &format!("bob:{PASSWORD}")]).expect("curl");
         if outcome(&output) == "200 0" { Ok(()) } else { Err(said(&output)) }
     });
-    assert_eq!(outcome(&renewed.curl(&exporter, &["--user", &login]).expect("curl")), "401 0", "alice has gone");
+    assert_eq!(
+        outcome(&renewed.curl(&exporter, &["--user", &login]).expect("curl")),
+        "401 0",
+        "alice is not in the file any more"
+    );
     for words in [&["stays in use", "does not belong"][..], &["stays in use", "no longer has tls_server_config"]] {
-        assert_eq!(await_line(&mut exporter, words), 1, "what is wrong is told once");
+        assert_eq!(await_line(&mut exporter, words), 1, "each problem is logged once");
     }
 }
 
 #[test]
-fn a_wrong_file_ends_the_program_with_one_sentence() {
+fn a_wrong_file_ends_the_program_with_one_line() {
     let folder = Folder::new();
     folder.write("other.key", &folder.authority.signs(&[NAME]).key);
     for (text, words) in [
@@ -298,7 +302,7 @@ fn status(address: SocketAddr, path: &str, login: &str) -> u16 {
 }
 
 #[test]
-fn passwords_work_in_the_clear_and_health_can_stay_open() {
+fn passwords_work_without_tls_and_health_can_stay_open() {
     let folder = Folder::new();
     for (flag, health) in [(&[][..], 401), (&["--web.open-health"], 200)] {
         let exporter = folder.demo(&users(), flag);
@@ -307,7 +311,7 @@ fn passwords_work_in_the_clear_and_health_can_stay_open() {
         assert_eq!(status(at, "/metrics", &credentials()), 200);
         assert_eq!(status(at, "/metrics", "alice:wrong"), 401);
         let huge = "x".repeat(1 << 20);
-        // The answer may be cut off by what we still send.
+        // The connection may be reset before the answer is read, because the request is still being sent.
         let header = format!("Basic {}", STANDARD.encode(format!("{USER}:{huge}")));
         if let Ok(reply) = http::request(at, "GET", "/metrics", &[("Authorization", &header)]) {
             assert_eq!(reply.status, 431);
@@ -316,9 +320,9 @@ fn passwords_work_in_the_clear_and_health_can_stay_open() {
     }
 }
 
-/// Where reloading by HTTP is allowed, it needs the password like everything else, and takes the file or leaves it.
+/// Reloading by HTTP needs the password like every other path, and applies the whole file or nothing.
 #[test]
-fn a_reload_takes_the_file_or_nothing_and_asks_for_the_password() {
+fn a_reload_needs_the_password_and_applies_the_whole_file_or_nothing() {
     let folder = Folder::new();
     let sandbox = Sandbox::start();
     folder.write("web.yml", &users());
@@ -340,7 +344,7 @@ fn a_reload_takes_the_file_or_nothing_and_asks_for_the_password() {
     assert!(refused.status == 500 && refused.text().contains("only a restart can open access"), "{}", refused.text());
 
     folder.write("web.yml", &users().replace(USER, "bob"));
-    // The change may have been seen before she asks for the last time.
+    // The file watcher may have removed alice before this request.
     assert!([200, 401].contains(&reload(&credentials()).status));
     assert_eq!(status(exporter.address, "/metrics", &credentials()), 401);
     assert_eq!(status(exporter.address, "/metrics", &format!("bob:{PASSWORD}")), 200);
@@ -376,7 +380,7 @@ fn no_secret_of_the_file_is_shown() {
     exporter.process.signal("TERM");
     let ended = exporter.process.ended(SOON);
     let said = format!("{}{}", ended.stdout, ended.stderr);
-    assert!(said.contains("speaks HTTP where HTTPS is served"), "the log is at its finest:\n{said}");
+    assert!(said.contains("the client sent an HTTP request to an HTTPS port"), "the log level is trace:\n{said}");
     let header = STANDARD.encode(credentials());
     let key_lines = pair.key.lines().filter(|line| !line.starts_with("-----"));
     for secret in key_lines.chain([PASSWORD, "s3cr3t-guess", &hash[7..], &header]) {
@@ -384,9 +388,9 @@ fn no_secret_of_the_file_is_shown() {
     }
 }
 
-/// More than the exporter takes at once, and more than the kernel queues.
+/// More connections than the exporter accepts at once, and more than the kernel queues.
 #[test]
-fn ten_thousand_connections_that_say_nothing_use_up_nothing() {
+fn ten_thousand_silent_connections_do_not_exhaust_the_exporter() {
     const CROWD: usize = 10_000;
     let folder = Folder::new();
     let mut exporter = folder.demo(TLS, &[]);
@@ -394,11 +398,11 @@ fn ten_thousand_connections_that_say_nothing_use_up_nothing() {
     let knock = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_nonblocking(true)?;
-        // It is under way, or waits for a place in the queue.
+        // The connection is in progress or waits for a place in the queue.
         let _ = socket.connect(&address);
         Ok::<_, std::io::Error>(socket)
     };
-    // The limit on open files of whoever runs this test may be lower.
+    // The limit on open files of this user may be lower.
     let crowd: Vec<Socket> = (0..CROWD).map_while(|_| knock().ok()).collect();
     assert!(crowd.len() > 600, "only {} sockets could be opened", crowd.len());
     let open_files = || fs::read_dir(format!("/proc/{}/fd", exporter.process.id())).map_or(0, Iterator::count);

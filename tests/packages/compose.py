@@ -1,6 +1,7 @@
-"""Reads a stack as `docker-compose config` prints it, and looks whether its parts would find what they are told to read and to ask.
+"""Checks the output of `docker-compose config`: each service finds the files it reads and the services it connects to.
 
-Every service's mounts are laid out in a folder of their own, in which Prometheus' and Alertmanager's own tools read the configuration.
+The mounts of each service are copied to a folder of their own, where the tools of Prometheus and Alertmanager read the
+configuration.
 """
 
 import json
@@ -23,7 +24,7 @@ class Service:
             source, target, *mode = volume.split(":")
             if not source.startswith("/"):
                 continue  # a named volume
-            assert pathlib.Path(source).is_file(), f"{name} mounts {source}, which is no file"
+            assert pathlib.Path(source).is_file(), f"{name} mounts {source}, which is not a file"
             assert mode == ["ro"], f"{name} could write to {source}"
             self.at(target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, self.at(target))
@@ -35,7 +36,7 @@ class Service:
         return yaml.safe_load(self.at(path).read_text())
 
     def ports(self) -> set[str]:
-        """Ports inside; outside they are for this machine only."""
+        """The ports inside the container. Outside they listen on this machine only."""
         assert all(port.startswith("127.0.0.1:") for port in self.settings["ports"]), self.settings["ports"]
         return {port.removesuffix("/tcp").split(":")[-1] for port in self.settings["ports"]}
 

@@ -1,4 +1,4 @@
-//! The stack for Docker Compose, read by Compose itself and by the tools of the programs in it.
+//! The stack for Docker Compose, checked by Compose and by the tools of its programs.
 
 use std::process::Stdio;
 
@@ -12,12 +12,12 @@ fn stack() -> Option<String> {
 }
 
 #[test]
-fn every_part_of_the_stack_finds_what_it_reads_and_whom_it_asks() {
+fn each_service_finds_its_files_and_the_services_it_connects_to() {
     let Some(stack) = stack() else { return };
     pipe(&mut python("compose.py"), &stack);
 }
 
-/// The check itself, on stacks that would not work.
+/// The check detects stacks that do not work.
 #[test]
 fn stacks_with_a_fault_are_refused() {
     let Some(stack) = stack() else { return };

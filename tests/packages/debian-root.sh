@@ -1,21 +1,21 @@
 #!/bin/sh
-# Makes a Debian system in the folder that it names on its standard output; quick where it is there. Needs root.
+# Makes a Debian system below target/packages unless it exists, and prints its folder. Needs root.
 #
-# Base images are made of it, and packages are installed into copies of it. Nothing runs in it, nothing changes it.
+# The base images are made of this system, and packages are installed into copies of it. It is never changed itself.
 set -eu
 cd "$(dirname "$0")/../.."
 
-# The release that the Dockerfile names.
+# The release of the base images in the Dockerfile.
 suite=trixie
 root=target/packages/$suite
 mkdir -p target/packages
 exec 9>"$root.lock"
 flock 9
 
-# Written last: a folder that was left half made has none.
+# Written last, so that an incomplete system is made again.
 if [ ! -e "$root/made" ]; then
     rm -rf --one-file-system "$root"
-    # What the official image of Rust brings beside Rust, and the roots of TLS.
+    # The packages that the official image of Rust contains beside Rust, and the TLS roots.
     debootstrap --variant=minbase --include=gcc,libc6-dev,ca-certificates "$suite" "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >&2
     touch "$root/made"
 fi

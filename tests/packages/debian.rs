@@ -1,4 +1,4 @@
-//! The Debian package: installed into a small Debian, used, changed, removed and purged.
+//! The Debian package: installed into a small Debian system, used, upgraded, removed and purged.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use crate::support::{Group, can_run, command, eventually, output, root, script};
 
 const NAME: &str = "magic-tunnel-exporter";
 
-/// A Debian of the test's own, gone when it is dropped.
+/// A copy of a Debian system, deleted when this is dropped.
 struct Debian(PathBuf);
 
 impl Debian {
@@ -26,7 +26,7 @@ impl Debian {
         output(command("rm").args(["-rf", "--one-file-system"]).arg(&self.0));
     }
 
-    /// A command inside, without a network but its own loopback.
+    /// A command inside, in a network namespace with a loopback device only.
     fn inside(&self, program: &str) -> Command {
         let mut command = command("unshare");
         let prepare = "ip link set lo up && exec chroot \"$0\" \"$@\"";
@@ -47,7 +47,7 @@ impl Debian {
         fs::read_to_string(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Every file but those in which dpkg keeps its books and its log.
+    /// All files except the database and the logs of dpkg.
     fn files(&self) -> Vec<String> {
         let mut find = command("find");
         find.arg(&self.0).args(["-xdev", "-not", "-path", "*/var/lib/dpkg/*", "-not", "-path", "*/var/log/*"]);
@@ -63,7 +63,7 @@ impl Drop for Debian {
     }
 }
 
-/// The package with the program that is tested here, made by the script that `make packages` runs.
+/// The package of the program under test, made by the script of `make packages`.
 fn package() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
     let folder =
@@ -86,7 +86,7 @@ fn the_package_is_installed_used_removed_and_purged_without_a_trace() {
     fs::copy(&package, debian.at(&inside)).expect("a file");
     debian.dpkg(&["--install", &inside]);
 
-    // What a user looks for.
+    // The documented files.
     assert!(debian.read(&format!("/usr/lib/systemd/system/{NAME}.service")).contains("Type=notify"));
     for file in [
         format!("/usr/share/{NAME}/alerts/{NAME}.rules.yml"),
@@ -97,16 +97,16 @@ fn the_package_is_installed_used_removed_and_purged_without_a_trace() {
     ] {
         assert!(debian.at(&file).is_file(), "{file}");
     }
-    assert!(debian.at(&format!("/etc/{NAME}")).is_dir(), "the place of the token");
+    assert!(debian.at(&format!("/etc/{NAME}")).is_dir(), "the folder of the token");
     assert!(
         !debian.at(&format!("/etc/systemd/system/multi-user.target.wants/{NAME}.service")).exists(),
-        "not before it is set up"
+        "the service is not enabled before it is configured"
     );
     let version = output(debian.inside(NAME).arg("--version"));
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
     serves_the_demo(&debian);
 
-    // An upgrade keeps the settings, a removal keeps them for the next time, a purge takes them and the token.
+    // An upgrade and a removal keep the settings; a purge deletes them and the token.
     let settings = format!("/etc/default/{NAME}");
     fs::write(debian.at(&settings), "MTE_PROBE=true\n").expect("a file");
     fs::write(debian.at(&format!("/etc/{NAME}/api-token")), "secret\n").expect("a file");

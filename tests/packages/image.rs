@@ -1,4 +1,4 @@
-//! The image of the Dockerfile: built, looked at, and run as any user would run it.
+//! The image of the Dockerfile: built, inspected, and run without privileges.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use crate::support::{Group, can_run, command, eventually, output, script};
 
 const PROGRAM: &str = "/usr/bin/magic-tunnel-exporter";
 
-/// A container of the image, gone when it is dropped.
+/// A container of the image, deleted when this is dropped.
 struct Container(String);
 
 impl Container {
@@ -19,14 +19,15 @@ impl Container {
         Self(output(script("buildah").args(["from", "--pull-never", image])).trim().to_owned())
     }
 
-    /// `arguments` in the container, as the image's user; `outer` runs it.
+    /// Runs `arguments` in the container as the user of the image; `outer` is the command around it.
     fn run(&self, mut outer: Command, arguments: &[&str]) -> Command {
         let script = script("buildah");
         outer.arg(script.get_program()).args(["run", &self.0, "--"]).args(arguments);
         outer
     }
 
-    /// The demo on a network of its own with the sysctl that docs/OPERATIONS.md names: unprivileged ping sockets.
+    /// The demo in its own network namespace, with the sysctl of docs/OPERATIONS.md that allows unprivileged ping
+    /// sockets.
     fn start_demo(&self) -> Running {
         let mut outer = command("unshare");
         let prepare = "ip link set lo up && echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range && exec \"$@\"";
@@ -37,7 +38,7 @@ impl Container {
             let is_program = |pid: &u32| {
                 fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(PROGRAM.as_bytes()))
             };
-            descendants(group.id()).into_iter().find(is_program).ok_or_else(|| "it does not".to_owned())
+            descendants(group.id()).into_iter().find(is_program).ok_or_else(|| "the process is missing".to_owned())
         });
         Running { group, pid }
     }
@@ -49,14 +50,14 @@ impl Drop for Container {
     }
 }
 
-/// A program in a container: what started it, and its own process.
+/// A program in a container: the process group that started it, and its process id.
 struct Running {
     group: Group,
     pid: u32,
 }
 
 impl Running {
-    /// A command on the program's network.
+    /// A command in the network namespace of the program.
     fn beside(&self) -> Command {
         let mut command = command("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.pid)).arg("--");
@@ -70,14 +71,14 @@ impl Running {
         line.unwrap_or_else(|| panic!("no {field} in {status}")).trim().to_owned()
     }
 
-    /// Asks it to stop, and returns its exit code.
+    /// Sends SIGTERM and returns the exit code.
     fn stop(self) -> Option<i32> {
         output(command("kill").args(["-TERM", &self.pid.to_string()]));
         self.group.ended()
     }
 }
 
-/// The children of all threads of a process, and theirs.
+/// The children of all threads of a process, and their descendants.
 fn descendants(pid: u32) -> Vec<u32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = threads.map(|thread| fs::read_to_string(thread.path().join("children")).unwrap_or_default());
@@ -91,14 +92,14 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn the_image_is_built_and_runs_the_demo_as_nobody_in_particular() {
+fn the_image_is_built_and_runs_the_demo_without_privileges() {
     if !can_run(&["root", "buildah", "debootstrap", "cargo", "rustc", "unshare", "nsenter", "ip", "curl"]) {
         return;
     }
     let image = output(script("image.sh").args(["dev", "made-by-a-test"]));
     let inspected: Value =
         serde_json::from_str(&output(script("buildah").args(["inspect", "--type", "image", image.trim()])))
-            .expect("what buildah says of an image");
+            .expect("the JSON of buildah inspect");
     let config = &inspected["Docker"]["config"];
     assert_eq!(config["User"], "65532:65532");
     assert_eq!(texts(&config["Entrypoint"]), [PROGRAM]);
@@ -120,7 +121,7 @@ fn the_image_is_built_and_runs_the_demo_as_nobody_in_particular() {
     });
     assert!(page.contains("revision=\"made-by-a-test\""), "{page}");
     output(&mut container.run(demo.beside(), &healthcheck[1..]));
-    assert_eq!(demo.stop(), Some(0), "it ends as asked");
+    assert_eq!(demo.stop(), Some(0), "exit code after SIGTERM");
 
     let without_exporter = container.run(command("env"), &healthcheck[1..]).output().expect("buildah");
     assert_eq!(without_exporter.status.code(), Some(1), "{without_exporter:?}");

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Builds the Dockerfile with buildah, on base images which it makes under the names that the Dockerfile gives them, and prints the id of
-# the image. Needs root.
+# Builds the Dockerfile with buildah and prints the id of the image. The base images are made here, under the names that
+# the Dockerfile uses. Needs root.
 #
-# The bases are Debian packages, as the real ones are: for the build a small Debian with a C compiler, into which this machine's Rust is
-# mounted; for the program the C library and the roots of TLS, without so much as a shell. What was compiled stays in target/packages.
+# Like the real ones, the base images consist of Debian packages: a small Debian with a C compiler for the build, with the
+# Rust of this machine mounted into it, and the C library and the TLS roots, without a shell, for the program. Compiled
+# files stay in target/packages.
 set -eu
 cd "$(dirname "$0")/../.."
 here=$PWD
@@ -23,7 +24,7 @@ exists() {
     buildah inspect --type image "$1" >/dev/null 2>&1
 }
 
-# The image $1: what is in the folder $2, with the configuration in the other arguments.
+# Makes the image $1 of the folder $2; the other arguments configure it.
 image_of() {
     image=$1 folder=$2
     shift 2
@@ -33,13 +34,13 @@ image_of() {
     buildah commit --quiet --rm "$container" "$image" >/dev/null
 }
 
-# What earlier runs left, so that the storage does not grow.
+# Deletes the results of earlier runs, so that the storage does not grow.
 buildah rm --all >/dev/null
 buildah rmi --prune >/dev/null
 
 build_image=$(named BUILD_IMAGE)
 if ! exists "$build_image"; then
-    # Where the official image has its toolchain.
+    # The paths of the toolchain in the official image.
     image_of "$build_image" "$root" \
         --env PATH=/usr/local/rust/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         --env CARGO_HOME=/usr/local/cargo --env CARGO_NET_OFFLINE=true --env CARGO_PROFILE_DEV_DEBUG=0
@@ -59,7 +60,7 @@ if ! exists "$runtime_image"; then
     rm -rf "$bare"
 fi
 
-# The sources of the dependencies, as cargo on this machine has them: nothing is fetched inside.
+# The sources of the dependencies from this machine, because the build has no network.
 cargo vendor --quiet --locked --versioned-dirs "$work/vendor"
 cat >"$work/vendor.toml" <<CONFIG
 [source.crates-io]

@@ -1,10 +1,10 @@
-//! The manifests for Kubernetes, put together by kustomize and held against the API's schemas.
+//! The Kubernetes manifests, combined by kustomize and checked against the schemas of the API.
 
 use std::fs;
 
 use crate::support::{can_run, command, has_venv, output, pipe, python, root};
 
-/// Wrong ones, too, for the sake of the check itself: manifests that would do harm or not work.
+/// The check also detects manifests that are harmful or do not work.
 #[test]
 fn the_manifests_fit_the_api_and_each_other_and_faults_are_found() {
     if !can_run(&["kubectl"]) || !has_venv() {

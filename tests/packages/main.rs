@@ -1,7 +1,8 @@
-//! What users install: the image, the unit, the manifests, the stack and the package, each tried with the programs that will read it.
+//! The image, the systemd unit, the Kubernetes manifests, the Compose stack and the Debian package, each checked with
+//! the programs that read it in production. `make test-packages` runs these tests.
 //!
-//! Much of it needs root or a program that is not everywhere: such a test says so and passes, under `CI=true` it fails. What takes
-//! minutes to make stays in `target/packages`.
+//! Many of them need root or a program that may be missing: such a test prints a message and passes; with `CI=true` it
+//! fails. Results that take minutes to make stay in `target/packages`.
 
 mod compose;
 mod debian;

@@ -1,4 +1,4 @@
-//! Programs, and what they say.
+//! Runs programs and reads their output.
 
 use std::{
     env, fs,
@@ -15,10 +15,10 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Whether a test can run: it needs these programs, and the root user where their list begins with `root`.
+/// Whether these programs are installed; `root` stands for the root user.
 ///
 /// # Panics
-/// Something is missing under `CI=true`: a check that did not run must not look like one that passed.
+/// Something is missing and `CI=true`: a check that did not run must not look like a check that passed.
 pub(crate) fn can_run(needs: &[&str]) -> bool {
     let missing: Vec<&str> = needs.iter().copied().filter(|need| !is_there(need)).collect();
     can_run_because(missing.is_empty(), &missing.join(", "))
@@ -29,11 +29,11 @@ fn can_run_because(there: bool, what: &str) -> bool {
         return true;
     }
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    assert_ne!(env::var("CI").as_deref(), Ok("true"), "CI=true forbids to skip {test}, which needs {what}");
-    // Past the capture of test output, which hides what a passing test prints.
+    assert_ne!(env::var("CI").as_deref(), Ok("true"), "CI=true forbids skipping {test}, which needs {what}");
+    // Written directly, because the output of a passing test is captured.
     writeln!(
         std::io::stderr(),
-        "SKIPPED {test}: it needs {what}; `make tools`, as root, installs what can be installed"
+        "SKIPPED {test}: needs {what}; `scripts/test-tools packages`, as root, installs programs"
     )
     .expect("stderr");
     false
@@ -48,7 +48,7 @@ fn is_there(need: &str) -> bool {
     folders.map(|folder: PathBuf| folder.join(need)).any(|file| file.is_file())
 }
 
-/// A program that finds those of `/sbin`, in the repository's folder.
+/// A program that runs in the folder of the repository and finds programs in `/sbin`.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let path = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
@@ -61,7 +61,7 @@ pub(crate) fn script(name: &str) -> Command {
     command(root().join("tests/packages").join(name))
 }
 
-/// What a program printed, which has to succeed.
+/// The standard output of a program. Panics if the program fails.
 pub(crate) fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -70,35 +70,35 @@ pub(crate) fn output(command: &mut Command) -> String {
     printed.into_owned()
 }
 
-/// Whether `make tools` has prepared the Python packages that these tests use.
+/// Whether `scripts/test-tools packages` has installed the Python packages of these tests.
 ///
 /// # Panics
-/// It has not, under `CI=true`.
+/// They are missing and `CI=true`.
 pub(crate) fn has_venv() -> bool {
     can_run_because(root().join("target/packages-venv/made-from.txt").exists(), "the Python packages of tests/packages")
 }
 
-/// A script of this folder in their Python.
+/// A script of this folder, run by the Python with these packages.
 pub(crate) fn python(script: &str) -> Command {
     let mut command = command(root().join("target/packages-venv/bin/python"));
     command.arg(root().join("tests/packages").join(script));
     command
 }
 
-/// Whether a program likes its input.
+/// Whether a program accepts this input.
 pub(crate) fn succeeds(command: &mut Command, input: &str) -> bool {
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    // One that has seen enough closes its end.
+    // A program that has read enough closes its end of the pipe.
     drop(child.stdin.take().expect("a piped stdin").write_all(input.as_bytes()));
     child.wait().expect("the end of a child").success()
 }
 
-/// Gives a program its input, which it has to like.
+/// Gives a program its input. Panics if the program fails.
 pub(crate) fn pipe(command: &mut Command, input: &str) {
     assert!(succeeds(command, input), "{command:?} refuses:\n{input}");
 }
 
-/// A program and all that it starts, killed when this is dropped.
+/// A program and its children, killed when this is dropped.
 pub(crate) struct Group(Child);
 
 impl Group {
@@ -118,13 +118,13 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Where it has ended there is none any more.
+        // Fails if the group has ended already.
         drop(command("kill").args(["-KILL", "--", &format!("-{}", self.id())]).stderr(Stdio::null()).status());
         drop(self.0.wait());
     }
 }
 
-/// Calls `look` until it gives a value; panics with `what` was expected and what `look` saw last.
+/// Calls `look` until it returns a value. Panics after 30 s with `what` and the last error of `look`.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     const WITHIN: Duration = Duration::from_secs(30);
     let deadline = now() + WITHIN;

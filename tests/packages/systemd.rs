@@ -1,10 +1,10 @@
-//! The unit, read by systemd's own tools.
+//! The systemd unit and its settings, checked with the tools of systemd.
 
 use std::fs;
 
 use crate::support::{can_run, command, output, root};
 
-/// `systemd-analyze security` in tenths: 0 is a service that can do nothing, 100 one that may do everything. Documented in
+/// Upper limit of `systemd-analyze security`, in tenths: 0 is fully confined, 100 is unconfined. Documented in
 /// docs/OPERATIONS.md.
 const MOST_EXPOSED: u32 = 15;
 
@@ -20,7 +20,7 @@ fn the_unit_is_understood_and_exposes_little() {
     let unit = folder.path().join("magic-tunnel-exporter.service");
     fs::write(&unit, text.replace(installed, env!("CARGO_BIN_EXE_magic-tunnel-exporter"))).expect("a file");
 
-    // What it does not understand, it says on standard error and ignores.
+    // Unknown settings are reported on standard error and do not change the exit code.
     let verified =
         command("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output().expect("systemd-analyze");
     let said = String::from_utf8_lossy(&verified.stderr);
@@ -31,7 +31,7 @@ fn the_unit_is_understood_and_exposes_little() {
     output(command("systemd-analyze").args(["security", "--offline=true", "--no-pager", &threshold]).arg(&unit));
 }
 
-/// Every setting of the example is one that the program knows, and none is in force before somebody wants it.
+/// All variables of the example exist, and all of them are commented out.
 #[test]
 fn the_example_of_settings_names_variables_that_exist_and_sets_none() {
     let example = fs::read_to_string(root().join("deploy/systemd/magic-tunnel-exporter.env")).expect("the example");
@@ -42,7 +42,7 @@ fn the_example_of_settings_names_variables_that_exist_and_sets_none() {
         let variable = line
             .strip_prefix('#')
             .and_then(|line| line.split('=').next())
-            .unwrap_or_else(|| panic!("in force: {line}"));
-        assert!(help.contains(&format!("[env: {variable}=")), "the program does not know {variable}");
+            .unwrap_or_else(|| panic!("not commented out: {line}"));
+        assert!(help.contains(&format!("[env: {variable}=")), "unknown variable {variable}");
     }
 }

@@ -1,95 +1,98 @@
-//! The sandbox's own paths under `/sandbox`: what is there, what BGP reports, faults, calls. They need no token.
+//! The sandbox's own paths below `/sandbox`: overview, BGP status, faults and calls. They need no credentials.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use web_toolkit::clock::Moment;
 
 use super::{
     faults::Faults,
-    kind::Kind,
-    reply::{Refusal, Reply},
-    route::Control,
-    session::Report,
-    store::Account,
+    request::{ApiRequest, CallLog},
+    response::{ApiResponse, ErrorResponse},
+    session::SessionReport,
+    store::StoredAccount,
     world::World,
 };
 
-impl World {
-    pub(super) fn control(&mut self, control: &Control<'_>, body: &[u8], now: Moment) -> Result<Reply, Refusal> {
-        let answer = match control {
-            Control::Overview => json!({"accounts": self.accounts.iter().map(overview).collect::<Value>()}),
-            Control::BgpStatus(account, tunnel) => self.set_bgp_status(account, tunnel, body, now)?,
-            Control::ShowFaults => self.faults.json(),
-            Control::SetFaults => {
-                self.faults = Faults::from_json(body).map_err(Refusal::control)?;
-                self.faults.json()
-            }
-            Control::ClearFaults => {
-                self.faults = Faults::default();
-                self.faults.json()
-            }
-            Control::ShowCalls => self.calls.json(),
-            Control::ForgetCalls => {
-                self.calls = super::calls::Calls::default();
-                self.calls.json()
-            }
-        };
-        Ok(Reply::json(StatusCode::OK, &answer))
-    }
-
-    fn set_bgp_status(&mut self, account: &str, tunnel: &str, body: &[u8], now: Moment) -> Result<Value, Refusal> {
-        let body: Value = serde_json::from_slice(body).map_err(|error| Refusal::malformed_json(&error))?;
-        let report = Report::parse(&body).map_err(Refusal::control)?;
-        let found = self.accounts.iter_mut().find(|known| known.id() == account);
-        let account = found.ok_or_else(|| Refusal::control_not_found(format!("there is no account `{account}`")))?;
-        let id = account.find_id(&decoded(tunnel));
-        let id = id.ok_or_else(|| Refusal::control_not_found(format!("there is no tunnel `{tunnel}`")))?;
-        if !account.follow(&id, report, now) {
-            return Err(Refusal::control(format!("tunnel `{tunnel}` has no BGP: update it with `bgp` first")));
+/// Responds to a request that is not for the API.
+pub(crate) fn respond(world: &mut World, request: &ApiRequest, now: Moment) -> ApiResponse {
+    let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    let result = match *segments {
+        ["sandbox"] => show_overview(world, request),
+        ["sandbox", "accounts", account, "tunnels", tunnel, "bgp_status"] => {
+            set_bgp_status(world, request, account, tunnel, now)
         }
-        let tunnel = account.get(&id);
-        let status = tunnel.and_then(|tunnel| Some(tunnel.session()?.json(tunnel.config().interface_address)));
-        let status: Option<Value> = status.and_then(|status| serde_json::from_str(&status).ok());
-        Ok(json!({"id": id, "bgp_status": status}))
+        ["sandbox", "faults"] => handle_faults(&mut world.faults, request),
+        ["sandbox", "calls"] => handle_calls(&mut world.calls, request),
+        _ => Err(ErrorResponse::no_route(&request.path)),
+    };
+    result.map_or_else(ApiResponse::from, |body| ApiResponse::json(StatusCode::OK, &body))
+}
+
+fn show_overview(world: &World, request: &ApiRequest) -> Result<Value, ErrorResponse> {
+    match request.method {
+        Method::GET => Ok(json!({"accounts": world.accounts.iter().map(summarize_account).collect::<Value>()})),
+        _ => Err(ErrorResponse::method_not_allowed(&request.method, "GET")),
     }
 }
 
-/// What a person needs to find the way about.
-fn overview(account: &Account) -> Value {
+fn summarize_account(account: &StoredAccount) -> Value {
     let tunnels = account.tunnels().map(|tunnel| {
-        let config = tunnel.config();
-        let kind = match config.kind() {
-            Kind::Ipsec => "ipsec",
-            Kind::Gre => "gre",
-        };
+        let spec = tunnel.spec();
         let state = tunnel.session().map(|session| session.state().as_str());
-        json!({"id": tunnel.id(), "name": config.name, "type": kind, "bgp_state": state})
+        json!({"id": tunnel.id(), "name": spec.name, "type": spec.kind().names().short, "bgp_state": state})
     });
-    json!({"id": account.id(), "tunnels": tunnels.collect::<Value>()})
+    json!({"id": account.id, "tunnels": tunnels.collect::<Value>()})
 }
 
-/// A path segment without its percent escapes (RFC 3986 section 2.1); what is none stays.
-fn decoded(segment: &str) -> String {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| tail.get(..2)).flatten();
-        let value = escaped.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        bytes.push(value.unwrap_or(first));
-        rest = if value.is_some() { &tail[2..] } else { tail };
+fn handle_faults(faults: &mut Faults, request: &ApiRequest) -> Result<Value, ErrorResponse> {
+    match request.method {
+        Method::GET => {}
+        Method::PUT => *faults = Faults::from_json(&request.body).map_err(bad_request)?,
+        Method::DELETE => *faults = Faults::default(),
+        _ => return Err(ErrorResponse::method_not_allowed(&request.method, "GET, PUT, DELETE")),
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Ok(faults.json())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::decoded;
-
-    #[test]
-    fn names_in_paths_are_decoded() {
-        for (escaped, name) in [("fra-1", "fra-1"), ("a%20b", "a b"), ("a%2", "a%2"), ("%zz", "%zz"), ("%C3%A9", "é")]
-        {
-            assert_eq!(decoded(escaped), name);
-        }
+fn handle_calls(calls: &mut CallLog, request: &ApiRequest) -> Result<Value, ErrorResponse> {
+    match request.method {
+        Method::GET => {}
+        Method::DELETE => *calls = CallLog::default(),
+        _ => return Err(ErrorResponse::method_not_allowed(&request.method, "GET, DELETE")),
     }
+    Ok(calls.json())
+}
+
+/// `tunnel` is an id or a percent-encoded name.
+fn set_bgp_status(
+    world: &mut World,
+    request: &ApiRequest,
+    account: &str,
+    tunnel: &str,
+    now: Moment,
+) -> Result<Value, ErrorResponse> {
+    if request.method != Method::PUT {
+        return Err(ErrorResponse::method_not_allowed(&request.method, "PUT"));
+    }
+    let body: Value = serde_json::from_slice(&request.body).map_err(|error| ErrorResponse::malformed_json(&error))?;
+    let report = SessionReport::parse(&body).map_err(bad_request)?;
+    let found = world.find_account(account);
+    let account = found.ok_or_else(|| not_found(format!("account `{account}` does not exist")))?;
+    let name = percent_decode_str(tunnel).decode_utf8_lossy();
+    let found = account.find(&name).map(|tunnel| tunnel.id().to_owned());
+    let id = found.ok_or_else(|| not_found(format!("tunnel `{name}` does not exist")))?;
+    if !account.set_report(&id, report, now) {
+        return Err(bad_request(format!("tunnel `{name}` has no BGP; update it with `bgp` first")));
+    }
+    let status = account.get(&id).and_then(|tunnel| serde_json::to_value(tunnel.bgp_status()).ok());
+    Ok(json!({"id": id, "bgp_status": status}))
+}
+
+fn bad_request(message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::control(StatusCode::BAD_REQUEST, message)
+}
+
+fn not_found(message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::control(StatusCode::NOT_FOUND, message)
 }

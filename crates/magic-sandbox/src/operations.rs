@@ -1,9 +1,9 @@
-//! The operations of the tunnels API on one account.
+//! The operations of the tunnels API: from method and path to an operation, and from an operation to its result.
 //!
-//! With `validate_only` all checks are made and nothing changes; the answer shows what would be, and says `false` where the
-//! real one says that something was modified or deleted.
+//! With `validate_only` all checks are made and nothing changes. The result then shows what would be, with `false` for
+//! `modified` or `deleted`.
 
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use rand::{
     RngExt as _,
     distr::{Alphanumeric, SampleString as _},
@@ -13,180 +13,306 @@ use serde_json::{Map, Value, json};
 use web_toolkit::clock::Moment;
 
 use super::{
-    kind::{Form, Kind},
-    reply::Refusal,
-    store::{Account, Candidate},
-    tunnel::{self, Tunnel},
-    validate::{self, Context, Draft, Rule},
+    request::ApiRequest,
+    response::{ApiError, ErrorResponse},
+    spec::{ApiTime, TunnelKind},
+    store::{self, Candidate, StoredAccount, StoredTunnel},
+    validate::{self, BodyRule, ValidTunnel, ValidationContext},
 };
 
-/// What an operation needs besides its account. Results are JSON text.
-pub(super) struct Turn<'a> {
+/// Path prefix of the real API.
+pub(crate) const MOUNT: &str = "/client/v4";
+
+/// The result as JSON text, without the envelope.
+pub(crate) type OperationResult = Result<String, ErrorResponse>;
+
+/// One operation of the API: a method on a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ApiOperation<'a> {
+    method: &'a Method,
+    /// Path below [`MOUNT`].
+    path: &'a str,
+    /// `None` only for `/user/tokens/verify`.
+    account: Option<&'a str>,
+    resource: ApiResource<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ApiResource<'a> {
+    TokenStatus,
+    Collection(TunnelKind),
+    Tunnel(TunnelKind, &'a str),
+    PskGenerator(&'a str),
+}
+
+impl ApiResource<'_> {
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::TokenStatus => "GET",
+            Self::Collection(_) => "GET, POST, PUT",
+            Self::Tunnel(..) => "GET, PUT, DELETE",
+            Self::PskGenerator(_) => "POST",
+        }
+    }
+}
+
+impl<'a> ApiOperation<'a> {
+    /// Finds the operation for a path below [`MOUNT`], or the error that the real API returns for an unknown path or
+    /// method.
+    pub(crate) fn route(method: &'a Method, path: &'a str) -> Result<Self, ErrorResponse> {
+        let segments: Vec<&str> = path.split('/').collect();
+        let kind = |segment| TunnelKind::from_collection(segment).ok_or_else(|| ErrorResponse::no_route(path));
+        let (account, resource) = match *segments {
+            ["", "user", "tokens", "verify"] => (None, ApiResource::TokenStatus),
+            ["", "accounts", account, "tokens", "verify"] => (Some(account), ApiResource::TokenStatus),
+            ["", "accounts", account, "magic", collection] => {
+                (Some(account), ApiResource::Collection(kind(collection)?))
+            }
+            ["", "accounts", account, "magic", collection, id] => {
+                (Some(account), ApiResource::Tunnel(kind(collection)?, id))
+            }
+            ["", "accounts", account, "magic", "ipsec_tunnels", id, "psk_generate"] => {
+                (Some(account), ApiResource::PskGenerator(id))
+            }
+            _ => return Err(ErrorResponse::no_route(path)),
+        };
+        if !resource.methods().split(", ").any(|allowed| allowed == method.as_str()) {
+            return Err(ErrorResponse::method_not_allowed(method, resource.methods()));
+        }
+        Ok(Self { method, path, account, resource })
+    }
+
+    /// The kind of tunnel that the operation reads or changes.
+    pub(crate) const fn kind(&self) -> Option<TunnelKind> {
+        match self.resource {
+            ApiResource::TokenStatus => None,
+            ApiResource::Collection(kind) | ApiResource::Tunnel(kind, _) => Some(kind),
+            ApiResource::PskGenerator(_) => Some(TunnelKind::Ipsec),
+        }
+    }
+
+    pub(crate) fn run(&self, accounts: &mut [StoredAccount], mut context: OperationContext<'_>) -> OperationResult {
+        let account = self.account.map(|id| self.find_account(accounts, id)).transpose()?;
+        let (Some(account), Some(kind)) = (account, self.kind()) else {
+            return Ok(json!({"id": store::stable_id(&["token"]), "status": "active"}).to_string());
+        };
+        let (ApiResource::Tunnel(_, id) | ApiResource::PskGenerator(id)) = self.resource else {
+            return match *self.method {
+                Method::POST => context.create(account, kind),
+                Method::PUT => context.update_many(account, kind),
+                _ => Ok(context.list(account, kind)),
+            };
+        };
+        let tunnel = self.find_tunnel(account, kind, id)?;
+        match *self.method {
+            Method::POST => Ok(context.generate_psk(tunnel)),
+            Method::PUT => context.update(account, kind, id),
+            Method::DELETE => {
+                let tunnel = tunnel.clone();
+                Ok(context.delete(account, tunnel))
+            }
+            _ => Ok(context.get(tunnel)),
+        }
+    }
+
+    fn find_account<'s>(
+        &self,
+        accounts: &'s mut [StoredAccount],
+        id: &str,
+    ) -> Result<&'s mut StoredAccount, ErrorResponse> {
+        self.check_id(id)?;
+        match accounts.iter_mut().find(|account| account.id == id) {
+            Some(account) if account.onboarded => Ok(account),
+            Some(_) => Err(ErrorResponse::not_onboarded()),
+            None => Err(ErrorResponse::no_access_to_account()),
+        }
+    }
+
+    fn find_tunnel<'s>(
+        &self,
+        account: &'s mut StoredAccount,
+        kind: TunnelKind,
+        id: &str,
+    ) -> Result<&'s mut StoredTunnel, ErrorResponse> {
+        self.check_id(id)?;
+        let tunnel = account.get_mut(id).filter(|tunnel| tunnel.spec().kind() == kind);
+        tunnel.ok_or_else(|| ErrorResponse::no_such_tunnel(kind))
+    }
+
+    /// The API's gateway does not route malformed identifiers.
+    fn check_id(&self, id: &str) -> Result<(), ErrorResponse> {
+        if store::is_id(id) { Ok(()) } else { Err(ErrorResponse::no_route(self.path)) }
+    }
+}
+
+/// What an operation needs besides its account.
+pub(crate) struct OperationContext<'a> {
+    pub request: &'a ApiRequest,
     pub now: Moment,
-    pub form: Form,
+    /// Interface addresses must be private.
     pub strict: bool,
-    pub validate_only: bool,
-    pub body: &'a [u8],
     pub rng: &'a mut StdRng,
 }
 
-pub(super) type Outcome = Result<String, Refusal>;
+/// A valid update of one tunnel.
+struct TunnelUpdate {
+    id: String,
+    tunnel: ValidTunnel,
+    /// Pointer to its body in the request.
+    at: String,
+}
 
-impl Turn<'_> {
-    pub(super) fn list(&self, account: &mut Account, kind: Kind) -> String {
-        format!("{{\"{}\":[{}]}}", kind.collection(), account.list(kind, self.form))
+impl OperationContext<'_> {
+    fn list(&self, account: &mut StoredAccount, kind: TunnelKind) -> String {
+        format!("{{\"{}\":[{}]}}", kind.names().collection, account.list_json(kind, self.request.form))
     }
 
-    pub(super) fn get(&self, account: &mut Account, kind: Kind, id: &str) -> Outcome {
-        exists(account, kind, id)?;
-        let tunnel = account.get_mut(id).ok_or_else(|| Refusal::no_such_tunnel(kind))?;
-        Ok(format!("{{\"{}\":{}}}", kind.item(), tunnel.json(self.form)))
+    fn get(&self, tunnel: &mut StoredTunnel) -> String {
+        let item = tunnel.spec().kind().names().item;
+        format!("{{\"{item}\":{}}}", tunnel.json(self.request.form))
     }
 
-    pub(super) fn create(&mut self, account: &mut Account, kind: Kind) -> Outcome {
-        let draft = self.draft(account, kind, &self.object()?, "")?;
-        broken_rules(account.check(&[Candidate { id: None, config: &draft.config, at: "" }]))?;
-        let mut tunnel = Tunnel::new(self.new_id(), draft.config, self.now);
-        if draft.psk {
-            tunnel.psk_was_set(self.now);
-        }
-        let json = tunnel.json(self.form).to_owned();
-        if !self.validate_only {
+    fn create(&mut self, account: &mut StoredAccount, kind: TunnelKind) -> OperationResult {
+        let valid = self.validate(account, kind, &self.parse_body()?, "")?;
+        reject_if_any(account.check(&[Candidate { id: None, spec: &valid.spec, at: "" }]))?;
+        let mut tunnel = StoredTunnel::new(format!("{:032x}", self.rng.random::<u128>()), valid, self.now);
+        let json = tunnel.json(self.request.form).to_owned();
+        if !self.request.validate_only() {
             account.insert(tunnel);
         }
         Ok(json)
     }
 
-    pub(super) fn update(&mut self, account: &mut Account, kind: Kind, id: &str) -> Outcome {
-        exists(account, kind, id)?;
-        let draft = self.draft(account, kind, &self.object()?, "")?;
-        broken_rules(account.check(&[Candidate { id: Some(id), config: &draft.config, at: "" }]))?;
-        let tunnels = self.apply(account, vec![(id.to_owned(), draft)]);
-        Ok(format!("{{\"modified\":{},\"modified_{}\":{tunnels}}}", !self.validate_only, kind.item()))
+    fn update(&self, account: &mut StoredAccount, kind: TunnelKind, id: &str) -> OperationResult {
+        let tunnel = self.validate(account, kind, &self.parse_body()?, "")?;
+        let updates = vec![TunnelUpdate { id: id.to_owned(), tunnel, at: String::new() }];
+        let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
+        Ok(format!("{{\"modified\":{modified},\"modified_{}\":{tunnels}}}", kind.names().item))
     }
 
-    pub(super) fn update_many(&mut self, account: &mut Account, kind: Kind) -> Outcome {
-        let body = self.object()?;
-        let collection = kind.collection();
+    fn update_many(&self, account: &mut StoredAccount, kind: TunnelKind) -> OperationResult {
+        let updates = self.read_updates(account, kind, &self.parse_body()?)?;
+        let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
+        Ok(format!("{{\"modified\":{modified},\"modified_{}\":[{tunnels}]}}", kind.names().collection))
+    }
+
+    /// Reads and validates the body of an update of many.
+    fn read_updates(
+        &self,
+        account: &StoredAccount,
+        kind: TunnelKind,
+        body: &Map<String, Value>,
+    ) -> Result<Vec<TunnelUpdate>, ErrorResponse> {
+        let collection = kind.names().collection;
         let pointer = format!("/{collection}");
         let list = match body.get(collection) {
             None | Some(Value::Null) => {
-                return Err(broken(Rule::Required, &pointer, format!("{collection} is required")));
+                return Err(reject(BodyRule::Required, &pointer, format!("{collection} is required")));
             }
             Some(Value::Array(list)) => list,
-            Some(_) => return Err(broken(Rule::Type, &pointer, format!("{collection} must be a list"))),
+            Some(_) => return Err(reject(BodyRule::Type, &pointer, format!("{collection} must be a list"))),
         };
-        let mut drafts: Vec<(String, Draft)> = Vec::with_capacity(list.len());
+        let mut updates: Vec<TunnelUpdate> = Vec::with_capacity(list.len());
         let mut errors = Vec::new();
-        for (position, item) in list.iter().enumerate() {
-            match self.item(account, kind, item, &format!("{pointer}/{position}")) {
-                Ok((id, _)) if drafts.iter().any(|(other, _)| *other == id) => {
-                    let message = "the same tunnel stands twice in one update";
-                    errors.push(Rule::Duplicate.error(format!("{pointer}/{position}/id"), message));
+        for (position, element) in list.iter().enumerate() {
+            match self.read_update(account, kind, element, format!("{pointer}/{position}")) {
+                Ok(update) if updates.iter().any(|other| other.id == update.id) => {
+                    let message = "the same tunnel occurs twice in one update";
+                    errors.push(BodyRule::Duplicate.error(format!("{}/id", update.at), message));
                 }
-                Ok(draft) => drafts.push(draft),
-                Err(refusal) if refusal.status == StatusCode::NOT_FOUND => return Err(refusal),
-                Err(refusal) => errors.extend(refusal.errors),
+                Ok(update) => updates.push(update),
+                Err(error) if error.status == StatusCode::NOT_FOUND => return Err(error),
+                Err(error) => errors.extend(error.errors),
             }
         }
-        broken_rules(errors)?;
-        let at: Vec<String> = (0..drafts.len()).map(|position| format!("{pointer}/{position}")).collect();
-        let candidates = drafts.iter().zip(&at);
-        let candidates: Vec<_> =
-            candidates.map(|((id, draft), at)| Candidate { id: Some(id), config: &draft.config, at }).collect();
-        broken_rules(account.check(&candidates))?;
-        let tunnels = self.apply(account, drafts);
-        Ok(format!("{{\"modified\":{},\"modified_{collection}\":[{tunnels}]}}", !self.validate_only))
+        reject_if_any(errors)?;
+        Ok(updates)
     }
 
-    /// One element of an update of many.
-    fn item(&self, account: &Account, kind: Kind, item: &Value, at: &str) -> Result<(String, Draft), Refusal> {
-        let fields = item.as_object().ok_or_else(|| broken(Rule::Type, at, "must be an object"))?;
+    /// Reads one element of an update of many. `at` is its pointer.
+    fn read_update(
+        &self,
+        account: &StoredAccount,
+        kind: TunnelKind,
+        element: &Value,
+        at: String,
+    ) -> Result<TunnelUpdate, ErrorResponse> {
+        let fields = element.as_object().ok_or_else(|| reject(BodyRule::Type, &at, "must be an object"))?;
         let pointer = format!("{at}/id");
         let id = match fields.get("id") {
-            None | Some(Value::Null) => return Err(broken(Rule::Required, &pointer, "id is required")),
-            Some(id) => id.as_str().ok_or_else(|| broken(Rule::Type, &pointer, "id must be a string"))?,
+            None | Some(Value::Null) => return Err(reject(BodyRule::Required, &pointer, "id is required")),
+            Some(id) => id.as_str().ok_or_else(|| reject(BodyRule::Type, &pointer, "id must be a string"))?,
         };
-        if account.of_kind(kind, id).is_none() {
-            let mut refusal = Refusal::no_such_tunnel(kind);
-            for error in &mut refusal.errors {
-                error.pointer = Some(pointer.clone());
-            }
-            return Err(refusal);
+        if account.get(id).is_none_or(|tunnel| tunnel.spec().kind() != kind) {
+            let mut error = ErrorResponse::no_such_tunnel(kind);
+            error.errors.iter_mut().for_each(|error| error.pointer = Some(pointer.clone()));
+            return Err(error);
         }
-        Ok((id.to_owned(), self.draft(account, kind, fields, at)?))
+        let tunnel = self.validate(account, kind, fields, &at)?;
+        Ok(TunnelUpdate { id: id.to_owned(), tunnel, at })
     }
 
-    /// Carries checked updates out, or only shows them; answers with the tunnels, commas between them.
-    fn apply(&self, account: &mut Account, drafts: Vec<(String, Draft)>) -> String {
-        let ids: Vec<(String, bool)> = drafts.iter().map(|(id, draft)| (id.clone(), draft.psk)).collect();
-        let updates = drafts.into_iter().map(|(id, draft)| (id, draft.config)).collect();
-        let mut preview;
-        let account = if self.validate_only {
-            preview = account.clone();
-            &mut preview
-        } else {
-            account
-        };
-        account.apply(updates, |tunnel, config| tunnel.update(config, self.now));
-        let mut shown = Vec::with_capacity(ids.len());
-        for (id, psk) in ids {
-            let Some(tunnel) = account.get_mut(&id) else { continue };
-            if psk {
-                tunnel.psk_was_set(self.now);
-            }
-            shown.push(tunnel.json(self.form).to_owned());
-        }
-        shown.join(",")
+    /// Applies updates, to a copy with `validate_only`. Returns the tunnels, separated by commas.
+    fn apply(&self, account: &mut StoredAccount, updates: Vec<TunnelUpdate>) -> OperationResult {
+        let candidates = updates.iter();
+        let candidates: Vec<_> = candidates
+            .map(|TunnelUpdate { id, tunnel, at }| Candidate { id: Some(id), spec: &tunnel.spec, at })
+            .collect();
+        reject_if_any(account.check(&candidates))?;
+        let mut preview = self.request.validate_only().then(|| account.clone());
+        let account = preview.as_mut().unwrap_or(account);
+        let ids: Vec<String> = updates.iter().map(|update| update.id.clone()).collect();
+        let updates = updates.into_iter().map(|update| (update.id, update.tunnel)).collect();
+        account.apply(updates, |tunnel, new| tunnel.update(new, self.now));
+        let tunnels = ids.iter().filter_map(|id| Some(account.get_mut(id)?.json(self.request.form).to_owned()));
+        Ok(tunnels.collect::<Vec<_>>().join(","))
     }
 
-    pub(super) fn delete(&self, account: &mut Account, kind: Kind, id: &str) -> Outcome {
-        exists(account, kind, id)?;
-        let gone = if self.validate_only { account.get(id).cloned() } else { account.remove(id) };
-        let mut gone = gone.ok_or_else(|| Refusal::no_such_tunnel(kind))?;
-        let deleted = !self.validate_only;
-        Ok(format!("{{\"deleted\":{deleted},\"deleted_{}\":{}}}", kind.item(), gone.json(self.form)))
+    fn delete(&self, account: &mut StoredAccount, mut tunnel: StoredTunnel) -> String {
+        let deleted = !self.request.validate_only();
+        if deleted {
+            account.remove(tunnel.id());
+        }
+        let item = tunnel.spec().kind().names().item;
+        format!("{{\"deleted\":{deleted},\"deleted_{item}\":{}}}", tunnel.json(self.request.form))
     }
 
-    /// The key is in this answer and nowhere else, this process's memory included.
-    pub(super) fn generate_psk(&mut self, account: &mut Account, id: &str) -> Outcome {
-        exists(account, Kind::Ipsec, id)?;
-        if self.validate_only {
-            return Ok(json!({"ipsec_tunnel_id": id}).to_string());
+    /// The key is in this response only; it is not stored.
+    fn generate_psk(&mut self, tunnel: &mut StoredTunnel) -> String {
+        if self.request.validate_only() {
+            return json!({"ipsec_tunnel_id": tunnel.id()}).to_string();
         }
-        let tunnel = account.get_mut(id).ok_or_else(|| Refusal::no_such_tunnel(Kind::Ipsec))?;
-        tunnel.psk_was_set(self.now);
+        tunnel.set_psk_time(self.now);
         let psk = Alphanumeric.sample_string(self.rng, 32);
-        let metadata = json!({"last_generated_on": tunnel::time(self.now.wall)});
-        Ok(json!({"ipsec_tunnel_id": id, "psk": psk, "psk_metadata": metadata}).to_string())
+        let metadata = json!({"last_generated_on": ApiTime(self.now.wall)});
+        json!({"ipsec_tunnel_id": tunnel.id(), "psk": psk, "psk_metadata": metadata}).to_string()
     }
 
-    fn object(&self) -> Result<Map<String, Value>, Refusal> {
-        match serde_json::from_slice(self.body) {
+    fn parse_body(&self) -> Result<Map<String, Value>, ErrorResponse> {
+        match serde_json::from_slice(&self.request.body) {
             Ok(Value::Object(fields)) => Ok(fields),
-            Ok(_) => Err(broken(Rule::Type, "", "the body must be an object")),
-            Err(error) => Err(Refusal::malformed_json(&error)),
+            Ok(_) => Err(reject(BodyRule::Type, "", "the body must be an object")),
+            Err(error) => Err(ErrorResponse::malformed_json(&error)),
         }
     }
 
-    fn draft(&self, account: &Account, kind: Kind, body: &Map<String, Value>, at: &str) -> Result<Draft, Refusal> {
-        let context = Context { kind, account: account.id(), strict: self.strict, form: Some(self.form) };
-        validate::draft(context, body, at).map_err(|errors| Refusal::new(StatusCode::BAD_REQUEST, errors))
+    fn validate(
+        &self,
+        account: &StoredAccount,
+        kind: TunnelKind,
+        body: &Map<String, Value>,
+        at: &str,
+    ) -> Result<ValidTunnel, ErrorResponse> {
+        let form = Some(self.request.form);
+        let context = ValidationContext { kind, account: &account.id, strict: self.strict, form };
+        validate::validate_body(context, body, at).map_err(ErrorResponse::invalid_body)
     }
-
-    fn new_id(&mut self) -> String {
-        format!("{:032x}", self.rng.random::<u128>())
-    }
 }
 
-fn broken(rule: Rule, pointer: &str, message: impl Into<String>) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, vec![rule.error(pointer, message)])
+fn reject(rule: BodyRule, pointer: &str, message: impl Into<String>) -> ErrorResponse {
+    ErrorResponse::invalid_body(vec![rule.error(pointer, message)])
 }
 
-fn broken_rules(errors: Vec<super::reply::ApiError>) -> Result<(), Refusal> {
-    if errors.is_empty() { Ok(()) } else { Err(Refusal::new(StatusCode::BAD_REQUEST, errors)) }
-}
-
-fn exists(account: &Account, kind: Kind, id: &str) -> Result<(), Refusal> {
-    account.of_kind(kind, id).map(|_| ()).ok_or_else(|| Refusal::no_such_tunnel(kind))
+fn reject_if_any(errors: Vec<ApiError>) -> Result<(), ErrorResponse> {
+    if errors.is_empty() { Ok(()) } else { Err(ErrorResponse::invalid_body(errors)) }
 }

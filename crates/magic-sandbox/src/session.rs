@@ -1,35 +1,34 @@
-//! The life of one BGP session, as the API would report it.
+//! A simulated BGP session, as the API reports it.
 //!
-//! A session starts establishing, comes up after a moment, and from then on follows what it is told. Pure: the caller
-//! brings the time.
+//! A new session is establishing and comes up after [`ESTABLISHING`], unless a [`SessionReport`] sets its status. Reads
+//! no clock: the caller passes the time.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
 use jiff::Timestamp;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
 use web_toolkit::clock::Moment;
 
-use super::{
-    object::Object,
-    tunnel::{self, peer},
-};
+use super::spec::{ApiTime, peer_address};
 
-/// How long a new session takes to come up.
+/// Time that a new session takes to come up.
 const ESTABLISHING: Duration = Duration::from_secs(3);
-/// How often Cloudflare is taken to refresh a status that did not change. No source says the real interval.
+/// Interval at which an unchanged status gets a new `updated_at`. The real interval is not documented.
 const REFRESH: Duration = Duration::from_secs(30);
 
 /// `bgp_status.state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum SessionState {
     Up,
     Establishing,
     Down,
 }
 
-impl State {
-    pub(super) const fn as_str(self) -> &'static str {
+impl SessionState {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Up => "BGP_UP",
             Self::Establishing => "BGP_ESTABLISHING",
@@ -37,19 +36,8 @@ impl State {
         }
     }
 
-    /// `BGP_UP` or, shorter, `up`; in any case of letters.
-    fn parse(text: &str) -> Option<Self> {
-        let lower = text.to_ascii_lowercase();
-        match lower.strip_prefix("bgp_").unwrap_or(&lower) {
-            "up" => Some(Self::Up),
-            "establishing" => Some(Self::Establishing),
-            "down" => Some(Self::Down),
-            _ => None,
-        }
-    }
-
-    /// The state machine's state (RFC 4271 section 8.2.2) that goes with it, unless told otherwise.
-    const fn usual_fsm(self) -> &'static str {
+    /// The state of the state machine (RFC 4271 section 8.2.2) that is shown unless a report sets one.
+    const fn default_fsm_state(self) -> &'static str {
         match self {
             Self::Up => "Established",
             Self::Establishing => "Connect",
@@ -58,88 +46,84 @@ impl State {
     }
 }
 
-/// What somebody wants the API to report.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Report {
-    pub state: State,
+/// Accepts `BGP_UP` or `up`, in any case.
+impl TryFrom<String> for SessionState {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let lower = text.to_ascii_lowercase();
+        match lower.strip_prefix("bgp_").unwrap_or(&lower) {
+            "up" => Ok(Self::Up),
+            "establishing" => Ok(Self::Establishing),
+            "down" => Ok(Self::Down),
+            _ => Err(format!("`state` must be BGP_UP, BGP_ESTABLISHING or BGP_DOWN, not `{text}`")),
+        }
+    }
+}
+
+/// A BGP status that the API is to report.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SessionReport {
+    state: SessionState,
     tcp_established: Option<bool>,
     bgp_state: Option<String>,
+    /// If set, `updated_at` no longer advances.
+    #[serde(default, deserialize_with = "parse_time")]
     updated_at: Option<Timestamp>,
 }
 
-impl Report {
-    /// A bare state (`"up"`), or an object with `state` and, as wished, `tcp_established`, `bgp_state` and
-    /// `updated_at`; a stated `updated_at` stands still from then on. The error is a sentence.
-    pub(super) fn parse(value: &Value) -> Result<Self, String> {
-        if let Value::String(state) = value {
-            return Ok(Self { state: parse_state(state)?, tcp_established: None, bgp_state: None, updated_at: None });
+impl From<SessionState> for SessionReport {
+    fn from(state: SessionState) -> Self {
+        Self { state, tcp_established: None, bgp_state: None, updated_at: None }
+    }
+}
+
+impl SessionReport {
+    /// Parses a bare state (`"up"`), or an object with `state` and optionally `tcp_established`, `bgp_state` and
+    /// `updated_at`. The error is one line.
+    pub(crate) fn parse(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(state) => SessionState::try_from(state.clone()).map(Self::from),
+            Value::Object(_) => Self::deserialize(value).map_err(|error| error.to_string()),
+            _ => Err("must be a state or an object with `state`".to_owned()),
         }
-        let fields = value.as_object().ok_or("must be a state or an object with `state`")?;
-        known_keys(fields)?;
-        let state = fields.get("state").and_then(Value::as_str).ok_or("`state` is required and must be a string")?;
-        let updated_at = text(fields, "updated_at")?
-            .map(|at| at.parse().map_err(|_| format!("`updated_at` must be an RFC 3339 time, not `{at}`")))
-            .transpose()?;
-        Ok(Self {
-            state: parse_state(state)?,
-            tcp_established: flag(fields, "tcp_established")?,
-            bgp_state: text(fields, "bgp_state")?.map(str::to_owned),
-            updated_at,
-        })
     }
 }
 
-fn parse_state(text: &str) -> Result<State, String> {
-    State::parse(text).ok_or_else(|| format!("`state` must be BGP_UP, BGP_ESTABLISHING or BGP_DOWN, not `{text}`"))
-}
-
-fn known_keys(fields: &Map<String, Value>) -> Result<(), String> {
-    let known = ["state", "tcp_established", "bgp_state", "updated_at"];
-    match fields.keys().find(|key| !known.contains(&key.as_str())) {
-        Some(key) => Err(format!("`{key}` is no key of a BGP status: use {}", known.join(", "))),
-        None => Ok(()),
-    }
-}
-
-fn text<'a>(fields: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>, String> {
-    match fields.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(format!("`{key}` must be a string")),
-    }
-}
-
-fn flag(fields: &Map<String, Value>, key: &str) -> Result<Option<bool>, String> {
-    match fields.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(flag)) => Ok(Some(*flag)),
-        Some(_) => Err(format!("`{key}` must be true or false")),
-    }
+fn parse_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+    let time = text.parse().map_err(|_| format!("`updated_at` must be an RFC 3339 time, not `{text}`"));
+    time.map(Some).map_err(de::Error::custom)
 }
 
 /// The session of a tunnel that has `bgp`.
 #[derive(Debug, Clone)]
-pub(super) struct Session {
-    report: Report,
+pub(crate) struct BgpSession {
+    report: SessionReport,
     updated: Timestamp,
-    /// When the status was last refreshed; `None` once somebody has stated `updated_at`.
+    /// Time of the last refresh; `None` once a report has set `updated_at`.
     refreshed: Option<Moment>,
-    /// When it comes up by itself; `None` once somebody has said what to report.
+    /// Time at which the session comes up by itself; `None` after the first report.
     up_at: Option<Moment>,
-    /// TCP connections so far; each has another port on the customer's side.
+    /// TCP connections so far. Each has its own port on the customer's side.
     connections: u16,
 }
 
-impl Session {
-    pub(super) fn start(now: Moment) -> Self {
-        let report = Report { state: State::Establishing, tcp_established: None, bgp_state: None, updated_at: None };
-        let up_at = Some(now.after(ESTABLISHING));
-        Self { report, updated: now.wall, refreshed: Some(now), up_at, connections: 0 }
+impl BgpSession {
+    pub(crate) fn start(now: Moment) -> Self {
+        Self {
+            report: SessionState::Establishing.into(),
+            updated: now.wall,
+            refreshed: Some(now),
+            up_at: Some(now.after(ESTABLISHING)),
+            connections: 0,
+        }
     }
 
-    /// From now on the API reports this.
-    pub(super) fn follow(&mut self, report: Report, now: Moment) {
-        if report.state == State::Up && self.report.state != State::Up {
+    /// Shows `report` from now on.
+    pub(crate) fn set_report(&mut self, report: SessionReport, now: Moment) {
+        if report.state == SessionState::Up && self.report.state != SessionState::Up {
             self.connections = self.connections.wrapping_add(1);
         }
         self.up_at = None;
@@ -148,11 +132,10 @@ impl Session {
         self.report = report;
     }
 
-    /// Whether something that the API shows has changed.
-    pub(super) fn advance(&mut self, now: Moment) -> bool {
+    /// Brings the session up to `now`. Returns whether the JSON has changed.
+    pub(crate) fn advance(&mut self, now: Moment) -> bool {
         if self.up_at.is_some_and(|at| at.instant <= now.instant) {
-            let report = Report { state: State::Up, tcp_established: None, bgp_state: None, updated_at: None };
-            self.follow(report, now);
+            self.set_report(SessionState::Up.into(), now);
             return true;
         }
         let due = self.refreshed.is_some_and(|at| now.since(at) >= REFRESH);
@@ -163,27 +146,39 @@ impl Session {
         due
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> SessionState {
         self.report.state
     }
 
-    /// `bgp_status`. Cloudflare speaks from the address in `interface_address`, the customer from the other one.
-    pub(super) fn json(&self, interface: Ipv4Net) -> String {
+    /// `bgp_status` of a tunnel with this interface address. Cloudflare's speaker has the address in
+    /// `interface_address`, the customer's the other one.
+    pub(crate) fn status(&self, interface: Ipv4Net) -> impl Serialize {
         let state = self.report.state;
-        let tcp = self.report.tcp_established.unwrap_or(state == State::Up);
-        let mut status = Object::new();
-        status.plain("state", state.as_str());
-        status.raw("tcp_established", tcp);
-        status.plain("updated_at", tunnel::time(self.updated));
-        status.text("bgp_state", self.report.bgp_state.as_deref().unwrap_or(state.usual_fsm()));
-        status.plain("cf_speaker_ip", interface.addr());
-        if let Some(peer) = peer(interface) {
-            status.plain("customer_speaker_ip", peer);
+        let tcp_established = self.report.tcp_established.unwrap_or(state == SessionState::Up);
+        BgpStatusJson {
+            state: state.as_str(),
+            tcp_established,
+            updated_at: ApiTime(self.updated),
+            bgp_state: self.report.bgp_state.as_deref().unwrap_or(state.default_fsm_state()),
+            cf_speaker_ip: interface.addr(),
+            customer_speaker_ip: peer_address(interface),
+            cf_speaker_port: tcp_established.then_some(179),
+            customer_speaker_port: tcp_established.then_some(49152 + self.connections % 16384),
         }
-        if tcp {
-            status.raw("cf_speaker_port", 179);
-            status.raw("customer_speaker_port", 49152 + u32::from(self.connections) % 16384);
-        }
-        status.end()
     }
+}
+
+#[derive(Serialize)]
+struct BgpStatusJson<'a> {
+    state: &'static str,
+    tcp_established: bool,
+    updated_at: ApiTime,
+    bgp_state: &'a str,
+    cf_speaker_ip: Ipv4Addr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer_speaker_ip: Option<Ipv4Addr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cf_speaker_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer_speaker_port: Option<u16>,
 }

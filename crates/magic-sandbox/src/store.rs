@@ -1,76 +1,210 @@
-//! The accounts and their tunnels, and the rules that hold between tunnels.
+//! The accounts and their tunnels, and the rules between tunnels.
 //!
-//! Not shared and not locked: [`super::Sandbox`] has one lock around the whole world, so that a check and the change
-//! that follows from it are one step.
+//! Nothing here is shared or locked: [`super::Sandbox`] holds one lock around all state, so that a check and the change
+//! that depends on it are one step.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
 
+use jiff::Timestamp;
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use web_toolkit::clock::Moment;
 
 use super::{
-    kind::{Form, Kind},
-    reply::ApiError,
-    session::Report,
-    tunnel::{Config, Tunnel},
-    validate::Rule,
+    response::ApiError,
+    session::{BgpSession, SessionReport},
+    spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec},
+    validate::{BodyRule, ValidTunnel},
 };
 
-/// One account. Lists are in the order of creation.
-#[derive(Debug, Clone)]
-pub(super) struct Account {
+/// Whether `text` is an identifier of the API: 32 hex digits.
+pub(crate) fn is_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Derives an identifier from `words` (FNV-1a, 128 bits), so that it stays the same after a restart.
+pub(crate) fn stable_id(words: &[&str]) -> String {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for byte in words.join("\0").bytes() {
+        hash ^= u128::from(byte);
+        hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    format!("{hash:032x}")
+}
+
+/// A tunnel of an account.
+#[derive(Clone)]
+pub(crate) struct StoredTunnel {
     id: String,
-    /// Whether it has Magic Transit or Magic WAN at all.
-    onboarded: bool,
-    tunnels: BTreeMap<u64, Tunnel>,
+    spec: TunnelSpec,
+    created: Timestamp,
+    modified: Timestamp,
+    /// Time at which the pre-shared key was generated or set. The key itself is not stored.
+    psk_set: Option<Timestamp>,
+    session: Option<BgpSession>,
+    /// The JSON in text form and in object form, cached until the tunnel changes, because lists of 10,000 tunnels are
+    /// read far more often than tunnels change.
+    rendered: [Option<String>; 2],
+}
+
+/// Without the rendered JSON, which contains the MD5 key.
+impl fmt::Debug for StoredTunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut tunnel = f.debug_struct("StoredTunnel");
+        tunnel.field("id", &self.id).field("spec", &self.spec).field("session", &self.session).finish_non_exhaustive()
+    }
+}
+
+impl StoredTunnel {
+    pub(crate) fn new(id: String, tunnel: ValidTunnel, now: Moment) -> Self {
+        let ValidTunnel { spec, psk } = tunnel;
+        let session = spec.bgp.is_some().then(|| BgpSession::start(now));
+        let psk_set = psk.then_some(now.wall);
+        Self { id, spec, created: now.wall, modified: now.wall, psk_set, session, rendered: [None, None] }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn spec(&self) -> &TunnelSpec {
+        &self.spec
+    }
+
+    pub(crate) fn session(&self) -> Option<&BgpSession> {
+        self.session.as_ref()
+    }
+
+    pub(crate) fn bgp_status(&self) -> Option<impl Serialize> {
+        Some(self.session.as_ref()?.status(self.spec.interface_address))
+    }
+
+    /// Applies a client's update. The session restarts if its parameters or addresses change, as on a router.
+    pub(crate) fn update(&mut self, tunnel: ValidTunnel, now: Moment) {
+        let (old, new) = (&self.spec, &tunnel.spec);
+        let same_session = match (&old.bgp, &new.bgp) {
+            (Some(old_bgp), Some(new_bgp)) => {
+                old_bgp.has_same_session(new_bgp) && old.interface_address == new.interface_address
+            }
+            (old_bgp, new_bgp) => old_bgp.is_none() && new_bgp.is_none(),
+        };
+        if !same_session {
+            self.session = new.bgp.is_some().then(|| BgpSession::start(now));
+        }
+        self.modified = now.wall;
+        self.replace(tunnel, now);
+    }
+
+    /// Applies a story event: the session keeps its state until a report changes it.
+    pub(crate) fn replace(&mut self, tunnel: ValidTunnel, now: Moment) {
+        self.spec = tunnel.spec;
+        self.psk_set = if tunnel.psk { Some(now.wall) } else { self.psk_set };
+        self.rendered = [None, None];
+    }
+
+    pub(crate) fn set_psk_time(&mut self, now: Moment) {
+        self.psk_set = Some(now.wall);
+        self.rendered = [None, None];
+    }
+
+    /// Returns `false` for a tunnel without BGP.
+    fn set_report(&mut self, report: SessionReport, now: Moment) -> bool {
+        let Some(session) = &mut self.session else { return false };
+        session.set_report(report, now);
+        self.rendered = [None, None];
+        true
+    }
+
+    fn advance(&mut self, now: Moment) {
+        if self.session.as_mut().is_some_and(|session| session.advance(now)) {
+            self.rendered = [None, None];
+        }
+    }
+
+    /// The tunnel as the API shows it.
+    pub(crate) fn json(&mut self, form: TargetForm) -> &str {
+        let slot = usize::from(form == TargetForm::Object);
+        if self.rendered[slot].is_none() {
+            self.rendered[slot] = serde_json::to_string(&TunnelJson { tunnel: self, form }).ok();
+        }
+        self.rendered[slot].as_deref().unwrap_or_default()
+    }
+}
+
+/// Serializes a tunnel as the API shows it.
+struct TunnelJson<'a> {
+    tunnel: &'a StoredTunnel,
+    form: TargetForm,
+}
+
+impl Serialize for TunnelJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let tunnel = self.tunnel;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &tunnel.id)?;
+        tunnel.spec.serialize_fields(self.form, &mut map)?;
+        map.serialize_entry("created_on", &ApiTime(tunnel.created))?;
+        map.serialize_entry("modified_on", &ApiTime(tunnel.modified))?;
+        if let Some(at) = tunnel.psk_set {
+            map.serialize_entry("psk_metadata", &PskMetadataJson { last_generated_on: ApiTime(at) })?;
+        }
+        if let Some(status) = tunnel.bgp_status() {
+            map.serialize_entry("bgp_status", &status)?;
+        }
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct PskMetadataJson {
+    last_generated_on: ApiTime,
+}
+
+/// One account. Its tunnels are listed in the order of creation.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredAccount {
+    pub id: String,
+    /// Whether the account has Magic Transit or Magic WAN.
+    pub onboarded: bool,
+    tunnels: BTreeMap<u64, StoredTunnel>,
     by_id: HashMap<String, u64>,
     by_name: HashMap<String, u64>,
     next: u64,
 }
 
-/// A tunnel about to be created (`id` is `None`) or changed.
+/// A tunnel that is about to be created (`id` is `None`) or changed.
 #[derive(Debug)]
-pub(super) struct Candidate<'a> {
+pub(crate) struct Candidate<'a> {
     pub id: Option<&'a str>,
-    pub config: &'a Config,
-    /// Pointer of its body in the request.
+    pub spec: &'a TunnelSpec,
+    /// Pointer to its body in the request.
     pub at: &'a str,
 }
 
-impl Account {
-    pub(super) fn new(id: String, onboarded: bool) -> Self {
+impl StoredAccount {
+    pub(crate) fn new(id: String, onboarded: bool) -> Self {
         Self { id, onboarded, tunnels: BTreeMap::new(), by_id: HashMap::new(), by_name: HashMap::new(), next: 0 }
     }
 
-    pub(super) fn id(&self) -> &str {
-        &self.id
-    }
-
-    pub(super) fn onboarded(&self) -> bool {
-        self.onboarded
-    }
-
-    pub(super) fn get(&self, id: &str) -> Option<&Tunnel> {
+    pub(crate) fn get(&self, id: &str) -> Option<&StoredTunnel> {
         self.tunnels.get(self.by_id.get(id)?)
     }
 
-    pub(super) fn get_mut(&mut self, id: &str) -> Option<&mut Tunnel> {
+    pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut StoredTunnel> {
         self.tunnels.get_mut(self.by_id.get(id)?)
     }
 
-    pub(super) fn of_kind(&self, kind: Kind, id: &str) -> Option<&Tunnel> {
-        self.get(id).filter(|tunnel| tunnel.config().kind() == kind)
+    /// Finds a tunnel by its id, or else by its name.
+    pub(crate) fn find(&self, id_or_name: &str) -> Option<&StoredTunnel> {
+        self.tunnels.get(self.by_id.get(id_or_name).or_else(|| self.by_name.get(id_or_name))?)
     }
 
-    /// By id, or else by name: people know names.
-    pub(super) fn find_id(&self, id_or_name: &str) -> Option<String> {
-        let key = self.by_id.get(id_or_name).or_else(|| self.by_name.get(id_or_name))?;
-        self.tunnels.get(key).map(|tunnel| tunnel.id().to_owned())
-    }
-
-    /// The elements of a list, as JSON text with commas between them.
-    pub(super) fn list(&mut self, kind: Kind, form: Form) -> String {
+    /// The elements of a list, as JSON text separated by commas.
+    pub(crate) fn list_json(&mut self, kind: TunnelKind, form: TargetForm) -> String {
         let mut list = String::new();
-        for tunnel in self.tunnels.values_mut().filter(|tunnel| tunnel.config().kind() == kind) {
+        for tunnel in self.tunnels.values_mut().filter(|tunnel| tunnel.spec.kind() == kind) {
             if !list.is_empty() {
                 list.push(',');
             }
@@ -79,82 +213,85 @@ impl Account {
         list
     }
 
-    /// The rules between tunnels, for the state in which all of `candidates` are in force: two tunnels of one update
-    /// may swap their names.
-    pub(super) fn check(&self, candidates: &[Candidate<'_>]) -> Vec<ApiError> {
+    /// Checks the rules between tunnels for the state after all of `candidates` are applied, so that two tunnels can
+    /// swap their names in one update.
+    pub(crate) fn check(&self, candidates: &[Candidate<'_>]) -> Vec<ApiError> {
         let changing: HashSet<&str> = candidates.iter().filter_map(|candidate| candidate.id).collect();
         let mut errors = Vec::new();
         let mut names = HashSet::new();
         for (position, candidate) in candidates.iter().enumerate() {
-            let name = candidate.config.name.as_str();
-            let stays = self.by_name.get(name).and_then(|key| self.tunnels.get(key));
-            let taken = stays.is_some_and(|tunnel| !changing.contains(tunnel.id()));
+            let name = candidate.spec.name.as_str();
+            let present = self.by_name.get(name).and_then(|key| self.tunnels.get(key));
+            let taken = present.is_some_and(|tunnel| !changing.contains(tunnel.id()));
             if taken || !names.insert(name) {
                 let message = "name cannot be shared with another tunnel";
-                errors.push(Rule::NameTaken.error(format!("{}/name", candidate.at), message));
+                errors.push(BodyRule::NameTaken.error(format!("{}/name", candidate.at), message));
             }
-            if self.fqdn_clashes(candidate, &changing, &candidates[..position]) {
+            if self.is_fqdn_taken(candidate, &changing, &candidates[..position]) {
                 let pointer = format!("{}/custom_remote_identities/fqdn_id", candidate.at);
                 let message = "two tunnels with one fqdn_id cannot have the same cloudflare_endpoint";
-                errors.push(Rule::FqdnTaken.error(pointer, message));
+                errors.push(BodyRule::FqdnTaken.error(pointer, message));
             }
         }
         errors
     }
 
-    fn fqdn_clashes(&self, candidate: &Candidate<'_>, changing: &HashSet<&str>, before: &[Candidate<'_>]) -> bool {
-        let Some(fqdn) = candidate.config.fqdn_id() else { return false };
-        let clashes = |other: &Config| {
-            other.fqdn_id() == Some(fqdn) && other.cloudflare_endpoint == candidate.config.cloudflare_endpoint
+    fn is_fqdn_taken(&self, candidate: &Candidate<'_>, changing: &HashSet<&str>, before: &[Candidate<'_>]) -> bool {
+        let Some(fqdn) = candidate.spec.fqdn_id() else { return false };
+        let clashes = |other: &TunnelSpec| {
+            other.fqdn_id() == Some(fqdn) && other.cloudflare_endpoint == candidate.spec.cloudflare_endpoint
         };
-        let staying = self.tunnels.values().filter(|tunnel| !changing.contains(tunnel.id()));
-        staying.map(Tunnel::config).chain(before.iter().map(|other| other.config)).any(clashes)
+        let unchanged = self.tunnels.values().filter(|tunnel| !changing.contains(tunnel.id()));
+        unchanged.map(StoredTunnel::spec).chain(before.iter().map(|other| other.spec)).any(clashes)
     }
 
-    /// `tunnel` has passed [`Account::check`].
-    pub(super) fn insert(&mut self, tunnel: Tunnel) {
+    /// Adds a tunnel that has passed [`StoredAccount::check`].
+    pub(crate) fn insert(&mut self, tunnel: StoredTunnel) {
         self.by_id.insert(tunnel.id().to_owned(), self.next);
-        self.by_name.insert(tunnel.config().name.clone(), self.next);
+        self.by_name.insert(tunnel.spec.name.clone(), self.next);
         self.tunnels.insert(self.next, tunnel);
         self.next += 1;
     }
 
-    pub(super) fn remove(&mut self, id: &str) -> Option<Tunnel> {
-        let key = self.by_id.remove(id)?;
-        let tunnel = self.tunnels.remove(&key)?;
-        self.by_name.remove(&tunnel.config().name);
+    pub(crate) fn remove(&mut self, id: &str) -> Option<StoredTunnel> {
+        let tunnel = self.tunnels.remove(&self.by_id.remove(id)?)?;
+        self.by_name.remove(&tunnel.spec.name);
         Some(tunnel)
     }
 
-    /// Applies updates that have passed [`Account::check`] together.
-    pub(super) fn apply(&mut self, updates: Vec<(String, Config)>, change: impl Fn(&mut Tunnel, Config)) {
+    /// Applies updates that have passed [`StoredAccount::check`] together.
+    pub(crate) fn apply(
+        &mut self,
+        updates: Vec<(String, ValidTunnel)>,
+        change: impl Fn(&mut StoredTunnel, ValidTunnel),
+    ) {
         let keys: Vec<_> = updates.into_iter().filter_map(|(id, to)| Some((*self.by_id.get(&id)?, to))).collect();
-        // All old names go before the first new one comes, or a swap would lose one.
+        // All old names are removed before the first new one is added; otherwise a swap would lose one.
         for (key, _) in &keys {
             if let Some(tunnel) = self.tunnels.get(key) {
-                self.by_name.remove(&tunnel.config().name);
+                self.by_name.remove(&tunnel.spec.name);
             }
         }
-        for (key, config) in keys {
-            self.by_name.insert(config.name.clone(), key);
+        for (key, new) in keys {
+            self.by_name.insert(new.spec.name.clone(), key);
             if let Some(tunnel) = self.tunnels.get_mut(&key) {
-                change(tunnel, config);
+                change(tunnel, new);
             }
         }
     }
 
-    /// False when there is no such tunnel or it has no BGP.
-    pub(super) fn follow(&mut self, id: &str, report: Report, now: Moment) -> bool {
-        self.get_mut(id).is_some_and(|tunnel| tunnel.follow(report, now))
+    /// Returns `false` if the tunnel does not exist or has no BGP.
+    pub(crate) fn set_report(&mut self, id: &str, report: SessionReport, now: Moment) -> bool {
+        self.get_mut(id).is_some_and(|tunnel| tunnel.set_report(report, now))
     }
 
-    pub(super) fn advance(&mut self, now: Moment) {
+    pub(crate) fn advance(&mut self, now: Moment) {
         for tunnel in self.tunnels.values_mut() {
             tunnel.advance(now);
         }
     }
 
-    pub(super) fn tunnels(&self) -> impl Iterator<Item = &Tunnel> {
+    pub(crate) fn tunnels(&self) -> impl Iterator<Item = &StoredTunnel> {
         self.tunnels.values()
     }
 }

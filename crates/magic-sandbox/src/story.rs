@@ -1,33 +1,227 @@
-//! What the sandbox shows, and what happens in it by itself: accounts, their tunnels, and events in time.
+//! Stories: accounts, their tunnels, and events over time.
 //!
-//! A [`Story`] is checked when it is made: every body against the rules of the API, every event against the tunnels
-//! it names, in the order of time. [`Player`] says what is due; [`super::world`] carries it out.
+//! A [`Story`] is checked when it is parsed: every body against the rules of the API, every event against the tunnel
+//! that it names, in time order. [`StoryPlayer`] tells which events are due; [`super::world`] applies them. Generated
+//! tunnels fill an account for measurements and rehearsals at scale.
 
 mod file;
-mod plan;
-mod player;
 
-use web_toolkit::settings::ConfigError;
-
-pub use self::plan::Story;
-pub(super) use self::{
-    file::patched,
-    plan::{Event, id},
-    player::{Player, Turn},
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
 };
 
-/// The story of the `demo` command, and of `sandbox` where no file is given.
-const DEMO: &str = include_str!("stories/demo.yml");
+use ipnet::Ipv4Net;
+use serde_json::{Map, Value};
+use web_toolkit::clock::Moment;
+
+use super::{
+    faults::Faults,
+    response::ApiError,
+    session::{SessionReport, SessionState},
+    spec::{BgpSpec, HealthCheckSpec, KindOptions, TunnelKind, TunnelSpec},
+    store::stable_id,
+    validate::{self, ValidTunnel, ValidationContext},
+};
+
+/// A checked story.
+#[derive(Debug, Clone)]
+pub struct Story {
+    pub(crate) accounts: Vec<StoryAccount>,
+    /// Time after which the initial state is restored and the story restarts. `None`: the story runs once.
+    pub(crate) period: Option<Duration>,
+    /// In time order.
+    pub(crate) events: Vec<StoryEvent>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct StoryAccount {
+    /// Unique within the story.
+    pub name: String,
+    pub id: String,
+    pub onboarded: bool,
+    pub tunnels: Vec<StoryTunnel>,
+}
+
+/// A tunnel at the start of the story.
+#[derive(Debug, Clone)]
+pub(crate) struct StoryTunnel {
+    pub id: String,
+    pub spec: TunnelSpec,
+    /// The body contains a pre-shared key.
+    pub psk: bool,
+    /// The initial BGP status; `None` lets the session come up by itself.
+    pub report: Option<SessionReport>,
+}
+
+/// A change at one time of the story.
+#[derive(Clone)]
+pub(crate) struct StoryEvent {
+    /// Time since the start of the period.
+    pub at: Duration,
+    /// One sentence for the log.
+    pub say: String,
+    /// Position of the account and id of the tunnel.
+    pub tunnel: Option<(usize, String)>,
+    /// Name of the tunnel, for the log.
+    pub name: String,
+    /// Changed fields of the tunnel's body. The BGP session is not affected.
+    pub set: Option<Map<String, Value>>,
+    pub report: Option<SessionReport>,
+    /// Replaces all faults in force.
+    pub faults: Option<Faults>,
+}
+
+/// Without the changed fields, which may contain an MD5 key.
+impl fmt::Debug for StoryEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoryEvent").field("at", &self.at).field("say", &self.say).finish_non_exhaustive()
+    }
+}
 
 impl Story {
-    /// The embedded story: seven tunnels that walk through every verdict in three minutes and begin again.
-    pub fn demo() -> Self {
-        Self::parse("demo.yml", DEMO).unwrap_or_else(|error| unreachable!("a test parses the embedded story: {error}"))
+    /// One account without tunnels and events.
+    pub fn empty() -> Self {
+        let id = stable_id(&["account", "empty"]);
+        let account = StoryAccount { name: "empty".to_owned(), id, onboarded: true, tunnels: Vec::new() };
+        Self { accounts: vec![account], period: None, events: Vec::new() }
     }
 
-    /// Reads a story file; `name` is what the file is called in errors.
-    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        file::parse(name, text)
+    /// Name and id of each account, in story order.
+    pub fn accounts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.accounts.iter().map(|account| (account.name.as_str(), account.id.as_str()))
+    }
+}
+
+/// A story and the position in it. Reads no clock: the caller passes the time.
+#[derive(Debug)]
+pub(crate) struct StoryPlayer {
+    pub(crate) story: Story,
+    period_start: Moment,
+    next: usize,
+}
+
+/// A step of a story.
+#[derive(Debug)]
+pub(crate) enum StoryStep {
+    /// Restore the initial state.
+    Restart,
+    Event(Box<StoryEvent>),
+}
+
+impl StoryPlayer {
+    pub(crate) fn new(story: Story, now: Moment) -> Self {
+        Self { story, period_start: now, next: 0 }
+    }
+
+    /// Returns the next step that is due at `now`. If several periods have passed, all but the last one are skipped,
+    /// because the restart would undo them.
+    pub(crate) fn next_step(&mut self, now: Moment) -> Option<StoryStep> {
+        let elapsed = now.since(self.period_start);
+        if let Some(period) = self.story.period.filter(|period| elapsed >= *period) {
+            let periods = u32::try_from(elapsed.as_nanos() / period.as_nanos()).unwrap_or(u32::MAX);
+            self.period_start = self.period_start.after(period.saturating_mul(periods));
+            self.next = 0;
+            return Some(StoryStep::Restart);
+        }
+        let event = self.story.events.get(self.next).filter(|event| event.at <= elapsed)?;
+        self.next += 1;
+        Some(StoryStep::Event(Box::new(event.clone())))
+    }
+
+    /// Time of the next step; `None` if the story is over.
+    pub(crate) fn due(&self) -> Option<Moment> {
+        let event = self.story.events.get(self.next).map(|event| event.at);
+        event.or(self.story.period).map(|at| self.period_start.after(at))
+    }
+}
+
+/// Returns the first error that the API would report. Stories may use any addresses, so they are never strict.
+fn validate_tunnel(account: &str, kind: TunnelKind, body: &Map<String, Value>) -> Result<ValidTunnel, ApiError> {
+    let context = ValidationContext { kind, account, strict: false, form: None };
+    validate::validate_body(context, body, "").map_err(|errors| {
+        let unnamed = ApiError::new(0, "the tunnel is not valid");
+        errors.into_iter().next().unwrap_or(unnamed)
+    })
+}
+
+/// Applies a JSON merge patch (RFC 7396): objects are merged, null removes a field, other values replace it.
+fn merge_patch(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (key, value) in patch {
+        match (fields.get_mut(key), value) {
+            (_, Value::Null) => {
+                fields.remove(key);
+            }
+            (Some(Value::Object(inner)), Value::Object(patch)) => merge_patch(inner, patch),
+            _ => {
+                fields.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Validates the body of the tunnel after some of its fields have changed.
+pub(crate) fn patch_tunnel(
+    account: &str,
+    spec: &TunnelSpec,
+    set: &Map<String, Value>,
+) -> Result<ValidTunnel, ApiError> {
+    let mut body = spec.request_body();
+    merge_patch(&mut body, set);
+    validate_tunnel(account, spec.kind(), &body)
+}
+
+/// First interface address of the generated tunnels, two per tunnel. All their addresses are in 127.0.0.0/8, so that no
+/// ping leaves the machine.
+const FIRST_INTERFACE: u32 = u32::from_be_bytes([127, 64, 0, 0]);
+/// First customer endpoint, one per tunnel.
+const FIRST_ENDPOINT: u32 = u32::from_be_bytes([127, 192, 0, 0]);
+/// Number of tunnels that the two ranges can hold.
+const MAX_GENERATED: u32 = 1 << 22;
+
+/// Generates up to `count` tunnels of alternating kind. Of ten, eight have BGP that is up, one has BGP that is down,
+/// and one has none.
+pub(crate) fn generate_tunnels(account: &str, count: usize) -> impl Iterator<Item = StoryTunnel> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX).min(MAX_GENERATED);
+    (0..count).map(move |number| {
+        let spec = generate_spec(number);
+        let state = if number % 10 == 8 { SessionState::Down } else { SessionState::Up };
+        StoryTunnel {
+            id: stable_id(&["generated", account, &spec.name]),
+            psk: spec.kind() == TunnelKind::Ipsec,
+            report: spec.bgp.is_some().then(|| state.into()),
+            spec,
+        }
+    })
+}
+
+fn generate_spec(number: u32) -> TunnelSpec {
+    let (kind, cloudflare, options) = if number % 2 == 1 {
+        (TunnelKind::Gre, 2, KindOptions::Gre { mtu: 1476, ttl: 64 })
+    } else {
+        let options = KindOptions::Ipsec { allow_null_cipher: false, replay_protection: true, remote_identities: None };
+        (TunnelKind::Ipsec, 1, options)
+    };
+    let bgp = (number % 10 != 9).then(|| BgpSpec {
+        customer_asn: u64::from(4_200_000_000 + number % 90_000_000),
+        extra_prefixes: Vec::new(),
+        md5_key: None,
+        import_filter_id: None,
+        export_filter_id: None,
+    });
+    TunnelSpec {
+        // At most 15 characters: `gen-gre-4194303`.
+        name: format!("gen-{}-{number:05}", kind.names().short),
+        cloudflare_endpoint: IpAddr::V4(Ipv4Addr::new(198, 51, 100, cloudflare)),
+        customer_endpoint: Some(IpAddr::V4(Ipv4Addr::from(FIRST_ENDPOINT + number))),
+        interface_address: Ipv4Net::new_assert(Ipv4Addr::from(FIRST_INTERFACE + 2 * number), 31),
+        interface_address6: None,
+        description: Some(format!("generated tunnel {number}")),
+        automatic_return_routing: false,
+        health_check: HealthCheckSpec { check_type: "request", ..HealthCheckSpec::default() },
+        bgp,
+        options,
     }
 }
 

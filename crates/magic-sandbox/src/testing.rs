@@ -1,4 +1,4 @@
-//! A world for tests that moves when it is told to and is asked without a socket.
+//! A sandbox without sockets for tests, with a clock that the test sets.
 
 use std::time::Duration;
 
@@ -7,76 +7,82 @@ use serde_json::Value;
 use web_toolkit::clock::Moment;
 
 use super::{
-    Settings, Story,
-    kind::Form,
-    world::{Answer, Call, Credentials, World},
+    SandboxSettings, Story,
+    request::{ApiRequest, PresentedCredentials},
+    response::ApiResponse,
+    spec::TargetForm,
+    world::World,
 };
 
-pub(super) struct Rehearsal {
+pub(crate) struct TestApi {
     pub world: World,
     pub now: Moment,
     pub account: String,
-    pub form: Form,
+    pub form: TargetForm,
 }
 
-impl Rehearsal {
-    pub(super) fn new(settings: Settings) -> Self {
+impl TestApi {
+    pub(crate) fn new(settings: SandboxSettings) -> Self {
         let now = web_toolkit::clock::now();
         let world = World::new(settings, now);
-        let account = world.accounts[0].id().to_owned();
-        Self { world, now, account, form: Form::Object }
+        let account = world.accounts[0].id.clone();
+        Self { world, now, account, form: TargetForm::Object }
+    }
+
+    pub(crate) fn with_story(story: Story) -> Self {
+        Self::new(SandboxSettings { story, ..SandboxSettings::default() })
     }
 
     /// One account without tunnels.
-    pub(super) fn empty() -> Self {
-        Self::new(Settings { story: Story::empty(), ..Settings::default() })
+    pub(crate) fn empty() -> Self {
+        Self::with_story(Story::empty())
     }
 
-    pub(super) fn pass(&mut self, time: Duration) {
+    pub(crate) fn advance_clock(&mut self, time: Duration) {
         self.now = self.now.after(time);
     }
 
-    pub(super) fn call(&self, method: &Method, path: &str, body: &str) -> Call {
+    pub(crate) fn request(&self, method: &Method, path: &str, body: &str) -> ApiRequest {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        Call {
+        ApiRequest {
             method: method.clone(),
             path: path.to_owned(),
             query: query.to_owned(),
-            credentials: Credentials::Token("token".into()),
+            credentials: PresentedCredentials::Token("token".into()),
             form: self.form,
             body: body.to_owned().into(),
         }
     }
 
-    pub(super) fn answer(&mut self, call: &Call) -> Answer {
-        self.world.answer(call, self.now)
+    pub(crate) fn respond(&mut self, request: &ApiRequest) -> ApiResponse {
+        super::respond_to(&mut self.world, request, self.now)
     }
 
-    /// Asks any path.
-    pub(super) fn ask(&mut self, method: &Method, path: &str, body: &str) -> (u16, Value) {
-        let call = self.call(method, path, body);
-        let reply = self.answer(&call).reply;
-        (reply.status.as_u16(), serde_json::from_slice(&reply.body).unwrap())
+    /// Status and JSON for any path.
+    pub(crate) fn send(&mut self, method: &Method, path: &str, body: &str) -> (u16, Value) {
+        let request = self.request(method, path, body);
+        let response = self.respond(&request);
+        (response.status.as_u16(), serde_json::from_slice(&response.body).unwrap())
     }
 
-    /// Asks a path below the account's `magic/`.
-    pub(super) fn magic(&mut self, method: &Method, path: &str, body: &Value) -> (u16, Value) {
+    /// Status and JSON for a path below the account's `magic/`.
+    pub(crate) fn send_magic(&mut self, method: &Method, path: &str, body: &Value) -> (u16, Value) {
         let path = format!("/client/v4/accounts/{}/magic/{path}", self.account);
-        self.ask(method, &path, &body.to_string())
+        self.send(method, &path, &body.to_string())
     }
 
-    /// The result of an operation that must succeed.
-    pub(super) fn done(&mut self, method: &Method, path: &str, body: &Value) -> Value {
-        let (status, mut answer) = self.magic(method, path, body);
-        assert_eq!((status, &answer["success"]), (200, &Value::Bool(true)), "{method} {path}: {answer}");
-        answer["result"].take()
+    /// The result of a request that must succeed.
+    pub(crate) fn expect_result(&mut self, method: &Method, path: &str, body: &Value) -> Value {
+        let (status, mut response) = self.send_magic(method, path, body);
+        assert_eq!((status, &response["success"]), (200, &Value::Bool(true)), "{method} {path}: {response}");
+        response["result"].take()
     }
 
-    pub(super) fn list(&mut self, collection: &str) -> Vec<Value> {
-        let mut result = self.done(&Method::GET, collection, &Value::Null);
+    pub(crate) fn list(&mut self, collection: &str) -> Vec<Value> {
+        let mut result = self.expect_result(&Method::GET, collection, &Value::Null);
         match result[collection].take() {
             Value::Array(list) => list,
-            other => panic!("{collection} is no list: {other}"),
+            other => panic!("{collection} is not a list: {other}"),
         }
     }
 }

@@ -1,74 +1,73 @@
-//! The rules of a tunnel's body, as the API reference states them.
+//! The rules for the body of a request that creates or updates a tunnel, as the API reference states them.
 //!
-//! All mistakes of a body are found at once; each carries a code, a sentence and a pointer to the field. Rules that
-//! need the other tunnels of the account (unique names, custom FQDNs) are in [`super::store`].
+//! All errors of a body are reported at once; each has a code, a message and a pointer to the field. The rules that
+//! depend on other tunnels of the account (unique names, custom FQDNs) are in [`super::store`].
 
 mod reader;
-mod rule;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use self::reader::{Findings, Reader};
-pub(super) use self::rule::Rule;
+pub(crate) use self::reader::BodyRule;
+use self::reader::{BodyErrors, FieldReader};
 use super::{
-    kind::{Form, Kind},
-    reply::ApiError,
-    tunnel::{Bgp, Config, HealthCheck, Own},
+    response::ApiError,
+    spec::{BgpSpec, HealthCheckSpec, KindOptions, RemoteIdentities, TargetForm, TunnelKind, TunnelSpec},
 };
 
 /// What the rules depend on besides the body.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Context<'a> {
-    pub kind: Kind,
+pub(crate) struct ValidationContext<'a> {
+    pub kind: TunnelKind,
     pub account: &'a str,
-    /// Interface addresses must be private, too.
+    /// Interface addresses must be private.
     pub strict: bool,
-    /// The form `health_check.target` must have; `None` takes both.
-    pub form: Option<Form>,
+    /// Required format of `health_check.target`; `None` accepts both.
+    pub form: Option<TargetForm>,
 }
 
-/// A body without mistakes.
+/// A valid body.
 #[derive(Debug)]
-pub(super) struct Draft {
-    pub config: Config,
-    /// A pre-shared key was given. The sandbox has no use for the key itself and does not keep it.
+pub(crate) struct ValidTunnel {
+    pub spec: TunnelSpec,
+    /// The body contains a pre-shared key. The sandbox does not use the key and does not store it.
     pub psk: bool,
 }
 
-/// Checks the body of a create or an update. `at` is the pointer of the body in the request.
-pub(super) fn draft(context: Context<'_>, body: &Map<String, Value>, at: &str) -> Result<Draft, Vec<ApiError>> {
-    let findings = Findings::default();
-    let draft = read(context, &Reader::new(body, at, &findings));
-    let errors = findings.into_errors();
-    match draft {
-        Some(draft) if errors.is_empty() => Ok(draft),
-        _ => Err(errors),
-    }
+/// Validates the body of a create or an update. `at` is the pointer to the body in the request.
+pub(crate) fn validate_body(
+    context: ValidationContext<'_>,
+    body: &Map<String, Value>,
+    at: &str,
+) -> Result<ValidTunnel, Vec<ApiError>> {
+    let errors = BodyErrors::default();
+    let tunnel = read_tunnel(context, &FieldReader::new(body, at, &errors));
+    let errors = errors.into_inner();
+    tunnel.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
-/// `None` where a required field is missing or wrong; the reader knows why. Everything is read before the first `?`, so that
-/// nothing goes unmentioned.
-fn read(context: Context<'_>, body: &Reader<'_>) -> Option<Draft> {
-    let kind = context.kind;
-    let name = name(kind, body);
-    let cloudflare_endpoint = body.required_address(kind.cloudflare_endpoint());
-    let customer_endpoint = match kind {
-        Kind::Ipsec => body.address(kind.customer_endpoint()),
-        Kind::Gre => body.required_address(kind.customer_endpoint()),
-    };
-    let interface_address = interface_address(context.strict, body);
-    let interface_address6 = interface_address6(body);
+/// Returns `None` if a required field is missing or invalid. Every field is read before the first `?`, so that all
+/// errors are found.
+fn read_tunnel(context: ValidationContext<'_>, body: &FieldReader<'_>) -> Option<ValidTunnel> {
+    let (kind, names) = (context.kind, context.kind.names());
+    let name = read_name(kind, body);
+    let cloudflare_endpoint = body.require(names.cloudflare_endpoint).address(names.cloudflare_endpoint);
+    if kind == TunnelKind::Gre {
+        body.require(names.customer_endpoint);
+    }
+    let customer_endpoint = body.address(names.customer_endpoint);
+    let interface_address = read_interface_address(context.strict, body);
+    let interface_address6 = read_interface_address6(body);
     let description = body.text("description").map(str::to_owned);
     let automatic_return_routing = body.flag("automatic_return_routing").unwrap_or(false);
-    let health_check = health_check(context.form, body.nested("health_check").as_ref());
+    let health_check = read_health_check(context.form, body.nested("health_check").as_ref());
     let bgp = body.nested("bgp").and_then(|bgp| read_bgp(&bgp));
-    let psk = kind == Kind::Ipsec && psk(body);
-    let own = own(context, body);
-    let config = Config {
+    let psk = kind == TunnelKind::Ipsec && read_psk(body);
+    let options = read_options(context, body);
+    let spec = TunnelSpec {
         name: name?,
         cloudflare_endpoint: cloudflare_endpoint?,
         customer_endpoint,
@@ -78,122 +77,122 @@ fn read(context: Context<'_>, body: &Reader<'_>) -> Option<Draft> {
         automatic_return_routing,
         health_check,
         bgp,
-        own,
+        options,
     };
-    Some(Draft { config, psk })
+    Some(ValidTunnel { spec, psk })
 }
 
 /// "The name cannot contain spaces or special characters, must be 15 characters or less" (GRE: it becomes the name of
 /// a network interface).
-fn name(kind: Kind, body: &Reader<'_>) -> Option<String> {
-    let name = body.required_text("name")?;
-    if kind == Kind::Gre {
+fn read_name(kind: TunnelKind, body: &FieldReader<'_>) -> Option<String> {
+    let name = body.require("name").text("name")?;
+    if kind == TunnelKind::Gre {
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
             let rule = "name of a GRE tunnel cannot contain spaces or special characters";
-            body.wrong("name", Rule::NameCharacters, rule);
+            body.reject("name", BodyRule::NameCharacters, rule);
         }
         if name.chars().count() > 15 {
-            body.wrong("name", Rule::NameLength, "name of a GRE tunnel must be 15 characters or less");
+            body.reject("name", BodyRule::NameLength, "name of a GRE tunnel must be 15 characters or less");
         }
     }
     Some(name.to_owned())
 }
 
-/// "A 31-bit prefix (/31 in CIDR notation) supporting two hosts"; the live API takes /30 too.
-fn interface_address(strict: bool, body: &Reader<'_>) -> Option<Ipv4Net> {
+/// "A 31-bit prefix (/31 in CIDR notation) supporting two hosts"; the live API also accepts a /30.
+fn read_interface_address(strict: bool, body: &FieldReader<'_>) -> Option<Ipv4Net> {
     const KEY: &str = "interface_address";
-    let net =
-        body.required_parsed::<Ipv4Net>(KEY, Rule::InterfacePrefix, "must be an IPv4 prefix of length 31 or 30")?;
+    let expected = "must be an IPv4 prefix of length 31 or 30";
+    let net = body.require(KEY).parsed::<Ipv4Net>(KEY, BodyRule::InterfacePrefix, expected)?;
     let host = net.addr();
     match net.prefix_len() {
         30 if host == net.network() || host == net.broadcast() => {
             let rule = "interface_address must be a usable host of its /30, not its network or broadcast address";
-            body.wrong(KEY, Rule::InterfaceHost, rule);
+            body.reject(KEY, BodyRule::InterfaceHost, rule);
         }
         30 | 31 => {}
-        _ => body.wrong(KEY, Rule::InterfacePrefix, "interface_address must be an IPv4 prefix of length 31 or 30"),
+        _ => body.reject(KEY, BodyRule::InterfacePrefix, &format!("{KEY} {expected}")),
     }
-    if strict && !is_private(host) {
+    // The ranges of RFC 1918, which the reference names.
+    if strict && !host.is_private() {
         let rule = "interface_address must be in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16";
-        body.wrong(KEY, Rule::InterfacePrivate, rule);
+        body.reject(KEY, BodyRule::InterfacePrivate, rule);
     }
     Some(net)
-}
-
-/// The three ranges that the reference names (RFC 1918).
-fn is_private(address: Ipv4Addr) -> bool {
-    address.is_private()
 }
 
 /// "A 127 bit IPV6 prefix [...] with the address being the first IP of the subnet".
-fn interface_address6(body: &Reader<'_>) -> Option<Ipv6Net> {
+fn read_interface_address6(body: &FieldReader<'_>) -> Option<Ipv6Net> {
     const KEY: &str = "interface_address6";
-    let net = body.parsed::<Ipv6Net>(KEY, Rule::InterfacePrefix6, "must be an IPv6 prefix of length 127")?;
+    let net = body.parsed::<Ipv6Net>(KEY, BodyRule::InterfacePrefix6, "must be an IPv6 prefix of length 127")?;
     if net.prefix_len() != 127 {
-        body.wrong(KEY, Rule::InterfacePrefix6, "interface_address6 must be an IPv6 prefix of length 127");
+        body.reject(KEY, BodyRule::InterfacePrefix6, "interface_address6 must be an IPv6 prefix of length 127");
     } else if net.addr() != net.network() {
-        body.wrong(KEY, Rule::InterfacePrefix6, "interface_address6 must be the first address of its /127");
+        body.reject(KEY, BodyRule::InterfacePrefix6, "interface_address6 must be the first address of its /127");
     }
     Some(net)
 }
 
-fn health_check(form: Option<Form>, check: Option<&Reader<'_>>) -> HealthCheck {
-    let mut read = HealthCheck { enabled: true, rate: "mid", kind: "reply", direction: "bidirectional", saved: None };
+fn read_health_check(form: Option<TargetForm>, check: Option<&FieldReader<'_>>) -> HealthCheckSpec {
+    let mut read = HealthCheckSpec::default();
     let Some(check) = check else { return read };
     read.enabled = check.flag("enabled").unwrap_or(read.enabled);
     read.rate = check.choice("rate", &["low", "mid", "high"]).unwrap_or(read.rate);
-    read.kind = check.choice("type", &["reply", "request"]).unwrap_or(read.kind);
+    read.check_type = check.choice("type", &["reply", "request"]).unwrap_or(read.check_type);
     read.direction = check.choice("direction", &["unidirectional", "bidirectional"]).unwrap_or(read.direction);
-    read.saved = target(form, check);
+    read.saved_target = read_target(form, check);
     read
 }
 
-/// "Must be in object form if the x-magic-new-hc-target header is set to true and string form if \[it\] is absent or set
-/// to false"; the empty string stands for the calculated default; `effective` is ignored.
-fn target(form: Option<Form>, check: &Reader<'_>) -> Option<IpAddr> {
+/// "Must be in object form if the x-magic-new-hc-target header is set to true and string form if \[it\] is absent or
+/// set to false"; the empty string selects the calculated default; `effective` is ignored.
+fn read_target(form: Option<TargetForm>, check: &FieldReader<'_>) -> Option<IpAddr> {
     const KEY: &str = "target";
     match (check.value(KEY)?, form) {
-        (Value::String(_), Some(Form::Object)) => {
+        (Value::String(_), Some(TargetForm::Object)) => {
             let rule = "target must be an object when x-magic-new-hc-target is true";
-            check.wrong(KEY, Rule::TargetForm, rule);
+            check.reject(KEY, BodyRule::TargetForm, rule);
             None
         }
-        (Value::Object(_), Some(Form::Text)) => {
+        (Value::Object(_), Some(TargetForm::Text)) => {
             let rule = "target must be a string when x-magic-new-hc-target is absent or false";
-            check.wrong(KEY, Rule::TargetForm, rule);
+            check.reject(KEY, BodyRule::TargetForm, rule);
             None
         }
         (Value::Object(_), _) => check.nested(KEY)?.address("saved"),
         (Value::String(_), _) => check.address(KEY),
         _ => {
-            check.wrong(KEY, Rule::Type, "target must be a string or an object");
+            check.reject(KEY, BodyRule::Type, "target must be a string or an object");
             None
         }
     }
 }
 
-fn read_bgp(bgp: &Reader<'_>) -> Option<Bgp> {
+fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
     let asn_rule = "customer_asn must be a whole number from 0 to 4294967295";
-    let customer_asn = bgp.required_number("customer_asn", 0..=u64::from(u32::MAX), Rule::Asn, asn_rule);
+    if bgp.value("customer_asn").is_none() {
+        bgp.reject("customer_asn", BodyRule::Required, "customer_asn is required");
+    }
+    let customer_asn = bgp.number("customer_asn", 0..=u64::from(u32::MAX), BodyRule::Asn, asn_rule);
     let md5_key = bgp.text("md5_key");
-    if let Some(rule) = md5_key.and_then(md5_mistake) {
-        bgp.wrong("md5_key", Rule::Md5Key, rule);
+    if let Some(rule) = md5_key.and_then(find_md5_error) {
+        bgp.reject("md5_key", BodyRule::Md5Key, rule);
     }
     let extra_prefixes = bgp.texts("extra_prefixes");
     for (position, prefix) in extra_prefixes.iter().enumerate() {
         if prefix.parse::<ipnet::IpNet>().is_err() {
             let rule = "each of extra_prefixes must be a prefix in CIDR notation";
-            bgp.wrong(&format!("extra_prefixes/{position}"), Rule::ExtraPrefix, rule);
+            bgp.reject(&format!("extra_prefixes/{position}"), BodyRule::ExtraPrefix, rule);
         }
     }
     let import_filter_id = bgp.text("import_filter_id").map(str::to_owned);
     let export_filter_id = bgp.text("export_filter_id").map(str::to_owned);
     let md5_key = md5_key.map(SecretString::from);
-    Some(Bgp { customer_asn: customer_asn?, extra_prefixes, md5_key, import_filter_id, export_filter_id })
+    Some(BgpSpec { customer_asn: customer_asn?, extra_prefixes, md5_key, import_filter_id, export_filter_id })
 }
 
-/// "Of non-zero length [...] any printable ASCII character aside from [...] quotation mark [...] and the question mark".
-fn md5_mistake(key: &str) -> Option<&'static str> {
+/// "Of non-zero length [...] any printable ASCII character aside from [...] quotation mark [...] and the question
+/// mark".
+fn find_md5_error(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         return Some("md5_key must be of non-zero length");
     }
@@ -203,38 +202,41 @@ fn md5_mistake(key: &str) -> Option<&'static str> {
     )
 }
 
-fn psk(body: &Reader<'_>) -> bool {
+fn read_psk(body: &FieldReader<'_>) -> bool {
     let psk = body.text("psk");
     if psk == Some("") {
-        body.wrong("psk", Rule::Psk, "psk must not be empty");
+        body.reject("psk", BodyRule::Psk, "psk must not be empty");
     }
     psk.is_some()
 }
 
-fn own(context: Context<'_>, body: &Reader<'_>) -> Own {
+fn read_options(context: ValidationContext<'_>, body: &FieldReader<'_>) -> KindOptions {
     match context.kind {
-        Kind::Ipsec => Own::Ipsec {
+        TunnelKind::Ipsec => KindOptions::Ipsec {
             allow_null_cipher: body.flag("allow_null_cipher").unwrap_or(false),
             replay_protection: body.flag("replay_protection").unwrap_or(false),
-            fqdn_id: body.nested("custom_remote_identities").and_then(|ids| fqdn(context.account, &ids)),
+            remote_identities: body
+                .nested("custom_remote_identities")
+                .and_then(|ids| read_identities(context.account, &ids)),
         },
-        Kind::Gre => Own::Gre {
-            mtu: body.number("mtu", 576..=65535, Rule::Mtu, "mtu must be at least 576").unwrap_or(1476),
-            ttl: body.number("ttl", 1..=255, Rule::Ttl, "ttl must be from 1 to 255 hops").unwrap_or(64),
+        TunnelKind::Gre => KindOptions::Gre {
+            mtu: body.number("mtu", 576..=65535, BodyRule::Mtu, "mtu must be at least 576").unwrap_or(1476),
+            ttl: body.number("ttl", 1..=255, BodyRule::Ttl, "ttl must be from 1 to 255 hops").unwrap_or(64),
         },
     }
 }
 
-/// "Must be of the form `<custom label>.<account ID>.custom.ipsec.cloudflare.com`". An empty one is none.
-fn fqdn(account: &str, ids: &Reader<'_>) -> Option<String> {
+/// "Must be of the form `<custom label>.<account ID>.custom.ipsec.cloudflare.com`". The empty string counts as
+/// absent.
+fn read_identities(account: &str, ids: &FieldReader<'_>) -> Option<RemoteIdentities> {
     let fqdn = ids.text("fqdn_id").filter(|fqdn| !fqdn.is_empty())?;
     let label = fqdn.strip_suffix(".custom.ipsec.cloudflare.com").and_then(|rest| rest.strip_suffix(account));
     let label = label.and_then(|rest| rest.strip_suffix('.'));
     if !label.is_some_and(is_dns_label) {
         let rule = format!("fqdn_id must be of the form <custom label>.{account}.custom.ipsec.cloudflare.com");
-        ids.wrong("fqdn_id", Rule::FqdnForm, &rule);
+        ids.reject("fqdn_id", BodyRule::FqdnForm, &rule);
     }
-    Some(fqdn.to_owned())
+    Some(RemoteIdentities { fqdn_id: fqdn.to_owned() })
 }
 
 /// RFC 1123 section 2.1.

@@ -1,22 +1,21 @@
-//! The sandbox as its users meet it: over a socket.
+//! The sandbox over a socket.
 
-#![expect(clippy::unwrap_used, reason = "a helper that cannot go on has failed its test")]
+#![expect(clippy::unwrap_used, reason = "a helper that fails has failed its test")]
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use magic_sandbox::{Faults, Sandbox, Settings, Story};
+use magic_sandbox::{Faults, Sandbox, SandboxSettings, Story};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
-use web_toolkit::clock;
-use web_toolkit::server;
+use web_toolkit::{clock, server};
 
-struct Running {
+struct RunningSandbox {
     at: SocketAddr,
     account: String,
     client: Client,
@@ -24,23 +23,25 @@ struct Running {
     tasks: JoinSet<()>,
 }
 
-fn start(settings: Settings) -> Running {
+fn start(settings: SandboxSettings) -> RunningSandbox {
     let bound = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let at = bound[0].local_addr();
+    let account = settings.story.accounts().next().unwrap().1.to_owned();
     let sandbox = Sandbox::new(settings, clock::now());
-    let account = sandbox.account_ids().swap_remove(0);
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&sandbox).run(bound, stop.clone()));
+    // reqwest is built without a TLS provider and needs one even for plain HTTP; an error means that one is installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().timeout(Duration::from_secs(10)).no_proxy().build().unwrap();
-    Running { at, account, client, stop, tasks }
+    RunningSandbox { at, account, client, stop, tasks }
 }
 
-fn empty() -> Settings {
-    Settings { story: Story::empty(), ..Settings::default() }
+fn empty() -> SandboxSettings {
+    SandboxSettings { story: Story::empty(), ..SandboxSettings::default() }
 }
 
-impl Running {
+impl RunningSandbox {
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("http://{}{path}", self.at))
     }
@@ -56,7 +57,7 @@ impl Running {
     }
 }
 
-async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
+async fn send(request: RequestBuilder) -> (StatusCode, Value) {
     let response = request.send().await.unwrap();
     let status = response.status();
     let body = response.bytes().await.unwrap();
@@ -65,26 +66,26 @@ async fn answer(request: RequestBuilder) -> (StatusCode, Value) {
 
 #[tokio::test]
 async fn the_demo_lists_both_kinds_and_shows_details() {
-    let demo = start(Settings::default());
+    let demo = start(SandboxSettings::default());
     for (kind, item) in [("ipsec_tunnels", "ipsec_tunnel"), ("gre_tunnels", "gre_tunnel")] {
-        let (status, list) = answer(demo.magic(Method::GET, kind)).await;
+        let (status, list) = send(demo.magic(Method::GET, kind)).await;
         assert_eq!((status, &list["success"]), (StatusCode::OK, &Value::Bool(true)));
         let first = &list["result"][kind][0];
-        let (status, one) = answer(demo.magic(Method::GET, &format!("{kind}/{}", first["id"].as_str().unwrap()))).await;
+        let (status, one) = send(demo.magic(Method::GET, &format!("{kind}/{}", first["id"].as_str().unwrap()))).await;
         assert_eq!((status, &one["result"][item]), (StatusCode::OK, first));
     }
 }
 
 #[tokio::test]
 async fn the_header_chooses_the_form_of_the_health_check_target() {
-    let demo = start(Settings::default());
+    let demo = start(SandboxSettings::default());
     let target = async |header: Option<&str>| {
         let request = demo.magic(Method::GET, "gre_tunnels");
         let request = match header {
             Some(value) => request.header("x-magic-new-hc-target", value),
             None => request,
         };
-        answer(request).await.1["result"]["gre_tunnels"][0]["health_check"]["target"].clone()
+        send(request).await.1["result"]["gre_tunnels"][0]["health_check"]["target"].clone()
     };
     assert_eq!(target(None).await, json!(""));
     assert_eq!(target(Some("false")).await, json!(""));
@@ -92,34 +93,34 @@ async fn the_header_chooses_the_form_of_the_health_check_target() {
 }
 
 #[tokio::test]
-async fn a_token_and_the_older_pair_both_open_the_door() {
-    let path = |sandbox: &Running| format!("/client/v4/accounts/{}/magic/gre_tunnels", sandbox.account);
+async fn a_token_and_an_email_and_key_pair_are_both_accepted() {
+    let path = |sandbox: &RunningSandbox| format!("/client/v4/accounts/{}/magic/gre_tunnels", sandbox.account);
     let open = start(empty());
-    let locked = start(Settings { token: Some("right".to_owned().into()), ..empty() });
+    let locked = start(SandboxSettings { token: Some("right".to_owned().into()), ..empty() });
     for (sandbox, secret, status) in [(&open, "any", 200), (&locked, "right", 200), (&locked, "wrong", 401)] {
         let by_token = sandbox.request(Method::GET, &path(sandbox)).bearer_auth(secret);
-        assert_eq!(answer(by_token).await.0, status, "token {secret}");
+        assert_eq!(send(by_token).await.0, status, "token {secret}");
         let by_key = sandbox.request(Method::GET, &path(sandbox));
         let by_key = by_key.header("X-Auth-Email", "a@example.net").header("X-Auth-Key", secret);
-        assert_eq!(answer(by_key).await.0, status, "key {secret}");
+        assert_eq!(send(by_key).await.0, status, "key {secret}");
     }
-    let (status, body) = answer(open.request(Method::GET, &path(&open))).await;
+    let (status, body) = send(open.request(Method::GET, &path(&open))).await;
     assert_eq!((status.as_u16(), &body["errors"][0]["code"]), (401, &json!(10000)));
     let alone = open.request(Method::GET, &path(&open)).header("X-Auth-Key", "key without e-mail");
-    assert_eq!(answer(alone).await.0, 401);
+    assert_eq!(send(alone).await.0, 401);
     let placeholder = open.request(Method::GET, &path(&open)).header("Authorization", "Bearer <your token>");
-    let (status, body) = answer(placeholder).await;
+    let (status, body) = send(placeholder).await;
     assert_eq!((status.as_u16(), &body["errors"][0]["code"]), (400, &json!(6003)));
     assert_eq!(body["errors"][0]["error_chain"][0]["code"], 6111);
 }
 
 #[tokio::test]
-async fn somebody_says_what_bgp_reports() {
-    let demo = start(Settings::default());
+async fn the_bgp_status_can_be_set() {
+    let demo = start(SandboxSettings::default());
     let path = format!("/sandbox/accounts/{}/tunnels/waw-ipsec-1/bgp_status", demo.account);
     let put = demo.request(Method::PUT, &path).body(r#"{"state":"BGP_DOWN","bgp_state":"Active"}"#);
-    assert_eq!(answer(put).await.0, 200);
-    let (_, list) = answer(demo.magic(Method::GET, "ipsec_tunnels")).await;
+    assert_eq!(send(put).await.0, 200);
+    let (_, list) = send(demo.magic(Method::GET, "ipsec_tunnels")).await;
     let tunnels = list["result"]["ipsec_tunnels"].as_array().unwrap().clone();
     let tunnel = tunnels.iter().find(|tunnel| tunnel["name"] == "waw-ipsec-1").unwrap();
     assert_eq!(tunnel["bgp_status"]["state"], "BGP_DOWN");
@@ -128,30 +129,30 @@ async fn somebody_says_what_bgp_reports() {
 }
 
 #[tokio::test]
-async fn stop_ends_it_at_once() {
-    let mut demo = start(Settings::default());
-    answer(demo.magic(Method::GET, "gre_tunnels")).await;
+async fn stop_ends_the_sandbox_at_once() {
+    let mut demo = start(SandboxSettings::default());
+    send(demo.magic(Method::GET, "gre_tunnels")).await;
     demo.stop.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(2), demo.tasks.join_next()).await;
-    ended.expect("it ends within two seconds").unwrap().unwrap();
+    ended.expect("the sandbox ends within two seconds").unwrap().unwrap();
 }
 
-/// The whole answer, status line and headers included, until the server closes or 2 s have passed.
+/// The whole response, including status line and headers, until the server closes or 2 s have passed.
 async fn raw(at: SocketAddr, request: &str) -> Vec<u8> {
     let mut stream = TcpStream::connect(at).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut answer)).await;
-    answer
+    let mut response = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_end(&mut response)).await;
+    response
 }
 
-fn list_request(sandbox: &Running) -> String {
+fn list_request(sandbox: &RunningSandbox) -> String {
     let path = format!("/client/v4/accounts/{}/magic/gre_tunnels", sandbox.account);
     format!("GET {path} HTTP/1.1\r\nHost: sandbox\r\nAuthorization: Bearer token\r\nConnection: close\r\n\r\n")
 }
 
 #[tokio::test]
-async fn bodies_travel_as_badly_as_asked_for() {
+async fn each_delivery_fault_breaks_the_body_as_documented() {
     let sandbox = start(empty());
     let request = list_request(&sandbox);
     let whole = raw(sandbox.at, &request).await;
@@ -165,7 +166,7 @@ async fn bodies_travel_as_badly_as_asked_for() {
     sandbox.faults(json!([{"fault": "reset"}])).await;
     let broken = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap();
     assert_eq!(broken.status(), 200);
-    assert!(broken.bytes().await.is_err(), "a client must notice that the body broke off");
+    assert!(broken.bytes().await.is_err(), "the client must see that the body is incomplete");
 
     sandbox.faults(json!([{"fault": "truncated"}])).await;
     let half = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap().bytes().await.unwrap();
@@ -178,12 +179,12 @@ async fn bodies_travel_as_badly_as_asked_for() {
     let mut endless = sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap();
     let mut length = 0;
     while length < 32 * 1024 * 1024 {
-        length += endless.chunk().await.unwrap().expect("it never ends").len();
+        length += endless.chunk().await.unwrap().expect("an endless body").len();
     }
 
     sandbox.faults(json!([{"fault": {"latency": "300ms"}}])).await;
     let before = clock::now();
-    assert_eq!(answer(sandbox.magic(Method::GET, "gre_tunnels")).await.0, 200);
+    assert_eq!(send(sandbox.magic(Method::GET, "gre_tunnels")).await.0, 200);
     assert!(clock::now().since(before) >= Duration::from_millis(300));
 
     sandbox.faults(json!([{"fault": {"rate_limited": {"retry_after": 7}}}])).await;
@@ -194,23 +195,23 @@ async fn bodies_travel_as_badly_as_asked_for() {
 #[tokio::test]
 async fn faults_of_the_settings_are_in_force_from_the_start() {
     let faults = Faults::from_json(br#"{"faults":[{"count":1,"fault":{"html":{}}}]}"#).unwrap();
-    let sandbox = start(Settings { faults, ..empty() });
+    let sandbox = start(SandboxSettings { faults, ..empty() });
     assert_eq!(sandbox.magic(Method::GET, "gre_tunnels").send().await.unwrap().status(), 502);
-    assert_eq!(answer(sandbox.magic(Method::GET, "gre_tunnels")).await.0, 200);
+    assert_eq!(send(sandbox.magic(Method::GET, "gre_tunnels")).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_silent_request_does_not_hold_up_the_end() {
+async fn a_silent_request_does_not_delay_the_shutdown() {
     let mut sandbox = start(empty());
     sandbox.faults(json!([{"fault": "silence"}])).await;
     let mut stream = TcpStream::connect(sandbox.at).await.unwrap();
     stream.write_all(list_request(&sandbox).as_bytes()).await.unwrap();
-    while answer(sandbox.request(Method::GET, "/sandbox/calls")).await.1["total"] == 0 {
+    while send(sandbox.request(Method::GET, "/sandbox/calls")).await.1["total"] == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     sandbox.stop.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(5), sandbox.tasks.join_next()).await;
-    ended.expect("the grace has a deadline").unwrap().unwrap();
+    ended.expect("draining has a deadline").unwrap().unwrap();
 }
 
 #[tokio::test]
@@ -220,12 +221,12 @@ async fn a_body_of_more_than_a_mebibyte_is_refused() {
     for (length, status, code) in
         [(1024 * 1024, 400, 1101), (1024 * 1024 + 1, 413, 10413), (8 * 1024 * 1024, 413, 10413)]
     {
-        let (got, answer) = answer(sandbox.magic(Method::POST, "gre_tunnels").body(body(length))).await;
-        assert_eq!((got.as_u16(), &answer["errors"][0]["code"]), (status, &json!(code)), "{length}");
+        let (got, response) = send(sandbox.magic(Method::POST, "gre_tunnels").body(body(length))).await;
+        assert_eq!((got.as_u16(), &response["errors"][0]["code"]), (status, &json!(code)), "{length}");
     }
 }
 
-/// The examples of the API reference, as printed there.
+/// The examples of the API reference, verbatim.
 #[tokio::test]
 async fn the_examples_of_the_reference_succeed() {
     let sandbox = start(empty());
@@ -250,13 +251,13 @@ async fn the_examples_of_the_reference_succeed() {
         }"#;
     for (collection, body) in [("ipsec_tunnels", ipsec), ("gre_tunnels", gre)] {
         let create = sandbox.magic(Method::POST, collection).header("Content-Type", "application/json").body(body);
-        let (status, created) = answer(create).await;
+        let (status, created) = send(create).await;
         assert_eq!(status, 200, "{created}");
-        let asked: Value = serde_json::from_str(body).unwrap();
-        for (key, value) in asked.as_object().unwrap().iter().filter(|(key, _)| *key != "psk") {
+        let sent: Value = serde_json::from_str(body).unwrap();
+        for (key, value) in sent.as_object().unwrap().iter().filter(|(key, _)| *key != "psk") {
             assert_eq!(&created["result"][key], value);
         }
-        let (_, list) = answer(sandbox.magic(Method::GET, collection)).await;
+        let (_, list) = send(sandbox.magic(Method::GET, collection)).await;
         assert_eq!(list["result"][collection], json!([created["result"]]));
     }
 }
@@ -268,9 +269,9 @@ async fn concurrent_writers_lose_no_update_and_break_no_rule() {
     for writer in 0..8_u32 {
         let sandbox = Arc::clone(&sandbox);
         writers.spawn(async move {
-            let mut mine = 0;
+            let mut created_here = 0;
             for number in 0..25 {
-                // Every name is wanted by two writers.
+                // Two writers use each name.
                 let name = format!("t-{}-{number}", writer / 2);
                 let body = json!({
                     "name": name,
@@ -278,32 +279,32 @@ async fn concurrent_writers_lose_no_update_and_break_no_rule() {
                     "customer_gre_endpoint": "198.51.100.1",
                     "interface_address": "10.0.0.0/31",
                 });
-                let (status, created) = answer(sandbox.magic(Method::POST, "gre_tunnels").body(body.to_string())).await;
+                let (status, created) = send(sandbox.magic(Method::POST, "gre_tunnels").body(body.to_string())).await;
                 if status != 200 {
                     assert_eq!(created["errors"][0]["code"], 1103, "{created}");
                     continue;
                 }
-                mine += 1;
+                created_here += 1;
                 let path = format!("gre_tunnels/{}", created["result"]["id"].as_str().unwrap());
                 let mut change = body;
                 change["description"] = json!(format!("by {writer}"));
-                assert_eq!(answer(sandbox.magic(Method::PUT, &path).body(change.to_string())).await.0, 200);
+                assert_eq!(send(sandbox.magic(Method::PUT, &path).body(change.to_string())).await.0, 200);
             }
-            mine
+            created_here
         });
     }
     let created: usize = writers.join_all().await.into_iter().sum();
-    let (_, list) = answer(sandbox.magic(Method::GET, "gre_tunnels")).await;
+    let (_, list) = send(sandbox.magic(Method::GET, "gre_tunnels")).await;
     let tunnels = list["result"]["gre_tunnels"].as_array().unwrap();
     let names: std::collections::BTreeSet<_> = tunnels.iter().map(|tunnel| tunnel["name"].to_string()).collect();
     assert_eq!((created, tunnels.len(), names.len()), (100, 100, 100));
     assert!(tunnels.iter().all(|tunnel| tunnel["description"].as_str().unwrap().starts_with("by ")));
 }
 
-/// The best of five, because other programs run on the machine of a test.
+/// The best of five rounds, because other programs run on the test machine.
 #[tokio::test]
 async fn ten_thousand_tunnels_are_listed_quickly() {
-    let sandbox = start(Settings { tunnels: 20_000, ..empty() });
+    let sandbox = start(SandboxSettings { tunnels: 20_000, ..empty() });
     let mut best = Duration::MAX;
     for round in 0..5 {
         let before = clock::now();
@@ -319,7 +320,7 @@ async fn ten_thousand_tunnels_are_listed_quickly() {
 }
 
 #[test]
-fn the_examples_of_the_documentation_are_right() {
+fn the_examples_of_the_documentation_are_valid() {
     let page = include_str!("../../../docs/SANDBOX.md");
     let story = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     Story::parse("SANDBOX.md", story).unwrap();

@@ -4,11 +4,9 @@
 //! a file that it names changes. A new file replaces the old one completely, or not at all if it has a mistake. Open
 //! connections keep the encryption they started with.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -16,7 +14,7 @@ use tracing::{info, warn};
 use crate::{
     clock,
     file::{Fingerprint, Fingerprints},
-    guard::Rules,
+    guard::RequestRules,
     server::tls::{Encryption, TlsConfig},
     web_file::WebFile,
 };
@@ -29,7 +27,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Access {
     file: Mutex<Option<WebFile>>,
     tls: watch::Sender<Option<Arc<TlsConfig>>>,
-    rules: watch::Sender<Arc<Rules>>,
+    rules: watch::Sender<Arc<RequestRules>>,
 }
 
 /// A web configuration file, or none, that may replace the one in use.
@@ -47,7 +45,7 @@ impl Access {
         Encryption::new(self.tls.subscribe())
     }
 
-    pub fn rules(&self) -> watch::Receiver<Arc<Rules>> {
+    pub fn rules(&self) -> watch::Receiver<Arc<RequestRules>> {
         self.rules.subscribe()
     }
 
@@ -104,7 +102,7 @@ impl Access {
 
     fn reload_if_changed(&self, watcher: &mut Watcher) {
         let Some(file) = self.file().clone() else { return };
-        let now = file.files.keys().map(|path| (path.clone(), Fingerprint::of(path))).collect();
+        let now = file.files.keys().map(|path| (path.clone(), Fingerprint::read(path))).collect();
         if !watcher.wants_reload(&file.files, now) {
             return;
         }
@@ -127,7 +125,7 @@ impl Access {
     }
 
     fn file(&self) -> MutexGuard<'_, Option<WebFile>> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+        self.file.lock()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Short answers in plain text.
+//! Short responses in plain text, and the headers that all responses share.
 
 use hyper::{
     Response, StatusCode,
@@ -8,26 +8,25 @@ use hyper::{
 
 use crate::server::{Body, full};
 
-const PLAIN: &str = "text/plain; charset=utf-8";
-
-/// The answer after an internal error; the cause is in the log.
-pub fn failed() -> Response<Body> {
-    text(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered; the log says why\n")
+/// The response after an internal error, whose cause is logged.
+pub fn internal_error() -> Response<Body> {
+    plain_text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error; see the log of the exporter\n")
 }
 
-/// The answer to a request with any method but these.
-pub fn only(methods: &'static str) -> Response<Body> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("This page answers {methods} only\n"));
+/// The response to a method that is not one of `methods`, a list such as `GET, HEAD`.
+pub fn method_not_allowed(methods: &'static str) -> Response<Body> {
+    let text = format!("method not allowed; use {}\n", methods.replace(", ", " or "));
+    let mut response = plain_text(StatusCode::METHOD_NOT_ALLOWED, text);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
 
-/// A sentence in plain text.
-pub fn text(status: StatusCode, sentence: impl Into<Bytes>) -> Response<Body> {
-    answer(status, PLAIN, sentence)
+/// A response in plain text. `text` ends with a line break.
+pub fn plain_text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    answer(status, "text/plain; charset=utf-8", text)
 }
 
-/// A whole body of this type.
+/// A response with a complete body.
 pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(full(body));
     *response.status_mut() = status;

@@ -14,7 +14,8 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Time from `earlier` to `self` on the monotonic clock, which a jump of the wall clock does not touch; zero if `earlier` is later.
+    /// Time from `earlier` to `self` on the monotonic clock, which is not affected by changes of the wall clock. Zero if
+    /// `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         self.instant.saturating_duration_since(earlier.instant)
     }
@@ -26,7 +27,7 @@ impl Moment {
     }
 }
 
-/// The current time. Under tokio's paused test time the monotonic part stands still with it.
+/// The current time. If a test pauses the time of tokio, the monotonic part is paused as well.
 pub fn now() -> Moment {
     Moment {
         instant: tokio::time::Instant::now().into_std(),

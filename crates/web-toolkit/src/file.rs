@@ -1,10 +1,11 @@
 //! Reads the small files that an operator names: configuration, secrets, certificates.
 //!
-//! Whatever stands at the path, be it a pipe, a directory or a gigabyte, reading it ends soon and takes bounded memory. What is
-//! judged is what was opened, so a link that is swapped meanwhile cannot change it.
+//! Reading never blocks and takes bounded memory, even if the path is a pipe, a directory or a huge file. All checks
+//! are made on the opened file, so that a symbolic link that changes in between has no effect.
 
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::OpenOptions,
     io::{self, Read as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
@@ -13,32 +14,39 @@ use std::{
 
 use rustix::fs::OFlags;
 
-/// What stood in a file.
+/// The content of a file.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content {
     pub bytes: Vec<u8>,
-    /// Any user of this machine may read it.
+    /// Whether every user of this machine can read the file.
     pub world_readable: bool,
 }
 
-/// Why a file could not be read. Each is the rest of a sentence that begins with what the file is for.
+/// Leaves out the bytes, which may be a secret.
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").field("world_readable", &self.world_readable).finish_non_exhaustive()
+    }
+}
+
+/// A file could not be read. Each message continues a sentence that begins with the name of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("must be a readable file: {0}")]
     Unreadable(#[from] io::Error),
     #[error("must be a file: it is a directory")]
     Directory,
-    #[error("must be a regular file, no device, pipe or socket")]
+    #[error("must be a regular file, not a device, pipe or socket")]
     NotRegular,
-    #[error("must not be larger than {} KiB", .most / 1024)]
-    TooLarge { most: u64 },
-    #[error("must be text in UTF-8")]
+    #[error("must be at most {} KiB", .max / 1024)]
+    TooLarge { max: u64 },
+    #[error("must be UTF-8 text")]
     NotText,
 }
 
-/// The content of the regular file at `path`, which has at most `most` bytes.
-pub fn read(path: &Path, most: u64) -> Result<Content, FileError> {
-    // A pipe without a writer would keep us waiting in `open`.
+/// Reads the regular file at `path`, which must have at most `max` bytes.
+pub fn read(path: &Path, max: u64) -> Result<Content, FileError> {
+    // Otherwise `open` blocks on a pipe that has no writer.
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
     let metadata = file.metadata()?;
@@ -49,21 +57,21 @@ pub fn read(path: &Path, most: u64) -> Result<Content, FileError> {
         return Err(FileError::NotRegular);
     }
     let mut bytes = Vec::new();
-    // It may grow while it is read.
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(FileError::TooLarge { most });
+    // The size is not taken from the metadata, because the file may grow while it is read.
+    file.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(FileError::TooLarge { max });
     }
     Ok(Content { bytes, world_readable: metadata.mode() & 0o004 != 0 })
 }
 
-/// [`read`] for text.
-pub fn read_text(path: &Path, most: u64) -> Result<String, FileError> {
-    String::from_utf8(read(path, most)?.bytes).map_err(|_| FileError::NotText)
+/// [`read`] for UTF-8 text.
+pub fn read_text(path: &Path, max: u64) -> Result<String, FileError> {
+    String::from_utf8(read(path, max)?.bytes).map_err(|_| FileError::NotText)
 }
 
-/// What a file looks like from outside. Clocks of file systems tick every few milliseconds, so a rewrite right behind a reading can look
-/// the same.
+/// The metadata by which a changed file is noticed. File systems have a time resolution of a few milliseconds, so a
+/// write immediately after a read can leave it unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint {
     device: u64,
@@ -74,8 +82,9 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// `None` where no file can be seen. To be taken before the file is read, so that a change in between is seen the next time.
-    pub fn of(path: &Path) -> Option<Self> {
+    /// `None` if the file is missing or inaccessible. Must be called before the file is read, so that a change in
+    /// between is noticed the next time.
+    pub fn read(path: &Path) -> Option<Self> {
         let metadata = path.metadata().ok()?;
         Some(Self {
             device: metadata.dev(),
@@ -87,15 +96,8 @@ impl Fingerprint {
     }
 }
 
-/// What several files look like.
+/// The fingerprints of several files.
 pub type Fingerprints = BTreeMap<PathBuf, Option<Fingerprint>>;
-
-/// The bytes may be a secret.
-impl std::fmt::Debug for Content {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Content").field("world_readable", &self.world_readable).finish_non_exhaustive()
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_small_text_file_is_refused_with_the_rule() {
+    fn anything_but_a_small_text_file_is_refused_with_the_rule() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::write(path("long"), [b'x'; 1025]).unwrap();
@@ -127,10 +129,10 @@ mod tests {
         for (path, sentence) in [
             (path("missing"), "must be a readable file: No such file or directory (os error 2)"),
             (dir.path().to_owned(), "must be a file: it is a directory"),
-            (path("pipe"), "must be a regular file, no device, pipe or socket"),
-            ("/dev/zero".into(), "must be a regular file, no device, pipe or socket"),
-            (path("long"), "must not be larger than 1 KiB"),
-            (path("binary"), "must be text in UTF-8"),
+            (path("pipe"), "must be a regular file, not a device, pipe or socket"),
+            ("/dev/zero".into(), "must be a regular file, not a device, pipe or socket"),
+            (path("long"), "must be at most 1 KiB"),
+            (path("binary"), "must be UTF-8 text"),
         ] {
             assert_eq!(read_text(&path, 1024).unwrap_err().to_string(), sentence, "{}", path.display());
         }

@@ -1,12 +1,13 @@
-//! What Prometheus' exporter-toolkit is for Go: the web side of an exporter, without a word about what it exports.
+//! The web side of a Prometheus exporter, independent of what it exports: what Prometheus' exporter-toolkit is for Go.
 //!
-//! [`server`] binds listen addresses and serves HTTP/1 within limits, in clear text or over TLS. [`web_file`] reads the
-//! web configuration file, [`access`] keeps it current while the program runs, and [`guard`] enforces its passwords and
-//! rate limit on each request. [`file`] and [`yaml`] read the files that an operator names, and [`settings`] checks their
-//! values and those of flags; [`clock`] is the only module that reads a clock.
+//! [`server`] binds listen addresses and serves HTTP/1 within limits, in cleartext or over TLS. [`web_file`] reads the
+//! web configuration file, [`access`] reloads it while the program runs, and [`guard`] enforces its passwords and rate
+//! limit on each request. [`file`] and [`yaml`] read the files that an operator names, and [`settings`] checks their
+//! values and those of flags. [`bucket`] limits rates. [`clock`] is the only module that reads a clock.
 
 pub mod access;
 pub mod answer;
+pub mod bucket;
 pub mod clock;
 pub mod file;
 pub mod guard;

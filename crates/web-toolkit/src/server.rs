@@ -1,82 +1,123 @@
-//! The bounded HTTP/1 server under the exporter's own pages and under the sandbox.
+//! A bounded HTTP/1 server. It owns sockets and connections and knows no routes.
 //!
-//! It owns sockets and connections and knows no route. Binding ([`bind`]) is apart from serving ([`serve`]), so that a
-//! taken port is found before anything else is started. Everything a client can make grow has a limit ([`Limits`]):
-//! a connection beyond the limit waits in the kernel's accept queue; a head that is slow or too long and an answer that is
-//! not fetched end their connection.
+//! Binding ([`bind`]) is separate from serving ([`serve`]), so that a port that is in use is reported before anything
+//! else is started. Every resource that a client can use up has a limit ([`Limits`]): connections beyond the limit wait
+//! in the kernel's accept queue, and a connection is closed if its request head is slow or too long, or if the client
+//! does not read the response.
 
 mod address;
-mod body;
 mod connection;
-mod handshake;
-mod limits;
 pub mod tls;
-mod watched;
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
 
-use hyper::{Request, Response, body::Incoming};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-pub use self::{
-    address::{BindError, Bound, ListenAddress, ListenAddressError, bind},
-    body::{Body, full},
-    handshake::{Handshake, Plain},
-    limits::Limits,
-};
+pub use self::address::{BindError, Bound, ListenAddress, ListenAddressError, bind};
+use self::tls::Encryption;
 
-/// Serves HTTP in the clear on all of `bound` until `stop`, then drains: idle connections close at once, requests in flight finish
-/// within [`Limits::grace`], what is left is cut.
-pub async fn serve<S, F>(bound: Vec<Bound>, limits: Limits, stop: CancellationToken, service: S)
-where
-    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
-    serve_over(Plain, bound, limits, stop, service).await;
+/// A response body: in memory, streamed, or one that ends with an error.
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// A complete body in memory.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// [`serve`] over the streams that `handshake` makes.
-pub async fn serve_over<H, S, F>(handshake: H, bound: Vec<Bound>, limits: Limits, stop: CancellationToken, service: S)
+/// Limits on what clients can use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Concurrent connections over all listen addresses. Further connections wait in the accept queue.
+    pub connections: usize,
+    /// Maximum time from the first byte of a request head to its last. For a new connection it starts at the accept and
+    /// includes the TLS handshake.
+    pub header_timeout: Duration,
+    /// Maximum time between two requests. It must be longer than the longest usual scrape interval, otherwise every
+    /// scrape opens a new connection.
+    pub idle_timeout: Duration,
+    /// Maximum time that a write may wait for the client to read.
+    pub write_timeout: Duration,
+    /// Maximum size of request line and headers together; larger heads are answered with 431. At least 8 KiB, the
+    /// minimum of hyper.
+    pub header_bytes: usize,
+    /// After `stop`: the time that requests in flight have to finish.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(150),
+            write_timeout: Duration::from_secs(30),
+            header_bytes: 16 * 1024,
+            grace: Duration::from_millis(1500),
+        }
+    }
+}
+
+/// Serves cleartext HTTP on all of `bound` until `stop`. Idle connections are then closed at once, requests in flight
+/// have [`Limits::grace`] to finish, and the rest is aborted.
+pub async fn serve<S, F>(bound: Vec<Bound>, limits: Limits, stop: CancellationToken, service: S)
 where
-    H: Handshake,
-    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    serve_over(Encryption::off(), bound, limits, stop, service).await;
+}
+
+/// [`serve`] with TLS as far as `encryption` has a configuration.
+pub async fn serve_over<S, F>(
+    encryption: Encryption,
+    bound: Vec<Bound>,
+    limits: Limits,
+    stop: CancellationToken,
+    service: S,
+) where
+    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let server = Arc::new(Server { encryption, limits, slots, stop, service });
     let mut listeners = JoinSet::new();
     for bound in bound {
-        let server = Listener {
-            handshake: handshake.clone(),
-            limits,
-            slots: Arc::clone(&slots),
-            stop: stop.clone(),
-            service: service.clone(),
-        };
-        listeners.spawn(server.run(bound));
+        listeners.spawn(Arc::clone(&server).serve_address(bound));
     }
     while listeners.join_next().await.is_some() {}
 }
 
-/// How long to leave the accept queue alone after an error that is not the client's, such as too many open files.
+/// Pause after an accept error that is not caused by the client, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-struct Listener<H, S> {
-    handshake: H,
+/// State shared by all listen addresses and connections.
+struct Server<S> {
+    encryption: Encryption,
     limits: Limits,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
     service: S,
 }
 
-impl<H, S, F> Listener<H, S>
+impl<S, F> Server<S>
 where
-    H: Handshake,
-    S: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    async fn run(self, bound: Bound) {
+    /// Accepts connections until `stop`, then drains them.
+    async fn serve_address(self: Arc<Self>, bound: Bound) {
         let address = bound.local_addr();
         let listener = match bound.into_listener() {
             Ok(listener) => listener,
@@ -85,60 +126,54 @@ where
         let mut connections = JoinSet::new();
         self.accept_until_stopped(&listener, &mut connections).await;
         drop(listener);
-        let drained =
-            tokio::time::timeout(self.limits.grace, async { while connections.join_next().await.is_some() {} });
+        let drained = time::timeout(self.limits.grace, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
-            debug!(%address, "cut {} connections that did not finish in time", connections.len());
+            debug!(%address, "aborted {} connections at the end of the grace period", connections.len());
             connections.shutdown().await;
         }
     }
 
-    /// Takes a slot first and a connection second, so that a full server accepts nothing.
-    async fn accept_until_stopped(&self, listener: &TcpListener, connections: &mut JoinSet<()>) {
-        let mut refused = false;
+    async fn accept_until_stopped(self: &Arc<Self>, listener: &TcpListener, connections: &mut JoinSet<()>) {
+        let mut failing = false;
         loop {
-            // Cancel safety: a permit or a connection that a dropped future had not yet handed over stays where it was.
-            let slot = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                Some(_) = connections.join_next() => continue,
-                slot = Arc::clone(&self.slots).acquire_owned() => slot,
-            };
             let accepted = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
                 Some(_) = connections.join_next() => continue,
-                accepted = listener.accept() => accepted,
+                accepted = self.accept(listener) => accepted,
             };
             match accepted {
-                Ok((tcp, _)) => {
-                    refused = false;
-                    let serving = connection::serve(
-                        self.handshake.clone(),
-                        tcp,
-                        self.limits,
-                        self.stop.clone(),
-                        self.service.clone(),
-                    );
+                Ok((tcp, slot)) => {
+                    failing = false;
+                    let server = Arc::clone(self);
                     connections.spawn(async move {
-                        serving.await;
+                        server.serve_connection(tcp).await;
                         drop(slot);
                     });
                 }
-                Err(error) if is_the_clients(&error) => {}
+                Err(error) if is_caused_by_client(&error) => {}
                 Err(error) => {
-                    if !std::mem::replace(&mut refused, true) {
-                        warn!("cannot accept connections, trying again: {error}");
+                    if !std::mem::replace(&mut failing, true) {
+                        warn!("cannot accept connections, retrying: {error}");
                     }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    time::sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
+
+    /// Acquires a slot before it accepts a connection, so that a full server leaves new connections in the queue.
+    ///
+    /// Cancel safety: dropping the future returns the slot, and a connection that was not accepted stays in the queue.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
+        let (tcp, _) = listener.accept().await?;
+        Ok((tcp, slot))
+    }
 }
 
-/// Errors of `accept` that concern one connection which went away while it was queued.
-fn is_the_clients(error: &io::Error) -> bool {
+/// Whether an error of `accept` concerns only one connection, which the client closed while it was queued.
+fn is_caused_by_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused

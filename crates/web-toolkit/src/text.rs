@@ -1,20 +1,20 @@
-//! Text from outside, made fit to be shown.
+//! Untrusted text, prepared for logs, labels and pages.
 
 use std::borrow::Cow;
 
-/// No more characters of any text from outside are shown.
+/// Maximum number of characters shown of any untrusted text.
 pub const LONGEST: usize = 128;
 
-/// `text` without control characters, at most [`LONGEST`] characters of it: what logs, labels and pages show.
+/// Removes control characters from `text` and cuts it to [`LONGEST`] characters.
 pub fn shown(text: &str) -> Cow<'_, str> {
-    // Fewer bytes than the limit are never more characters.
+    // A text never has more characters than bytes.
     if text.len() <= LONGEST && !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().filter(|&c| !is_hidden(c)).take(LONGEST).collect())
 }
 
-/// Control characters, and the marks that turn the direction of the text around them.
+/// Control characters, and marks that change the direction of the surrounding text.
 fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -35,7 +35,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_shown_is_short_and_printable(text in any::<String>()) {
+        fn the_result_is_short_and_printable(text in any::<String>()) {
             let shown = shown(&text);
             prop_assert!(shown.chars().count() <= LONGEST);
             prop_assert!(!shown.chars().any(char::is_control));

@@ -17,7 +17,7 @@ use self::{
 };
 use crate::{
     file::{self, FileError, Fingerprint, Fingerprints},
-    guard::Rules,
+    guard::RequestRules,
     server::tls::{Clients, TlsConfig},
     settings::{ConfigError, Layout, Setting, SettingsReader},
     yaml::{Node, keys_of},
@@ -51,7 +51,7 @@ pub struct WebFile {
     setting: Setting,
     /// `None`: HTTP is served without TLS.
     pub tls: Option<Arc<TlsConfig>>,
-    pub rules: Arc<Rules>,
+    pub rules: Arc<RequestRules>,
     /// The file and those it names, as they were before they were read.
     pub files: Fingerprints,
     /// Warnings about the file: valid, but insecure or without effect.
@@ -65,7 +65,7 @@ impl WebFile {
     /// Every mistake of the file.
     pub fn load(setting: Setting) -> Result<Self, ConfigError> {
         let path = setting.path();
-        let seen = Fingerprint::of(&path);
+        let seen = Fingerprint::read(&path);
         let content = file::read(&path, MOST_BYTES).map_err(|error| setting.mistake(error))?;
         let text = String::from_utf8(content.bytes).map_err(|_| setting.mistake(FileError::NotText))?;
         let (mut reader, keys) = SettingsReader::open::<WebFileKeys>(&path.to_string_lossy(), text, layout())?;
@@ -129,7 +129,7 @@ impl PartialEq for WebFile {
 
 impl Eq for WebFile {}
 
-fn remark_on_access(has_tls: bool, rules: &Rules) -> Option<String> {
+fn remark_on_access(has_tls: bool, rules: &RequestRules) -> Option<String> {
     let remark = match (has_tls, rules.users().is_some()) {
         (true, _) => return None,
         (false, true) => "passwords are required, but TLS is not: they cross the network in clear text",

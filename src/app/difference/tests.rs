@@ -30,8 +30,8 @@ fn config() -> Config {
     Config::for_serve(&flags, &inputs).unwrap()
 }
 
-/// What one change of a configuration comes to: accounts added, changed and forgotten, and keys that wait.
-fn seen(change: fn(&mut Config)) -> [String; 4] {
+/// The effect of one change: accounts added, changed and forgotten, and keys that need a restart.
+fn effects(change: fn(&mut Config)) -> [String; 4] {
     let (old, mut new) = (config(), config());
     change(&mut new);
     let difference = Difference::between(&old, &new);
@@ -39,24 +39,24 @@ fn seen(change: fn(&mut Config)) -> [String; 4] {
         accounts.iter().map(|account| account.account.name.to_string()).collect::<Vec<_>>().join(" ")
     };
     let forgotten: Vec<_> = difference.forgotten.iter().map(ToString::to_string).collect();
-    [names(&difference.added), names(&difference.changed), forgotten.join(" "), difference.waiting.join(" ")]
+    [names(&difference.added), names(&difference.changed), forgotten.join(" "), difference.need_restart.join(" ")]
 }
 
 fn rename(config: &mut Config, at: usize, name: &str) {
     config.accounts[at].account.name = AccountName::new(name);
 }
 
-/// What is changed, how, and what that comes to.
-type Row = (&'static str, fn(&mut Config), [&'static str; 4]);
+/// A description, the change, and its effects.
+type TableCase = (&'static str, fn(&mut Config), [&'static str; 4]);
 
 #[test]
-fn each_change_reaches_those_whom_it_concerns_and_nobody_else() {
-    let table: [Row; 20] = [
+fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
+    let table: [TableCase; 20] = [
         ("nothing", |_| {}, ["", "", "", ""]),
-        ("another order", |config| config.accounts.reverse(), ["", "", "", ""]),
-        ("an account less", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
+        ("another order of accounts", |config| config.accounts.reverse(), ["", "", "", ""]),
+        ("an account removed", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
         (
-            "an account more",
+            "an account added",
             |config| {
                 config.accounts.push(config.accounts[0].clone());
                 rename(config, 2, "c");
@@ -75,7 +75,7 @@ fn each_change_reaches_those_whom_it_concerns_and_nobody_else() {
         ),
         ("another API", |config| config.accounts[0].url = "https://proxy.example".parse().unwrap(), ["", "a", "", ""]),
         (
-            "names that change places",
+            "swapped names",
             |config| {
                 rename(config, 0, "b");
                 rename(config, 1, "a");
@@ -85,9 +85,9 @@ fn each_change_reaches_those_whom_it_concerns_and_nobody_else() {
         ("the interval", |config| config.poll.interval = Duration::from_secs(9), ["", "a b", "", ""]),
         ("the timeout", |config| config.poll.timeout = Duration::from_secs(9), ["", "a b", "", ""]),
         (
-            "the choice of tunnels",
+            "the excluded tunnels",
             |config| {
-                config.rules = Arc::new(TunnelRules { exclude: vec![Pattern::new("x")], ..TunnelRules::default() })
+                config.rules = Arc::new(TunnelRules { exclude: vec![Pattern::new("x")], ..TunnelRules::default() });
             },
             ["", "a b", "", ""],
         ),
@@ -108,7 +108,7 @@ fn each_change_reaches_those_whom_it_concerns_and_nobody_else() {
         ),
     ];
     for (what, change, expected) in table {
-        assert_eq!(seen(change), expected, "{what}");
+        assert_eq!(effects(change), expected, "{what}");
     }
 }
 

@@ -513,7 +513,7 @@ interval: 1m
             "mte.yml: line 13: key `poll.timeout` is given twice",
             "mte.yml: line 15: `probe.targets` must be a list or one value",
             "mte.yml: line 16: unknown key `interval`; nest it under `poll` or `probe`",
-            "bad-web.yml: line 1: `tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13: older versions are insecure and not supported",
+            "bad-web.yml: line 1: `tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13; older versions are insecure and not supported",
             "bad-web.yml: line 2: unknown key `user`; expected one of `tls_server_config`, `http_server_config`, `basic_auth_users`, `rate_limit`",
         ]
     );
@@ -575,15 +575,15 @@ fn a_file_that_cannot_be_read_is_named_with_the_rule() {
     for (name, rule) in [
         ("missing", "must be a readable file: No such file or directory (os error 2)"),
         (".", "must be a file: it is a directory"),
-        ("binary", "must be text in UTF-8"),
-        ("huge", "must not be larger than 1024 KiB"),
+        ("binary", "must be UTF-8 text"),
+        ("huge", "must be at most 1024 KiB"),
     ] {
         let path = house.path(name).display().to_string();
         let sentence = config(&[ACCOUNT, &format!("--config.file={path}")], token).unwrap_err();
         assert_eq!(sentence, format!("`--config.file` is `{path}`: {rule}"));
     }
     let sentence = config(&[ACCOUNT, "--config.file=/dev/zero"], token).unwrap_err();
-    assert_eq!(sentence, "`--config.file` is `/dev/zero`: must be a regular file, no device, pipe or socket");
+    assert_eq!(sentence, "`--config.file` is `/dev/zero`: must be a regular file, not a device, pipe or socket");
 }
 
 #[test]

@@ -19,7 +19,7 @@ use crate::{
 
 const STALE_AFTER: Duration = Duration::from_mins(5);
 
-/// A place where tunnels are probed by hand, second by second.
+/// Tunnels whose probe results and time the test sets.
 struct Rehearsal {
     now: Moment,
     polled: Moment,
@@ -66,7 +66,7 @@ impl Rehearsal {
         self.board.sessions = sessions.collect();
     }
 
-    /// Lets enough results of one kind come in from an address to settle it.
+    /// Settles the state of an address.
     fn settle(&self, address: &str, answers: bool) {
         let one = NonZeroU32::MIN;
         let outcome = if answers {
@@ -100,15 +100,15 @@ impl Rehearsal {
         }
     }
 
-    fn look(&mut self) -> Round {
+    fn judge(&mut self) -> Round {
         let fleet = polled(Some(self.polled), self.tunnels.iter().cloned());
         let judged = Judged { fleet, board: Arc::new(self.board.clone()), ..Judged::default() };
         self.tracker.judge(&Snapshot { judged, stale_after: STALE_AFTER, now: self.now })
     }
 
-    /// Looks, and gives `from -> to` of each change.
+    /// Judges, and returns each change as `from -> to`.
     fn changes(&mut self) -> Vec<String> {
-        self.look().changes.iter().map(|c| format!("{} {} -> {}", c.tunnel.name, c.from, c.to)).collect()
+        self.judge().changes.iter().map(|c| format!("{} {} -> {}", c.tunnel.name, c.from, c.to)).collect()
     }
 
     fn verdict(&self, id: &str) -> Arc<TunnelVerdict> {
@@ -149,32 +149,32 @@ fn healthy() -> Rehearsal {
 }
 
 #[test]
-fn the_first_verdict_is_no_change() {
+fn the_first_verdict_does_not_count_as_a_change() {
     let mut rehearsal = healthy();
     assert_eq!(rehearsal.verdict("fra").changes, 0);
     assert_eq!(rehearsal.verdict("fra").changed, rehearsal.now);
-    assert!(!rehearsal.look().moved, "nor is a second look");
+    assert!(!rehearsal.judge().moved, "a second judgement changes nothing");
 }
 
 #[test]
-fn nor_is_what_comes_when_the_probes_settle() {
+fn a_verdict_during_settling_does_not_count_as_a_change() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down)]);
     assert_eq!(rehearsal.changes(), [""; 0]);
     assert_eq!(rehearsal.verdict("fra").verdict, Verdict::ReportedDown);
     rehearsal.wait(3);
     rehearsal.everything(true);
-    let round = rehearsal.look();
+    let round = rehearsal.judge();
     assert!(round.moved && round.changes.is_empty());
     assert_eq!((rehearsal.verdict("fra").verdict, rehearsal.verdict("fra").changes), (Verdict::BgpFault, 0));
     assert_eq!(rehearsal.verdict("fra").changed, rehearsal.now);
 }
 
 #[test]
-fn a_probe_that_never_settles_does_not_hide_changes_for_ever() {
+fn a_probe_that_never_settles_hides_changes_for_a_minute_only() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up)]);
-    rehearsal.look();
+    rehearsal.judge();
     rehearsal.wait(61);
-    rehearsal.look();
+    rehearsal.judge();
     rehearsal.poll("fra", BgpState::Down);
     assert_eq!(rehearsal.changes(), ["fra healthy -> reported_down"]);
 }
@@ -212,21 +212,21 @@ fn a_session_that_stays_down_while_traffic_flows_is_a_bgp_fault() {
 }
 
 #[test]
-fn an_address_that_never_answered_proves_nothing_unless_told_to() {
+fn a_missing_first_reply_proves_nothing_by_default() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down)]);
     rehearsal.everything(false);
-    rehearsal.look();
+    rehearsal.judge();
     assert_eq!(rehearsal.verdict("fra").verdict, Verdict::ReportedDown);
     Arc::make_mut(&mut rehearsal.board.settings).silence = Silence::Always;
     assert_eq!(rehearsal.changes(), ["fra reported_down -> unreachable"]);
 }
 
 #[test]
-fn where_there_is_an_uplink_the_router_proves_nothing_about_the_outside() {
+fn uplinks_replace_the_customer_endpoint_as_evidence() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up)]).with_uplink("192.0.2.1");
     rehearsal.everything(true);
-    rehearsal.look();
-    // The circuit breaks: the router beside us still answers.
+    rehearsal.judge();
+    // The circuit breaks, but the router on this side still answers.
     rehearsal.settle("192.0.2.1", false);
     rehearsal.settle("10.0.0.0", false);
     rehearsal.poll("fra", BgpState::Down);
@@ -235,7 +235,7 @@ fn where_there_is_an_uplink_the_router_proves_nothing_about_the_outside() {
 }
 
 #[test]
-fn a_stale_report_counts_no_more() {
+fn a_stale_report_does_not_count() {
     let mut rehearsal = healthy();
     rehearsal.poll("fra", BgpState::Down);
     assert_eq!(rehearsal.changes(), ["fra healthy -> bgp_fault"]);
@@ -247,10 +247,10 @@ fn a_stale_report_counts_no_more() {
 }
 
 #[test]
-fn without_probes_the_verdict_is_what_cloudflare_says() {
+fn without_probes_the_verdict_follows_the_report() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up), par()]);
     rehearsal.board = ProbeBoard::default();
-    rehearsal.look();
+    rehearsal.judge();
     assert_eq!(rehearsal.verdict("fra").verdict, Verdict::Healthy);
     assert_eq!(rehearsal.verdict("par").verdict, Verdict::Unknown);
     rehearsal.poll("fra", BgpState::Down);
@@ -258,10 +258,10 @@ fn without_probes_the_verdict_is_what_cloudflare_says() {
 }
 
 #[test]
-fn a_prober_that_reaches_nothing_while_sessions_are_up_suspects_itself() {
+fn a_prober_that_reaches_nothing_while_sessions_are_up_is_isolated() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up), reporting(par(), BgpState::Down)]);
     rehearsal.everything(true);
-    rehearsal.look();
+    rehearsal.judge();
     rehearsal.everything(false);
     assert_eq!(rehearsal.changes(), ["fra healthy -> prober_isolated", "par bgp_fault -> prober_isolated"]);
     assert!(rehearsal.verdict("par").why.contains("the fault is on this side"));
@@ -270,40 +270,40 @@ fn a_prober_that_reaches_nothing_while_sessions_are_up_suspects_itself() {
 }
 
 #[test]
-fn it_does_not_when_no_session_is_up_or_only_one_target_ever_answered() {
+fn isolation_needs_a_session_that_is_up_and_two_targets_that_answered() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down), reporting(par(), BgpState::Down)]);
     rehearsal.everything(true);
-    rehearsal.look();
+    rehearsal.judge();
     rehearsal.everything(false);
     assert_eq!(rehearsal.changes(), ["fra bgp_fault -> unreachable", "par bgp_fault -> unreachable"]);
 
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up), reporting(par(), BgpState::Up)]);
     rehearsal.everything(false);
     rehearsal.settle("10.0.0.0", true);
-    rehearsal.look();
+    rehearsal.judge();
     rehearsal.everything(false);
     assert_eq!(rehearsal.changes(), ["fra healthy -> path_mismatch"]);
 }
 
 #[test]
-fn isolation_touches_no_verdict_that_does_not_rest_on_silence() {
+fn isolation_changes_only_verdicts_that_rest_on_silence() {
     let silent = addressed("ams", "203.0.113.3", "", "");
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up), reporting(silent, BgpState::Up)]);
     rehearsal.everything(true);
     rehearsal.board.tunnels.retain(|key, _| key.id.as_str() == "fra");
-    rehearsal.look();
+    rehearsal.judge();
     rehearsal.everything(false);
     assert_eq!(rehearsal.changes(), ["fra healthy -> prober_isolated"]);
     assert_eq!(rehearsal.verdict("ams").verdict, Verdict::Healthy);
 }
 
 #[test]
-fn a_removed_tunnel_is_forgotten_and_a_new_one_starts_afresh() {
+fn a_removed_tunnel_is_forgotten() {
     let mut rehearsal = healthy();
     rehearsal.poll("fra", BgpState::Down);
-    rehearsal.look();
+    rehearsal.judge();
     let kept = std::mem::take(&mut rehearsal.tunnels);
-    assert!(rehearsal.look().moved);
+    assert!(rehearsal.judge().moved);
     assert!(rehearsal.tracker.verdicts().tunnels.is_empty());
     rehearsal.tunnels = kept;
     assert_eq!(rehearsal.changes(), [""; 0]);
@@ -325,19 +325,19 @@ fn an_extra_address_that_answers_proves_that_the_tunnel_carries_traffic() {
     rehearsal.share_sessions();
     rehearsal.everything(true);
     rehearsal.settle("10.0.0.0", false);
-    rehearsal.look();
+    rehearsal.judge();
     assert_eq!(
         rehearsal.verdict("fra").verdict,
         Verdict::BgpFault,
-        "its own address is silent, the host beyond it is not"
+        "its own address does not answer, the host beyond it does"
     );
     rehearsal.settle("10.20.0.1", false);
-    rehearsal.look();
+    rehearsal.judge();
     assert_eq!(rehearsal.verdict("fra").verdict, Verdict::TunnelFault);
 }
 
 #[test]
-fn the_uplink_of_a_tunnel_speaks_for_that_tunnel_only() {
+fn an_uplink_is_evidence_for_its_own_tunnel_only() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down), reporting(par(), BgpState::Down)]);
     let uplink = UplinkProbe { address: "192.0.2.9".parse().unwrap(), tally: Arc::new(Tally::new(Buckets::rtt())) };
     rehearsal.board.uplinks = [uplink].into();
@@ -349,11 +349,11 @@ fn the_uplink_of_a_tunnel_speaks_for_that_tunnel_only() {
     }
     rehearsal.share_sessions();
     rehearsal.everything(true);
-    rehearsal.look();
+    rehearsal.judge();
     for silent in ["10.0.0.0", "10.0.0.2", "192.0.2.9"] {
         rehearsal.settle(silent, false);
     }
-    rehearsal.look();
+    rehearsal.judge();
     assert_eq!(rehearsal.verdict("fra").verdict, Verdict::TunnelFault, "its customer endpoint answers");
     assert_eq!(rehearsal.verdict("par").verdict, Verdict::Unreachable, "its uplink does not");
 }

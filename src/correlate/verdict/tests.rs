@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The table of the design, cell by cell: inside, outside, and the verdicts for up, down and none.
+/// All cells of the table: inside, outside, and the verdicts for reports up, down and none.
 const TABLE: &str = "
 answers answers  healthy       bgp_fault     healthy
 answers silent   healthy       bgp_fault     healthy
@@ -114,7 +114,7 @@ fn why(inside: Side, outside: Side, state: Option<BgpState>, uplinks: bool) -> S
 }
 
 #[test]
-fn the_reason_names_what_was_seen_what_was_said_and_where_to_look() {
+fn the_sentence_names_observation_report_and_advice() {
     use Side::{Answers, Silent, Unsettled};
     for (text, expected) in [
         (
@@ -153,7 +153,7 @@ fn the_reason_names_what_was_seen_what_was_said_and_where_to_look() {
 }
 
 #[test]
-fn every_case_has_a_reason() {
+fn every_evidence_has_a_sentence() {
     for evidence in every_evidence() {
         let state = match evidence.reported {
             Reported::Up => Some(BgpState::Up),

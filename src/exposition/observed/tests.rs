@@ -25,7 +25,7 @@ struct Seen {
     verdicts: Verdicts,
 }
 
-/// The page of what the prober sees and how it does, without prefix.
+/// The observed values and those of the exporter, without prefix.
 fn render(seen: Seen) -> String {
     let judged = Judged { fleet: seen.fleet, board: Arc::new(seen.board), verdicts: Arc::new(seen.verdicts) };
     let snapshot = Snapshot { judged, stale_after: Duration::ZERO, now: at() };
@@ -90,18 +90,18 @@ fn seen() -> Seen {
 }
 
 #[test]
-fn the_page_of_what_was_observed() {
+fn the_page_of_observed_values() {
     insta::assert_snapshot!("observed", render(seen()));
 }
 
 #[test]
-fn a_tunnel_that_is_not_probed_has_no_series_but_its_verdict() {
+fn a_tunnel_without_probes_has_only_its_verdict() {
     let text = render(seen());
     assert!(!text.contains("tunnel_name=\"new\""));
 }
 
 #[test]
-fn silence_that_proves_nothing_leaves_the_tunnel_without_a_state() {
+fn unproven_silence_leaves_the_tunnel_without_a_state() {
     let mut seen = seen();
     let probes = TunnelProbes {
         vantage: Vantage::Site,

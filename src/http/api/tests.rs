@@ -1,6 +1,8 @@
 use std::{collections::BTreeSet, io::Read as _, num::NonZeroU32, sync::Arc, time::Duration};
 
 use flate2::read::GzDecoder;
+use http_body_util::BodyExt as _;
+use hyper::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
 use web_toolkit::clock;
@@ -17,16 +19,17 @@ use crate::{
         tunnel::{Gre, Ipsec, Kind, Tunnel, TunnelType},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
+    http::body::{EncodedBody, PageThreads},
     prober::{
         board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
         histogram::Buckets,
         history::History,
         tally::Tally,
     },
-    snapshot::{Judged, filter::Filter},
+    snapshot::Judged,
 };
 
-/// A tunnel of which everything is stated.
+/// A tunnel with every field.
 fn full() -> Tunnel {
     let speaker = Speaker { ip: Some([10, 0, 0, 1].into()), port: Some(179) };
     let now = Some(Timestamp::UNIX_EPOCH);
@@ -66,7 +69,7 @@ fn full_gre() -> Tunnel {
     Tunnel { kind: Kind::Gre(Gre { mtu: Some(1476), ttl: Some(64) }), ..bare("gre") }
 }
 
-/// An address that answered once, ten seconds long.
+/// An address that answered one request ten seconds ago.
 fn answering() -> TargetProbe {
     const ONE: NonZeroU32 = NonZeroU32::MIN;
     let (tally, now) = (Tally::new(Buckets::rtt()), clock::now());
@@ -78,7 +81,7 @@ fn answering() -> TargetProbe {
     TargetProbe { target: ProbeTarget::InterfaceAddress, address: [10, 0, 0, 0].into(), tally: tally.into() }
 }
 
-/// A snapshot in which everything is known of `full`, and its list failed just now.
+/// A snapshot with every value of `full`, whose list has just failed.
 fn snapshot() -> Snapshot {
     let now = clock::now();
     let mut fleet = Fleet::clone(&polled(Some(now), [full(), full_gre()]));
@@ -102,25 +105,24 @@ fn snapshot() -> Snapshot {
     Snapshot { judged, stale_after: Duration::from_mins(5), now }
 }
 
-/// Every piece of a listing, compressed or not, put together.
-fn bytes(snapshot: &Snapshot, filter: &Filter, subject: Subject, gzip: bool) -> Vec<u8> {
-    let mut listing = Listing::new(snapshot.clone(), filter.clone(), subject, gzip);
-    let mut bytes = Vec::new();
-    loop {
-        let (piece, is_end) = listing.next().unwrap();
-        bytes.extend_from_slice(&piece);
-        if is_end {
-            return bytes;
-        }
+/// A whole list.
+fn list_bytes(snapshot: &Snapshot, filter: &Filter, kind: ListKind) -> Vec<u8> {
+    let mut list = JsonList::new(snapshot.clone(), filter.clone(), kind);
+    let (mut bytes, mut is_last) = (Vec::new(), false);
+    while !is_last {
+        let mut piece = Vec::new();
+        is_last = list.write_piece(&mut piece).unwrap();
+        bytes.extend(piece);
     }
+    bytes
 }
 
-fn read(snapshot: &Snapshot, filter: &Filter, subject: Subject) -> Value {
-    serde_json::from_slice(&bytes(snapshot, filter, subject, false)).unwrap()
+fn read(snapshot: &Snapshot, filter: &Filter, kind: ListKind) -> Value {
+    serde_json::from_slice(&list_bytes(snapshot, filter, kind)).unwrap()
 }
 
 fn all(snapshot: &Snapshot) -> Value {
-    read(snapshot, &Filter::default(), Subject::Tunnels)
+    read(snapshot, &Filter::default(), ListKind::Tunnels)
 }
 
 #[tokio::test]
@@ -134,22 +136,25 @@ async fn many_pieces_make_one_list_with_each_tunnel_once() {
     };
     assert_eq!(ids(&all(&snapshot)), expected);
     let some = Filter { search: "t29".into(), ..Filter::default() };
-    assert_eq!(ids(&read(&snapshot, &some, Subject::Tunnels)), expected[2_900..]);
+    assert_eq!(ids(&read(&snapshot, &some, ListKind::Tunnels)), expected[2_900..]);
     let mut unzipped = String::new();
-    let zipped = bytes(&snapshot, &Filter::default(), Subject::Tunnels, true);
+    let list = JsonList::new(snapshot.clone(), Filter::default(), ListKind::Tunnels);
+    let threads = Arc::new(PageThreads::new().unwrap());
+    let (_, body) = EncodedBody::open(&threads, true, || (StatusCode::OK, list)).await.unwrap();
+    let zipped = body.collect().await.unwrap().to_bytes();
     GzDecoder::new(&*zipped).read_to_string(&mut unzipped).unwrap();
     assert_eq!(ids(&serde_json::from_str(&unzipped).unwrap()), expected);
-    let targets = read(&snapshot, &Filter::default(), Subject::Targets);
+    let targets = read(&snapshot, &Filter::default(), ListKind::Targets);
     assert_eq!(targets.as_array().unwrap().len(), 3_000);
 }
 
-/// Every path of an answer: `bgp.md5`, `targets[].up`.
+/// Every path of an answer, for example `bgp.md5`, `targets[].up`.
 fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-                // One count for each member of a closed list.
+                // One count per reason.
                 if name != "failures" {
                     paths(value, &path, found);
                 }
@@ -161,7 +166,7 @@ fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The first column of the tables of docs/API.md that list fields.
+/// The first column of the tables of fields in docs/API.md.
 fn documented() -> BTreeSet<String> {
     let text = include_str!("../../../docs/API.md");
     let (mut fields, mut in_fields) = (BTreeSet::new(), false);
@@ -189,7 +194,7 @@ async fn every_field_is_documented_and_every_documented_field_appears() {
 }
 
 #[tokio::test]
-async fn a_session_that_is_too_old_is_left_out_and_the_tunnel_says_so() {
+async fn a_stale_session_is_omitted_and_the_tunnel_is_marked_as_stale() {
     let mut snapshot = snapshot();
     let fresh = all(&snapshot);
     snapshot.now = snapshot.now.after(Duration::from_mins(6));
@@ -204,7 +209,7 @@ async fn a_session_that_is_too_old_is_left_out_and_the_tunnel_says_so() {
 }
 
 #[tokio::test]
-async fn what_is_not_known_has_no_field() {
+async fn unknown_values_are_omitted() {
     let now = clock::now();
     let judged = Judged { fleet: polled(Some(now), [bare("a"), gre(bare("b"))]), ..snapshot().judged };
     let snapshot = Snapshot { judged, ..snapshot() };
@@ -219,9 +224,9 @@ async fn what_is_not_known_has_no_field() {
 }
 
 #[tokio::test]
-async fn the_targets_are_those_of_the_plan_though_nothing_is_probed() {
+async fn the_targets_are_those_of_the_plan_even_if_nothing_is_probed() {
     assert!(!snapshot().board().settings.enabled);
-    let groups = read(&snapshot(), &Filter::default(), Subject::Targets);
+    let groups = read(&snapshot(), &Filter::default(), ListKind::Targets);
     let groups: Vec<(&str, &str)> = groups
         .as_array()
         .unwrap()
@@ -237,6 +242,6 @@ async fn the_targets_are_those_of_the_plan_though_nothing_is_probed() {
     let expected =
         [("192.0.2.1", "customer_endpoint"), ("10.0.0.0", "interface_address"), ("2001:db8::", "interface_address6")];
     assert_eq!(groups, expected);
-    let nobody = Filter { search: "nobody".into(), ..Filter::default() };
-    assert_eq!(read(&snapshot(), &nobody, Subject::Targets), serde_json::json!([]));
+    let none = Filter { search: "none".into(), ..Filter::default() };
+    assert_eq!(read(&snapshot(), &none, ListKind::Targets), serde_json::json!([]));
 }

@@ -1,322 +1,162 @@
-//! One tunnel as JSON.
+//! The fields of one tunnel.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Display};
 
 use jiff::Timestamp;
-use serde::Serialize;
 use web_toolkit::text::shown;
 
+use super::JsonObject;
 use crate::{
     domain::{
-        bgp::{self, BgpStatus},
-        health_check,
+        bgp::{BgpConfig, BgpStatus},
+        health_check::HealthCheck,
         label::Label,
         probe::ProbeFailure,
-        tunnel::{self, Kind, Stated},
+        tunnel::{Gre, Ipsec, Kind, Stated, Tunnel},
         verdict::{Side, TunnelVerdict},
     },
-    prober::board::{TargetProbe, TunnelProbes, UplinkProbe},
+    prober::{
+        board::{TargetProbe, TunnelProbes, UplinkProbe},
+        history::Span,
+    },
     snapshot::Row,
 };
 
-#[derive(Debug, Serialize)]
-pub(super) struct Tunnel<'a> {
-    account: Cow<'a, str>,
-    id: Cow<'a, str>,
-    name: Cow<'a, str>,
-    description: Cow<'a, str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    site: Option<Cow<'a, str>>,
-    r#type: &'static str,
-    /// Whether what the API said is too old to count.
-    stale: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    confirmed: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    verdict: Option<Verdict<'a>>,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    customer_endpoint: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    cloudflare_endpoint: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    interface_address: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    interface_address6: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    automatic_return_routing: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bgp: Option<Bgp>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bgp_status: Option<Status>,
-    bgp_state_changes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    health_check: Option<HealthCheck<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ipsec: Option<Ipsec>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    gre: Option<Gre>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    created: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    modified: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    probes: Option<Probes>,
+pub(super) fn add_tunnel(object: &mut JsonObject<'_>, row: &Row<'_>) {
+    let tunnel = row.tunnel();
+    object.add("account", shown(row.account.as_str()));
+    object.add("id", shown(tunnel.id.as_str()));
+    object.add("name", shown(&tunnel.name));
+    object.add("description", shown(&tunnel.description));
+    object.add("site", row.entry.site.as_deref().map(shown));
+    object.add("type", tunnel.tunnel_type().as_str());
+    object.add("stale", !row.fresh);
+    object.add("confirmed", row.confirmed.map(|then| then.wall.to_string()));
+    if let Some(verdict) = row.verdict {
+        object.add_object("verdict", |object| add_verdict(object, verdict));
+    }
+    add_configuration(object, tunnel);
+    if let Some(status) = row.status() {
+        object.add_object("bgp_status", |object| add_bgp_status(object, status));
+    }
+    object.add("bgp_state_changes", row.entry.bgp_state_changes);
+    if let Some(probes) = row.probes {
+        object.add_object("probes", |object| add_probes(object, probes));
+    }
 }
 
-#[derive(Debug, Serialize)]
-struct Verdict<'a> {
-    #[serde(rename = "verdict")]
-    word: &'static str,
-    why: &'a str,
-    reported: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    inside: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outside: Option<&'static str>,
-    changed: String,
-    changes: u64,
+fn add_configuration(object: &mut JsonObject<'_>, tunnel: &Tunnel) {
+    object.add("customer_endpoint", stated_text(&tunnel.customer_endpoint));
+    object.add("cloudflare_endpoint", stated_text(&tunnel.cloudflare_endpoint));
+    object.add("interface_address", stated_text(&tunnel.interface_address));
+    object.add("interface_address6", stated_text(&tunnel.interface_address6));
+    object.add("automatic_return_routing", tunnel.automatic_return_routing);
+    if let Some(bgp) = tunnel.bgp {
+        object.add_object("bgp", |object| add_bgp(object, bgp));
+    }
+    if let Some(check) = &tunnel.health_check {
+        object.add_object("health_check", |object| add_health_check(object, check));
+    }
+    match tunnel.kind {
+        Kind::Ipsec(ipsec) => object.add_object("ipsec", |object| add_ipsec(object, ipsec)),
+        Kind::Gre(gre) => object.add_object("gre", |object| add_gre(object, gre)),
+    }
+    object.add("created", time_text(tunnel.created_on));
+    object.add("modified", time_text(tunnel.modified_on));
 }
 
-#[derive(Debug, Serialize)]
-struct Bgp {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    customer_asn: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    extra_prefixes: Option<usize>,
-    md5: bool,
+fn add_verdict(object: &mut JsonObject<'_>, verdict: &TunnelVerdict) {
+    let settled = |side: Side| (side != Side::Unsettled).then(|| side.as_str());
+    object.add("verdict", verdict.verdict.as_str());
+    object.add("why", &*verdict.why);
+    object.add("reported", verdict.evidence.reported.as_str());
+    object.add("inside", settled(verdict.evidence.inside));
+    object.add("outside", settled(verdict.evidence.outside));
+    object.add("changed", verdict.changed.wall.to_string());
+    object.add("changes", verdict.changes);
 }
 
-#[derive(Debug, Serialize)]
-struct Status {
-    state: &'static str,
-    fsm_state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tcp_established: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    updated: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cloudflare_speaker: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    customer_speaker: Option<String>,
+fn add_bgp(object: &mut JsonObject<'_>, bgp: BgpConfig) {
+    object.add("customer_asn", bgp.customer_asn);
+    object.add("extra_prefixes", bgp.extra_prefixes);
+    object.add("md5", bgp.md5);
 }
 
-#[derive(Debug, Serialize)]
-struct HealthCheck<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    enabled: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    r#type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    direction: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<Cow<'a, str>>,
-    target_source: &'static str,
+fn add_bgp_status(object: &mut JsonObject<'_>, status: &BgpStatus) {
+    object.add("state", status.state.as_str());
+    object.add("fsm_state", status.fsm.as_str());
+    object.add("tcp_established", status.tcp_established);
+    object.add("updated", time_text(status.updated_at));
+    object.add("cloudflare_speaker", status.cloudflare_speaker.ip);
+    object.add("customer_speaker", status.customer_speaker.ip);
 }
 
-#[derive(Debug, Serialize)]
-struct Ipsec {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replay_protection: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    allow_null_cipher: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    psk_generated: Option<String>,
-    custom_identity: bool,
+fn add_health_check(object: &mut JsonObject<'_>, check: &HealthCheck) {
+    object.add("enabled", check.enabled);
+    object.add("type", check.check_type.map(Label::as_str));
+    object.add("direction", check.direction.map(Label::as_str));
+    object.add("rate", check.rate.map(Label::as_str));
+    object.add("target", check.target.address().map(shown));
+    object.add("target_source", check.target.source().as_str());
 }
 
-#[derive(Debug, Serialize)]
-struct Gre {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    mtu_bytes: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ttl_hops: Option<u32>,
+fn add_ipsec(object: &mut JsonObject<'_>, ipsec: Ipsec) {
+    object.add("replay_protection", ipsec.replay_protection);
+    object.add("allow_null_cipher", ipsec.allow_null_cipher);
+    object.add("psk_generated", time_text(ipsec.psk_generated_on));
+    object.add("custom_identity", ipsec.custom_identity);
 }
 
-#[derive(Debug, Serialize)]
-struct Probes {
-    vantage: &'static str,
-    targets: Vec<Target>,
-    uplinks: Vec<Uplink>,
+fn add_gre(object: &mut JsonObject<'_>, gre: Gre) {
+    object.add("mtu_bytes", gre.mtu);
+    object.add("ttl_hops", gre.ttl);
 }
 
-/// What proves the underlay in the place of the customer endpoint.
-#[derive(Debug, Serialize)]
-struct Uplink {
-    address: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    up: Option<bool>,
-    ever_answered: bool,
+fn add_probes(object: &mut JsonObject<'_>, probes: &TunnelProbes) {
+    object.add("vantage", probes.vantage.as_str());
+    object.add_list("targets", probes.targets.iter(), add_target);
+    object.add_list("uplinks", probes.uplinks.iter(), add_uplink);
 }
 
-#[derive(Debug, Serialize)]
-struct Target {
-    #[serde(rename = "target")]
-    name: &'static str,
-    address: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    up: Option<bool>,
-    ever_answered: bool,
-    requests: u64,
-    replies: u64,
-    failures: BTreeMap<&'static str, u64>,
-    in_flight: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_reply: Option<String>,
-    recent: Recent,
+fn add_target(object: &mut JsonObject<'_>, probe: &TargetProbe) {
+    let reading = probe.tally.read();
+    let failures: BTreeMap<_, _> =
+        ProbeFailure::ALL.iter().map(|&reason| (reason.as_str(), reading.failures(reason))).collect();
+    object.add("target", probe.target.as_str());
+    object.add("address", probe.address);
+    object.add("up", reading.standing.up);
+    object.add("ever_answered", reading.standing.ever_answered);
+    object.add("requests", reading.requests);
+    object.add("replies", reading.replies);
+    object.add("failures", failures);
+    object.add("in_flight", reading.in_flight);
+    object.add("last_reply", time_text(reading.last_reply));
+    object.add_object("recent", |object| add_recent(object, probe.tally.history().total()));
 }
 
 /// The last ten minutes.
-#[derive(Debug, Serialize)]
-struct Recent {
-    replies: u32,
-    lost: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    loss_ratio: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rtt_seconds: Option<f64>,
+fn add_recent(object: &mut JsonObject<'_>, recent: Span) {
+    object.add("replies", recent.replies);
+    object.add("lost", recent.lost);
+    object.add("loss_ratio", recent.loss());
+    object.add("rtt_seconds", recent.rtt().map(|rtt| rtt.as_secs_f64()));
 }
 
-impl<'a> Tunnel<'a> {
-    pub(super) fn new(row: &Row<'a>) -> Self {
-        let tunnel = row.tunnel();
-        let (ipsec, gre) = match tunnel.kind {
-            Kind::Ipsec(ipsec) => (Some(Ipsec::from(ipsec)), None),
-            Kind::Gre(tunnel::Gre { mtu, ttl }) => (None, Some(Gre { mtu_bytes: mtu, ttl_hops: ttl })),
-        };
-        Self {
-            account: shown(row.account.as_str()),
-            id: shown(tunnel.id.as_str()),
-            name: shown(&tunnel.name),
-            description: shown(&tunnel.description),
-            site: row.entry.site.as_deref().map(shown),
-            r#type: tunnel.tunnel_type().as_str(),
-            stale: !row.fresh,
-            confirmed: row.confirmed.map(|then| then.wall.to_string()),
-            verdict: row.verdict.map(|verdict| Verdict::from(&**verdict)),
-            customer_endpoint: stated(&tunnel.customer_endpoint),
-            cloudflare_endpoint: stated(&tunnel.cloudflare_endpoint),
-            interface_address: stated(&tunnel.interface_address),
-            interface_address6: stated(&tunnel.interface_address6),
-            automatic_return_routing: tunnel.automatic_return_routing,
-            bgp: tunnel.bgp.map(Bgp::from),
-            bgp_status: row.status().map(Status::from),
-            bgp_state_changes: row.entry.bgp_state_changes,
-            health_check: tunnel.health_check.as_ref().map(HealthCheck::from),
-            ipsec,
-            gre,
-            created: time(tunnel.created_on),
-            modified: time(tunnel.modified_on),
-            probes: row.probes.map(Probes::from),
-        }
-    }
+/// An address that shows the state of the underlay instead of the customer endpoint.
+fn add_uplink(object: &mut JsonObject<'_>, uplink: &UplinkProbe) {
+    let standing = uplink.tally.standing();
+    object.add("address", uplink.address);
+    object.add("up", standing.up);
+    object.add("ever_answered", standing.ever_answered);
 }
 
-impl<'a> From<&'a TunnelVerdict> for Verdict<'a> {
-    fn from(verdict: &'a TunnelVerdict) -> Self {
-        let settled = |side: Side| (side != Side::Unsettled).then(|| side.as_str());
-        Self {
-            word: verdict.verdict.as_str(),
-            why: &verdict.why,
-            reported: verdict.evidence.reported.as_str(),
-            inside: settled(verdict.evidence.inside),
-            outside: settled(verdict.evidence.outside),
-            changed: verdict.changed.wall.to_string(),
-            changes: verdict.changes,
-        }
-    }
-}
-
-impl From<bgp::BgpConfig> for Bgp {
-    fn from(bgp: bgp::BgpConfig) -> Self {
-        Self { customer_asn: bgp.customer_asn, extra_prefixes: bgp.extra_prefixes, md5: bgp.md5 }
-    }
-}
-
-impl From<&BgpStatus> for Status {
-    fn from(status: &BgpStatus) -> Self {
-        Self {
-            state: status.state.as_str(),
-            fsm_state: status.fsm.as_str(),
-            tcp_established: status.tcp_established,
-            updated: time(status.updated_at),
-            cloudflare_speaker: status.cloudflare_speaker.ip.map(|ip| ip.to_string()),
-            customer_speaker: status.customer_speaker.ip.map(|ip| ip.to_string()),
-        }
-    }
-}
-
-impl<'a> From<&'a health_check::HealthCheck> for HealthCheck<'a> {
-    fn from(check: &'a health_check::HealthCheck) -> Self {
-        Self {
-            enabled: check.enabled,
-            r#type: check.check_type.map(Label::as_str),
-            direction: check.direction.map(Label::as_str),
-            rate: check.rate.map(Label::as_str),
-            target: check.target.address().map(shown),
-            target_source: check.target.source().as_str(),
-        }
-    }
-}
-
-impl From<tunnel::Ipsec> for Ipsec {
-    fn from(ipsec: tunnel::Ipsec) -> Self {
-        Self {
-            replay_protection: ipsec.replay_protection,
-            allow_null_cipher: ipsec.allow_null_cipher,
-            psk_generated: time(ipsec.psk_generated_on),
-            custom_identity: ipsec.custom_identity,
-        }
-    }
-}
-
-impl From<&TunnelProbes> for Probes {
-    fn from(probes: &TunnelProbes) -> Self {
-        Self {
-            vantage: probes.vantage.as_str(),
-            targets: probes.targets.iter().map(Target::from).collect(),
-            uplinks: probes.uplinks.iter().map(Uplink::from).collect(),
-        }
-    }
-}
-
-impl From<&UplinkProbe> for Uplink {
-    fn from(uplink: &UplinkProbe) -> Self {
-        let standing = uplink.tally.standing();
-        Self { address: uplink.address.to_string(), up: standing.up, ever_answered: standing.ever_answered }
-    }
-}
-
-impl From<&TargetProbe> for Target {
-    fn from(probe: &TargetProbe) -> Self {
-        let reading = probe.tally.read();
-        let recent = probe.tally.history().total();
-        Self {
-            name: probe.target.as_str(),
-            address: probe.address.to_string(),
-            up: reading.standing.up,
-            ever_answered: reading.standing.ever_answered,
-            requests: reading.requests,
-            replies: reading.replies,
-            failures: ProbeFailure::ALL.iter().map(|&reason| (reason.as_str(), reading.failures(reason))).collect(),
-            in_flight: reading.in_flight,
-            last_reply: time(reading.last_reply),
-            recent: Recent {
-                replies: recent.replies,
-                lost: recent.lost,
-                loss_ratio: recent.loss(),
-                rtt_seconds: recent.rtt().map(|rtt| rtt.as_secs_f64()),
-            },
-        }
-    }
-}
-
-fn time(time: Option<Timestamp>) -> Option<String> {
+fn time_text(time: Option<Timestamp>) -> Option<String> {
     time.map(|time| time.to_string())
 }
 
-/// The text as the API gave it where it is no address; empty where it gave none.
-fn stated<T: Display>(stated: &Stated<T>) -> String {
-    shown(&stated.to_string()).into_owned()
+/// The value, or the text of the API if it cannot be parsed; `None` if the API omits it.
+fn stated_text<T: Display>(stated: &Stated<T>) -> Option<String> {
+    let text = stated.to_string();
+    let text = shown(&text);
+    (!text.is_empty()).then(|| Cow::into_owned(text))
 }

@@ -1,14 +1,14 @@
-// Keeps the page fresh without losing the filter, the scroll position or what is being typed: fetches the same address again and
-// puts the parts marked `data-live` in the place of the old ones. When the exporter cannot be reached it says so, for what stands
-// there then is old.
+// Refreshes the page without losing the filter, the scroll position or typed text: fetches the same address again and
+// replaces the elements marked `data-live`. If the exporter cannot be reached, a notice shows the time of the last
+// update.
 "use strict";
 
 (() => {
-  const every = 1000 * Number(document.documentElement.dataset.refresh);
+  const interval = 1000 * Number(document.documentElement.dataset.refresh);
   const contact = document.getElementById("contact");
   let reached = new Date();
 
-  function replace(next) {
+  function replaceLive(next) {
     const focused = document.activeElement?.getAttribute("href");
     for (const old of document.querySelectorAll("[data-live]")) {
       const fresh = next.getElementById(old.id);
@@ -27,41 +27,42 @@
     icon.href = next.querySelector("link[rel=icon]").getAttribute("href");
   }
 
-  function tell(lost) {
+  function showContact(lost) {
     document.body.classList.toggle("lost", lost);
     contact.hidden = !lost;
     if (lost) {
-      contact.textContent = `The exporter does not answer. What you see is of ${reached.toISOString().slice(0, 19).replace("T", " ")} UTC.`;
+      const time = reached.toISOString().slice(0, 19).replace("T", " ");
+      contact.textContent = `The exporter does not answer. This page was last updated at ${time} UTC.`;
     }
   }
 
   async function refresh() {
-    // Nobody looks, or somebody is about to copy something.
+    // Skipped while the page is hidden or text is selected, because a refresh would clear the selection.
     if (document.hidden || getSelection()?.type === "Range") {
       return;
     }
     try {
-      const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(every) });
+      const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(interval) });
       if (answer.status >= 500) {
         throw new Error(answer.statusText);
       }
-      replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      replaceLive(new DOMParser().parseFromString(await answer.text(), "text/html"));
       reached = new Date();
-      tell(false);
+      showContact(false);
     } catch {
-      tell(true);
+      showContact(true);
     }
   }
 
-  setInterval(refresh, every);
+  setInterval(refresh, interval);
   document.addEventListener("visibilitychange", refresh);
-  // A chosen value is shown at once.
+  // Submits the form when a value is selected.
   document.querySelector(".filter")?.addEventListener("change", (event) => {
     if (event.target instanceof HTMLSelectElement) {
       event.currentTarget.requestSubmit();
     }
   });
-  // Empty fields stay out of the address.
+  // Removes empty and default fields from the address.
   document.querySelector(".filter")?.addEventListener("formdata", (event) => {
     for (const [name, value] of [...event.formData]) {
       if (value === "" || (name === "sort" && value === "trouble")) {

@@ -1,14 +1,18 @@
-//! The page at `/`: what is broken, and every tunnel.
+//! The page at `/`: a headline, what needs attention, and the table of tunnels.
 
 use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
-    evidence::thousands, headline::Headline, notices::notices, shell::Document, status::status, table::table, words,
+    Document,
+    format::{count_noun, format_count},
+    sources::{draw_notices, draw_sources},
+    table::draw_table,
+    words,
 };
 use crate::{
-    domain::{label::Label, tunnel::TunnelType, verdict::Verdict},
-    http::query::{ATTENTION, Query, word},
+    domain::{dataset::PollState, label::Label, tunnel::TunnelType, verdict::Verdict},
+    http::address::{ATTENTION, Query, verdict_value},
     snapshot::{
         Snapshot,
         concern::{BY_URGENCY, Concern, Summary},
@@ -17,26 +21,26 @@ use crate::{
 };
 
 /// Draws the page.
-pub(in crate::http) fn front(snapshot: &Snapshot, query: &Query) -> Document {
+pub(in crate::http) fn draw_front(snapshot: &Snapshot, query: &Query) -> Document {
     let summary = snapshot.summary();
     let headline = Headline::new(snapshot, &summary);
     let body = html! {
         section id="headline" class={ "headline " (headline.concern) } data-live {
-            (headline.markup())
-            @if summary.tunnels > 0 { (shares(&summary)) (tiles(&summary, query)) }
+            (headline.draw())
+            @if summary.tunnels > 0 { (draw_shares(&summary)) (draw_tiles(&summary, query)) }
         }
-        div id="notices" class="notices" data-live { (notices(snapshot, &summary)) }
+        div id="notices" class="notices" data-live { (draw_notices(snapshot, &summary)) }
         @if summary.tunnels > 0 {
-            (form(snapshot, query))
-            section id="tunnels" data-live aria-label="Tunnels" { (table(snapshot, query)) }
+            (draw_form(snapshot, query))
+            section id="tunnels" data-live aria-label="Tunnels" { (draw_table(snapshot, query)) }
         }
-        (status(snapshot))
+        (draw_sources(snapshot))
     };
     Document { title: headline.text, concern: headline.concern, root: "./", body }
 }
 
-/// One bar, cut by how grave things are.
-fn shares(summary: &Summary) -> Markup {
+/// A bar with one part per concern.
+fn draw_shares(summary: &Summary) -> Markup {
     let width = |concern| 1000.0 * summary.of_concern(concern) as f64 / summary.tunnels as f64;
     let mut left = 0.0;
     let parts = Concern::ALL.iter().map(|&concern| {
@@ -47,46 +51,52 @@ fn shares(summary: &Summary) -> Markup {
     html! {
         svg class="shares" viewBox="0 0 1000 6" preserveAspectRatio="none" aria-hidden="true" {
             @for (concern, x, width) in parts.collect::<Vec<_>>() {
-                @if width > 0.0 { rect class=(concern) x=(format!("{x:.1}")) y="0" width=(format!("{width:.1}")) height="6" {} }
+                @if width > 0.0 {
+                    rect class=(concern) x=(format!("{x:.1}")) y="0" width=(format!("{width:.1}")) height="6" {}
+                }
             }
         }
     }
 }
 
-/// A count for each verdict that occurs, as links to its tunnels.
-fn tiles(summary: &Summary, query: &Query) -> Markup {
-    let tile = |name: &str, concern: &str, number: usize, wanted: Option<VerdictFilter>| {
+/// One link per verdict that occurs, with the number of its tunnels.
+fn draw_tiles(summary: &Summary, query: &Query) -> Markup {
+    let draw_tile = |name: &str, concern: &str, number: usize, wanted: Option<VerdictFilter>| {
         let here = query.filter.verdict == wanted;
         let target = Query { filter: Filter { verdict: wanted, ..Filter::default() }, ..Query::default() };
         html! {
             li { a class={ "tile " (concern) } href=(target.link()) aria-current=[here.then_some("true")] {
-                b { (thousands(number)) } span { (name) }
+                b { (format_count(number)) } span { (name) }
             } }
         }
     };
     html! {
         ul class="tiles" aria-label="Tunnels by verdict" {
-            (tile("All", "all", summary.tunnels, None))
+            (draw_tile("All", "all", summary.tunnels, None))
             @for verdict in BY_URGENCY.into_iter().filter(|&verdict| summary.with(verdict) > 0) {
-                (tile(words::verdict(verdict), Concern::of(verdict).as_str(), summary.with(verdict), Some(VerdictFilter::Only(verdict))))
+                @let (name, concern) = (words::verdict_name(verdict), Concern::of(verdict).as_str());
+                (draw_tile(name, concern, summary.with(verdict), Some(VerdictFilter::Only(verdict))))
             }
         }
     }
 }
 
-fn form(snapshot: &Snapshot, query: &Query) -> Markup {
+fn draw_form(snapshot: &Snapshot, query: &Query) -> Markup {
     let Filter { account, tunnel_type, verdict, search } = &query.filter;
-    let verdicts = BY_URGENCY.iter().map(|&verdict: &Verdict| (verdict.as_str(), words::verdict(verdict)));
+    let verdicts = BY_URGENCY.iter().map(|&verdict: &Verdict| (verdict.as_str(), words::verdict_name(verdict)));
     let verdicts = [("", "Any verdict"), (ATTENTION, "Needs attention")].into_iter().chain(verdicts);
-    let types = TunnelType::ALL.iter().map(|&tunnel_type| (tunnel_type.as_str(), words::tunnel_type(tunnel_type)));
+    let types = TunnelType::ALL.iter().map(|&tunnel_type| (tunnel_type.as_str(), words::type_name(tunnel_type)));
     let orders = Order::ALL.iter().map(|&order| (order.as_str(), order_name(order)));
     html! {
         form class="filter" role="search" method="get" action="./" {
             label class="wide" { span { "Search" }
-                input type="search" name="search" value=(search) maxlength="128" placeholder="Name, description or address";
+                input type="search" name="search" value=(search) maxlength="128"
+                    placeholder="Name, description or address";
             }
-            @if (snapshot.fleet().accounts.len() > 1) || account.is_some() { (accounts(snapshot, account.as_deref())) }
-            (select("verdict", "Verdict", verdicts, verdict.map(word)))
+            @if (snapshot.fleet().accounts.len() > 1) || account.is_some() {
+                (select_account(snapshot, account.as_deref()))
+            }
+            (select("verdict", "Verdict", verdicts, verdict.map(verdict_value)))
             (select("type", "Type", [("", "Any type")].into_iter().chain(types), tunnel_type.map(Label::as_str)))
             (select("sort", "Sort by", orders, Some(query.order.as_str())))
             button type="submit" { "Show" }
@@ -95,7 +105,7 @@ fn form(snapshot: &Snapshot, query: &Query) -> Markup {
     }
 }
 
-fn accounts(snapshot: &Snapshot, chosen: Option<&str>) -> Markup {
+fn select_account(snapshot: &Snapshot, chosen: Option<&str>) -> Markup {
     let names: Vec<_> = snapshot.fleet().accounts.keys().map(|name| (name.as_str(), shown(name.as_str()))).collect();
     let options = names.iter().map(|(name, shown)| (*name, &**shown));
     select("account", "Account", [("", "Any account")].into_iter().chain(options), chosen)
@@ -121,8 +131,91 @@ const fn order_name(order: Order) -> &'static str {
         Order::Trouble => "Most broken first",
         Order::Name => "Name",
         Order::Account => "Account",
-        Order::Since => "Newest change first",
-        Order::Rtt => "Slowest first",
-        Order::Loss => "Lossiest first",
+        Order::Since => "Latest change first",
+        Order::Rtt => "Highest RTT first",
+        Order::Loss => "Highest loss first",
     }
+}
+
+/// The summary of all tunnels in one sentence.
+#[derive(Debug)]
+struct Headline {
+    concern: Concern,
+    text: String,
+    detail: String,
+}
+
+impl Headline {
+    fn new(snapshot: &Snapshot, summary: &Summary) -> Self {
+        if summary.tunnels == 0 { Self::without_tunnels(snapshot) } else { Self::with_tunnels(summary) }
+    }
+
+    fn without_tunnels(snapshot: &Snapshot) -> Self {
+        let states: Vec<PollState> = snapshot.datasets().map(|(.., status)| status.state).collect();
+        let (text, detail) = if states.iter().any(|state| matches!(state, PollState::Failed(_))) {
+            (
+                "The tunnels are unknown",
+                "Cloudflare did not return the lists of tunnels. The reason and a fix are below.",
+            )
+        } else if states.contains(&PollState::Waiting) {
+            ("Waiting for the first poll", "The lists of tunnels have been requested. This takes some seconds.")
+        } else {
+            (
+                "There are no tunnels",
+                "Cloudflare lists none. New ones appear after the next poll. If any are missing, check the account id.",
+            )
+        };
+        Self { concern: Concern::Unsure, text: text.into(), detail: detail.into() }
+    }
+
+    fn with_tunnels(summary: &Summary) -> Self {
+        let Summary { tunnels, .. } = *summary;
+        let attention = summary.needing_attention();
+        let unsure = summary.of_concern(Concern::Unsure);
+        let all = count_noun(tunnels, "tunnel", "tunnels");
+        if attention > 0 {
+            let concern = if summary.of_concern(Concern::Broken) > 0 { Concern::Broken } else { Concern::Suspect };
+            let verb = if attention == 1 { "needs" } else { "need" };
+            let text = format!("{} of {all} {verb} attention", format_count(attention));
+            return Self { concern, text, detail: list_failed_layers(summary) };
+        }
+        if summary.with(Verdict::ProberIsolated) > 0 {
+            let text = "This prober reaches none of its targets".into();
+            return Self {
+                concern: Concern::Suspect,
+                text,
+                detail: words::verdict_meaning(Verdict::ProberIsolated).into(),
+            };
+        }
+        if unsure == tunnels {
+            let detail = "Cloudflare reports no BGP session, and no address has answered yet.".into();
+            return Self { concern: Concern::Unsure, text: format!("The state of {all} is unknown"), detail };
+        }
+        if unsure > 0 {
+            let detail = format!("The state of {} is unknown.", count_noun(unsure, "tunnel", "tunnels"));
+            let text = format!("{} of {all} are healthy", format_count(tunnels - unsure));
+            return Self { concern: Concern::Fine, text, detail };
+        }
+        let text = if tunnels == 1 { "The only tunnel is healthy".into() } else { format!("All {all} are healthy") };
+        Self { concern: Concern::Fine, text, detail: "No action is needed.".into() }
+    }
+
+    fn draw(&self) -> Markup {
+        html! {
+            h1 class=(self.concern) { (self.text) }
+            p class="detail" { (self.detail) }
+        }
+    }
+}
+
+/// One phrase per verdict that needs attention.
+fn list_failed_layers(summary: &Summary) -> String {
+    let phrases: Vec<String> = BY_URGENCY
+        .into_iter()
+        .filter(|&verdict| Concern::of(verdict).needs_attention() && summary.with(verdict) > 0)
+        .filter_map(|verdict| {
+            Some(format!("{} ({})", words::failed_layer(verdict)?, format_count(summary.with(verdict))))
+        })
+        .collect();
+    format!("Failed: {}.", phrases.join("; "))
 }

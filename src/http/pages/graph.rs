@@ -1,47 +1,49 @@
-//! The last ten minutes of one address as a small drawing: a line for the round-trip times, bars for what was lost.
+//! A small graph of the last ten minutes of one address: a line for the round-trip times, bars for the losses.
 
 use std::{fmt::Write as _, time::Duration};
 
 use maud::{Markup, html};
 
-use super::time::{milliseconds, percent};
+use super::format::{format_ms, format_percent};
 use crate::prober::history::{History, Span};
 
 const WIDTH: f64 = 120.0;
 const HEIGHT: f64 = 28.0;
-/// Above and below the line.
+/// Space above and below the line.
 const MARGIN: f64 = 2.0;
 
-/// `size` is the class that gives the drawing its size.
-pub(super) fn graph(history: &History, size: &str) -> Markup {
+/// Draws the graph. `size` is the CSS class that sets its size.
+pub(super) fn draw_graph(history: &History, size: &str) -> Markup {
     let steps: Vec<Span> = history.steps().collect();
     let label = describe(history.total());
     html! {
-        svg class=(size) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(label) {
+        svg class=(size) viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img"
+            aria-label=(label)
+        {
             title { (label) }
-            path class="lost" d=(bars(&steps)) {}
-            path class="rtt" d=(line(&steps)) {}
+            path class="lost" d=(bar_path(&steps)) {}
+            path class="rtt" d=(line_path(&steps)) {}
         }
     }
 }
 
-/// What the drawing shows, in words.
-pub(super) fn describe(total: Span) -> String {
+/// The graph in words.
+fn describe(total: Span) -> String {
     match (total.rtt(), total.loss()) {
         (Some(rtt), Some(loss)) => {
-            format!("last 10 minutes: {} on average, {} lost", milliseconds(rtt), percent(loss))
+            format!("last 10 minutes: {} on average, {} lost", format_ms(rtt), format_percent(loss))
         }
         (None, Some(_)) => "last 10 minutes: no reply".to_owned(),
-        (_, None) => "last 10 minutes: nothing known yet".to_owned(),
+        (_, None) => "last 10 minutes: no results yet".to_owned(),
     }
 }
 
-fn x(step: usize) -> f64 {
+fn x_of_step(step: usize) -> f64 {
     (step as f64 + 0.5) * WIDTH / History::STEPS as f64
 }
 
-/// From zero to the highest mean; a step without a reply breaks the line, one alone is a dot.
-fn line(steps: &[Span]) -> String {
+/// The scale is from zero to the highest mean. A step without a reply interrupts the line; a single step is a dot.
+fn line_path(steps: &[Span]) -> String {
     let highest = steps.iter().filter_map(|span| span.rtt()).max().unwrap_or_default().max(Duration::from_nanos(1));
     let mut path = String::new();
     let mut drawing = false;
@@ -52,21 +54,21 @@ fn line(steps: &[Span]) -> String {
         };
         let y = HEIGHT - MARGIN - rtt.as_secs_f64() / highest.as_secs_f64() * (HEIGHT - 2.0 * MARGIN);
         let command = if drawing { 'L' } else { 'M' };
-        // Writing to a string does not fail. A line of no length has round ends.
-        let _ = write!(path, "{command}{:.1} {y:.1}{}", x(step), if drawing { "" } else { "h0" });
+        // Writing to a string does not fail. A line of length zero has round ends.
+        let _ = write!(path, "{command}{:.1} {y:.1}{}", x_of_step(step), if drawing { "" } else { "h0" });
         drawing = true;
     }
     path
 }
 
-/// One bar from the top for each step in which something was lost, as long as the share.
-fn bars(steps: &[Span]) -> String {
+/// One bar from the top for each step with losses; its length is the loss ratio.
+fn bar_path(steps: &[Span]) -> String {
     let width = WIDTH / History::STEPS as f64;
     let mut path = String::new();
     for (step, span) in steps.iter().enumerate() {
         if let Some(loss) = span.loss().filter(|loss| *loss > 0.0) {
             let length = (loss * HEIGHT).max(MARGIN);
-            let _ = write!(path, "M{:.1} 0h{width:.1}v{length:.1}h-{width:.1}z", x(step) - width / 2.0);
+            let _ = write!(path, "M{:.1} 0h{width:.1}v{length:.1}h-{width:.1}z", x_of_step(step) - width / 2.0);
         }
     }
     path
@@ -79,9 +81,9 @@ mod tests {
     use super::*;
     use crate::prober::history::Progress;
 
-    /// A history with these steps: replies, losses, milliseconds of each reply.
+    /// A history with these steps: replies, losses, milliseconds per reply.
     fn history(steps: &[(u64, u64, u64)]) -> History {
-        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        #[expect(clippy::disallowed_methods, reason = "any instant works")]
         let mut at = Instant::now();
         let (mut history, mut sum) = (History::new(), Progress::default());
         history.record(sum, at);
@@ -96,21 +98,21 @@ mod tests {
     }
 
     #[test]
-    fn the_line_breaks_where_nothing_answered_and_the_loss_stands_above() {
+    fn the_line_is_interrupted_without_replies_and_losses_are_bars() {
         let steps: Vec<Span> = history(&[(10, 0, 10), (10, 0, 20), (0, 10, 0), (5, 5, 20)]).steps().collect();
-        assert_eq!(line(&steps), "M113.0 14.0h0L115.0 2.0M119.0 2.0h0");
-        assert_eq!(bars(&steps), "M116.0 0h2.0v28.0h-2.0zM118.0 0h2.0v14.0h-2.0z");
+        assert_eq!(line_path(&steps), "M113.0 14.0h0L115.0 2.0M119.0 2.0h0");
+        assert_eq!(bar_path(&steps), "M116.0 0h2.0v28.0h-2.0zM118.0 0h2.0v14.0h-2.0z");
     }
 
     #[test]
-    fn what_is_drawn_is_also_said() {
+    fn the_graph_is_described_in_words() {
         for (steps, text) in [
-            (&[][..], "last 10 minutes: nothing known yet"),
+            (&[][..], "last 10 minutes: no results yet"),
             (&[(0, 4, 0)], "last 10 minutes: no reply"),
             (&[(9, 1, 12)], "last 10 minutes: 12.0 ms on average, 10 % lost"),
         ] {
             assert_eq!(describe(history(steps).total()).replace('\u{a0}', " "), text);
         }
-        assert!(graph(&history(&[]), "spark").into_string().contains("d=\"\""), "an empty drawing draws nothing");
+        assert!(draw_graph(&history(&[]), "spark").into_string().contains("d=\"\""), "an empty graph");
     }
 }

@@ -1,109 +1,69 @@
-//! docs/RUNBOOKS.md as a page, so that it is at hand where nothing else can be reached.
-//!
-//! Reads what that file is written in and no more: headings, paragraphs, numbered lists; code, bold text and links in them.
+//! docs/RUNBOOKS.md as a page, so that it is available when nothing else can be reached.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
+use pulldown_cmark::{Event, Parser, Tag, TagEnd, html::push_html};
 
-use super::shell::Document;
+use super::Document;
 use crate::snapshot::concern::Concern;
 
 const TEXT: &str = include_str!("../../../docs/RUNBOOKS.md");
 
 /// Draws the page.
-pub(in crate::http) fn runbooks() -> Document {
+pub(in crate::http) fn draw_runbooks() -> Document {
     let body = html! {
-        nav class="crumbs" aria-label="Way back" { a href="./" { "← All tunnels" } }
-        article class="card runbooks" { @for block in blocks(TEXT) { (block.markup()) } }
+        nav class="crumbs" aria-label="Breadcrumb" { a href="./" { "← All tunnels" } }
+        article class="card runbooks" { (render_markdown(TEXT)) }
     };
     Document { title: "Runbooks".to_owned(), concern: Concern::Unsure, root: "./", body }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Block {
-    /// Level and text.
-    Heading(usize, String),
-    Paragraph(String),
-    List(Vec<String>),
+fn render_markdown(text: &str) -> Markup {
+    let mut events = read_events(text);
+    add_anchors(&mut events);
+    let mut html = String::new();
+    push_html(&mut html, events.into_iter());
+    PreEscaped(html)
 }
 
-impl Block {
-    fn markup(&self) -> Markup {
-        match self {
-            Self::Heading(1, text) => html! { h1 { (inline(text)) } },
-            Self::Heading(2, text) => html! { h2 id=(anchor(text)) { (inline(text)) } },
-            Self::Heading(_, text) => html! { h3 id=(anchor(text)) { (inline(text)) } },
-            Self::Paragraph(text) => html! { p { (inline(text)) } },
-            Self::List(items) => html! { ol { @for item in items { li { (inline(item)) } } } },
+/// Parses the text. Raw HTML becomes text. Links to other files become text, because the server does not have these
+/// files.
+fn read_events(text: &str) -> Vec<Event<'_>> {
+    let mut in_link = false;
+    let events = Parser::new(text).filter_map(move |event| match event {
+        Event::Html(html) | Event::InlineHtml(html) => Some(Event::Text(html)),
+        Event::Start(Tag::Link { ref dest_url, .. }) => {
+            in_link = ["#", "https://"].iter().any(|prefix| dest_url.starts_with(prefix));
+            in_link.then_some(event)
+        }
+        Event::End(TagEnd::Link) => in_link.then_some(event),
+        Event::Start(Tag::Image { .. }) | Event::End(TagEnd::Image) => None,
+        _ => Some(event),
+    });
+    events.collect()
+}
+
+/// Gives each heading an id that is derived from its text.
+fn add_anchors(events: &mut [Event<'_>]) {
+    for index in 0..events.len() {
+        let (head, rest) = events.split_at_mut(index + 1);
+        if let Some(Event::Start(Tag::Heading { id, .. })) = head.last_mut() {
+            let inside = rest.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
+            let text: String = inside.filter_map(text_of).collect();
+            *id = Some(anchor_of(&text).into());
         }
     }
 }
 
-/// A line that begins nothing of its own goes on with what is above it.
-fn blocks(text: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut fresh = true;
-    for line in text.lines().map(str::trim) {
-        let heading = line.find(|c| c != '#').filter(|&level| level > 0);
-        match (heading, item(line), blocks.last_mut()) {
-            _ if line.is_empty() => {}
-            (Some(level), ..) => blocks.push(Block::Heading(level, line[level..].trim().to_owned())),
-            (_, Some(item), Some(Block::List(items))) => items.push(item.to_owned()),
-            (_, Some(item), _) => blocks.push(Block::List(vec![item.to_owned()])),
-            (_, _, Some(Block::Paragraph(above))) if !fresh => above.extend([" ", line]),
-            (_, _, Some(Block::List(items))) if !fresh => {
-                if let Some(above) = items.last_mut() {
-                    above.extend([" ", line]);
-                }
-            }
-            _ => blocks.push(Block::Paragraph(line.to_owned())),
-        }
-        fresh = line.is_empty();
-    }
-    blocks
-}
-
-/// What follows `1. `.
-fn item(line: &str) -> Option<&str> {
-    let (number, text) = line.split_once(". ")?;
-    number.bytes().all(|byte| byte.is_ascii_digit()).then_some(text)
-}
-
-/// As the usual viewers of Markdown name a heading.
-fn anchor(text: &str) -> String {
-    text.to_lowercase().replace(' ', "-")
-}
-
-fn inline(text: &str) -> Markup {
-    let cut = |open: &str, close: &str| {
-        let (before, rest) = text.split_once(open)?;
-        let (inside, after) = rest.split_once(close)?;
-        Some((before, inside, after))
-    };
-    let candidates = [cut("`", "`"), cut("**", "**"), cut("[", ")"), cut("<http", ">")];
-    let first = candidates.into_iter().enumerate().filter_map(|(kind, found)| Some((kind, found?)));
-    let Some((kind, (before, inside, after))) = first.min_by_key(|(_, (before, ..))| before.len()) else {
-        return html! { (text) };
-    };
-    html! {
-        (before)
-        @match kind {
-            0 => code { (inside) },
-            1 => strong { (inline(inside)) },
-            2 => (link(inside)),
-            _ => a href={ "http" (inside) } rel="noreferrer" { "http" (inside) },
-        }
-        (inline(after))
+fn text_of<'a>(event: &'a Event<'_>) -> Option<&'a str> {
+    match event {
+        Event::Text(text) | Event::Code(text) => Some(text),
+        _ => None,
     }
 }
 
-/// `text](target`; only what is on this page can be followed.
-fn link(inside: &str) -> Markup {
-    let (text, target) = inside.split_once("](").unwrap_or((inside, ""));
-    if target.starts_with('#') {
-        html! { a href=(target) { (inline(text)) } }
-    } else {
-        inline(text)
-    }
+/// The same rule as on GitHub, for headings without punctuation.
+fn anchor_of(heading: &str) -> String {
+    heading.to_lowercase().replace(' ', "-")
 }
 
 #[cfg(test)]
@@ -115,34 +75,44 @@ mod tests {
     };
 
     #[test]
-    fn what_the_file_is_written_in_is_drawn() {
-        let text = "# Top\n\nOne\ntwo.\n\n### AlertName\n**Do:**\n1. `a <b>` or\n   more\n2. [see](#other), <https://x.example/>\n\nEnd [file](../f.yml).";
-        let drawn: Vec<String> = blocks(text).iter().map(|block| block.markup().into_string()).collect();
-        assert_eq!(
-            drawn,
-            [
-                "<h1>Top</h1>",
-                "<p>One two.</p>",
-                "<h3 id=\"alertname\">AlertName</h3>",
-                "<p><strong>Do:</strong></p>",
-                "<ol><li><code>a &lt;b&gt;</code> or more</li><li><a href=\"#other\">see</a>, \
-                 <a href=\"https://x.example/\" rel=\"noreferrer\">https://x.example/</a></li></ol>",
-                "<p>End file.</p>",
-            ]
-        );
+    fn headings_lists_and_links_are_rendered() {
+        let text = "# Top\n\nOne\ntwo.\n\n### Alert `Name`\n**Do:**\n1. `a <b>` or\n   more\n\
+            2. [see](#other), <https://x.example/>\n\nEnd [file](../f.yml).";
+        let lines = [
+            "<h1 id=\"top\">Top</h1>",
+            "<p>One\ntwo.</p>",
+            "<h3 id=\"alert-name\">Alert <code>Name</code></h3>",
+            "<p><strong>Do:</strong></p>",
+            "<ol>",
+            "<li><code>a &lt;b&gt;</code> or\nmore</li>",
+            "<li><a href=\"#other\">see</a>, <a href=\"https://x.example/\">https://x.example/</a></li>",
+            "</ol>",
+            "<p>End file.</p>",
+        ];
+        assert_eq!(render_markdown(text).into_string().trim_end(), lines.join("\n"));
     }
 
     #[test]
-    fn the_runbook_of_every_verdict_is_there_and_every_link_leads_somewhere() {
-        let drawn: String = blocks(TEXT).iter().map(|block| block.markup().into_string()).collect();
-        let verdicts = Verdict::ALL.iter().filter_map(|&verdict| words::runbook(verdict));
-        for heading in verdicts {
-            assert!(drawn.contains(&format!("<h3 id=\"{}\">", anchor(heading))), "{heading}");
+    fn raw_html_images_and_scripts_in_links_are_not_rendered() {
+        let text = "<script>alert(1)</script>\n\nA <b onclick=x>c</b> ![d](https://e.example/f) [g](javascript:h)\n\n\
+            <https://i.example/?\"j>";
+        let html = render_markdown(text).into_string();
+        for part in ["<script", "<b", "<img", "javascript:", "href=\"https://i.example/?\""] {
+            assert!(!html.contains(part), "{part} in {html}");
         }
-        for link in drawn.split("href=\"#").skip(1) {
+        assert!(html.contains("&lt;script&gt;alert(1)") && html.contains("d g</p>"), "{html}");
+    }
+
+    #[test]
+    fn every_verdict_has_its_runbook_and_every_link_its_target() {
+        let html = render_markdown(TEXT).into_string();
+        for heading in Verdict::ALL.iter().filter_map(|&verdict| words::runbook_heading(verdict)) {
+            assert!(html.contains(&format!("<h3 id=\"{}\">", anchor_of(heading))), "{heading}");
+        }
+        for link in html.split("href=\"#").skip(1) {
             let target = link.split('"').next().unwrap();
-            assert!(drawn.contains(&format!("id=\"{target}\"")), "#{target}");
+            assert!(html.contains(&format!("id=\"{target}\"")), "#{target}");
         }
-        assert!(!drawn.contains("**") && !drawn.contains("]("), "nothing is left undrawn");
+        assert!(!html.contains("**") && !html.contains("]("), "unrendered Markdown");
     }
 }

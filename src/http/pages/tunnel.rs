@@ -1,92 +1,100 @@
-//! The page of one tunnel: what is the matter, what that rests on, and every field.
+//! The page of one tunnel: verdict, evidence, probe results and every field.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use maud::{Markup, html};
 use web_toolkit::text::shown;
 
-use super::{evidence, facts, probes, shell::Document, time, words};
+use super::{
+    Document, ROOT_OF_TUNNEL,
+    fields::draw_fields,
+    format::{count_noun, format_count, format_ms, format_percent, join_with_dots, time_at, time_since},
+    graph::draw_graph,
+    words,
+};
 use crate::{
     domain::{
         inventory::TunnelKey,
         label::Label as _,
+        probe::{ProbeFailure, Vantage},
         verdict::{Reported, TunnelVerdict},
     },
-    http::path,
+    http::address::tunnel_path,
+    prober::tally::{Reading, Tally},
     snapshot::{Row, Snapshot, concern::Concern},
 };
 
-/// From the page of a tunnel to the front page.
-const ROOT: &str = "../../../";
-
 /// Draws the page; `None` if the inventory does not contain the tunnel.
-pub(in crate::http) fn tunnel(snapshot: &Snapshot, key: &TunnelKey) -> Option<Document> {
+pub(in crate::http) fn draw_tunnel(snapshot: &Snapshot, key: &TunnelKey) -> Option<Document> {
     let row = snapshot.row(key)?;
     let concern = Concern::of(row.verdict());
     let name = shown(&row.tunnel().name);
     let body = html! {
-        nav class="crumbs" aria-label="Way back" { a href=(ROOT) { "← All tunnels" } }
+        nav class="crumbs" aria-label="Breadcrumb" { a href=(ROOT_OF_TUNNEL) { "← All tunnels" } }
         div id="tunnel" data-live {
             section class={ "headline " (concern) } {
-                p class="about" { (about(&row)) }
-                h1 { (name) " " (evidence::verdict(row.verdict())) }
-                (why(snapshot, &row))
+                p class="about" { (describe(&row)) }
+                h1 { (name) " " (words::verdict_badge(row.verdict())) }
+                (draw_reason(snapshot, &row))
             }
-            @if !row.fresh { (stale(snapshot, &row)) }
-            @if let Some(verdict) = row.verdict { (rests_on(verdict)) }
-            (probes::probes(snapshot, &row))
-            div class="cards" { (facts::all(snapshot.now, &row)) }
-            p class="as-json" { a href={ (ROOT) "api/v1/tunnels/" (path::of(&row)) } { "This tunnel as JSON" } }
+            @if !row.fresh { (stale_notice(snapshot, &row)) }
+            @if let Some(verdict) = row.verdict { (draw_views(verdict)) }
+            (draw_probes(snapshot, &row))
+            div class="cards" { (draw_fields(snapshot.now, &row)) }
+            p class="as-json" {
+                a href={ (ROOT_OF_TUNNEL) "api/v1/tunnels/" (tunnel_path(&row)) } { "This tunnel as JSON" }
+            }
         }
     };
-    let title = format!("{name}: {}", words::verdict(row.verdict()));
-    Some(Document { title, concern, root: ROOT, body })
+    let title = format!("{name}: {}", words::verdict_name(row.verdict()));
+    Some(Document { title, concern, root: ROOT_OF_TUNNEL, body })
 }
 
-fn about(row: &Row<'_>) -> String {
+fn describe(row: &Row<'_>) -> String {
     let tunnel = row.tunnel();
     let description = shown(&tunnel.description);
-    let parts = [words::tunnel_type(tunnel.tunnel_type()), &shown(row.account.as_str())].map(str::to_owned);
+    let parts = [words::type_name(tunnel.tunnel_type()), &shown(row.account.as_str())].map(str::to_owned);
     let description = (!description.is_empty()).then(|| description.into_owned());
     let site = row.entry.site.as_deref().map(|site| shown(site).into_owned());
     let parts: Vec<String> = parts.into_iter().chain(site).chain(description).collect();
-    evidence::separated(parts.iter().map(String::as_str))
+    join_with_dots(parts.iter().map(String::as_str))
 }
 
-fn why(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
+fn draw_reason(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     let Some(TunnelVerdict { verdict, why, changed, changes, .. }) = row.verdict.map(Arc::as_ref) else {
-        return html! { p class="detail" { "It has not been judged yet." } };
+        return html! { p class="detail" { "There is no verdict yet." } };
     };
     html! {
         p class="detail" { (why) "." }
-        p { (words::meaning(*verdict)) }
+        p { (words::verdict_meaning(*verdict)) }
         p class="since" {
-            "Since " (time::since(snapshot.now, *changed)) ", "
-            (evidence::count(usize::try_from(*changes).unwrap_or(usize::MAX), "change", "changes")) " of the verdict so far."
-            @if let Some(heading) = words::runbook(*verdict) {
-                " What to do: runbook " a href={ (ROOT) "runbooks#" (heading.to_lowercase()) } { (heading) } "."
+            "Since " (time_since(snapshot.now, *changed)) ", "
+            (count_noun(usize::try_from(*changes).unwrap_or(usize::MAX), "change", "changes"))
+            " of the verdict since the start."
+            @if let Some(heading) = words::runbook_heading(*verdict) {
+                " Runbook: " a href={ (ROOT_OF_TUNNEL) "runbooks#" (heading.to_lowercase()) } { (heading) } "."
             }
         }
     }
 }
 
-fn stale(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
+fn stale_notice(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     html! {
         div class="notice suspect" {
-            strong { "What Cloudflare said of this tunnel is stale" }
+            strong { "The report of Cloudflare is stale" }
             p {
                 @match row.confirmed {
-                    Some(then) => { "It was confirmed last " (time::since(snapshot.now, then)) "." }
-                    None => "It was never confirmed.",
+                    Some(then) => { "The last successful poll was " (time_since(snapshot.now, then)) "." }
+                    None => "No poll has succeeded yet.",
                 }
-                " The session is not shown, and the configuration below may have changed since."
+                " The BGP session is not shown, and the configuration below may be outdated."
             }
         }
     }
 }
 
-/// The three views that are never merged into one.
-fn rests_on(verdict: &TunnelVerdict) -> Markup {
+/// The three views that the verdict is derived from.
+fn draw_views(verdict: &TunnelVerdict) -> Markup {
     let evidence = verdict.evidence;
     let (reported, concern) = match evidence.reported {
         Reported::Up => ("Session up", Concern::Fine),
@@ -95,14 +103,85 @@ fn rests_on(verdict: &TunnelVerdict) -> Markup {
     };
     let views = [
         ("Cloudflare reports", (reported, concern), "its side of the BGP session"),
-        ("Inside the tunnel", words::side(evidence.inside), "does it carry traffic?"),
-        ("Outside the tunnel", words::side(evidence.outside), "is the underlay there?"),
+        ("Inside the tunnel", words::side_name(evidence.inside), "does it carry traffic?"),
+        ("Outside the tunnel", words::side_name(evidence.outside), "does the underlay work?"),
     ];
     html! {
-        ul class="views" aria-label="What the verdict rests on" {
+        ul class="views" aria-label="Evidence for the verdict" {
             @for (name, (word, concern), question) in views {
                 li class=(concern.as_str()) { span { (name) } b { (word) } small { (question) } }
             }
         }
     }
+}
+
+/// Draws the probe results of every address.
+fn draw_probes(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
+    html! {
+        section class="probes" aria-labelledby="probes-title" {
+            h2 id="probes-title" { "Probe results" }
+            @match row.probes {
+                Some(probes) if !probes.targets.is_empty() => {
+                    p class="note" { (describe_vantage(probes.vantage)) }
+                    @for target in &probes.targets {
+                        (draw_target(snapshot, words::target_name(target.target), target.address, &target.tally))
+                    }
+                    @for uplink in probes.uplinks.iter() {
+                        (draw_target(snapshot, "Uplink", uplink.address, &uplink.tally))
+                    }
+                }
+                Some(_) => p { "None of the addresses of this tunnel can be probed." },
+                None if snapshot.board().settings.enabled => p { "Probing is switched off for this tunnel." },
+                None => p {
+                    "Probing is switched off. Start with " code { "--probe" } " to detect whether it carries traffic."
+                },
+            }
+        }
+    }
+}
+
+const fn describe_vantage(vantage: Vantage) -> &'static str {
+    match vantage {
+        Vantage::Site => {
+            "The prober is behind the router of the tunnel (vantage site): replies of an interface address come \
+             through this tunnel."
+        }
+        Vantage::Remote => {
+            "The prober is elsewhere (vantage remote): replies of an interface peer come through this tunnel."
+        }
+    }
+}
+
+fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally) -> Markup {
+    let reading = tally.read();
+    let history = tally.history();
+    let recent = history.total();
+    let count = |number: u64| format_count(usize::try_from(number).unwrap_or(usize::MAX));
+    html! {
+        article class="target" {
+            header {
+                h3 { (name) " " code { (address) } }
+                (words::standing_badge(reading.standing, snapshot.board().settings.silence))
+            }
+            (draw_graph(&history, "wide-graph"))
+            dl class="figures" {
+                div { dt { "RTT, 10 min" } dd { (recent.rtt().map_or_else(|| "–".into(), format_ms)) } }
+                div { dt { "Loss, 10 min" } dd { (recent.loss().map_or_else(|| "–".into(), format_percent)) } }
+                div { dt { "Requests" } dd { (count(reading.requests)) } }
+                div { dt { "Replies" } dd { (count(reading.replies)) } }
+                div { dt { "In flight" } dd { (count(reading.in_flight)) } }
+                div { dt { "Last reply" } dd {
+                    @match reading.last_reply { Some(then) => (time_at(snapshot.now, then)), None => "never" }
+                } }
+                div class="wide" { dt { "Failures" } dd { (list_failures(&reading)) } }
+            }
+        }
+    }
+}
+
+fn list_failures(reading: &Reading) -> String {
+    let counts =
+        ProbeFailure::ALL.iter().map(|&reason| (reason, reading.failures(reason))).filter(|(_, count)| *count > 0);
+    let counts: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();
+    if counts.is_empty() { "none".into() } else { counts.join(", ") }
 }

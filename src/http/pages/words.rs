@@ -1,16 +1,61 @@
-//! What the closed lists are called when people read them, and what they mean.
+//! Names and explanations of the values of closed lists, and coloured badges with them.
 
+use maud::{Markup, html};
+
+use super::format::join_with_dots;
 use crate::{
     domain::{
-        bgp::BgpState,
-        probe::ProbeTarget,
+        bgp::{BgpState, FsmState},
+        label::Label as _,
+        probe::{ProbeTarget, Silence, Standing},
         tunnel::TunnelType,
         verdict::{Side, Verdict},
     },
-    snapshot::concern::Concern,
+    snapshot::{Row, concern::Concern},
 };
 
-pub(super) const fn verdict(verdict: Verdict) -> &'static str {
+/// A coloured word.
+pub(super) fn badge(concern: Concern, word: &str) -> Markup {
+    html! { span class={ "badge " (concern) } { (word) } }
+}
+
+pub(super) fn verdict_badge(verdict: Verdict) -> Markup {
+    badge(Concern::of(verdict), verdict_name(verdict))
+}
+
+/// The BGP session as Cloudflare reports it, unless the report is stale.
+pub(super) fn session_state(row: &Row<'_>) -> Markup {
+    let Some(status) = row.status() else { return missing_session(row) };
+    let (state, concern) = (session_name(status.state), session_concern(status.state));
+    let fsm = (status.fsm != FsmState::None).then(|| status.fsm.as_str());
+    let tcp = status.tcp_established.map(|up| if up { "TCP up" } else { "no TCP" });
+    html! {
+        span class={ "state " (concern) } { (state) }
+        small { (join_with_dots(fsm.into_iter().chain(tcp))) }
+    }
+}
+
+fn missing_session(row: &Row<'_>) -> Markup {
+    let (word, detail) = match (row.fresh, &row.tunnel().bgp_status, &row.tunnel().bgp) {
+        (false, ..) => ("Unknown", "the report is stale"),
+        (true, None, Some(_)) => ("Not reported", "BGP is configured"),
+        (true, ..) => ("None", "no BGP configured"),
+    };
+    html! { span class="state unsure" { (word) } small { (detail) } }
+}
+
+/// Whether an address answers.
+pub(super) fn standing_badge(standing: Standing, silence: Silence) -> Markup {
+    match (standing.up, standing.ever_answered) {
+        (Some(true), _) => badge(Concern::Fine, "Answers"),
+        (Some(false), true) => badge(Concern::Broken, "Silent"),
+        (Some(false), false) if silence == Silence::Always => badge(Concern::Broken, "Never answered"),
+        (Some(false), false) => badge(Concern::Unsure, "Never answered"),
+        (None, _) => badge(Concern::Unsure, "Not settled"),
+    }
+}
+
+pub(super) const fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Healthy => "Healthy",
         Verdict::BgpFault => "BGP fault",
@@ -23,48 +68,49 @@ pub(super) const fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// Whose part is at fault, where one is.
-pub(super) const fn culprit(verdict: Verdict) -> Option<&'static str> {
+/// The failed layer, if any.
+pub(super) const fn failed_layer(verdict: Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::Healthy => None,
         Verdict::BgpFault => Some("the BGP session"),
         Verdict::TunnelFault => Some("the tunnel"),
         Verdict::Unreachable => Some("circuit, router or power"),
-        Verdict::PathMismatch => Some("the path, or a young outage"),
+        Verdict::PathMismatch => Some("the path, or a recent outage"),
         Verdict::ReportedDown => Some("the BGP session, as reported"),
         Verdict::Unknown => Some("nothing reported or observed"),
         Verdict::ProberIsolated => Some("this prober, not the tunnel"),
     }
 }
 
-/// What a verdict says, in full.
-pub(super) const fn meaning(verdict: Verdict) -> &'static str {
+/// What a verdict means, in full.
+pub(super) const fn verdict_meaning(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Healthy => {
-            "Traffic passes, or Cloudflare reports the session up and nothing seen from here speaks against it."
+            "The tunnel carries traffic, or Cloudflare reports the BGP session up and no probe contradicts it."
         }
-        Verdict::BgpFault => "The tunnel carries traffic, but the BGP session does not come up.",
+        Verdict::BgpFault => "The tunnel carries traffic, but the BGP session is not up.",
         Verdict::TunnelFault => {
-            "The underlay is there: the address outside the tunnel answers. The tunnel itself carries nothing."
+            "The underlay works: the address outside the tunnel answers. The tunnel itself carries no traffic."
         }
         Verdict::Unreachable => {
-            "Nothing answers, inside the tunnel or outside of it, and Cloudflare does not report the session up."
+            "No address answers, inside or outside the tunnel, and Cloudflare does not report the BGP session up."
         }
         Verdict::PathMismatch => {
-            "Cloudflare reports the session up, but nothing passes from here. While young this is the early warning of an outage: \
-             BGP notices only after its hold time of 90 s. When it stays, the status is stale, ICMP is filtered, or the path is asymmetric."
+            "Cloudflare reports the BGP session up, but no probe passes. In the first minutes this is the early \
+             warning of an outage, because BGP detects it only after the hold time of 90 s. If it persists, the \
+             reported status is stale, ICMP is filtered, or the path is asymmetric."
         }
-        Verdict::ReportedDown => "Cloudflare reports the session down. Nothing was observed from here that says more.",
-        Verdict::Unknown => "Cloudflare reports no session, and no address of the tunnel has answered from here.",
+        Verdict::ReportedDown => "Cloudflare reports the BGP session down. The probes give no further information.",
+        Verdict::Unknown => "Cloudflare reports no BGP session, and no address of the tunnel has answered a probe.",
         Verdict::ProberIsolated => {
-            "This prober reaches none of its targets while Cloudflare reports sessions up: the fault is on this side. \
-             Look at the machine and the network it runs in."
+            "This prober reaches none of its targets, but Cloudflare reports sessions up: the fault is on this side. \
+             Check this machine and its network."
         }
     }
 }
 
-/// The heading of the runbook for it.
-pub(super) const fn runbook(verdict: Verdict) -> Option<&'static str> {
+/// The heading of the runbook for a verdict.
+pub(super) const fn runbook_heading(verdict: Verdict) -> Option<&'static str> {
     match verdict {
         Verdict::BgpFault | Verdict::ReportedDown => Some("MagicTunnelBgpDown"),
         Verdict::TunnelFault => Some("MagicTunnelFault"),
@@ -75,16 +121,16 @@ pub(super) const fn runbook(verdict: Verdict) -> Option<&'static str> {
     }
 }
 
-pub(super) const fn session(state: BgpState) -> &'static str {
+pub(super) const fn session_name(state: BgpState) -> &'static str {
     match state {
         BgpState::Up => "Up",
         BgpState::Establishing => "Establishing",
         BgpState::Down => "Down",
-        BgpState::Unknown => "Not known here",
+        BgpState::Unknown => "Unknown value",
     }
 }
 
-pub(super) const fn concern_of_session(state: BgpState) -> Concern {
+pub(super) const fn session_concern(state: BgpState) -> Concern {
     match state {
         BgpState::Up => Concern::Fine,
         BgpState::Establishing => Concern::Suspect,
@@ -93,22 +139,22 @@ pub(super) const fn concern_of_session(state: BgpState) -> Concern {
     }
 }
 
-pub(super) const fn side(side: Side) -> (&'static str, Concern) {
+pub(super) const fn side_name(side: Side) -> (&'static str, Concern) {
     match side {
         Side::Answers => ("Answers", Concern::Fine),
         Side::Silent => ("Silent", Concern::Broken),
-        Side::Unsettled => ("Not known", Concern::Unsure),
+        Side::Unsettled => ("Unknown", Concern::Unsure),
     }
 }
 
-pub(super) const fn tunnel_type(tunnel_type: TunnelType) -> &'static str {
+pub(super) const fn type_name(tunnel_type: TunnelType) -> &'static str {
     match tunnel_type {
         TunnelType::Ipsec => "IPsec",
         TunnelType::Gre => "GRE",
     }
 }
 
-pub(super) const fn target(target: ProbeTarget) -> &'static str {
+pub(super) const fn target_name(target: ProbeTarget) -> &'static str {
     match target {
         ProbeTarget::CustomerEndpoint => "Customer endpoint",
         ProbeTarget::InterfaceAddress => "Interface address",

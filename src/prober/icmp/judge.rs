@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::io::Errno;
+
 use crate::domain::probe::ProbeFailure;
 
 /// What an ICMP error that quotes our echo says (IPv4: RFC 792, RFC 1812 section 5.2.7.1); `None` for a message that is no error.
@@ -26,32 +28,18 @@ pub(super) const fn error_v6(kind: u8, code: u8) -> Option<ProbeFailure> {
     }
 }
 
-// Error numbers of Linux that `io::ErrorKind` does not tell apart (asm-generic/errno.h).
-const EPERM: i32 = 1;
-const ENXIO: i32 = 6;
-const EBADF: i32 = 9;
-const EACCES: i32 = 13;
-const ENODEV: i32 = 19;
-const EINVAL: i32 = 22;
-const EMSGSIZE: i32 = 90;
-const EPROTONOSUPPORT: i32 = 93;
-const EAFNOSUPPORT: i32 = 97;
-const EADDRNOTAVAIL: i32 = 99;
-const ENETDOWN: i32 = 100;
-const ENETUNREACH: i32 = 101;
-const EHOSTDOWN: i32 = 112;
-const EHOSTUNREACH: i32 = 113;
-
 /// What a refused send says.
 ///
 /// Where the kernel knows no way (no route, link down, interface gone), the address is as unreachable as if a router had said
 /// so. A firewall rule (EPERM) or a `prohibit` route (EACCES) of this machine is a policy on the path. Whatever else
 /// (ENOBUFS, ENOMEM, EINVAL, EADDRNOTAVAIL, ...) is this machine's own trouble and says nothing about the tunnel.
 pub(super) fn send_error(error: &io::Error) -> ProbeFailure {
-    match error.raw_os_error() {
-        Some(ENETUNREACH | EHOSTUNREACH | ENETDOWN | EHOSTDOWN | ENODEV | ENXIO) => ProbeFailure::Unreachable,
-        Some(EPERM | EACCES) => ProbeFailure::Prohibited,
-        Some(EMSGSIZE) => ProbeFailure::TooBig,
+    match Errno::from_io_error(error) {
+        Some(
+            Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN | Errno::NODEV | Errno::NXIO,
+        ) => ProbeFailure::Unreachable,
+        Some(Errno::PERM | Errno::ACCESS) => ProbeFailure::Prohibited,
+        Some(Errno::MSGSIZE) => ProbeFailure::TooBig,
         _ => ProbeFailure::NotSent,
     }
 }
@@ -67,7 +55,10 @@ pub(super) fn open_error(error: &io::Error) -> ProbeFailure {
 /// Whether a new socket may succeed where this one fails: it may be bound to an interface or an address that went and came
 /// back as another one.
 pub(super) fn is_stale_socket(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(ENODEV | ENXIO | EBADF | EINVAL | EADDRNOTAVAIL))
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NODEV | Errno::NXIO | Errno::BADF | Errno::INVAL | Errno::ADDRNOTAVAIL)
+    )
 }
 
 /// Whether the kernel refused the socket for want of a permission.
@@ -77,7 +68,7 @@ pub(super) fn is_forbidden(error: &io::Error) -> bool {
 
 /// Whether the kernel does not know this version of the protocol.
 pub(super) fn is_unknown(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(EPROTONOSUPPORT | EAFNOSUPPORT))
+    matches!(Errno::from_io_error(error), Some(Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT))
 }
 
 #[cfg(test)]
@@ -126,27 +117,24 @@ mod tests {
 
     #[test]
     fn a_refused_send_is_judged_by_what_it_says_about_the_path() {
-        const ENOMEM: i32 = 12;
-        const EAGAIN: i32 = 11;
-        const ENOBUFS: i32 = 105;
         for (errno, send, open, stale) in [
-            (ENETUNREACH, Unreachable, Unreachable, false),
-            (EHOSTUNREACH, Unreachable, Unreachable, false),
-            (ENETDOWN, Unreachable, Unreachable, false),
-            (EHOSTDOWN, Unreachable, Unreachable, false),
-            (ENODEV, Unreachable, Unreachable, true),
-            (ENXIO, Unreachable, Unreachable, true),
-            (EPERM, Prohibited, NotSent, false),
-            (EACCES, Prohibited, NotSent, false),
-            (EMSGSIZE, TooBig, NotSent, false),
-            (ENOBUFS, NotSent, NotSent, false),
-            (ENOMEM, NotSent, NotSent, false),
-            (EAGAIN, NotSent, NotSent, false),
-            (EINVAL, NotSent, NotSent, true),
-            (EADDRNOTAVAIL, NotSent, NotSent, true),
-            (EBADF, NotSent, NotSent, true),
+            (Errno::NETUNREACH, Unreachable, Unreachable, false),
+            (Errno::HOSTUNREACH, Unreachable, Unreachable, false),
+            (Errno::NETDOWN, Unreachable, Unreachable, false),
+            (Errno::HOSTDOWN, Unreachable, Unreachable, false),
+            (Errno::NODEV, Unreachable, Unreachable, true),
+            (Errno::NXIO, Unreachable, Unreachable, true),
+            (Errno::PERM, Prohibited, NotSent, false),
+            (Errno::ACCESS, Prohibited, NotSent, false),
+            (Errno::MSGSIZE, TooBig, NotSent, false),
+            (Errno::NOBUFS, NotSent, NotSent, false),
+            (Errno::NOMEM, NotSent, NotSent, false),
+            (Errno::AGAIN, NotSent, NotSent, false),
+            (Errno::INVAL, NotSent, NotSent, true),
+            (Errno::ADDRNOTAVAIL, NotSent, NotSent, true),
+            (Errno::BADF, NotSent, NotSent, true),
         ] {
-            let error = io::Error::from_raw_os_error(errno);
+            let error = io::Error::from(errno);
             assert_eq!(send_error(&error), send, "{error}");
             assert_eq!(open_error(&error), open, "{error}");
             assert_eq!(is_stale_socket(&error), stale, "{error}");

@@ -73,6 +73,8 @@ fn remedy(error: &io::Error) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     const BINDING: Binding = Binding { mode: SocketMode::Auto, source: None, interface: None };
@@ -90,14 +92,14 @@ mod tests {
     #[test]
     fn who_only_asks_is_told_what_would_mend_it() {
         let table = [
-            (1, "permission denied", "setcap cap_net_raw+ep", false),
-            (13, "permission denied", "ping_group_range", false),
-            (19, "No such device", "--probe.interface", false),
-            (99, "assign requested address", "--probe.source", false),
-            (97, "not supported", "are not probed", true),
+            (Errno::PERM, "permission denied", "setcap cap_net_raw+ep", false),
+            (Errno::ACCESS, "permission denied", "ping_group_range", false),
+            (Errno::NODEV, "No such device", "--probe.interface", false),
+            (Errno::ADDRNOTAVAIL, "assign requested address", "--probe.source", false),
+            (Errno::AFNOSUPPORT, "not supported", "are not probed", true),
         ];
         for (errno, why, mend, is_unknown) in table {
-            let refused = Refused::new(IpVersion::V6, &BINDING, &io::Error::from_raw_os_error(errno));
+            let refused = Refused::new(IpVersion::V6, &BINDING, &errno.into());
             assert!(refused.sentence.starts_with("cannot open an ICMPv6 socket (auto): "), "{refused:?}");
             assert!(refused.sentence.contains(why) && refused.mend.contains(mend), "{refused:?}");
             assert_eq!(refused.is_unknown, is_unknown, "{refused:?}");
@@ -107,7 +109,7 @@ mod tests {
     #[test]
     fn the_binding_is_named() {
         let binding = Binding { source: "192.0.2.1".parse().ok(), interface: Some("gre1".into()), ..BINDING };
-        let text = refused(IpVersion::V4, &binding, &io::Error::from_raw_os_error(19));
+        let text = refused(IpVersion::V4, &binding, &Errno::NODEV.into());
         assert!(text.contains("from 192.0.2.1 through `gre1`: No such device"), "{text}");
         assert_eq!(opened(IpVersion::V6, SocketMode::Dgram, &BINDING), "ICMPv6 socket is open: dgram");
     }

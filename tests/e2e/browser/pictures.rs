@@ -1,5 +1,6 @@
-//! The pictures of README.md, taken of the fixed story: `MTE_PICTURES=1 cargo test --test e2e pictures`, as root, writes them to
-//! docs/images/. It takes eleven minutes, for the graphs show ten of them; Debian's `fonts-inter` is the font of the pictures there.
+//! The pictures of README.md show the fixed story. `MTE_PICTURES=1 cargo test --test e2e pictures`, as root, writes
+//! them to docs/images/. It takes eleven minutes, because the graphs show ten minutes. The font is that of Debian's
+//! `fonts-inter`.
 
 use std::{env, fs, path::Path, thread, time::Duration};
 
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::network::{lab::Lab, namespace};
 
-/// Name, color scheme, width and height, tunnel (or the front page).
+/// Name, color scheme, width, height, and tunnel (`None`: the front page).
 const PICTURES: [(&str, &str, u32, u32, Option<&str>); 4] = [
     ("overview-light", "light", 1280, 900, None),
     ("overview-dark", "dark", 1280, 900, None),
@@ -19,7 +20,7 @@ const PICTURES: [(&str, &str, u32, u32, Option<&str>); 4] = [
     ("phone", "light", 390, 844, None),
 ];
 
-/// A network with delays and losses, as real ones have them.
+/// A network with delays and losses.
 const NETWORK: Stage = Stage { alive: "10.77.4", flags: &[] };
 
 fn pictures(world: &World) -> Option<Vec<(&'static str, Vec<u8>)>> {
@@ -44,11 +45,12 @@ fn pictures_of_the_story_show_something() {
     }
 }
 
-/// Last part of an address, its round-trip time in milliseconds.
+/// The last byte of an address, and its round-trip time in milliseconds.
 const DELAYS: [(u8, f64); 9] =
     [(2, 9.0), (3, 31.0), (14, 33.0), (5, 18.0), (18, 19.0), (6, 24.0), (20, 26.0), (7, 38.0), (22, 41.0)];
 
-/// How the network is in each ten seconds: the round-trip times wander, and once Vienna loses some.
+/// The rules of the network for step `step` of ten seconds: the round-trip times vary, and Vienna loses packets for a
+/// while.
 fn weather(step: u8) -> Value {
     let rules = DELAYS.map(|(host, base)| {
         let wave = |period: f64| ((f64::from(step) + f64::from(host) * 7.0) / period).sin();

@@ -1,4 +1,4 @@
-//! A fixed story: tunnels of every verdict, on a loopback that answers some addresses and not others.
+//! A fixed story: tunnels of every verdict, on a loopback where some addresses answer.
 
 use std::net::SocketAddr;
 
@@ -18,10 +18,10 @@ use crate::{
 
 use self::Host::{Alive, Dead};
 
-/// A name that would run, were it not escaped.
+/// A name that runs scripts unless it is escaped.
 pub(super) const HOSTILE: &str = "<script>alert(1)</script><img src=x onerror=alert(2)>";
 
-/// Whether an address answers, and the last part of it.
+/// The last byte of an address that answers or is silent.
 #[derive(Clone, Copy)]
 enum Host {
     Alive(u8),
@@ -29,7 +29,7 @@ enum Host {
     None,
 }
 
-/// What the page calls the verdict, name, description, customer endpoint, interface address, state of the session.
+/// The verdict as shown on the page, name, description, customer endpoint, interface address, state of the session.
 type Line = (&'static str, &'static str, &'static str, Host, Host, Option<&'static str>);
 
 /// In the order of the page.
@@ -44,13 +44,13 @@ const STORY: [Line; 8] = [
     ("Healthy", "waw-ipsec-1", "Warsaw, standby", Alive(7), Alive(22), Some("UP")),
 ];
 
-/// Where the story is played: the network of the addresses that answer, and how the exporter reaches it.
+/// The network of the addresses that answer, and the flags that the exporter needs to reach it.
 pub(super) struct Stage {
     pub(super) alive: &'static str,
     pub(super) flags: &'static [&'static str],
 }
 
-/// Nothing leaves the machine.
+/// The loopback: no packet leaves the machine.
 const LOOPBACK: Stage = Stage { alive: "127.0.2", flags: &["--probe.interface=lo"] };
 
 /// An API, and an exporter that probes what it lists.
@@ -90,7 +90,7 @@ impl World {
         self.address
     }
 
-    /// What the API says of a session from now on.
+    /// Sets the session state that the API reports.
     pub(super) fn report(&self, name: &str, state: &str) {
         let reported = |kind| {
             let tunnels = tunnels(self.alive, kind).into_iter();
@@ -105,17 +105,17 @@ impl World {
     }
 }
 
-/// What the front page says first.
+/// The headline of the front page.
 pub(super) fn headline() -> String {
     format!("4 of {}\u{a0}tunnels need attention", STORY.len())
 }
 
-/// What the table shows: verdict and name of each row.
+/// The verdict and the name of each row of the table.
 pub(super) fn rows() -> Vec<(String, String)> {
     STORY.iter().map(|(verdict, name, ..)| ((*verdict).to_owned(), (*name).to_owned())).collect()
 }
 
-/// Where the page of a tunnel is.
+/// The path of the page of a tunnel.
 pub(super) fn path_of(name: &str) -> String {
     format!("/tunnels/{ACCOUNT}/{}/{}", kind_of(name), percent_encoded(&id_of(name)))
 }

@@ -1,4 +1,4 @@
-//! Every rule, broken: none can stop biting unnoticed.
+//! An example that breaks each rule, so that a rule that stops working is noticed.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{model::read, rules};
 const EXPR: &str = "/panels/0/targets/0/expr";
 const JOB: usize = 1;
 
-/// A small dashboard in good order: one panel, one annotation, the variables.
+/// A small dashboard that follows all rules: one panel, one annotation, the variables.
 fn sound() -> Value {
     let datasource = json!({"type": "prometheus", "uid": "${datasource}"});
     let mut board = read("overview");
@@ -30,7 +30,7 @@ fn sound() -> Value {
     board
 }
 
-/// A query of one series with the matchers that every query has.
+/// A query of one series with the matchers that every query needs.
 fn selecting(before: &str, name: &str, after: &str) -> String {
     let variables = r#"job=~"$job", instance=~"$instance", account=~"$account", tunnel_name=~"$tunnel""#;
     format!("topk($limit, {before}{name}{{{variables}}}{after})")
@@ -41,7 +41,7 @@ fn the_example_breaks_no_rule() {
     assert_eq!(rules::complaints(&sound()), []);
 }
 
-/// A rule, and a place of the sound example with the value that breaks it.
+/// A rule, a place in the valid example, and the value for it that breaks the rule.
 type Example = (&'static str, String, Value);
 
 fn of_variables_and_panels() -> Vec<Example> {
@@ -127,7 +127,7 @@ fn each_rule_finds_what_breaks_it() {
         let board = patched(pointer, value.clone());
         let found = rules::complaints(&board);
         assert!(found.iter().any(|(name, _)| name == rule), "{pointer} = {value} does not break {rule}: {found:?}");
-        // A query or variable that is gone is missed by others as well; all else breaks one rule alone.
+        // A missing query or variable also breaks other rules. Everything else breaks one rule only.
         let related = ["/templating", "/annotations", "/panels/0/targets"].iter().any(|part| pointer.starts_with(part));
         assert!(related || found.iter().all(|(name, _)| name == rule), "{pointer} = {value}: {found:?}");
     }

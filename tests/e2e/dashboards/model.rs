@@ -1,4 +1,4 @@
-//! The dashboards as files: their panels and everything that they ask Prometheus.
+//! The JSON files of the dashboards: their panels and all their queries to Prometheus.
 
 use std::{fs, path::PathBuf};
 
@@ -16,7 +16,7 @@ pub(super) fn read(name: &str) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
 }
 
-/// The members of a list; none where there is no list.
+/// The members of a list; empty if the value is missing or not a list.
 pub(super) fn list<'a>(of: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
     of.pointer(pointer).and_then(Value::as_array).into_iter().flatten()
 }
@@ -25,12 +25,12 @@ pub(super) fn text<'a>(of: &'a Value, key: &str) -> &'a str {
     of[key].as_str().unwrap_or_default()
 }
 
-/// Panels that show something: rows are headings.
+/// The panels without the rows, which are headings.
 pub(super) fn panels(board: &Value) -> impl Iterator<Item = &Value> {
     list(board, "/panels").filter(|panel| panel["type"] != "row")
 }
 
-/// Annotations that ask Prometheus; the built-in one asks Grafana.
+/// The annotations that query Prometheus. The built-in one queries Grafana.
 pub(super) fn annotations(board: &Value) -> impl Iterator<Item = &Value> {
     list(board, "/annotations/list").filter(|one| one["builtIn"] != 1)
 }
@@ -39,13 +39,13 @@ pub(super) fn variables<'a>(board: &'a Value, kind: &'static str) -> impl Iterat
     list(board, "/templating/list").filter(move |variable| variable["type"] == kind)
 }
 
-/// A query, and where it stands.
+/// A query and its place in the dashboard.
 #[derive(Debug, Clone)]
 pub(super) struct Query {
     pub(super) place: String,
     pub(super) expr: String,
     pub(super) instant: bool,
-    /// The panel's type; an annotation has none.
+    /// The type of the panel; empty for an annotation.
     pub(super) panel: String,
 }
 
@@ -69,7 +69,7 @@ pub(super) fn queries(board: &Value) -> Vec<Query> {
         .collect()
 }
 
-/// Selector and label of a variable's `label_values(selector, label)`.
+/// The selector and the label of a variable with `label_values(selector, label)`.
 pub(super) fn label_values(variable: &Value) -> Option<(&str, &str)> {
     let inside = text(variable, "query").strip_prefix("label_values(")?.strip_suffix(')')?;
     let (selector, label) = inside.rsplit_once(',')?;

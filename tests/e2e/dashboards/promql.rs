@@ -1,24 +1,25 @@
-//! As much of PromQL as the rules need: which series a query selects, over which range, inside of which functions.
+//! The part of PromQL that the rules need: the series that a query selects, their ranges, and the functions around
+//! them.
 //!
-//! Whether a query is PromQL at all, Prometheus itself judges.
+//! Prometheus itself checks that a query is valid.
 
 /// One selector of a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Selector {
     pub(super) name: String,
-    /// What stands between the braces.
+    /// The text between the braces.
     pub(super) matchers: String,
-    /// What stands between the brackets.
+    /// The text between the brackets.
     pub(super) range: Option<String>,
     /// The functions and aggregations around it, from the outside in.
     pub(super) inside: Vec<String>,
 }
 
-/// Words that are followed by a list of labels.
+/// Keywords that are followed by a list of labels.
 const LABEL_LISTS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 const OPERATORS: [&str; 5] = ["and", "or", "unless", "bool", "offset"];
 
-/// Every selector of a query, in its order.
+/// All selectors of a query, in the order of the query.
 ///
 /// # Panics
 /// The query's brackets do not match.
@@ -75,7 +76,7 @@ fn is_metric(word: &str, after: &str) -> bool {
     is_name(word) && !is_call(word, after)
 }
 
-/// A function is followed by its arguments, an aggregation maybe by its labels first.
+/// A function is followed by its arguments. An aggregation may have its labels first.
 fn is_call(word: &str, after: &str) -> bool {
     const AGGREGATIONS: [&str; 7] = ["sum", "min", "max", "avg", "count", "topk", "bottomk"];
     is_name(word) && (after.trim_start().starts_with('(') || AGGREGATIONS.contains(&word))
@@ -85,7 +86,7 @@ fn is_name(word: &str) -> bool {
     word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && !OPERATORS.contains(&word)
 }
 
-/// What follows a list of labels; a list may be missing, as after a plain `group_left`.
+/// The text after a list of labels. The list may be missing, for example after a plain `group_left`.
 fn after_labels(rest: &str) -> &str {
     let start = rest.trim_start();
     if !start.starts_with('(') {
@@ -94,7 +95,7 @@ fn after_labels(rest: &str) -> &str {
     start.find(')').map_or("", |end| &start[end + 1..])
 }
 
-/// Where a bracket closes, strings left out.
+/// The position of the closing bracket; brackets in strings do not count.
 fn closing(text: &str, close: char) -> Option<usize> {
     let mut quoted = false;
     let mut escaped = false;

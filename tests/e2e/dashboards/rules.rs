@@ -1,4 +1,4 @@
-//! The rules of Grafana's dashboard linter, and some of our own, over the parsed JSON of a dashboard.
+//! The rules of Grafana's dashboard linter, and rules of this project, for the parsed JSON of a dashboard.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use super::{
     promql::{Selector, selectors},
 };
 
-/// A rule: its name, and what of a dashboard breaks it.
+/// A rule: its name, and a function that lists the places of a dashboard that break it.
 pub(super) type Rule = (&'static str, fn(&Value) -> Vec<String>);
 
-/// The first fifteen have the names that grafana/dashboard-linter gives them.
+/// The first fifteen have their names in grafana/dashboard-linter.
 pub(super) const RULES: [Rule; 23] = [
     ("template-datasource-rule", template_datasource),
     ("template-job-rule", |board| has_query_variable(board, "job")),
@@ -39,22 +39,22 @@ pub(super) const RULES: [Rule; 23] = [
     ("grid", grid),
 ];
 
-/// Units that our panels use, as Grafana's catalogue spells them (packages/grafana-data, valueFormats/categories.ts).
+/// The units of the panels, as spelled in Grafana's catalogue (packages/grafana-data, valueFormats/categories.ts).
 const UNITS: [&str; 7] = ["none", "s", "bytes", "percentunit", "ops", "reqps", "dateTimeFromNow"];
-/// What Grafana fills in by itself.
+/// The variables that Grafana defines itself.
 const BUILT_IN: [&str; 4] = ["__rate_interval", "__range", "__interval", "__url_time_range"];
 const DATASOURCE: &str = "${datasource}";
-/// Dashboards that a link may open.
+/// The dashboards that a link may open.
 const UIDS: [&str; 3] = ["cloudflare-magic-overview", "cloudflare-magic-tunnel", "cloudflare-magic-exporter"];
 const TAG: &str = "cloudflare-magic";
 const COLUMNS: u64 = 24;
 
-/// Everything that is wrong with a dashboard, each with the rule it breaks.
+/// All problems of a dashboard, each with the name of the rule.
 pub(super) fn complaints(board: &Value) -> Vec<(&'static str, String)> {
     RULES.iter().flat_map(|(name, rule)| rule(board).into_iter().map(move |complaint| (*name, complaint))).collect()
 }
 
-/// `complaint` where something does not hold.
+/// `complaint` unless a condition holds.
 fn unless(holds: bool, complaint: impl Into<String>) -> Option<String> {
     (!holds).then(|| complaint.into())
 }
@@ -63,7 +63,7 @@ fn named(panel: &Value) -> String {
     format!("panel {} `{}`", panel["id"], text(panel, "title"))
 }
 
-/// What `judge` says of each selector of each query.
+/// The complaints of `judge` about the selectors of all queries.
 fn each_selector(board: &Value, judge: impl Fn(&Selector, &str) -> Option<String>) -> Vec<String> {
     let mut found = Vec::new();
     for query in queries(board) {
@@ -120,7 +120,7 @@ fn title_and_description(board: &Value) -> Vec<String> {
     let mut titles = BTreeSet::new();
     let mut judge = |panel| {
         let sound = !text(panel, "title").is_empty() && text(panel, "description").len() > 8;
-        // Rows apart, a title is what a person says on the phone.
+        // A title identifies a panel, so that it must be unique. Rows are an exception.
         let unique = titles.insert((text(panel, "title"), text(panel, "type")));
         unless(sound && unique, format!("{}: title or description missing, or twice", named(panel)))
     };
@@ -178,7 +178,7 @@ fn counters(board: &Value) -> Vec<String> {
     })
 }
 
-/// A heatmap draws the buckets themselves: the exception that `dashboards/.lint` names.
+/// A heatmap draws the buckets themselves: the exception listed in `dashboards/.lint`.
 fn histograms(board: &Value) -> Vec<String> {
     each_selector(board, |selector, panel| {
         let sound = panel == "heatmap" || selector.inside.iter().any(|function| function == "histogram_quantile");
@@ -190,7 +190,7 @@ fn uneditable(board: &Value) -> Vec<String> {
     unless(board["editable"] == false, "it can be edited").into_iter().collect()
 }
 
-/// Names after a `$`, with braces or without.
+/// The names after a `$`, with or without braces.
 fn used_variables(text: &str) -> impl Iterator<Item = &str> {
     text.split('$').skip(1).map(|after| {
         let name = after.trim_start_matches('{');
@@ -213,7 +213,7 @@ fn variables_defined_and_used(board: &Value) -> Vec<String> {
         .collect()
 }
 
-/// No job, exporter, account or tunnel is named in a query: they differ from user to user.
+/// A query must not name a job, exporter, account or tunnel, because they differ between users.
 fn objects_by_variables(board: &Value) -> Vec<String> {
     const OBJECTS: [(&str, &str); 5] = [
         ("job", "job"),
@@ -232,7 +232,7 @@ fn objects_by_variables(board: &Value) -> Vec<String> {
     })
 }
 
-/// A query with a series for each tunnel is limited, or thousands of tunnels stop the browser.
+/// A query with a series for each tunnel needs a limit, because thousands of series block the browser.
 fn bounded(board: &Value) -> Vec<String> {
     let per_tunnel = |selector: &Selector| selector.name.starts_with("cloudflare_magic_tunnel_");
     let sound = |expr: &str| {
@@ -243,7 +243,7 @@ fn bounded(board: &Value) -> Vec<String> {
     queries(board).into_iter().filter_map(complaint).collect()
 }
 
-/// Whether a query begins with an aggregation that keeps no tunnel apart.
+/// Whether a query begins with an aggregation over the tunnels.
 fn aggregates_tunnels(expr: &str) -> bool {
     let end = expr.find(|c: char| !c.is_ascii_alphabetic() && c != '_').unwrap_or(expr.len());
     let (function, rest) = expr.split_at(end);
@@ -251,7 +251,7 @@ fn aggregates_tunnels(expr: &str) -> bool {
     let labels = rest.strip_prefix("by ").map_or("", |rest| rest.split(')').next().unwrap_or_default());
     match function {
         "sum" | "avg" | "min" | "max" | "count" => !labels.contains("tunnel_id") && !rest.starts_with("without"),
-        // The buckets' labels are those of the aggregation inside.
+        // The labels of the buckets are those of the inner aggregation.
         "histogram_quantile" => expr.find("sum by").is_some_and(|at| aggregates_tunnels(&expr[at..])),
         _ => false,
     }
@@ -287,7 +287,7 @@ fn links(board: &Value) -> Vec<String> {
     found
 }
 
-/// Panels lie inside the grid, none on another, and have ids of their own.
+/// Panels are inside the grid, do not overlap, and have unique ids.
 fn grid(board: &Value) -> Vec<String> {
     let mut cells = BTreeSet::new();
     let mut ids = BTreeSet::new();

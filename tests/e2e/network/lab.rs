@@ -1,4 +1,4 @@
-//! A small world in a network namespace: a TUN device with a responder behind it, an API, and an exporter that sees both.
+//! A network namespace with a TUN device and a responder behind it, an API, and an exporter that uses both.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -19,10 +19,10 @@ use crate::support::{
 
 pub(super) const DEVICE: &str = "tun0";
 
-/// Flags of a prober that is quick to judge.
+/// Flags of a prober that reaches verdicts quickly.
 pub(super) const QUICK: [&str; 3] = ["--probe", "--probe.interval=200ms", "--probe.timeout=200ms"];
 
-/// `down-after` times the interval of [`QUICK`], and a second.
+/// The longest time to a verdict: `down-after` times the interval of [`QUICK`], plus one second.
 pub(super) const TO_VERDICT: Duration = Duration::from_millis(3 * 200 + 1000);
 
 pub(crate) struct Lab {
@@ -66,7 +66,7 @@ impl Drop for Responder {
     }
 }
 
-/// Runs a program that has to succeed: `ip`, `sysctl`.
+/// Runs a program, for example `ip`. Panics if it fails.
 pub(super) fn command(line: &str) {
     let mut words = line.split_whitespace();
     let status = Command::new(words.next().expect("a program")).args(words).status();
@@ -86,7 +86,7 @@ impl Lab {
         lab
     }
 
-    /// Brings up the device, with the responder and no rules behind it.
+    /// Brings up the device and starts a responder without rules.
     pub(super) fn plug_in(&mut self) {
         self.responder = Some(Responder::start());
         for line in [
@@ -100,12 +100,12 @@ impl Lab {
         }
     }
 
-    /// Takes the device away, and its routes with it.
+    /// Removes the device together with its routes.
     pub(super) fn pull_out(&mut self) {
         self.responder = None;
     }
 
-    /// How these addresses answer from now on. Gives the wall-clock time at which that came into force.
+    /// Sets how these addresses answer. Returns the time since which the rules apply, in Unix seconds.
     pub(crate) fn rules(&mut self, rules: &Value) -> f64 {
         let responder = self.responder.as_mut().expect("a responder");
         writeln!(responder.orders, "{rules}").expect("an order");
@@ -113,13 +113,13 @@ impl Lab {
         line.strip_prefix("ok ").and_then(|time| time.parse().ok()).unwrap_or_else(|| panic!("responder: {line}"))
     }
 
-    /// The same answer for all of these.
+    /// Sets the same answer for all of these addresses.
     pub(super) fn all(&mut self, addresses: &[&str], answer: &str) -> f64 {
         let rules = addresses.iter().map(|address| ((*address).to_owned(), json!({ "answer": answer })));
         self.rules(&Value::Object(rules.collect()))
     }
 
-    /// An exporter with probing as `flags` say, ready.
+    /// Starts an exporter with these flags and waits until it is ready.
     pub(super) fn exporter(&self, api: &Api, flags: &[&str]) -> Exporter {
         let exporter = Exporter::serve(api.address, &token_file(&self.folder), flags);
         exporter.await_ready();
@@ -132,12 +132,12 @@ pub(super) fn api(tunnels: &[Value]) -> Api {
     Api::start(list(tunnels))
 }
 
-/// The answer to both collections: these tunnels, all of them IPsec.
+/// The answer to both collections: these tunnels as IPsec, and an empty list of GRE tunnels.
 pub(super) fn list(tunnels: &[Value]) -> api::Answer {
     api::by_collection(tunnels::ipsec_list(tunnels), tunnels::gre_list(&[]))
 }
 
-/// A tunnel with these addresses, whose session is in `state` (`UP`, `DOWN`), or without a session.
+/// A tunnel with these addresses and a session in `state` (`UP`, `DOWN`), or without a session.
 pub(super) fn tunnel(name: &str, endpoint: &str, prefix: &str, prefix6: &str, state: Option<&str>) -> Value {
     let mut tunnel = tunnels::ipsec(name);
     tunnel["customer_endpoint"] = json!(endpoint);
@@ -155,14 +155,14 @@ pub(super) fn tunnel(name: &str, endpoint: &str, prefix: &str, prefix6: &str, st
     tunnel
 }
 
-/// The verdict on a tunnel, and when it was reached (Unix seconds).
+/// The verdict of a tunnel, and the time of its last change in Unix seconds.
 pub(super) fn verdict(page: &Samples, name: &str) -> Option<(String, f64)> {
     let labels = [("tunnel_name", name)];
     let current = page.all("tunnel_verdict", &labels).into_iter().find(|sample| sample.value == 1.0)?;
     Some((current.labels["verdict"].clone(), page.value("tunnel_verdict_changed_timestamp_seconds", &labels)?))
 }
 
-/// Waits for a verdict, and gives the time when it was reached.
+/// Waits for a verdict. Returns the time of the change in Unix seconds.
 pub(super) fn await_verdict(exporter: &mut Exporter, name: &str, expected: &str) -> f64 {
     exporter.await_page(&format!("{name} to be {expected}"), SOON, |page| {
         verdict(page, name).filter(|(verdict, _)| verdict == expected).map(|(_, at)| at)
@@ -174,7 +174,7 @@ pub(super) fn sum(page: &Samples, metric: &str, labels: &[(&str, &str)]) -> f64 
     page.all(metric, labels).iter().map(|sample| sample.value).sum()
 }
 
-/// Waits until the file's log holds `text`.
+/// Waits until the log contains `text`.
 pub(super) fn await_log(exporter: &Exporter, text: &str) {
     eventually(text, SOON, || {
         let said = exporter.process.said();

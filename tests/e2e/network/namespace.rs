@@ -1,4 +1,4 @@
-//! Runs a test in a network namespace of its own, which is gone when the test ends.
+//! Runs a test in its own network namespace, which is deleted when the test ends.
 
 use std::{
     env,
@@ -12,8 +12,8 @@ use crate::support::tools;
 /// Set in the process that runs inside.
 const INSIDE: &str = "MTE_E2E_NAMESPACE";
 
-/// Starts this very test again in a new network namespace, where it runs `story`. Needs root, to make namespace and device; without
-/// it the test says so and passes, but not under `CI=true`.
+/// Starts the same test again in a new network namespace, where it runs `story`. This needs root. Other users get a
+/// message and the test passes; with `CI=true` it fails.
 pub(crate) fn run(test: &str, story: fn(&mut Lab)) {
     if env::var_os(INSIDE).is_some() {
         return story(&mut Lab::set_up());
@@ -42,7 +42,7 @@ fn is_root() -> bool {
 }
 
 fn skip(test: &str) {
-    assert!(env::var("CI").map_or(true, |ci| ci != "true"), "CI=true forbids to skip {test}, which needs root");
-    // Past the capture of test output, which hides what a passing test prints.
+    assert!(env::var("CI").map_or(true, |ci| ci != "true"), "CI=true forbids skipping {test}, which needs root");
+    // Written directly, because the output of a passing test is captured.
     writeln!(std::io::stderr(), "SKIPPED {test}: only root can make a network namespace").expect("stderr");
 }

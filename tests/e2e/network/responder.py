@@ -1,7 +1,7 @@
-"""A network behind a TUN device: answers echoes as a test tells it to.
+"""A network behind a TUN device: answers echoes by the rules of a test.
 
-Usage: responder.py DEVICE. Says `ready` when the device is there. Then each line on stdin is a JSON object of rules by
-address, answered by `ok` and the time from which on they are in force. A rule:
+Usage: responder.py DEVICE. Prints `ready` when the device exists. Each line on stdin is a JSON object of rules by address,
+confirmed by `ok` and the time since which they apply. A rule:
 
   answer   reply | silent | unreachable | prohibited | ttl_exceeded | too_big | redirect (and then the reply)
            | spoofed (a reply from another host) | foreign_id | wrong_sequence | garbage | truncated | late

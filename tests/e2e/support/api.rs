@@ -1,4 +1,4 @@
-//! An API that answers as a test tells it to, byte by byte if need be.
+//! An API whose answers a test controls, if necessary byte by byte.
 
 use std::{
     io::{self, BufRead as _, BufReader, Write as _},
@@ -13,7 +13,7 @@ use std::{
 
 use super::free_address;
 
-/// What the exporter asked for.
+/// A request of the exporter.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     /// `GET /client/v4/accounts/…`.
@@ -31,10 +31,10 @@ impl Request {
     }
 }
 
-/// Writes one answer to a connection, which is closed afterwards.
+/// Writes one answer to a connection. The connection is closed afterwards.
 pub(crate) type Answer = Arc<dyn Fn(&Request, &mut Wire<'_>) -> io::Result<()> + Send + Sync>;
 
-/// The connection to write to.
+/// The connection of a request.
 pub(crate) struct Wire<'a> {
     pub(crate) stream: &'a mut TcpStream,
     stop: &'a AtomicBool,
@@ -45,7 +45,7 @@ impl Wire<'_> {
         self.stream.write_all(bytes.as_ref())
     }
 
-    /// Waits; an error when the test is over.
+    /// Waits. Returns an error if the test has ended.
     pub(crate) fn pause(&self, time: Duration) -> io::Result<()> {
         thread::sleep(time);
         if self.stop.load(Ordering::Relaxed) { Err(io::ErrorKind::Interrupted.into()) } else { Ok(()) }
@@ -66,7 +66,7 @@ impl Api {
     }
 
     pub(crate) fn start_on(address: SocketAddr, answer: Answer) -> Self {
-        let listener = TcpListener::bind(address).expect("an address of this test's own");
+        let listener = TcpListener::bind(address).expect("a free address");
         let api =
             Self { address, answer: Arc::new(Mutex::new(answer)), requests: Arc::default(), stop: Arc::default() };
         let (answer, requests, stop) = (Arc::clone(&api.answer), Arc::clone(&api.requests), Arc::clone(&api.stop));
@@ -77,19 +77,19 @@ impl Api {
                 }
                 let answer = Arc::clone(&answer.lock().expect("the answer"));
                 let (requests, stop) = (Arc::clone(&requests), Arc::clone(&stop));
-                // A client that hangs up early, or a test that is over, is no failure of the test.
+                // A client that disconnects early and the end of the test are not failures.
                 thread::spawn(move || drop(serve(stream, &answer, &requests, &stop)));
             }
         });
         api
     }
 
-    /// From the next request on.
+    /// Sets the answer, from the next request on.
     pub(crate) fn answer_with(&self, answer: Answer) {
         *self.answer.lock().expect("the answer") = answer;
     }
 
-    /// Everything that was asked so far.
+    /// All requests so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().expect("the requests").clone()
     }
@@ -118,7 +118,7 @@ fn serve(mut stream: TcpStream, answer: &Answer, requests: &Mutex<Vec<Request>>,
     Ok(())
 }
 
-/// A whole answer with the length of its body.
+/// A complete answer with `Content-Length`.
 pub(crate) fn answer(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Answer {
     let body = body.as_ref().to_vec();
     let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
@@ -128,7 +128,7 @@ pub(crate) fn answer(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Ans
     })
 }
 
-/// A whole answer that says it is JSON.
+/// A complete answer with the content type of JSON.
 pub(crate) fn json(status: &str, body: impl AsRef<[u8]>) -> Answer {
     answer(status, "Content-Type: application/json; charset=UTF-8\r\n", body)
 }
@@ -141,7 +141,7 @@ pub(crate) fn by_collection(ipsec: Answer, gre: Answer) -> Answer {
     })
 }
 
-/// `answer` for the collection `ipsec_tunnels` only; the other one stays as it should be.
+/// `answer` for the collection `ipsec_tunnels`, a good list for the other one.
 pub(crate) fn ipsec_only(answer: Answer) -> Answer {
     by_collection(answer, super::tunnels::gre_list(&[super::tunnels::gre("gre-1")]))
 }

@@ -1,6 +1,6 @@
-//! A real browser: Debian's Chromium, told what to do through its `WebDriver`.
+//! A real browser: Chromium, controlled through its `WebDriver`.
 //!
-//! It is kept off every network but the loopback, and its folder goes away with it.
+//! It resolves loopback addresses only. Its folder is deleted when it is dropped.
 
 use std::{net::SocketAddr, process::Command};
 
@@ -37,22 +37,22 @@ impl Browser {
     pub(crate) fn start() -> Option<Self> {
         let (driver, chromium) = (tools::tool("chromedriver")?, tools::tool("chromium")?);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        // The driver listens on 127.0.0.1 alone.
+        // The driver listens on 127.0.0.1 only.
         let address = SocketAddr::from(([127, 0, 0, 1], free_address().port()));
         let mut command = Command::new(driver);
         let process = Process::start(command.arg(format!("--port={}", address.port())).env("HOME", folder.path()));
         eventually("the driver of the browser to be ready", SOON, || match http::get(address, "/status") {
             Ok(reply) if reply.status == 200 => Ok(()),
-            other => Err(format!("{other:?}; it said:\n{}", process.said())),
+            other => Err(format!("{other:?}; its output:\n{}", process.said())),
         });
         let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
         let flags: Vec<&str> = FLAGS.into_iter().chain([&*profile]).collect();
-        let wishes = json!({ "capabilities": { "alwaysMatch": {
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "goog:chromeOptions": { "binary": chromium, "args": flags },
             "goog:loggingPrefs": { "browser": "ALL" },
         } } });
         let mut browser = Self { driver: address, session: String::new(), process, _folder: folder };
-        let session = browser.ask("POST", "/session", &wishes);
+        let session = browser.ask("POST", "/session", &capabilities);
         session["sessionId"].as_str().expect("a session").clone_into(&mut browser.session);
         browser.resize(1280, 900);
         Some(browser)
@@ -81,12 +81,12 @@ impl Browser {
         self.command("url", &json!({ "url": format!("http://{address}{path}") }));
     }
 
-    /// What a function body returns in the page. The driver's own scripts run even where the page's may not.
+    /// Runs a function body in the page and returns its result. Works even if the scripts of the page are switched off.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.command("execute/sync", &json!({ "script": script, "args": [] }))
     }
 
-    /// The text of every element that a CSS selector finds, as it is seen.
+    /// The visible text of each element that a CSS selector matches.
     pub(crate) fn texts(&self, selector: &str) -> Vec<String> {
         let script = format!("return [...document.querySelectorAll({})].map(e => e.innerText)", json!(selector));
         serde_json::from_value(self.run(&script)).expect("texts")
@@ -100,7 +100,7 @@ impl Browser {
         });
     }
 
-    /// Types into the element that a selector finds; `\u{e007}` is the key Enter.
+    /// Types into the first element that a selector matches; `\u{e007}` is the key Enter.
     pub(crate) fn keys(&self, selector: &str, text: &str) {
         let found = self.command("element", &json!({ "using": "css selector", "value": selector }));
         let element = found.as_object().and_then(|object| object.values().next()).and_then(Value::as_str);
@@ -108,7 +108,7 @@ impl Browser {
         self.command(&format!("element/{element}/value"), &json!({ "text": text }));
     }
 
-    /// Clicks on the element that a selector finds.
+    /// Clicks on the first element that a selector matches.
     pub(crate) fn click(&self, selector: &str) {
         self.run(&format!("document.querySelector({}).click()", json!(selector)));
     }
@@ -118,26 +118,25 @@ impl Browser {
         self.chromium("Emulation.setDeviceMetricsOverride", &metrics);
     }
 
-    /// `light` or `dark`, as the system of the user prefers.
+    /// Sets the preferred color scheme: `light` or `dark`.
     pub(crate) fn prefer(&self, scheme: &str) {
         let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.chromium("Emulation.setEmulatedMedia", &features);
     }
 
-    /// Switches the scripts of pages off, for those that are opened from now on.
+    /// Switches off the scripts of pages that are opened from now on.
     pub(crate) fn without_scripts(&self) {
         self.chromium("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
     }
 
-    /// What the console of the pages has said since this was asked last: errors of scripts, files that did not come, and offences
-    /// against the policy of the page.
+    /// The lines on the console since the last call: errors of scripts, missing files, violations of the page's policy.
     pub(crate) fn console(&self) -> Vec<String> {
         let lines = self.command("se/log", &json!({ "type": "browser" }));
         let lines = lines.as_array().expect("lines").iter();
         lines.map(|line| format!("{}: {}", line["level"], line["message"])).collect()
     }
 
-    /// A picture of what the window shows, as PNG.
+    /// A screenshot as PNG.
     pub(crate) fn picture(&self) -> Vec<u8> {
         let picture = self.chromium("Page.captureScreenshot", &json!({ "format": "png", "optimizeForSpeed": false }));
         BASE64_STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base64")
@@ -149,7 +148,7 @@ impl Drop for Browser {
         if self.session.is_empty() {
             return;
         }
-        // The driver ends the browser with its session, and its own process is killed afterwards.
+        // The driver ends the browser together with its session. Its own process is killed afterwards.
         drop(http::request(self.driver, "DELETE", &format!("/session/{}", self.session), &[]));
     }
 }

@@ -1,4 +1,4 @@
-//! Our program as a child process that does not outlive its test.
+//! The program under test as a child process that does not outlive its test.
 
 use std::{
     io::{BufRead as _, BufReader, Read},
@@ -15,14 +15,14 @@ use super::{SOON, eventually, free_address, http, samples::Samples};
 pub(crate) const TOKEN: &str = "e2e-token-7f3a9c51d2";
 pub(crate) const ACCOUNT: &str = "0123456789abcdef0123456789abcdef";
 
-/// The program with nothing in its environment that could configure it by accident.
+/// The program with an empty environment, so that nothing configures it by accident.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
     command.env_clear().env("RUST_BACKTRACE", "1");
     command
 }
 
-/// How a process ended, and all it said.
+/// The exit status and the output of a process.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -30,12 +30,12 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// Runs the program to its end, which has to come soon.
+/// Runs the program to its end. Panics if it takes longer than [`SOON`].
 pub(crate) fn run(command: &mut Command) -> Ended {
     Process::start(command).ended(SOON)
 }
 
-/// A child whose output is collected while it runs. Killed when dropped; a failing test prints what it said.
+/// A child whose output is collected while it runs. Killed when dropped. A failing test prints the output.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
@@ -43,7 +43,7 @@ pub(crate) struct Process {
     stderr: Said,
 }
 
-/// A stream of output: what came so far, and who reads it.
+/// A stream of output: the text so far, and the thread that reads it.
 #[derive(Debug)]
 struct Said {
     text: Arc<Mutex<String>>,
@@ -88,19 +88,19 @@ impl Process {
         self.child.id()
     }
 
-    /// Everything it has said so far, on both streams.
+    /// The output so far, standard output first.
     pub(crate) fn said(&self) -> String {
         format!("{}{}", self.stdout.so_far(), self.stderr.so_far())
     }
 
-    /// What it has printed so far on standard output.
+    /// The standard output so far.
     pub(crate) fn printed(&self) -> String {
         self.stdout.so_far()
     }
 
     pub(crate) fn assert_running(&mut self) {
         if let Some(status) = self.child.try_wait().expect("the state of a child") {
-            panic!("it ended with {status}, and said:\n{}{}", self.stdout.all(), self.stderr.all());
+            panic!("it ended with {status}; its output:\n{}{}", self.stdout.all(), self.stderr.all());
         }
     }
 
@@ -116,7 +116,7 @@ impl Process {
             self.child
                 .try_wait()
                 .expect("the state of a child")
-                .ok_or_else(|| format!("it runs, and said:\n{}", self.said()))
+                .ok_or_else(|| format!("it is running; its output:\n{}", self.said()))
         });
         Ended { status, stdout: self.stdout.all(), stderr: self.stderr.all() }
     }
@@ -129,7 +129,7 @@ impl Drop for Process {
         if thread::panicking() {
             #[expect(clippy::print_stderr, reason = "shown by the test harness when the test fails")]
             {
-                eprintln!("--- what process {} said:\n{}", self.id(), self.said());
+                eprintln!("--- output of process {}:\n{}", self.id(), self.said());
             }
         }
     }
@@ -143,14 +143,14 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    /// Starts `command`, which is told to listen on an address of its own, and waits until it serves.
+    /// Starts `command` on a free address, and waits until it serves.
     pub(crate) fn start(command: &mut Command) -> Self {
         let mut exporter = Self::launch(command);
         exporter.await_healthy();
         exporter
     }
 
-    /// Starts `command` likewise, and waits until its port is open.
+    /// Starts `command` on a free address, and waits until its port is open.
     pub(crate) fn launch(command: &mut Command) -> Self {
         let address = free_address();
         let process = Process::start(command.arg(format!("--web.listen-address={address}")));
@@ -162,12 +162,12 @@ impl Exporter {
         exporter
     }
 
-    /// `demo` with its sandbox on an address of its own.
+    /// `demo` with its sandbox on a free address.
     pub(crate) fn demo() -> Self {
         Self::start(program().arg("demo").arg(format!("--sandbox.listen-address={}", free_address())))
     }
 
-    /// `serve` on an API that runs on this machine, polled every second; `token_file` holds its token.
+    /// `serve` on an API of this machine, polled every second; `token_file` contains its token.
     pub(crate) fn serve(api: SocketAddr, token_file: &Path, extra: &[&str]) -> Self {
         Self::start(
             program()
@@ -193,7 +193,7 @@ impl Exporter {
         Samples::parse(&http::text(self.address, "/metrics"))
     }
 
-    /// Waits until the page shows what `check` wants; it says what it misses.
+    /// Waits until `check` returns a value for the page of metrics. Panics with the last page otherwise.
     pub(crate) fn await_page<T>(
         &mut self,
         what: &str,
@@ -216,7 +216,7 @@ impl Exporter {
     }
 }
 
-/// A file with the token, as an operator would write it: with a line break at the end.
+/// A file with the token and a line break at the end.
 pub(crate) fn token_file(folder: &tempfile::TempDir) -> std::path::PathBuf {
     let file = folder.path().join("token");
     std::fs::write(&file, format!("{TOKEN}\n")).expect("a file in a temporary folder");

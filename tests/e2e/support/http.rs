@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 client: one request, one connection, everything visible.
+//! A small HTTP/1.1 client that shows the whole answer. One connection for each request.
 
 use std::{
     io::{self, Read, Write},
@@ -8,10 +8,10 @@ use std::{
 
 use flate2::read::GzDecoder;
 
-/// No request of these tests takes longer.
+/// Timeout of connecting and of each read.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An answer as it came over the wire; a chunked body is put together.
+/// An answer as received, except that the chunks of a body are joined.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -20,13 +20,13 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    /// Every value of a header, joined by commas; empty where it is missing.
+    /// All values of a header, joined by commas; empty if it is missing.
     pub(crate) fn header(&self, name: &str) -> String {
         let values = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str());
         values.collect::<Vec<_>>().join(", ")
     }
 
-    /// The body, decompressed where the answer says that it is compressed.
+    /// The body as text, decompressed according to `Content-Encoding`.
     pub(crate) fn text(&self) -> String {
         let mut body = Vec::new();
         match self.header("content-encoding").as_str() {
@@ -42,7 +42,7 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
     request(address, "GET", path, &[])
 }
 
-/// `GET` of a page that has to be there.
+/// The text of a page. Panics unless the status is 200.
 pub(crate) fn text(address: SocketAddr, path: &str) -> String {
     let reply = get(address, path).unwrap_or_else(|e| panic!("GET {path} from {address}: {e}"));
     assert_eq!(reply.status, 200, "GET {path} from {address}: {}", reply.text());
@@ -72,7 +72,7 @@ pub(crate) fn send(
     parse(&answer).ok_or_else(|| io::Error::other(format!("no HTTP answer: {}", String::from_utf8_lossy(&answer))))
 }
 
-/// Reads to the end of the answer: that of the body where its length is told, else that of the connection.
+/// Reads to the end of the answer: the end of the body if its length is known, otherwise the end of the connection.
 fn read_answer(stream: &mut TcpStream, method: &str) -> io::Result<Vec<u8>> {
     let (mut answer, mut part) = (Vec::new(), vec![0; 1 << 16]);
     loop {
@@ -84,7 +84,7 @@ fn read_answer(stream: &mut TcpStream, method: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether as many bytes of the body came as the head announces.
+/// Whether the body is as long as `Content-Length`.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else { return false };
     let head = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();

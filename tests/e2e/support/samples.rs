@@ -1,8 +1,8 @@
-//! The page of metrics as samples. Reads only what a page in good order has; whether it is, others' parsers judge.
+//! The page of metrics as samples. Accepts valid pages only; other tests check the page with strict parsers.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-/// One line of the page.
+/// One sample line of the page.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sample {
     pub(crate) name: String,
@@ -20,7 +20,7 @@ impl Samples {
         Self(lines.map(|line| sample(line).unwrap_or_else(|| panic!("no sample: {line}"))).collect())
     }
 
-    /// Every sample of a metric whose labels are among others these; `name` is written without the common prefix.
+    /// All samples of a metric that have at least these labels; `name` is the name without the common prefix.
     pub(crate) fn all(&self, name: &str, labels: &[(&str, &str)]) -> Vec<&Sample> {
         let name = format!("cloudflare_magic_{name}");
         let fits = |sample: &&Sample| {
@@ -29,7 +29,7 @@ impl Samples {
         self.0.iter().filter(fits).collect()
     }
 
-    /// The value of the one sample that fits; `None` where there is none.
+    /// The value of the only sample with these labels; `None` if there is none. Panics if there are several.
     pub(crate) fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let found = self.all(name, labels);
         assert!(found.len() < 2, "{name} {labels:?} is not one series but {found:?}");
@@ -55,7 +55,7 @@ fn sample(line: &str) -> Option<Sample> {
     Some(Sample { name: name.to_owned(), labels, value })
 }
 
-/// A label value up to its closing quote, and what follows.
+/// A label value up to its closing quote, and the rest of the line.
 fn unescape(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();
@@ -72,7 +72,7 @@ fn unescape(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The page without values: one line for each series, in its order.
+/// The page without values: one line for each series, in the order of the page.
 pub(crate) fn series_of(page: &str) -> String {
     let mut series = String::new();
     for sample in Samples::parse(page).0 {

@@ -1,4 +1,4 @@
-//! The real programs that judge ours.
+//! The other programs that the tests run.
 
 use std::{
     env,
@@ -7,23 +7,23 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-/// Where a program is; `None`, with a line that says so, where it is not installed.
+/// The path of a program. If it is not installed, prints a message and returns `None`.
 ///
 /// # Panics
-/// It is missing under `CI=true`: a check that did not run must not look like one that passed.
+/// It is missing and `CI=true`: a check that did not run must not look like a check that passed.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = env::var("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
     or_skip(name, folders.map(|folder| folder.join(name)).find(|file| file.is_file()))
 }
 
-/// A Python that has the `prometheus_client` module.
+/// A Python with the module `prometheus_client`.
 pub(crate) fn python() -> Option<PathBuf> {
     let has_module = |python: &&str| {
         let import = Command::new(python).args(["-c", "import prometheus_client"]).stderr(Stdio::null()).status();
         import.is_ok_and(|status| status.success())
     };
-    // Debian's own first: its packages are not seen by another Python that comes earlier in PATH.
+    // Debian's Python first, because another Python that is earlier in PATH does not see Debian's packages.
     or_skip(
         "python3 with prometheus_client",
         ["/usr/bin/python3", "python3"].iter().copied().find(|p| has_module(p)).map(PathBuf::from),
@@ -35,9 +35,9 @@ fn or_skip(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
         assert!(
             env::var("CI").map_or(true, |ci| ci != "true"),
-            "{name} is missing, and CI=true forbids to skip {test}"
+            "{name} is missing, and CI=true forbids skipping {test}"
         );
-        // Past the capture of test output, which hides what a passing test prints.
+        // Written directly, because the output of a passing test is captured.
         writeln!(std::io::stderr(), "SKIPPED {test}: {name} is not installed; `make tools` installs it")
             .expect("stderr");
     }

@@ -1,10 +1,10 @@
-//! Bodies of the tunnels API, written by hand after its reference.
+//! Bodies of the tunnels API, written by hand from its reference.
 
 use serde_json::{Value, json};
 
 use super::api::{self, Answer};
 
-/// A member of `ipsec_tunnels` whose session is up. Its id is made from its name.
+/// A member of `ipsec_tunnels` with a session that is up. Its id is derived from its name.
 pub(crate) fn ipsec(name: &str) -> Value {
     json!({
         "id": id_of(name),

@@ -1,4 +1,4 @@
-//! A CA of the tests, and what it signs.
+//! A CA of the tests, and its certificates.
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
@@ -8,7 +8,7 @@ pub(crate) struct Pair {
     pub(crate) key: String,
 }
 
-/// A CA. No other certificate has its name, or clients would take one for the other.
+/// A CA. Its name differs from those of all certificates, because clients would confuse them otherwise.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use rand::SeedableRng as _;
 
 use super::*;
+use crate::response::{ApiResponse, Delivery};
 
 fn faults(text: &str) -> Faults {
     Faults::from_json(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
@@ -10,66 +13,66 @@ fn rng() -> StdRng {
     StdRng::seed_from_u64(1)
 }
 
-fn list() -> Reply {
-    Reply::result(r#"{"gre_tunnels":[{"id":"1","name":"a","interface_address":"10.0.0.0/31"}]}"#)
+fn list() -> ApiResponse {
+    ApiResponse::success(r#"{"gre_tunnels":[{"id":"1","name":"a","interface_address":"10.0.0.0/31"}]}"#)
 }
 
-/// What becomes of a list under one fault.
-fn struck(effect: &str) -> (Strike, Reply) {
+/// A list, changed by one fault.
+fn response_under(effect: &str) -> (MatchedFaults, ApiResponse) {
     let mut faults = faults(&format!(r#"{{"faults":[{{"fault":{effect}}}]}}"#));
-    let strike = faults.strike(Some(Kind::Gre), &Method::GET, &mut rng());
-    let mut reply = strike.instead().unwrap_or_else(list);
-    strike.spoil(&mut reply);
-    (strike, reply)
+    let matched = faults.match_request(Some(TunnelKind::Gre), &Method::GET, &mut rng());
+    let mut response = matched.replacement().unwrap_or_else(list);
+    matched.apply(&mut response);
+    (matched, response)
 }
 
 #[test]
 fn each_fault_does_what_it_says() {
-    let text = |effect| String::from_utf8(struck(effect).1.body).unwrap();
-    let status = |effect| struck(effect).1.status.as_u16();
+    let text = |effect| String::from_utf8(response_under(effect).1.body).unwrap();
+    let status = |effect| response_under(effect).1.status.as_u16();
 
-    assert_eq!(struck(r#"{"latency":"500ms"}"#).0.latency, Duration::from_millis(500));
+    assert_eq!(response_under(r#"{"latency":"500ms"}"#).0.latency, Duration::from_millis(500));
     assert_eq!((status(r#"{"status":{"code":503}}"#), text(r#"{"status":{"code":503}}"#)), (503, String::new()));
     assert_eq!(text(r#"{"status":{"code":500,"body":"oh no"}}"#), "oh no");
-    assert_eq!(struck(r#"{"status":{"code":500,"body":"{}"}}"#).1.content_type, "application/json");
+    assert_eq!(response_under(r#"{"status":{"code":500,"body":"{}"}}"#).1.content_type, "application/json");
 
-    let (_, limited) = struck(r#"{"rate_limited":{"retry_after":30}}"#);
+    let (_, limited) = response_under(r#"{"rate_limited":{"retry_after":30}}"#);
     assert_eq!((limited.status.as_u16(), limited.headers), (429, vec![("retry-after", "30".to_owned())]));
     let date = r#"{"rate_limited":{"retry_after":"Fri, 20 Nov 2026 20:00:00 GMT"}}"#;
-    assert_eq!(struck(date).1.headers[0].1, "Fri, 20 Nov 2026 20:00:00 GMT");
-    assert_eq!(struck(r#"{"rate_limited":{}}"#).1.headers, []);
+    assert_eq!(response_under(date).1.headers[0].1, "Fri, 20 Nov 2026 20:00:00 GMT");
+    assert_eq!(response_under(r#"{"rate_limited":{}}"#).1.headers, []);
 
     assert!(text(r#"{"html":{}}"#).starts_with("<html>") && status(r#"{"html":{}}"#) == 502);
     assert_eq!(status(r#"{"html":{"code":200}}"#), 200);
     assert!(text(r#""forbidden""#).contains("10000") && status(r#""forbidden""#) == 403);
     assert!(text(r#""success_false""#).contains(r#""success":false"#) && status(r#""success_false""#) == 200);
     assert_eq!(text(r#""truncated""#).len(), list().body.len() / 2);
-    assert!(std::str::from_utf8(&struck(r#""invalid_utf8""#).1.body).is_err());
+    assert!(std::str::from_utf8(&response_under(r#""invalid_utf8""#).1.body).is_err());
     assert!(serde_json::from_str::<Value>(&text(r#""missing_list""#)).unwrap()["result"]["gre_tunnels"].is_null());
     let tunnel = |effect| serde_json::from_str::<Value>(&text(effect)).unwrap()["result"]["gre_tunnels"][0].clone();
     assert!(tunnel(r#""wrong_types""#)["name"].is_number());
     assert_eq!(tunnel(r#""unknown_value""#)["health_check"]["rate"], "ludicrous");
 
-    assert_eq!(struck(r#"{"drip":"1s"}"#).0.delivery(), Delivery::Drip(Duration::from_secs(1)));
-    assert_eq!(struck(r#""reset""#).0.delivery(), Delivery::Reset);
-    assert_eq!(struck(r#""silence""#).0.delivery(), Delivery::Silence);
-    assert_eq!(struck(r#""endless""#).0.delivery(), Delivery::Endless);
+    assert_eq!(response_under(r#"{"drip":"1s"}"#).1.delivery, Delivery::Drip(Duration::from_secs(1)));
+    assert_eq!(response_under(r#""reset""#).1.delivery, Delivery::Reset);
+    assert_eq!(response_under(r#""silence""#).1.delivery, Delivery::Silence);
+    assert_eq!(response_under(r#""endless""#).1.delivery, Delivery::Endless);
 }
 
 #[test]
 fn a_fault_hits_only_the_collection_and_the_method_it_names() {
     let mut faults = faults(r#"{"faults":[{"collection":"gre_tunnels","method":"get","fault":"reset"}]}"#);
-    let mut hit = |kind, method| faults.strike(kind, &method, &mut rng()).name();
-    assert_eq!(hit(Some(Kind::Gre), Method::GET), Some("reset"));
-    assert_eq!(hit(Some(Kind::Gre), Method::PUT), None);
-    assert_eq!(hit(Some(Kind::Ipsec), Method::GET), None);
+    let mut hit = |kind, method| faults.match_request(kind, &method, &mut rng()).name();
+    assert_eq!(hit(Some(TunnelKind::Gre), Method::GET), Some("reset"));
+    assert_eq!(hit(Some(TunnelKind::Gre), Method::PUT), None);
+    assert_eq!(hit(Some(TunnelKind::Ipsec), Method::GET), None);
     assert_eq!(hit(None, Method::GET), None);
 }
 
 #[test]
-fn a_fault_with_a_count_is_over_after_it() {
+fn a_fault_with_a_count_is_removed_after_it() {
     let mut faults = faults(r#"{"faults":[{"count":2,"fault":"reset"},{"fault":"endless"}]}"#);
-    let hits: Vec<_> = (0..4).map(|_| faults.strike(None, &Method::GET, &mut rng()).name()).collect();
+    let hits: Vec<_> = (0..4).map(|_| faults.match_request(None, &Method::GET, &mut rng()).name()).collect();
     assert_eq!(hits, [Some("reset"), Some("reset"), Some("endless"), Some("endless")]);
 }
 
@@ -77,26 +80,28 @@ fn a_fault_with_a_count_is_over_after_it() {
 fn a_fault_with_a_probability_hits_its_share() {
     let mut faults = faults(r#"{"faults":[{"probability":0.3,"fault":"reset"}]}"#);
     let mut rng = rng();
-    let hits = (0..10_000).filter(|_| faults.strike(None, &Method::GET, &mut rng).name().is_some()).count();
+    let hits = (0..10_000).filter(|_| faults.match_request(None, &Method::GET, &mut rng).name().is_some()).count();
     assert!((2_800..3_200).contains(&hits), "{hits}");
 }
 
 #[test]
-fn latency_goes_together_with_another_fault() {
+fn latency_combines_with_another_fault() {
     let mut faults = faults(
         r#"{"faults":[{"fault":{"latency":"1s"}},{"fault":"reset"},{"fault":{"latency":"2s"}},{"count":1,"fault":"endless"}]}"#,
     );
-    let strike = faults.strike(None, &Method::GET, &mut rng());
-    assert_eq!((strike.latency, strike.delivery()), (Duration::from_secs(3), Delivery::Reset));
-    let waiting = faults.json().to_string();
-    assert!(waiting.contains("endless"), "a fault that had no turn is not used up: {waiting}");
+    let matched = faults.match_request(None, &Method::GET, &mut rng());
+    let mut response = list();
+    matched.apply(&mut response);
+    assert_eq!((response.latency, response.delivery), (Duration::from_secs(3), Delivery::Reset));
+    let remaining = faults.json().to_string();
+    assert!(remaining.contains("endless"), "a fault that was not applied keeps its count: {remaining}");
 }
 
 #[test]
-fn mistakes_are_sentences() {
+fn errors_name_the_value_and_the_rule() {
     for (text, word) in [
         ("", "EOF"),
-        ("[]", "struct List"),
+        ("[]", "struct FaultList"),
         (r#"{"faults":[{"fault":"explode"}]}"#, "unknown variant `explode`"),
         (r#"{"faults":[{"fault":"reset","colour":1}]}"#, "unknown field `colour`"),
         (r#"{"faults":[{"count":1}]}"#, "missing field `fault`"),
@@ -104,9 +109,12 @@ fn mistakes_are_sentences() {
         (r#"{"faults":[{"fault":"reset","probability":1.5}]}"#, "probability must be from 0 to 1, not 1.5"),
         (r#"{"faults":[{"fault":"reset","method":"PATCH"}]}"#, "method must be GET, POST, PUT or DELETE, not `PATCH`"),
         (r#"{"faults":[{"fault":"reset","collection":"routes"}]}"#, "unknown variant `routes`"),
-        (r#"{"faults":[{"fault":{"latency":"long"}}]}"#, "`long` is no duration"),
-        (r#"{"faults":[{"fault":{"status":{"code":99}}}]}"#, "99 is no status of an answer"),
-        (r#"{"faults":[{"fault":{"rate_limited":{"retry_after":"a\nb"}}}]}"#, "retry_after must be text"),
+        (r#"{"faults":[{"fault":{"latency":"long"}}]}"#, "`long` is not a duration"),
+        (r#"{"faults":[{"fault":{"status":{"code":99}}}]}"#, "99 is not a status of a response"),
+        (
+            r#"{"faults":[{"fault":{"rate_limited":{"retry_after":"a\nb"}}}]}"#,
+            "retry_after must be text that is valid in a header",
+        ),
         (r#"{"faults":[{"fault":{"rate_limited":{"retry_after":[]}}}]}"#, "retry_after must be seconds or a date"),
     ] {
         let error = Faults::from_json(text.as_bytes()).unwrap_err();

@@ -4,11 +4,11 @@ use hyper::Method;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::testing::Rehearsal;
+use crate::testing::TestApi;
 
-/// One request of a client that knows some ids and invents others.
+/// One request, with ids that exist and ids that do not.
 #[derive(Debug, Clone)]
-enum Step {
+enum Request {
     Create { gre: bool, name: u8, validate_only: bool },
     Update { gre: bool, tunnel: usize, name: u8, validate_only: bool },
     UpdateMany { gre: bool, tunnels: Vec<(usize, u8)> },
@@ -17,20 +17,20 @@ enum Step {
     Wait { seconds: u64 },
 }
 
-/// Few names and few positions, so that clashes are common.
-fn step() -> impl Strategy<Value = Step> {
+/// Few names and few positions, so that conflicts are common.
+fn any_request() -> impl Strategy<Value = Request> {
     let (name, tunnel) = (0_u8..6, 0_usize..8);
     prop_oneof![
         4 => (any::<bool>(), name.clone(), prop::bool::weighted(0.2))
-            .prop_map(|(gre, name, validate_only)| Step::Create { gre, name, validate_only }),
+            .prop_map(|(gre, name, validate_only)| Request::Create { gre, name, validate_only }),
         3 => (any::<bool>(), tunnel.clone(), name.clone(), prop::bool::weighted(0.2))
-            .prop_map(|(gre, tunnel, name, validate_only)| Step::Update { gre, tunnel, name, validate_only }),
+            .prop_map(|(gre, tunnel, name, validate_only)| Request::Update { gre, tunnel, name, validate_only }),
         2 => (any::<bool>(), prop::collection::vec((tunnel.clone(), name), 0..4))
-            .prop_map(|(gre, tunnels)| Step::UpdateMany { gre, tunnels }),
+            .prop_map(|(gre, tunnels)| Request::UpdateMany { gre, tunnels }),
         2 => (any::<bool>(), tunnel.clone(), prop::bool::weighted(0.2))
-            .prop_map(|(gre, tunnel, validate_only)| Step::Delete { gre, tunnel, validate_only }),
-        1 => tunnel.prop_map(|tunnel| Step::Psk { tunnel }),
-        1 => (0_u64..100).prop_map(|seconds| Step::Wait { seconds }),
+            .prop_map(|(gre, tunnel, validate_only)| Request::Delete { gre, tunnel, validate_only }),
+        1 => tunnel.prop_map(|tunnel| Request::Psk { tunnel }),
+        1 => (0_u64..100).prop_map(|seconds| Request::Wait { seconds }),
     ]
 }
 
@@ -50,15 +50,15 @@ fn body(gre: bool, name: u8) -> Value {
     body
 }
 
-/// What a client that wrote everything down would expect: id to kind and name.
+/// The expected state: id to kind and name.
 #[derive(Default)]
-struct Notes {
+struct ExpectedState {
     tunnels: BTreeMap<String, (bool, u8)>,
-    /// Every id ever seen, gone ones too.
+    /// Every id so far, including deleted ones.
     ids: Vec<String>,
 }
 
-impl Notes {
+impl ExpectedState {
     fn id(&self, position: usize) -> String {
         self.ids.get(position).cloned().unwrap_or_else(|| "f".repeat(32))
     }
@@ -76,80 +76,80 @@ fn suffix(validate_only: bool) -> &'static str {
     if validate_only { "?validate_only=true" } else { "" }
 }
 
-/// Carries one step out and compares the status with the notes.
-fn take(step: &Step, api: &mut Rehearsal, notes: &mut Notes) {
-    match step {
-        Step::Create { gre, name, validate_only } => {
+/// Sends one request and compares the status with the expected state.
+fn send_and_check(request: &Request, api: &mut TestApi, model: &mut ExpectedState) {
+    match request {
+        Request::Create { gre, name, validate_only } => {
             let path = format!("{}{}", collection(*gre), suffix(*validate_only));
-            let (status, answer) = api.magic(&Method::POST, &path, &body(*gre, *name));
-            let free = notes.name_is_free(*name, &BTreeSet::new());
-            assert_eq!(status, if free { 200 } else { 400 }, "{answer}");
+            let (status, response) = api.send_magic(&Method::POST, &path, &body(*gre, *name));
+            let free = model.name_is_free(*name, &BTreeSet::new());
+            assert_eq!(status, if free { 200 } else { 400 }, "{response}");
             if free && !validate_only {
-                let id = answer["result"]["id"].as_str().unwrap().to_owned();
-                notes.ids.push(id.clone());
-                assert!(notes.tunnels.insert(id, (*gre, *name)).is_none(), "an id came twice");
+                let id = response["result"]["id"].as_str().unwrap().to_owned();
+                model.ids.push(id.clone());
+                assert!(model.tunnels.insert(id, (*gre, *name)).is_none(), "an id was used twice");
             }
         }
-        Step::Update { gre, tunnel, name, validate_only } => {
-            let id = notes.id(*tunnel);
+        Request::Update { gre, tunnel, name, validate_only } => {
+            let id = model.id(*tunnel);
             let path = format!("{}/{id}{}", collection(*gre), suffix(*validate_only));
-            let (status, answer) = api.magic(&Method::PUT, &path, &body(*gre, *name));
-            let expected = match (notes.of_kind(*gre, &id), notes.name_is_free(*name, &BTreeSet::from([id.clone()]))) {
+            let (status, response) = api.send_magic(&Method::PUT, &path, &body(*gre, *name));
+            let expected = match (model.of_kind(*gre, &id), model.name_is_free(*name, &BTreeSet::from([id.clone()]))) {
                 (false, _) => 404,
                 (true, false) => 400,
                 (true, true) => 200,
             };
-            assert_eq!(status, expected, "{answer}");
+            assert_eq!(status, expected, "{response}");
             if status == 200 && !validate_only {
-                notes.tunnels.insert(id, (*gre, *name));
+                model.tunnels.insert(id, (*gre, *name));
             }
         }
-        Step::UpdateMany { gre, tunnels } => update_many(*gre, tunnels, api, notes),
-        Step::Delete { gre, tunnel, validate_only } => {
-            let id = notes.id(*tunnel);
+        Request::UpdateMany { gre, tunnels } => update_many(*gre, tunnels, api, model),
+        Request::Delete { gre, tunnel, validate_only } => {
+            let id = model.id(*tunnel);
             let path = format!("{}/{id}{}", collection(*gre), suffix(*validate_only));
-            let (status, answer) = api.magic(&Method::DELETE, &path, &Value::Null);
-            assert_eq!(status, if notes.of_kind(*gre, &id) { 200 } else { 404 }, "{answer}");
+            let (status, response) = api.send_magic(&Method::DELETE, &path, &Value::Null);
+            assert_eq!(status, if model.of_kind(*gre, &id) { 200 } else { 404 }, "{response}");
             if status == 200 && !validate_only {
-                notes.tunnels.remove(&id);
+                model.tunnels.remove(&id);
             }
         }
-        Step::Psk { tunnel } => {
-            let id = notes.id(*tunnel);
-            let (status, _) = api.magic(&Method::POST, &format!("ipsec_tunnels/{id}/psk_generate"), &Value::Null);
-            assert_eq!(status, if notes.of_kind(false, &id) { 200 } else { 404 });
+        Request::Psk { tunnel } => {
+            let id = model.id(*tunnel);
+            let (status, _) = api.send_magic(&Method::POST, &format!("ipsec_tunnels/{id}/psk_generate"), &Value::Null);
+            assert_eq!(status, if model.of_kind(false, &id) { 200 } else { 404 });
         }
-        Step::Wait { seconds } => api.pass(std::time::Duration::from_secs(*seconds)),
+        Request::Wait { seconds } => api.advance_clock(std::time::Duration::from_secs(*seconds)),
     }
 }
 
-fn update_many(gre: bool, tunnels: &[(usize, u8)], api: &mut Rehearsal, notes: &mut Notes) {
-    let ids: Vec<String> = tunnels.iter().map(|(position, _)| notes.id(*position)).collect();
+fn update_many(gre: bool, tunnels: &[(usize, u8)], api: &mut TestApi, model: &mut ExpectedState) {
+    let ids: Vec<String> = tunnels.iter().map(|(position, _)| model.id(*position)).collect();
     let bodies = tunnels.iter().zip(&ids).map(|((_, name), id)| {
         let mut body = body(gre, *name);
         body["id"] = json!(id);
         body
     });
     let request = json!({collection(gre): bodies.collect::<Value>()});
-    let (status, answer) = api.magic(&Method::PUT, collection(gre), &request);
+    let (status, response) = api.send_magic(&Method::PUT, collection(gre), &request);
     let changing: BTreeSet<String> = ids.iter().cloned().collect();
     let names: BTreeSet<u8> = tunnels.iter().map(|(_, name)| *name).collect();
-    let known = ids.iter().all(|id| notes.of_kind(gre, id));
+    let known = ids.iter().all(|id| model.of_kind(gre, id));
     let distinct = changing.len() == ids.len() && names.len() == ids.len();
-    let free = names.iter().all(|name| notes.name_is_free(*name, &changing));
+    let free = names.iter().all(|name| model.name_is_free(*name, &changing));
     let expected = match (known, distinct && free) {
         (false, _) => 404,
         (true, false) => 400,
         (true, true) => 200,
     };
-    assert_eq!(status, expected, "{request} {answer}");
+    assert_eq!(status, expected, "{request} {response}");
     if status == 200 {
-        notes.tunnels.extend(ids.into_iter().zip(tunnels.iter().map(|(_, name)| (gre, *name))));
+        model.tunnels.extend(ids.into_iter().zip(tunnels.iter().map(|(_, name)| (gre, *name))));
     }
 }
 
-/// The lists say what the notes say, and no id or name is there twice.
-fn agree(api: &mut Rehearsal, notes: &Notes) {
+/// Compares the lists with the expected state. No id and no name may occur twice.
+fn check_lists(api: &mut TestApi, model: &ExpectedState) {
     let mut listed = BTreeMap::new();
     let mut names = BTreeSet::new();
     for gre in [false, true] {
@@ -160,17 +160,17 @@ fn agree(api: &mut Rehearsal, notes: &Notes) {
             assert!(twice.is_none() && names.insert(name), "twice: {tunnel}");
         }
     }
-    assert_eq!(listed, notes.tunnels);
+    assert_eq!(listed, model.tunnels);
 }
 
 proptest! {
     #[test]
-    fn any_sequence_of_operations_keeps_the_invariants(steps in prop::collection::vec(step(), 0..40)) {
-        let mut api = Rehearsal::empty();
-        let mut notes = Notes::default();
-        for step in &steps {
-            take(step, &mut api, &mut notes);
-            agree(&mut api, &notes);
+    fn any_sequence_of_requests_keeps_ids_and_names_unique(requests in prop::collection::vec(any_request(), 0..40)) {
+        let mut api = TestApi::empty();
+        let mut model = ExpectedState::default();
+        for request in &requests {
+            send_and_check(request, &mut api, &mut model);
+            check_lists(&mut api, &model);
         }
     }
 }

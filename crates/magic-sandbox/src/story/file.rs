@@ -1,4 +1,4 @@
-//! Reads and checks a story file. Each mistake is reported with its file, line, key and rule.
+//! Parses and checks a story file. An error is one line with file, line, key and rule.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,19 +10,20 @@ use web_toolkit::{
     yaml::{Node, YamlError, keys_of},
 };
 
-use super::plan::{AccountPlan, Event, Story, TunnelPlan, id};
+use super::{Story, StoryAccount, StoryEvent, StoryTunnel, patch_tunnel, validate_tunnel};
 use crate::{
     faults::{Fault, Faults},
-    kind::Kind,
-    reply::ApiError,
-    session::Report,
-    store::{Account, Candidate},
-    tunnel::Config,
-    validate::{self, Context, Draft},
-    world,
+    response::ApiError,
+    session::SessionReport,
+    spec::{TunnelKind, TunnelSpec},
+    store::{Candidate, StoredAccount, is_id, stable_id},
+    validate::ValidTunnel,
 };
 
-/// Events of one period, repetitions counted; more is a mistake in the file.
+/// The story of the `demo` command, and the default of `sandbox`.
+const DEMO: &str = include_str!("../stories/demo.yml");
+
+/// Maximum number of events in one period, including repetitions.
 const MOST_EVENTS: usize = 10_000;
 
 #[derive(Default, Deserialize)]
@@ -54,17 +55,17 @@ struct ListedAccount {
     tunnels: Vec<(u64, Fields)>,
 }
 
-/// The body of a tunnel as in the API, with the additional keys `type` and `bgp_status`.
+/// The body of a tunnel, as for the API, plus `type` and `bgp_status`.
 type Fields = BTreeMap<String, Spanned<Value>>;
 
 #[derive(Deserialize)]
 struct EventEntry {
     #[serde(deserialize_with = "required_duration")]
     at: Duration,
-    /// Time between repetitions, until the period ends.
+    /// Interval at which the event is repeated until the period ends.
     #[serde(default, deserialize_with = "duration")]
     every: Option<Duration>,
-    /// Needed if several accounts have a tunnel of this name.
+    /// Required if tunnels of several accounts have this name.
     account: Option<String>,
     tunnel: Option<String>,
     say: String,
@@ -87,26 +88,35 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     required_duration(deserializer).map(Some)
 }
 
-/// Reports every wrong key, and otherwise the first wrong value.
-pub(super) fn parse(name: &str, text: &str) -> Result<Story, ConfigError> {
-    let sections = vec![("accounts", keys_of::<AccountEntry>()), ("events", keys_of::<EventEntry>())];
-    let (mut reader, file) = SettingsReader::open::<StoryKeys>(name, text, Layout { sections, secrets: &[] })?;
-    let accounts: Vec<ListedAccount> = reader
-        .sections("accounts", file.accounts)
-        .into_iter()
-        .map(|(line, AccountEntry { name, id, onboarded, tunnels })| ListedAccount {
-            line,
-            name,
-            id,
-            onboarded,
-            tunnels: reader.sections("tunnels", tunnels),
-        })
-        .collect();
-    let events = reader.sections("events", file.events);
-    let keys_are_right = reader.mistakes() == 0;
-    let story = keys_are_right.then(|| check(file.period, &accounts, &events));
-    let story = story.and_then(|story| reader.check_line(story));
-    reader.finish_with(story)
+impl Story {
+    /// The embedded story: seven tunnels that go through every verdict in three minutes, repeated forever.
+    pub fn demo() -> Self {
+        Self::parse("demo.yml", DEMO).unwrap_or_else(|error| unreachable!("a test parses the embedded story: {error}"))
+    }
+
+    /// Parses a story file. `name` is the name of the file in errors.
+    ///
+    /// # Errors
+    /// Every wrong key, or else the first wrong value.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let sections = vec![("accounts", keys_of::<AccountEntry>()), ("events", keys_of::<EventEntry>())];
+        let (mut reader, file) = SettingsReader::open::<StoryKeys>(name, text, Layout { sections, secrets: &[] })?;
+        let accounts: Vec<ListedAccount> = reader
+            .sections("accounts", file.accounts)
+            .into_iter()
+            .map(|(line, AccountEntry { name, id, onboarded, tunnels })| ListedAccount {
+                line,
+                name,
+                id,
+                onboarded,
+                tunnels: reader.sections("tunnels", tunnels),
+            })
+            .collect();
+        let events = reader.sections("events", file.events);
+        let story = (reader.mistakes() == 0).then(|| check(file.period, &accounts, &events));
+        let story = story.and_then(|story| reader.check_line(story));
+        reader.finish_with(story)
+    }
 }
 
 fn wrong(line: u64, what: impl Into<String>) -> YamlError {
@@ -121,10 +131,10 @@ fn check(
     let mut accounts = Vec::with_capacity(entries.len());
     for entry in entries {
         let plan = account(entry)?;
-        if accounts.iter().any(|other: &AccountPlan| other.name == plan.name) {
+        if accounts.iter().any(|other: &StoryAccount| other.name == plan.name) {
             return Err(wrong(entry.line, format!("accounts.name: `{}` is the name of another account", plan.name)));
         }
-        if accounts.iter().any(|other: &AccountPlan| other.id == plan.id) {
+        if accounts.iter().any(|other: &StoryAccount| other.id == plan.id) {
             return Err(wrong(entry.line, format!("accounts.id: `{}` has the id of another account", plan.name)));
         }
         accounts.push(plan);
@@ -139,9 +149,9 @@ fn check(
     Ok(Story { accounts, period, events })
 }
 
-fn account(entry: &ListedAccount) -> Result<AccountPlan, YamlError> {
-    let own = entry.id.clone().unwrap_or_else(|| id(&["account", &entry.name]));
-    if !world::is_id(&own) {
+fn account(entry: &ListedAccount) -> Result<StoryAccount, YamlError> {
+    let own = entry.id.clone().unwrap_or_else(|| stable_id(&["account", &entry.name]));
+    if !is_id(&own) {
         let length = own.chars().count();
         return Err(wrong(entry.line, format!("accounts.id ({length} characters, not shown): must be 32 hex digits")));
     }
@@ -149,14 +159,14 @@ fn account(entry: &ListedAccount) -> Result<AccountPlan, YamlError> {
     let tunnels = fields.iter().map(|(line, fields)| tunnel(&own, *line, fields)).collect::<Result<Vec<_>, _>>()?;
     let at: Vec<String> = (0..tunnels.len()).map(|position| format!("/{position}")).collect();
     let candidates = tunnels.iter().zip(&at);
-    let candidates: Vec<_> = candidates.map(|(plan, at)| Candidate { id: None, config: &plan.config, at }).collect();
-    if let Some(error) = Account::new(own.clone(), true).check(&candidates).into_iter().next() {
+    let candidates: Vec<_> = candidates.map(|(plan, at)| Candidate { id: None, spec: &plan.spec, at }).collect();
+    if let Some(error) = StoredAccount::new(own.clone(), true).check(&candidates).into_iter().next() {
         return Err(clash(fields, error));
     }
-    Ok(AccountPlan { name: entry.name.clone(), id: own, onboarded: entry.onboarded, tunnels })
+    Ok(StoryAccount { name: entry.name.clone(), id: own, onboarded: entry.onboarded, tunnels })
 }
 
-/// Names the tunnel of a mistake that concerns two tunnels.
+/// Locates an error in the rules between tunnels.
 fn clash(tunnels: &[(u64, Fields)], error: ApiError) -> YamlError {
     let pointer = error.pointer.clone().unwrap_or_default();
     let (position, field) = pointer.trim_start_matches('/').split_once('/').unwrap_or_default();
@@ -166,14 +176,14 @@ fn clash(tunnels: &[(u64, Fields)], error: ApiError) -> YamlError {
     tunnel_mistake(*line, fields, &error)
 }
 
-fn tunnel(account: &str, line: u64, fields: &Fields) -> Result<TunnelPlan, YamlError> {
+fn tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel, YamlError> {
     let mut body = Map::new();
     let (mut kind, mut report) = (None, None);
     for (key, value) in fields {
         match key.as_str() {
             "type" => kind = Some(tunnel_type(value)?),
             "bgp_status" => {
-                let parsed = Report::parse(&value.value);
+                let parsed = SessionReport::parse(&value.value);
                 let mistake = |rule| wrong(value.defined.line(), format!("tunnels.bgp_status: {rule}"));
                 report = Some(parsed.map_err(mistake)?);
             }
@@ -184,33 +194,24 @@ fn tunnel(account: &str, line: u64, fields: &Fields) -> Result<TunnelPlan, YamlE
     }
     let missing = || wrong(line, "tunnels.type: is required, `ipsec` or `gre`");
     let kind = kind.ok_or_else(missing)?;
-    let Draft { config, psk } =
-        validated(account, kind, &body).map_err(|error| tunnel_mistake(line, fields, &error))?;
-    if report.is_some() && config.bgp.is_none() {
+    let ValidTunnel { spec, psk } =
+        validate_tunnel(account, kind, &body).map_err(|error| tunnel_mistake(line, fields, &error))?;
+    if report.is_some() && spec.bgp.is_none() {
         return Err(wrong(line, "tunnels.bgp_status: needs `bgp`, because only a BGP session has a status"));
     }
-    let id = id(&["tunnel", account, &config.name]);
-    Ok(TunnelPlan { id, config, psk, report })
+    let id = stable_id(&["tunnel", account, &spec.name]);
+    Ok(StoryTunnel { id, spec, psk, report })
 }
 
-fn tunnel_type(value: &Spanned<Value>) -> Result<Kind, YamlError> {
+fn tunnel_type(value: &Spanned<Value>) -> Result<TunnelKind, YamlError> {
     match value.value.as_str() {
-        Some("ipsec") => Ok(Kind::Ipsec),
-        Some("gre") => Ok(Kind::Gre),
+        Some("ipsec") => Ok(TunnelKind::Ipsec),
+        Some("gre") => Ok(TunnelKind::Gre),
         _ => Err(wrong(value.defined.line(), "tunnels.type: must be `ipsec` or `gre`")),
     }
 }
 
-/// The first mistake that the API would report. Stories can use any addresses, so they are never strict.
-fn validated(account: &str, kind: Kind, body: &Map<String, Value>) -> Result<Draft, ApiError> {
-    let context = Context { kind, account, strict: false, form: None };
-    validate::draft(context, body, "").map_err(|errors| {
-        let unnamed = ApiError::new(0, "the tunnel is not valid");
-        errors.into_iter().next().unwrap_or(unnamed)
-    })
-}
-
-/// Uses the line of the key that the API's pointer names, or else of the tunnel.
+/// Locates an error at the key that its pointer names, or else at the tunnel.
 fn tunnel_mistake(line: u64, fields: &Fields, error: &ApiError) -> YamlError {
     let pointer = error.pointer.as_deref().unwrap_or_default().trim_start_matches('/');
     let first = pointer.split('/').next().unwrap_or_default();
@@ -218,39 +219,39 @@ fn tunnel_mistake(line: u64, fields: &Fields, error: &ApiError) -> YamlError {
     wrong(line, format!("tunnels.{}: {}", pointer.replace('/', "."), error.message))
 }
 
-/// Plays all events once, in order, so that none can fail later.
+/// Applies all events once, in time order, so that no event can fail when the story is played.
 fn events(
     period: Option<Duration>,
     entries: &[(u64, EventEntry)],
-    accounts: &[AccountPlan],
-) -> Result<Vec<Event>, YamlError> {
-    let mut all: Vec<(u64, Event)> = Vec::new();
+    accounts: &[StoryAccount],
+) -> Result<Vec<StoryEvent>, YamlError> {
+    let mut all: Vec<(u64, StoryEvent)> = Vec::new();
     for (line, entry) in entries {
         let event = event(*line, entry, accounts)?;
         let times = repetitions(*line, entry, period)?;
         if all.len() + times.len() > MOST_EVENTS {
             return Err(wrong(*line, format!("events: more than {MOST_EVENTS} in one period")));
         }
-        all.extend(times.into_iter().map(|at| (*line, Event { at, ..event.clone() })));
+        all.extend(times.into_iter().map(|at| (*line, StoryEvent { at, ..event.clone() })));
     }
     all.sort_by_key(|(_, event)| event.at);
-    let mut configs: BTreeMap<(usize, String), Config> = BTreeMap::new();
+    let mut specs: BTreeMap<(usize, String), TunnelSpec> = BTreeMap::new();
     for (position, account) in accounts.iter().enumerate() {
-        configs.extend(account.tunnels.iter().map(|plan| ((position, plan.id.clone()), plan.config.clone())));
+        specs.extend(account.tunnels.iter().map(|plan| ((position, plan.id.clone()), plan.spec.clone())));
     }
     for (line, event) in &all {
-        rehearse(*line, event, accounts, &mut configs)?;
+        rehearse(*line, event, accounts, &mut specs)?;
     }
     Ok(all.into_iter().map(|(_, event)| event).collect())
 }
 
 fn rehearse(
     line: u64,
-    event: &Event,
-    accounts: &[AccountPlan],
-    configs: &mut BTreeMap<(usize, String), Config>,
+    event: &StoryEvent,
+    accounts: &[StoryAccount],
+    specs: &mut BTreeMap<(usize, String), TunnelSpec>,
 ) -> Result<(), YamlError> {
-    let Some((key, config)) = event.tunnel.as_ref().and_then(|key| Some((key, configs.get_mut(key)?))) else {
+    let Some((key, spec)) = event.tunnel.as_ref().and_then(|key| Some((key, specs.get_mut(key)?))) else {
         return Ok(());
     };
     if let Some(set) = &event.set {
@@ -258,38 +259,16 @@ fn rehearse(
             let pointer = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
             wrong(line, format!("events.set.{pointer}: {}", error.message))
         };
-        *config = patched(&accounts[key.0].id, config, set).map_err(mistake)?.config;
+        *spec = patch_tunnel(&accounts[key.0].id, spec, set).map_err(mistake)?.spec;
     }
-    if event.report.is_some() && config.bgp.is_none() {
+    if event.report.is_some() && spec.bgp.is_none() {
         let what = format!("events.bgp_status: `{}` has no `bgp` at that time", event.name);
         return Err(wrong(line, what));
     }
     Ok(())
 }
 
-/// Applies `patch` to `fields`: objects are merged, null removes a key, other values replace (RFC 7396).
-fn merge(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    for (key, value) in patch {
-        match (fields.get_mut(key), value) {
-            (_, Value::Null) => {
-                fields.remove(key);
-            }
-            (Some(Value::Object(inner)), Value::Object(patch)) => merge(inner, patch),
-            _ => {
-                fields.insert(key.clone(), value.clone());
-            }
-        }
-    }
-}
-
-/// The tunnel's body after a change of some of its fields.
-pub(crate) fn patched(account: &str, config: &Config, set: &Map<String, Value>) -> Result<Draft, ApiError> {
-    let mut body = config.body();
-    merge(&mut body, set);
-    validated(account, config.kind(), &body)
-}
-
-fn event(line: u64, entry: &EventEntry, accounts: &[AccountPlan]) -> Result<Event, YamlError> {
+fn event(line: u64, entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEvent, YamlError> {
     let mistake = |what: String| wrong(line, what);
     let tunnel = match &entry.tunnel {
         Some(name) => Some(find(entry.account.as_deref(), name, accounts).map_err(mistake)?),
@@ -301,9 +280,9 @@ fn event(line: u64, entry: &EventEntry, accounts: &[AccountPlan]) -> Result<Even
     if entry.set.as_ref().is_some_and(|set| set.contains_key("name")) {
         return Err(mistake("events.set.name: a story cannot rename a tunnel".to_owned()));
     }
-    let report = entry.bgp_status.as_ref().map(Report::parse).transpose();
+    let report = entry.bgp_status.as_ref().map(SessionReport::parse).transpose();
     let faults = entry.faults.clone().map(Faults::new).transpose();
-    Ok(Event {
+    Ok(StoryEvent {
         at: entry.at,
         say: entry.say.clone(),
         tunnel,
@@ -314,14 +293,14 @@ fn event(line: u64, entry: &EventEntry, accounts: &[AccountPlan]) -> Result<Even
     })
 }
 
-fn find(account: Option<&str>, name: &str, accounts: &[AccountPlan]) -> Result<(usize, String), String> {
+fn find(account: Option<&str>, name: &str, accounts: &[StoryAccount]) -> Result<(usize, String), String> {
     if let Some(account) = account.filter(|account| !accounts.iter().any(|plan| plan.name == *account)) {
         return Err(format!("events.account: there is no account `{account}`"));
     }
     let mut found = Vec::new();
     for (position, plan) in accounts.iter().enumerate() {
         if account.is_none_or(|account| plan.name == account) {
-            let tunnels = plan.tunnels.iter().filter(|tunnel| tunnel.config.name == name);
+            let tunnels = plan.tunnels.iter().filter(|tunnel| tunnel.spec.name == name);
             found.extend(tunnels.map(|tunnel| (position, tunnel.id.clone())));
         }
     }
@@ -332,7 +311,7 @@ fn find(account: Option<&str>, name: &str, accounts: &[AccountPlan]) -> Result<(
     }
 }
 
-/// The times of an event in one period.
+/// The times of an event within one period.
 fn repetitions(line: u64, entry: &EventEntry, period: Option<Duration>) -> Result<Vec<Duration>, YamlError> {
     let mistake = |what: &str| Err(wrong(line, what.to_owned()));
     let at = entry.at;

@@ -7,18 +7,18 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Settings, testing::Rehearsal};
+use crate::{SandboxSettings, testing::TestApi};
 
-/// What a prober on the loopback sees of an address of the demo.
-fn answers(address: &str) -> bool {
+/// Whether a prober on loopback gets replies from an address of the demo.
+fn replies(address: &str) -> bool {
     address.starts_with("127.")
 }
 
-/// The verdict that the design's table gives at vantage `site`, when every silence counts.
+/// The verdict at vantage `site` if every missing reply counts.
 fn verdict(tunnel: &Value) -> &'static str {
-    let inside = answers(tunnel["interface_address"].as_str().unwrap());
+    let inside = replies(tunnel["interface_address"].as_str().unwrap());
     let endpoint = tunnel.get("customer_endpoint").or(tunnel.get("customer_gre_endpoint")).unwrap();
-    let outside = answers(endpoint.as_str().unwrap());
+    let outside = replies(endpoint.as_str().unwrap());
     match (inside, outside, tunnel["bgp_status"]["state"].as_str()) {
         (true, _, None | Some("BGP_UP")) => "healthy",
         (true, _, Some(_)) => "bgp_fault",
@@ -28,20 +28,20 @@ fn verdict(tunnel: &Value) -> &'static str {
     }
 }
 
-fn all(demo: &mut Rehearsal) -> Vec<Value> {
+fn all(demo: &mut TestApi) -> Vec<Value> {
     let mut tunnels = demo.list("ipsec_tunnels");
     tunnels.extend(demo.list("gre_tunnels"));
     tunnels
 }
 
-/// Every second of two laps: the verdict of each tunnel.
+/// The verdict of each tunnel in each second of two periods.
 fn verdicts() -> Vec<BTreeMap<String, &'static str>> {
-    let mut demo = Rehearsal::new(Settings::default());
+    let mut demo = TestApi::new(SandboxSettings::default());
     let mut seconds = Vec::new();
     for _ in 0..360 {
         let tunnels = all(&mut demo);
         seconds.push(tunnels.iter().map(|tunnel| (tunnel["name"].to_string(), verdict(tunnel))).collect());
-        demo.pass(Duration::from_secs(1));
+        demo.advance_clock(Duration::from_secs(1));
     }
     seconds
 }
@@ -59,43 +59,43 @@ fn the_demo_shows_every_verdict_for_at_least_20_seconds_within_three_minutes() {
     let expected = BTreeSet::from(["healthy", "bgp_fault", "tunnel_fault", "unreachable", "path_mismatch"]);
     assert_eq!(longest.keys().copied().collect::<BTreeSet<_>>(), expected);
     for (verdict, seconds) in longest {
-        assert!(seconds >= 20, "{verdict} is seen for {seconds} s only");
+        assert!(seconds >= 20, "{verdict} lasts only {seconds} s");
     }
 }
 
 #[test]
-fn the_demo_is_interesting_from_the_first_poll_on_and_never_wholly_silent() {
+fn the_demo_shows_a_fault_from_the_first_poll_on_and_most_tunnels_reply() {
     for second in verdicts() {
         assert!(second.len() >= 6);
         assert!(second.values().any(|verdict| *verdict == "bgp_fault"), "{second:?}");
         let silent = second.values().filter(|verdict| !["healthy", "bgp_fault"].contains(verdict)).count();
-        assert!(silent * 2 < second.len(), "half of all targets silent looks like a fault of the prober: {second:?}");
+        assert!(silent * 2 < second.len(), "if half of the targets are silent, the prober looks broken: {second:?}");
     }
 }
 
 #[test]
-fn the_demo_begins_again_after_three_minutes() {
+fn the_demo_restarts_after_three_minutes() {
     let seconds = verdicts();
     assert_eq!(seconds[..180], seconds[180..]);
 }
 
 #[test]
 fn one_tunnel_of_the_demo_flaps() {
-    let mut demo = Rehearsal::new(Settings::default());
+    let mut demo = TestApi::new(SandboxSettings::default());
     let mut states = Vec::new();
     for _ in 0..180 {
         let tunnels = demo.list("ipsec_tunnels");
         let flapping = tunnels.iter().find(|tunnel| tunnel["name"] == "lon-ipsec-1").unwrap();
         states.push(flapping["bgp_status"]["state"].clone());
-        demo.pass(Duration::from_secs(1));
+        demo.advance_clock(Duration::from_secs(1));
     }
     let runs: Vec<usize> = states.chunk_by(|before, after| before == after).map(<[Value]>::len).collect();
     assert_eq!(runs, [10, 18, 18, 18, 18, 18, 18, 18, 18, 18, 8]);
 }
 
 #[test]
-fn the_demo_has_tunnels_of_all_kinds() {
-    let mut demo = Rehearsal::new(Settings::default());
+fn the_demo_has_tunnels_of_every_kind_and_state() {
+    let mut demo = TestApi::new(SandboxSettings::default());
     let tunnels = all(&mut demo);
     let state = |state: &str| tunnels.iter().any(|tunnel| tunnel["bgp_status"]["state"] == state);
     assert!(state("BGP_UP") && state("BGP_ESTABLISHING") && state("BGP_DOWN"));
@@ -110,58 +110,58 @@ fn the_demo_has_tunnels_of_all_kinds() {
 
 #[test]
 fn a_restart_shows_the_same_ids() {
-    let ids = |mut demo: Rehearsal| -> Vec<String> { all(&mut demo).iter().map(|t| t["id"].to_string()).collect() };
-    let first = ids(Rehearsal::new(Settings { tunnels: 100, ..Settings::default() }));
-    assert_eq!(first, ids(Rehearsal::new(Settings { tunnels: 100, ..Settings::default() })));
+    let ids = |mut demo: TestApi| -> Vec<String> { all(&mut demo).iter().map(|t| t["id"].to_string()).collect() };
+    let first = ids(TestApi::new(SandboxSettings { tunnels: 100, ..SandboxSettings::default() }));
+    assert_eq!(first, ids(TestApi::new(SandboxSettings { tunnels: 100, ..SandboxSettings::default() })));
     assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), first.len());
-    assert_eq!(id(&[]), "6c62272e07bb014262b821756295c58d", "the FNV-1a offset basis");
-    assert_eq!(id(&["a"]), "d228cb696f1a8caf78912b704e4a8964", "a published FNV-1a test vector");
+    assert_eq!(stable_id(&[]), "6c62272e07bb014262b821756295c58d", "the FNV-1a offset basis");
+    assert_eq!(stable_id(&["a"]), "d228cb696f1a8caf78912b704e4a8964", "a published FNV-1a test vector");
 }
 
 #[test]
-fn a_reader_who_was_away_for_hours_gets_the_last_lap_only() {
+fn after_hours_without_a_request_only_the_last_period_is_played() {
     let story = Story::demo();
     let now = web_toolkit::clock::now();
-    let mut player = Player::new(&story, now);
+    let mut player = StoryPlayer::new(story, now);
     let later = now.after(Duration::from_secs(180 * 100 + 20));
-    let mut turns = Vec::new();
-    while let Some(turn) = player.next(later) {
-        turns.push(matches!(turn, Turn::Restart));
+    let mut steps = Vec::new();
+    while let Some(turn) = player.next_step(later) {
+        steps.push(matches!(turn, StoryStep::Restart));
     }
-    assert_eq!(turns, [true, false, false], "a restart and the events at 10 s and 15 s");
+    assert_eq!(steps, [true, false, false], "a restart and the events at 10 s and 15 s");
     assert_eq!(player.due(), Some(now.after(Duration::from_secs(180 * 100 + 28))));
 }
 
 #[test]
-fn a_story_without_a_period_is_told_once() {
+fn a_story_without_a_period_runs_once() {
     let story = Story::parse("once.yml", SMALL).unwrap();
     let now = web_toolkit::clock::now();
-    let mut player = Player::new(&story, now);
+    let mut player = StoryPlayer::new(story, now);
     assert_eq!(player.due(), Some(now.after(Duration::from_secs(5))));
     let later = now.after(Duration::from_hours(1));
-    assert!(matches!(player.next(later), Some(Turn::Event(_))));
-    assert!(player.next(later).is_none());
+    assert!(matches!(player.next_step(later), Some(StoryStep::Event(_))));
+    assert!(player.next_step(later).is_none());
     assert_eq!(player.due(), None);
 }
 
 #[test]
-fn what_clients_deleted_stays_deleted_and_their_other_changes_last_until_the_story_restarts() {
-    let mut demo = Rehearsal::new(Settings::default());
+fn deleted_tunnels_stay_deleted_and_other_changes_last_until_the_story_restarts() {
+    let mut demo = TestApi::new(SandboxSettings::default());
     let ipsec = demo.list("ipsec_tunnels");
     let fra = ipsec.iter().find(|tunnel| tunnel["name"] == "fra-ipsec-1").unwrap()["id"].clone();
-    demo.done(&Method::DELETE, &format!("ipsec_tunnels/{}", fra.as_str().unwrap()), &Value::Null);
+    demo.expect_result(&Method::DELETE, &format!("ipsec_tunnels/{}", fra.as_str().unwrap()), &Value::Null);
     let waw = ipsec.iter().find(|tunnel| tunnel["name"] == "waw-ipsec-1").unwrap();
     let mut body = waw.clone();
     body["description"] = json!("changed");
-    demo.done(&Method::PUT, &format!("ipsec_tunnels/{}", waw["id"].as_str().unwrap()), &body);
-    let description = |demo: &mut Rehearsal| {
+    demo.expect_result(&Method::PUT, &format!("ipsec_tunnels/{}", waw["id"].as_str().unwrap()), &body);
+    let description = |demo: &mut TestApi| {
         let list = demo.list("ipsec_tunnels");
         assert!(list.iter().all(|tunnel| tunnel["id"] != fra));
         list.iter().find(|tunnel| tunnel["id"] == waw["id"]).unwrap()["description"].clone()
     };
-    demo.pass(Duration::from_secs(170));
+    demo.advance_clock(Duration::from_secs(170));
     assert_eq!(description(&mut demo), "changed");
-    demo.pass(Duration::from_secs(15));
+    demo.advance_clock(Duration::from_secs(15));
     assert_eq!(description(&mut demo), waw["description"]);
 }
 
@@ -170,25 +170,24 @@ fn faults_can_be_part_of_a_story() {
     let text = format!(
         "{SMALL}  - {{at: 10s, say: the API is down, faults: [{{fault: {{html: {{code: 502}}}}}}]}}\n  - {{at: 20s, say: the API is back, faults: []}}\n"
     );
-    let mut told =
-        Rehearsal::new(Settings { story: Story::parse("faults.yml", &text).unwrap(), ..Settings::default() });
-    let path = format!("/client/v4/accounts/{}/magic/gre_tunnels", told.account);
+    let mut api = TestApi::with_story(Story::parse("faults.yml", &text).unwrap());
+    let path = format!("/client/v4/accounts/{}/magic/gre_tunnels", api.account);
     for (at, status) in [(9, 200), (11, 502), (21, 200)] {
-        let start = told.now;
-        told.pass(Duration::from_secs(at));
-        let call = told.call(&Method::GET, &path, "");
-        assert_eq!(told.answer(&call).reply.status.as_u16(), status, "after {at} s");
-        told.now = start;
+        let start = api.now;
+        api.advance_clock(Duration::from_secs(at));
+        let request = api.request(&Method::GET, &path, "");
+        assert_eq!(api.respond(&request).status.as_u16(), status, "after {at} s");
+        api.now = start;
     }
 }
 
 #[test]
 fn a_new_key_is_an_event_and_only_its_time_is_shown() {
     let text = format!("{SMALL}  - {{at: 10s, tunnel: two, say: rekeyed, set: {{psk: hunter2}}}}\n");
-    let mut told = Rehearsal::new(Settings { story: Story::parse("keys.yml", &text).unwrap(), ..Settings::default() });
-    assert!(told.list("ipsec_tunnels")[0].get("psk_metadata").is_none());
-    told.pass(Duration::from_secs(11));
-    let two = told.list("ipsec_tunnels").swap_remove(0);
+    let mut api = TestApi::with_story(Story::parse("keys.yml", &text).unwrap());
+    assert!(api.list("ipsec_tunnels")[0].get("psk_metadata").is_none());
+    api.advance_clock(Duration::from_secs(11));
+    let two = api.list("ipsec_tunnels").swap_remove(0);
     assert!(two["psk_metadata"]["last_generated_on"].is_string(), "{two}");
     assert!(!two.to_string().contains("hunter2"), "{two}");
 }
@@ -214,8 +213,8 @@ events:
     bgp_status: down
 ";
 
-/// Each mistake: what is put in the place of what, and the whole sentence.
-const MISTAKES: &[(&str, &str, &str)] = &[
+/// Each error: the text that is replaced, the text that replaces it, and the message.
+const INVALID_STORIES: &[(&str, &str, &str)] = &[
     (
         "interface_address: 10.0.0.0/31",
         "interface_address: 10.0.0.0/29",
@@ -240,7 +239,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "bgp_status: down",
         "bgp_status: {state: up, since: now}",
-        "bad.yml: line 15: events.bgp_status: `since` is no key of a BGP status: use state, tcp_established, bgp_state, updated_at",
+        "bad.yml: line 15: events.bgp_status: unknown field `since`, expected one of `state`, `tcp_established`, `bgp_state`, `updated_at`",
     ),
     ("bgp_status: down", "every: 10s", "bad.yml: line 15: events.every: needs a `period`, or it would never end"),
     ("accounts:\n", "period: 5s\naccounts:\n", "bad.yml: line 16: events.at: must be before the end of the period"),
@@ -253,18 +252,18 @@ const MISTAKES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_mistake_in_a_story_file_names_file_line_key_and_rule() {
+fn every_error_in_a_story_file_names_file_line_key_and_rule() {
     Story::parse("good.yml", SMALL).unwrap();
-    for (from, to, sentence) in MISTAKES {
+    for (from, to, message) in INVALID_STORIES {
         assert!(SMALL.contains(from));
         let error = Story::parse("bad.yml", &SMALL.replacen(from, to, 1)).unwrap_err();
-        assert_eq!(error.to_string(), *sentence, "{from:?} -> {to:?}");
+        assert_eq!(error.to_string(), *message, "{from:?} -> {to:?}");
     }
 }
 
-/// Sentences of the YAML reader: the line and the key matter, not every word.
+/// Messages of the YAML parser, compared by line and key only.
 #[test]
-fn what_is_no_story_file_is_refused_with_its_line() {
+fn an_invalid_story_file_is_rejected_with_a_line() {
     for (text, line, word) in [
         ("accounts: []", "line 1:", "accounts: there must be at least one"),
         ("acounts: []", "line 1:", "acounts"),
@@ -290,11 +289,11 @@ fn what_is_no_story_file_is_refused_with_its_line() {
     }
 }
 
-/// What the log says, in one place for the test to read.
+/// Collects the log lines.
 #[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+struct LogBuffer(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
-impl std::io::Write for Log {
+impl std::io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -307,12 +306,12 @@ impl std::io::Write for Log {
 
 #[test]
 fn each_event_is_one_line_in_the_log() {
-    let log = Log::default();
+    let log = LogBuffer::default();
     let writer = log.clone();
     let subscriber =
         tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(move || writer.clone()).finish();
     tracing::subscriber::with_default(subscriber, || {
-        let mut demo = Rehearsal::new(Settings::default());
+        let mut demo = TestApi::new(SandboxSettings::default());
         for second in 0..185 {
             demo.world.advance(demo.now.after(Duration::from_secs(second)));
         }
@@ -321,6 +320,6 @@ fn each_event_is_one_line_in_the_log() {
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(text.lines().count(), Story::demo().events.len() + 1, "{text}");
     assert!(text.lines().all(|line| line.contains(" INFO ")), "{text}");
-    assert!(text.contains("story: fra-ipsec-1: the circuit is cut, BGP will notice in 35 s"), "{text}");
-    assert!(text.lines().last().unwrap().contains("story: it begins again"), "{text}");
+    assert!(text.contains("story: fra-ipsec-1: the circuit is down, the BGP hold timer expires in 35 s"), "{text}");
+    assert!(text.lines().last().unwrap().contains("story: restarting from the beginning"), "{text}");
 }

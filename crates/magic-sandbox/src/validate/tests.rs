@@ -18,7 +18,7 @@ fn gre() -> Value {
     })
 }
 
-/// Sets the field at `pointer`, making the objects on the way; null removes.
+/// Sets the field at `pointer` and creates the objects on the way. Null removes it.
 fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     let mut place = &mut body;
     for key in pointer.trim_start_matches('/').split('/') {
@@ -28,125 +28,125 @@ fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     body
 }
 
-fn check(context: Context<'_>, body: &Value) -> Result<Draft, Vec<ApiError>> {
-    draft(context, body.as_object().unwrap(), "")
+fn check(context: ValidationContext<'_>, body: &Value) -> Result<ValidTunnel, Vec<ApiError>> {
+    validate_body(context, body.as_object().unwrap(), "")
 }
 
-fn lenient(kind: Kind) -> Context<'static> {
-    Context { kind, account: ACCOUNT, strict: false, form: Some(Form::Text) }
+fn context_of(kind: TunnelKind) -> ValidationContext<'static> {
+    ValidationContext { kind, account: ACCOUNT, strict: false, form: Some(TargetForm::Text) }
 }
 
 fn fqdn_of(label: &str, account: &str) -> Value {
     json!(format!("{label}.{account}.custom.ipsec.cloudflare.com"))
 }
 
-/// One mistake each: field, value, rule.
-fn mistakes(kind: Kind) -> Vec<(String, Value, Rule)> {
+/// Field, invalid value, and the rule that it breaks.
+fn invalid_values(kind: TunnelKind) -> Vec<(String, Value, BodyRule)> {
     let mut rows = vec![];
-    let mut row = |field: &str, value: Value, rule: Rule| rows.push((field.to_owned(), value, rule));
+    let mut row = |field: &str, value: Value, rule: BodyRule| rows.push((field.to_owned(), value, rule));
     let mut required = vec!["/name", "/interface_address"];
     match kind {
-        Kind::Ipsec => required.push("/cloudflare_endpoint"),
-        Kind::Gre => required.extend(["/cloudflare_gre_endpoint", "/customer_gre_endpoint"]),
+        TunnelKind::Ipsec => required.push("/cloudflare_endpoint"),
+        TunnelKind::Gre => required.extend(["/cloudflare_gre_endpoint", "/customer_gre_endpoint"]),
     }
     for field in required {
-        row(field, Value::Null, Rule::Required);
-        row(field, json!(""), Rule::Required);
-        row(field, json!(7), Rule::Type);
-        row(field, json!(["a"]), Rule::Type);
+        row(field, Value::Null, BodyRule::Required);
+        row(field, json!(""), BodyRule::Required);
+        row(field, json!(7), BodyRule::Type);
+        row(field, json!(["a"]), BodyRule::Type);
     }
-    for endpoint in [kind.cloudflare_endpoint(), kind.customer_endpoint()] {
+    for endpoint in [kind.names().cloudflare_endpoint, kind.names().customer_endpoint] {
         for address in ["203.0.113", "203.0.113.256", "host.example.net", "203.0.113.1/32", " 203.0.113.1"] {
-            row(&format!("/{endpoint}"), json!(address), Rule::Address);
+            row(&format!("/{endpoint}"), json!(address), BodyRule::Address);
         }
     }
     for prefix in ["10.0.0.0", "10.0.0.0/32", "10.0.0.0/29", "10.0.0.0/0", "10.0.0.0/33", "2001:db8::/127", "x"] {
-        row("/interface_address", json!(prefix), Rule::InterfacePrefix);
+        row("/interface_address", json!(prefix), BodyRule::InterfacePrefix);
     }
     for host in ["10.0.0.4/30", "10.0.0.7/30"] {
-        row("/interface_address", json!(host), Rule::InterfaceHost);
+        row("/interface_address", json!(host), BodyRule::InterfaceHost);
     }
     for prefix in ["2001:db8::1/127", "2001:db8::/126", "2001:db8::/128", "2001:db8::", "10.0.0.0/31", "x"] {
-        row("/interface_address6", json!(prefix), Rule::InterfacePrefix6);
+        row("/interface_address6", json!(prefix), BodyRule::InterfacePrefix6);
     }
-    row("/interface_address6", json!(6), Rule::Type);
-    row("/description", json!(1), Rule::Type);
-    row("/automatic_return_routing", json!("yes"), Rule::Type);
-    row("/health_check", json!("on"), Rule::Type);
-    row("/health_check/enabled", json!(1), Rule::Type);
+    row("/interface_address6", json!(6), BodyRule::Type);
+    row("/description", json!(1), BodyRule::Type);
+    row("/automatic_return_routing", json!("yes"), BodyRule::Type);
+    row("/health_check", json!("on"), BodyRule::Type);
+    row("/health_check/enabled", json!(1), BodyRule::Type);
     for (field, value) in [("rate", "medium"), ("type", "icmp"), ("direction", "both"), ("rate", "MID")] {
-        row(&format!("/health_check/{field}"), json!(value), Rule::Choice);
-        row(&format!("/health_check/{field}"), json!(3), Rule::Type);
+        row(&format!("/health_check/{field}"), json!(value), BodyRule::Choice);
+        row(&format!("/health_check/{field}"), json!(3), BodyRule::Type);
     }
-    row("/health_check/target", json!({"saved": ""}), Rule::TargetForm);
-    row("/health_check/target", json!(4), Rule::Type);
-    row("/health_check/target", json!("somewhere"), Rule::Address);
-    row("/bgp", json!(65000), Rule::Type);
+    row("/health_check/target", json!({"saved": ""}), BodyRule::TargetForm);
+    row("/health_check/target", json!(4), BodyRule::Type);
+    row("/health_check/target", json!("somewhere"), BodyRule::Address);
+    row("/bgp", json!(65000), BodyRule::Type);
     for asn in [json!(-1), json!(4_294_967_296_u64), json!(65000.5)] {
-        row("/bgp/customer_asn", asn, Rule::Asn);
+        row("/bgp/customer_asn", asn, BodyRule::Asn);
     }
-    row("/bgp/customer_asn", json!("65000"), Rule::Type);
+    row("/bgp/customer_asn", json!("65000"), BodyRule::Type);
     rows
 }
 
-/// Mistakes in fields that stand in an object with a required field beside them.
-fn bgp_mistakes() -> Vec<(&'static str, Value, Rule)> {
+/// Invalid values of fields in `bgp`, which has a required field.
+fn invalid_bgp_values() -> Vec<(&'static str, Value, BodyRule)> {
     let mut rows = vec![
-        ("/bgp/customer_asn", Value::Null, Rule::Required),
-        ("/bgp/md5_key", json!(""), Rule::Md5Key),
-        ("/bgp/md5_key", json!(5), Rule::Type),
-        ("/bgp/extra_prefixes", json!("10.0.0.0/8"), Rule::Type),
-        ("/bgp/extra_prefixes", json!([8]), Rule::Type),
-        ("/bgp/extra_prefixes/0", json!(["10.0.0.0/99"]), Rule::ExtraPrefix),
-        ("/bgp/extra_prefixes/1", json!(["10.0.0.0/8", "here"]), Rule::ExtraPrefix),
+        ("/bgp/customer_asn", Value::Null, BodyRule::Required),
+        ("/bgp/md5_key", json!(""), BodyRule::Md5Key),
+        ("/bgp/md5_key", json!(5), BodyRule::Type),
+        ("/bgp/extra_prefixes", json!("10.0.0.0/8"), BodyRule::Type),
+        ("/bgp/extra_prefixes", json!([8]), BodyRule::Type),
+        ("/bgp/extra_prefixes/0", json!(["10.0.0.0/99"]), BodyRule::ExtraPrefix),
+        ("/bgp/extra_prefixes/1", json!(["10.0.0.0/8", "here"]), BodyRule::ExtraPrefix),
     ];
     for wrong in ["a\nb", "a\"b", "a\u{b}b", "a\rb", "a\tb", "a\u{c}b", "a?b", "é", "a\u{7f}"] {
-        rows.push(("/bgp/md5_key", json!(wrong), Rule::Md5Key));
+        rows.push(("/bgp/md5_key", json!(wrong), BodyRule::Md5Key));
     }
     rows
 }
 
-fn ipsec_mistakes() -> Vec<(&'static str, Value, Rule)> {
+fn invalid_ipsec_values() -> Vec<(&'static str, Value, BodyRule)> {
     let mut rows = vec![
-        ("/replay_protection", json!(0), Rule::Type),
-        ("/allow_null_cipher", json!("no"), Rule::Type),
-        ("/psk", json!(""), Rule::Psk),
-        ("/psk", json!(1), Rule::Type),
-        ("/custom_remote_identities", json!("a"), Rule::Type),
-        ("/custom_remote_identities/fqdn_id", json!(1), Rule::Type),
+        ("/replay_protection", json!(0), BodyRule::Type),
+        ("/allow_null_cipher", json!("no"), BodyRule::Type),
+        ("/psk", json!(""), BodyRule::Psk),
+        ("/psk", json!(1), BodyRule::Type),
+        ("/custom_remote_identities", json!("a"), BodyRule::Type),
+        ("/custom_remote_identities/fqdn_id", json!(1), BodyRule::Type),
     ];
     let other = "f".repeat(32);
     let long = "a".repeat(64);
     for (label, account) in
         [("", ACCOUNT), ("-a", ACCOUNT), ("a.b", ACCOUNT), ("a_b", ACCOUNT), ("a", &*other), (&*long, ACCOUNT)]
     {
-        rows.push(("/custom_remote_identities/fqdn_id", fqdn_of(label, account), Rule::FqdnForm));
+        rows.push(("/custom_remote_identities/fqdn_id", fqdn_of(label, account), BodyRule::FqdnForm));
     }
     for text in
         ["a", &format!("a.{ACCOUNT}.custom.ipsec.cloudflare.net"), &format!("{ACCOUNT}.custom.ipsec.cloudflare.com")]
     {
-        rows.push(("/custom_remote_identities/fqdn_id", json!(text), Rule::FqdnForm));
+        rows.push(("/custom_remote_identities/fqdn_id", json!(text), BodyRule::FqdnForm));
     }
     rows
 }
 
-fn gre_mistakes() -> Vec<(&'static str, Value, Rule)> {
-    let mut rows = vec![("/name", json!("sixteen-letters-"), Rule::NameLength)];
+fn invalid_gre_values() -> Vec<(&'static str, Value, BodyRule)> {
+    let mut rows = vec![("/name", json!("sixteen-letters-"), BodyRule::NameLength)];
     for name in ["GRE 1", "GRE.1", "GRE/1", "Grün", "a\"b", "a\nb"] {
-        rows.push(("/name", json!(name), Rule::NameCharacters));
+        rows.push(("/name", json!(name), BodyRule::NameCharacters));
     }
     for mtu in [json!(575), json!(0), json!(-1), json!(65_536), json!(1400.5)] {
-        rows.push(("/mtu", mtu, Rule::Mtu));
+        rows.push(("/mtu", mtu, BodyRule::Mtu));
     }
     for ttl in [json!(0), json!(256), json!(-1)] {
-        rows.push(("/ttl", ttl, Rule::Ttl));
+        rows.push(("/ttl", ttl, BodyRule::Ttl));
     }
-    rows.extend([("/mtu", json!("1400"), Rule::Type), ("/ttl", json!(true), Rule::Type)]);
+    rows.extend([("/mtu", json!("1400"), BodyRule::Type), ("/ttl", json!(true), BodyRule::Type)]);
     rows
 }
 
-fn expect_one(context: Context<'_>, body: &Value, pointer: &str, rule: Rule) {
-    let errors = check(context, body).map(|draft| draft.config.name).unwrap_err();
+fn expect_error(context: ValidationContext<'_>, body: &Value, pointer: &str, rule: BodyRule) {
+    let errors = check(context, body).map(|valid| valid.spec.name).unwrap_err();
     let found: Vec<_> = errors.iter().map(|error| (error.code, error.pointer.as_deref().unwrap())).collect();
     assert_eq!(found, [(rule as u32, pointer)], "{body}");
     assert!(!errors[0].message.is_empty());
@@ -154,36 +154,36 @@ fn expect_one(context: Context<'_>, body: &Value, pointer: &str, rule: Rule) {
 
 #[test]
 fn every_rule_of_both_kinds_is_enforced_with_its_pointer() {
-    for (kind, body) in [(Kind::Ipsec, ipsec()), (Kind::Gre, gre())] {
-        check(lenient(kind), &body).unwrap();
-        for (field, value, rule) in mistakes(kind) {
-            expect_one(lenient(kind), &with(body.clone(), &field, value), &field, rule);
+    for (kind, body) in [(TunnelKind::Ipsec, ipsec()), (TunnelKind::Gre, gre())] {
+        check(context_of(kind), &body).unwrap();
+        for (field, value, rule) in invalid_values(kind) {
+            expect_error(context_of(kind), &with(body.clone(), &field, value), &field, rule);
         }
         let body = with(body, "/bgp/customer_asn", json!(65000));
-        check(lenient(kind), &body).unwrap();
-        for (field, value, rule) in bgp_mistakes() {
+        check(context_of(kind), &body).unwrap();
+        for (field, value, rule) in invalid_bgp_values() {
             let list = field.strip_prefix("/bgp/extra_prefixes/").map_or(field, |_| "/bgp/extra_prefixes");
-            expect_one(lenient(kind), &with(body.clone(), list, value), field, rule);
+            expect_error(context_of(kind), &with(body.clone(), list, value), field, rule);
         }
     }
 }
 
 #[test]
 fn every_rule_of_ipsec_alone_is_enforced() {
-    for (field, value, rule) in ipsec_mistakes() {
-        expect_one(lenient(Kind::Ipsec), &with(ipsec(), field, value), field, rule);
+    for (field, value, rule) in invalid_ipsec_values() {
+        expect_error(context_of(TunnelKind::Ipsec), &with(ipsec(), field, value), field, rule);
     }
 }
 
 #[test]
 fn every_rule_of_gre_alone_is_enforced() {
-    for (field, value, rule) in gre_mistakes() {
-        expect_one(lenient(Kind::Gre), &with(gre(), field, value), field, rule);
+    for (field, value, rule) in invalid_gre_values() {
+        expect_error(context_of(TunnelKind::Gre), &with(gre(), field, value), field, rule);
     }
 }
 
 #[test]
-fn what_the_rules_allow_is_taken() {
+fn valid_values_are_accepted() {
     let good = [
         ("/interface_address", json!("10.0.0.1/31")),
         ("/interface_address", json!("169.254.250.1/30")),
@@ -203,10 +203,10 @@ fn what_the_rules_allow_is_taken() {
         ("/bgp_status", json!({"state": "BGP_UP"})),
         ("/a_field_of_next_year", json!(1)),
     ];
-    for (kind, body) in [(Kind::Ipsec, ipsec()), (Kind::Gre, gre())] {
+    for (kind, body) in [(TunnelKind::Ipsec, ipsec()), (TunnelKind::Gre, gre())] {
         for (field, value) in &good {
             let body = with(body.clone(), field, value.clone());
-            assert!(check(lenient(kind), &body).is_ok(), "{body}: {:?}", check(lenient(kind), &body));
+            assert!(check(context_of(kind), &body).is_ok(), "{body}: {:?}", check(context_of(kind), &body));
         }
     }
     for (field, value) in [
@@ -216,16 +216,16 @@ fn what_the_rules_allow_is_taken() {
         ("/custom_remote_identities/fqdn_id", json!("")),
         ("/custom_remote_identities/fqdn_id", fqdn_of("site-1", ACCOUNT)),
     ] {
-        check(lenient(Kind::Ipsec), &with(ipsec(), field, value)).unwrap();
+        check(context_of(TunnelKind::Ipsec), &with(ipsec(), field, value)).unwrap();
     }
     for (field, value) in [("/name", json!("fifteen_letters")), ("/mtu", json!(576)), ("/ttl", json!(255))] {
-        check(lenient(Kind::Gre), &with(gre(), field, value)).unwrap();
+        check(context_of(TunnelKind::Gre), &with(gre(), field, value)).unwrap();
     }
 }
 
 #[test]
-fn strict_refuses_interface_addresses_outside_the_private_ranges() {
-    let strict = |kind| Context { strict: true, ..lenient(kind) };
+fn strict_rejects_interface_addresses_outside_the_private_ranges() {
+    let strict = |kind| ValidationContext { strict: true, ..context_of(kind) };
     for (address, private) in [
         ("10.255.255.254/31", true),
         ("172.16.0.0/31", true),
@@ -238,38 +238,38 @@ fn strict_refuses_interface_addresses_outside_the_private_ranges() {
         ("169.254.0.0/31", false),
         ("192.0.2.0/31", false),
     ] {
-        for (kind, body) in [(Kind::Ipsec, ipsec()), (Kind::Gre, gre())] {
+        for (kind, body) in [(TunnelKind::Ipsec, ipsec()), (TunnelKind::Gre, gre())] {
             let body = with(body, "/interface_address", json!(address));
-            check(lenient(kind), &body).unwrap();
+            check(context_of(kind), &body).unwrap();
             if private {
                 check(strict(kind), &body).unwrap();
             } else {
-                expect_one(strict(kind), &body, "/interface_address", Rule::InterfacePrivate);
+                expect_error(strict(kind), &body, "/interface_address", BodyRule::InterfacePrivate);
             }
         }
     }
 }
 
 #[test]
-fn the_header_decides_which_form_of_the_target_is_taken() {
+fn the_header_selects_the_form_of_the_target() {
     let text = with(ipsec(), "/health_check/target", json!("203.0.113.7"));
     let object = with(ipsec(), "/health_check/target", json!({"saved": "203.0.113.7", "effective": "ignored"}));
-    let context = |form| Context { form, ..lenient(Kind::Ipsec) };
-    let saved = |form, body| check(context(form), body).unwrap().config.health_check.saved.unwrap().to_string();
-    assert_eq!(saved(Some(Form::Text), &text), "203.0.113.7");
-    assert_eq!(saved(Some(Form::Object), &object), "203.0.113.7");
+    let context = |form| ValidationContext { form, ..context_of(TunnelKind::Ipsec) };
+    let saved = |form, body| check(context(form), body).unwrap().spec.health_check.saved_target.unwrap().to_string();
+    assert_eq!(saved(Some(TargetForm::Text), &text), "203.0.113.7");
+    assert_eq!(saved(Some(TargetForm::Object), &object), "203.0.113.7");
     assert_eq!(saved(None, &text), "203.0.113.7");
     assert_eq!(saved(None, &object), "203.0.113.7");
-    expect_one(context(Some(Form::Object)), &text, "/health_check/target", Rule::TargetForm);
-    expect_one(context(Some(Form::Text)), &object, "/health_check/target", Rule::TargetForm);
+    expect_error(context(Some(TargetForm::Object)), &text, "/health_check/target", BodyRule::TargetForm);
+    expect_error(context(Some(TargetForm::Text)), &object, "/health_check/target", BodyRule::TargetForm);
     let nonsense = with(ipsec(), "/health_check/target", json!({"saved": "nonsense"}));
-    expect_one(context(Some(Form::Object)), &nonsense, "/health_check/target/saved", Rule::Address);
+    expect_error(context(Some(TargetForm::Object)), &nonsense, "/health_check/target/saved", BodyRule::Address);
 }
 
 #[test]
-fn all_mistakes_of_a_body_are_named_at_once() {
+fn all_errors_of_a_body_are_reported_at_once() {
     let body = json!({"name": "a name that is too long", "interface_address": "x", "bgp": {"md5_key": "?"}});
-    let errors = check(lenient(Kind::Gre), &body).map(|draft| draft.config.name).unwrap_err();
+    let errors = check(context_of(TunnelKind::Gre), &body).map(|valid| valid.spec.name).unwrap_err();
     let pointers: Vec<_> = errors.iter().map(|error| error.pointer.as_deref().unwrap()).collect();
     let expected = [
         "/name",
@@ -283,7 +283,7 @@ fn all_mistakes_of_a_body_are_named_at_once() {
     assert_eq!(pointers, expected);
 }
 
-/// Values that fit, nearly fit, or do not fit at all.
+/// Valid values, nearly valid ones, and arbitrary ones.
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -315,9 +315,9 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever is sent, the answer is a tunnel or a list of mistakes; and a tunnel that was taken is taken again as it is shown.
+    /// Every body is either accepted or rejected with errors. An accepted tunnel is accepted again as it is shown.
     #[test]
-    fn any_body_is_taken_or_refused(
+    fn any_body_is_accepted_or_rejected(
         gre_kind in any::<bool>(),
         changes in prop::collection::vec(
             (
@@ -331,17 +331,17 @@ proptest! {
             0..4,
         ),
     ) {
-        let (kind, mut body) = if gre_kind { (Kind::Gre, gre()) } else { (Kind::Ipsec, ipsec()) };
+        let (kind, mut body) = if gre_kind { (TunnelKind::Gre, gre()) } else { (TunnelKind::Ipsec, ipsec()) };
         for (field, value) in changes {
             body[field] = value;
         }
-        let context = Context { form: None, ..lenient(kind) };
+        let context = ValidationContext { form: None, ..context_of(kind) };
         match check(context, &body) {
-            Ok(draft) => {
-                let shown = draft.config.body();
-                let again = super::draft(context, &shown, "");
+            Ok(valid) => {
+                let shown = valid.spec.request_body();
+                let again = super::validate_body(context, &shown, "");
                 prop_assert!(again.is_ok(), "{:?}: {:?}", shown, again);
-                prop_assert_eq!(again.map(|draft| draft.config.body()).unwrap_or_default(), shown);
+                prop_assert_eq!(again.map(|valid| valid.spec.request_body()).unwrap_or_default(), shown);
             }
             Err(errors) => {
                 prop_assert!(!errors.is_empty());

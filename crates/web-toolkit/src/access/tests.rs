@@ -29,7 +29,7 @@ impl Files {
     }
 
     fn now(&self) -> Fingerprints {
-        ["cert", "key"].map(|name| (self.path(name), Fingerprint::of(&self.path(name)))).into()
+        ["cert", "key"].map(|name| (self.path(name), Fingerprint::read(&self.path(name)))).into()
     }
 
     fn look(&mut self) -> bool {

@@ -1,4 +1,4 @@
-//! Where to listen: the text of a flag, and the sockets made of it.
+//! Listen addresses: their text form, and the sockets that are bound to them.
 
 use std::{
     fmt, io,
@@ -6,12 +6,13 @@ use std::{
     str::FromStr,
 };
 
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Connections the kernel keeps ready for us; Linux cuts it to `net.core.somaxconn`.
+/// Length of the kernel's accept queue. Linux reduces it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
 
-/// `:9847` (all addresses of the machine), `host:9847`, `192.0.2.1:9847` or `[2001:db8::1]:9847`.
+/// `:9847` (all addresses of this machine), `host:9847`, `192.0.2.1:9847` or `[2001:db8::1]:9847`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ListenAddress {
     host: Host,
@@ -25,7 +26,7 @@ enum Host {
     Name(String),
 }
 
-/// Text that is no listen address.
+/// The text is not a listen address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("must be `:port`, `host:port` or `[ipv6]:port`, with a port from 0 to 65535")]
 pub struct ListenAddressError;
@@ -34,13 +35,13 @@ impl FromStr for ListenAddress {
     type Err = ListenAddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || ListenAddressError;
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(wrong());
+        let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError)?;
+        // `u16::from_str` accepts a plus sign.
+        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ListenAddressError);
         }
-        let port = port.parse().map_err(|_| wrong())?;
-        Ok(Self { host: Host::parse(host).ok_or_else(wrong)?, port })
+        let port = port.parse().map_err(|_| ListenAddressError)?;
+        Ok(Self { host: Host::parse(host).ok_or(ListenAddressError)?, port })
     }
 }
 
@@ -55,10 +56,10 @@ impl Host {
         if let Ok(ip) = text.parse::<Ipv4Addr>() {
             return Some(Self::Ip(IpAddr::V4(ip)));
         }
-        let name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        // A name of digits and dots only is a mistyped address, and never a host.
-        let letters = text.bytes().any(|byte| byte.is_ascii_alphabetic());
-        (name && letters).then(|| Self::Name(text.to_owned()))
+        let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        // Digits and dots without a letter are a mistyped address, not a host name.
+        let has_letters = text.bytes().any(|byte| byte.is_ascii_alphabetic());
+        (is_name && has_letters).then(|| Self::Name(text.to_owned()))
     }
 }
 
@@ -78,7 +79,7 @@ impl From<SocketAddr> for ListenAddress {
     }
 }
 
-/// A socket that listens and that nobody serves yet: the kernel queues what comes.
+/// A listening socket that is not served yet; the kernel queues its connections.
 #[derive(Debug)]
 pub struct Bound {
     listener: StdListener,
@@ -86,64 +87,65 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// The address in use, with the port that the kernel chose where 0 was asked for.
+    /// The bound address. It has the port that the kernel chose if port 0 was requested.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
 
-    /// Needs a tokio runtime.
+    /// Must be called in a tokio runtime.
     pub(super) fn into_listener(self) -> io::Result<tokio::net::TcpListener> {
         tokio::net::TcpListener::from_std(self.listener)
     }
 }
 
-/// Why an address cannot be listened on.
+/// An address could not be bound. The message contains the cause, so it has no `source`.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {}", reason(source))]
+#[error("cannot listen on {address}: {}", describe(cause))]
 pub struct BindError {
     address: ListenAddress,
-    source: io::Error,
+    cause: io::Error,
 }
 
-fn reason(error: &io::Error) -> String {
+fn describe(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "the port is already in use (another exporter?)".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        io::ErrorKind::AddrInUse => "the port is already in use; is another exporter running?".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
         io::ErrorKind::PermissionDenied => {
-            "permission denied (ports below 1024 need the capability CAP_NET_BIND_SERVICE)".to_owned()
+            "permission denied; ports below 1024 require the capability CAP_NET_BIND_SERVICE".to_owned()
         }
         _ => error.to_string(),
     }
 }
 
-/// Listens on every one of `addresses`, or on none: the first that fails is the error.
+/// Listens on all of `addresses`, or on none.
+///
+/// # Errors
+/// The first address that cannot be bound.
 pub fn bind(addresses: &[ListenAddress]) -> Result<Vec<Bound>, BindError> {
     addresses
         .iter()
-        .map(|address| bind_one(address).map_err(|source| BindError { address: address.clone(), source }))
+        .map(|address| bind_address(address).map_err(|cause| BindError { address: address.clone(), cause }))
         .collect()
 }
 
-fn bind_one(address: &ListenAddress) -> io::Result<Bound> {
+fn bind_address(address: &ListenAddress) -> io::Result<Bound> {
+    let listen_on = |ip: IpAddr| bind_socket(SocketAddr::new(ip, address.port));
     match &address.host {
-        Host::Ip(ip) => listen(SocketAddr::new(*ip, address.port)),
-        Host::All => listen(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port)).or_else(|error| {
-            if ipv6_is_missing(&error) {
-                listen(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port))
-            } else {
-                Err(error)
-            }
-        }),
-        Host::Name(name) => listen(resolve(name, address.port)?),
+        Host::Ip(ip) => listen_on(*ip),
+        Host::All => match listen_on(Ipv6Addr::UNSPECIFIED.into()) {
+            Err(error) if is_ipv6_missing(&error) => listen_on(Ipv4Addr::UNSPECIFIED.into()),
+            result => result,
+        },
+        Host::Name(name) => bind_socket(resolve(name, address.port)?),
     }
 }
 
 impl ListenAddress {
-    /// Where a program on this machine reaches what listens here, the likelier first.
+    /// The addresses at which a program on this machine can connect to this listener, the most likely one first.
     ///
     /// # Errors
     /// The name cannot be resolved.
-    pub fn from_this_machine(&self) -> io::Result<Vec<SocketAddr>> {
+    pub fn resolve_local_destinations(&self) -> io::Result<Vec<SocketAddr>> {
         let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
         let hosts = match &self.host {
             Host::All => loopback.to_vec(),
@@ -155,24 +157,23 @@ impl ListenAddress {
     }
 }
 
-/// One address of `name`, IPv4 before IPv6, as Go's `net.Listen` and so every other exporter does.
+/// Returns one address of `name`. IPv4 is preferred, as in Go's `net.Listen` and therefore in other exporters.
 fn resolve(name: &str, port: u16) -> io::Result<SocketAddr> {
-    let mut found: Vec<SocketAddr> = (name, port).to_socket_addrs()?.collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    found.into_iter().next().ok_or_else(|| io::Error::other("the name has no address"))
+    let preferred = (name, port).to_socket_addrs()?.min_by_key(SocketAddr::is_ipv6);
+    preferred.ok_or_else(|| io::Error::other("the host name has no address"))
 }
 
-fn ipv6_is_missing(error: &io::Error) -> bool {
-    let unsupported = error.raw_os_error() == Some(97); // EAFNOSUPPORT: IPv6 is not in this kernel
-    unsupported || error.kind() == io::ErrorKind::AddrNotAvailable
+/// Whether IPv6 is missing from this kernel (`EAFNOSUPPORT`) or disabled (`EADDRNOTAVAIL`).
+fn is_ipv6_missing(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL))
 }
 
-fn listen(address: SocketAddr) -> io::Result<Bound> {
+fn bind_socket(address: SocketAddr) -> io::Result<Bound> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for the connections of the last run to leave TIME_WAIT.
+    // Otherwise a restart fails while connections of the previous process are in TIME_WAIT.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
-        // Only the unspecified address speaks for both families, whatever net.ipv6.bindv6only says.
+        // Only the unspecified address accepts both families, regardless of net.ipv6.bindv6only.
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
     socket.set_nonblocking(true)?;

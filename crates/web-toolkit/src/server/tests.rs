@@ -11,7 +11,7 @@ use tokio::{
 
 use super::*;
 
-/// A server on a port of its own, which answers every request with `hello` after `takes`.
+/// A server on a free port that answers every request with `hello` after `delay`.
 struct Running {
     at: SocketAddr,
     stop: CancellationToken,
@@ -19,11 +19,11 @@ struct Running {
     requests: Arc<AtomicUsize>,
 }
 
-fn start(limits: Limits, takes: Duration) -> Running {
-    start_with("hello", limits, takes)
+fn start(limits: Limits, delay: Duration) -> Running {
+    start_with("hello", limits, delay)
 }
 
-fn start_with(body: impl Into<Bytes>, limits: Limits, takes: Duration) -> Running {
+fn start_with(body: impl Into<Bytes>, limits: Limits, delay: Duration) -> Running {
     let body = body.into();
     let bound = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let at = bound[0].local_addr();
@@ -34,7 +34,7 @@ fn start_with(body: impl Into<Bytes>, limits: Limits, takes: Duration) -> Runnin
         seen.fetch_add(1, Ordering::SeqCst);
         let body = body.clone();
         async move {
-            tokio::time::sleep(takes).await;
+            tokio::time::sleep(delay).await;
             Response::new(full(body))
         }
     };
@@ -47,11 +47,11 @@ async fn connect(at: SocketAddr) -> TcpStream {
     TcpStream::connect(at).await.unwrap()
 }
 
-/// All that comes until the server closes; a test that waits for longer than 10 s has failed.
+/// Reads until the server closes the connection; fails after 10 s.
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let reading = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut text));
-    // A connection that is cut while data is unread ends in a reset, which is an end too.
+    // Closing a connection with unread data resets it, which counts as closed.
     let _ = reading.await.expect("the server did not close the connection");
     String::from_utf8(text).unwrap()
 }
@@ -91,7 +91,7 @@ async fn a_client_that_sends_nothing_is_closed() {
 }
 
 #[tokio::test]
-async fn half_a_second_head_is_closed_too() {
+async fn a_client_that_sends_half_of_a_second_head_is_closed() {
     let server = start(short(), Duration::ZERO);
     let mut client = connect(server.at).await;
     client.write_all(REQUEST).await.unwrap();
@@ -101,7 +101,7 @@ async fn half_a_second_head_is_closed_too() {
 }
 
 #[tokio::test]
-async fn a_connection_may_rest_longer_than_a_head_may_take() {
+async fn a_connection_may_idle_for_longer_than_the_head_timeout() {
     let server = start(short(), Duration::ZERO);
     let mut client = connect(server.at).await;
     for _ in 0..2 {
@@ -113,7 +113,7 @@ async fn a_connection_may_rest_longer_than_a_head_may_take() {
 }
 
 #[tokio::test]
-async fn an_answer_may_take_longer_than_a_head() {
+async fn a_response_may_take_longer_than_the_head_timeout() {
     let server = start(short(), Duration::from_millis(600));
     let mut client = connect(server.at).await;
     client.write_all(REQUEST).await.unwrap();
@@ -121,7 +121,7 @@ async fn an_answer_may_take_longer_than_a_head() {
 }
 
 #[tokio::test]
-async fn a_resting_connection_is_closed_after_the_idle_timeout() {
+async fn an_idle_connection_is_closed_after_the_idle_timeout() {
     let server = start(Limits { idle_timeout: Duration::from_millis(300), ..Limits::default() }, Duration::ZERO);
     let mut client = connect(server.at).await;
     client.write_all(REQUEST).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_resting_connection_is_closed_after_the_idle_timeout() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_fetch_its_answer_loses_its_slot() {
+async fn a_client_that_does_not_read_its_response_loses_its_slot() {
     let limits = Limits { connections: 1, write_timeout: Duration::from_millis(300), ..Limits::default() };
     // More than the socket buffers of both ends hold.
     let server = start_with(vec![b'a'; 64 * 1024 * 1024], limits, Duration::ZERO);
@@ -152,7 +152,7 @@ async fn a_head_that_is_too_long_gets_431() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_is_refused_and_closed() {
+async fn a_connection_that_does_not_speak_http_is_refused_and_closed() {
     let server = start(Limits::default(), Duration::ZERO);
     let mut client = connect(server.at).await;
     client.write_all(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").await.unwrap();
@@ -211,7 +211,7 @@ async fn stop_does_not_wait_longer_than_the_grace() {
 }
 
 #[test]
-fn listen_addresses_read_as_prometheus_writes_them() {
+fn listen_addresses_have_the_syntax_of_prometheus() {
     for good in [":9847", "127.0.0.1:9847", "[::1]:9847", "localhost:0", "exporter.example.net:65535", "[::]:80"] {
         assert_eq!(good.parse::<ListenAddress>().unwrap().to_string(), good);
     }
@@ -235,30 +235,31 @@ fn listen_addresses_read_as_prometheus_writes_them() {
 }
 
 #[test]
-fn a_taken_port_is_one_sentence() {
+fn a_port_in_use_is_one_sentence_with_one_reason() {
     let taken = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let address = ListenAddress::from(taken[0].local_addr());
     let error = bind(&[address]).unwrap_err();
     let expected =
-        format!("cannot listen on {}: the port is already in use (another exporter?)", taken[0].local_addr());
+        format!("cannot listen on {}: the port is already in use; is another exporter running?", taken[0].local_addr());
     assert_eq!(error.to_string(), expected);
+    assert!(std::error::Error::source(&error).is_none(), "the reason would be printed twice");
 }
 
 #[test]
-fn an_address_of_somebody_else_is_one_sentence() {
+fn an_address_of_another_machine_is_one_sentence() {
     let error = bind(&["192.0.2.1:9847".parse().unwrap()]).unwrap_err();
-    assert_eq!(error.to_string(), "cannot listen on 192.0.2.1:9847: this machine has no such address");
+    assert_eq!(error.to_string(), "cannot listen on 192.0.2.1:9847: this machine does not have the address");
 }
 
 #[tokio::test]
-async fn no_host_means_every_address() {
+async fn without_a_host_every_address_is_bound() {
     let bound = bind(&[":0".parse().unwrap()]).unwrap();
     let port = bound[0].local_addr().port();
     TcpStream::connect(("127.0.0.1", port)).await.expect("IPv4 reaches the socket");
 }
 
 #[test]
-fn what_listens_on_every_address_is_reached_over_loopback() {
+fn a_listener_on_every_address_is_reached_over_loopback() {
     for (listens, reached) in [
         (":9847", &["127.0.0.1:9847", "[::1]:9847"][..]),
         ("0.0.0.0:9847", &["127.0.0.1:9847", "[::1]:9847"]),
@@ -266,7 +267,7 @@ fn what_listens_on_every_address_is_reached_over_loopback() {
         ("192.0.2.1:80", &["192.0.2.1:80"]),
         ("[2001:db8::1]:80", &["[2001:db8::1]:80"]),
     ] {
-        let addresses = listens.parse::<ListenAddress>().unwrap().from_this_machine().unwrap();
+        let addresses = listens.parse::<ListenAddress>().unwrap().resolve_local_destinations().unwrap();
         assert_eq!(addresses.iter().map(ToString::to_string).collect::<Vec<_>>(), reached, "{listens}");
     }
 }

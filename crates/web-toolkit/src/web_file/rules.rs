@@ -6,7 +6,8 @@ use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 
 use crate::{
-    guard::{Hash, Rate, Rules, Users},
+    bucket::RateLimit,
+    guard::{PasswordHash, RequestRules, Users},
     settings::{Mistake, Setting, SettingsReader},
     yaml::Node,
 };
@@ -31,11 +32,11 @@ pub(super) fn read(
     http: Node<HttpKeys>,
     users: Node<BTreeMap<String, Node>>,
     rate: Node<RateKeys>,
-) -> Rules {
+) -> RequestRules {
     let headers = headers(reader, http);
     let users = read_users(reader, users);
     let rate = read_rate(reader, rate);
-    Rules::new(Users::new(users), rate, headers)
+    RequestRules::new(Users::new(users), rate, headers)
 }
 
 /// The value of `http2` has no effect: only HTTP/1.1 is served, which every client supports.
@@ -70,7 +71,7 @@ fn header(name: &str, setting: &Setting) -> Result<(HeaderName, HeaderValue), Mi
     Ok((known.parse().map_err(|_| unknown())?, value))
 }
 
-fn read_users(reader: &mut SettingsReader, node: Node<BTreeMap<String, Node>>) -> BTreeMap<String, Hash> {
+fn read_users(reader: &mut SettingsReader, node: Node<BTreeMap<String, Node>>) -> BTreeMap<String, PasswordHash> {
     let mut users = BTreeMap::new();
     for (user, setting) in reader.pairs("basic_auth_users", node) {
         if user.is_empty() || user.contains([':', '$']) {
@@ -78,7 +79,7 @@ fn read_users(reader: &mut SettingsReader, node: Node<BTreeMap<String, Node>>) -
             reader.report(setting.with_name("basic_auth_users").unquoted_mistake(rule));
             continue;
         }
-        match setting.trimmed().parse::<Hash>() {
+        match setting.trimmed().parse::<PasswordHash>() {
             Ok(hash) => _ = users.insert(user, hash),
             Err(error) => reader.report(setting.unquoted_mistake(error)),
         }
@@ -87,7 +88,7 @@ fn read_users(reader: &mut SettingsReader, node: Node<BTreeMap<String, Node>>) -
 }
 
 /// `None`: there is no limit.
-fn read_rate(reader: &mut SettingsReader, node: Node<RateKeys>) -> Option<Rate> {
+fn read_rate(reader: &mut SettingsReader, node: Node<RateKeys>) -> Option<RateLimit> {
     let RateKeys { interval, burst } = reader.section("rate_limit", node);
     let interval = reader.value("rate_limit.interval", interval);
     let burst = reader.value("rate_limit.burst", burst);
@@ -98,7 +99,7 @@ fn read_rate(reader: &mut SettingsReader, node: Node<RateKeys>) -> Option<Rate> 
         return None;
     };
     let burst = reader.number(&burst, 1..=1_000_000)?;
-    Some(Rate { interval: duration?, burst })
+    Some(RateLimit { interval: duration?, burst })
 }
 
 fn duration(reader: &mut SettingsReader, setting: &Setting) -> Option<Duration> {

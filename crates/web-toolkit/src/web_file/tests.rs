@@ -182,8 +182,8 @@ fn a_file_that_cannot_be_read_is_named() {
     for (name, rule) in [
         ("missing", "must be a readable file: No such file or directory (os error 2)"),
         ("", "must be a file: it is a directory"),
-        ("binary", "must be text in UTF-8"),
-        ("huge", "must not be larger than 1024 KiB"),
+        ("binary", "must be UTF-8 text"),
+        ("huge", "must be at most 1024 KiB"),
     ] {
         let path = folder.path(name);
         let sentence = WebFile::load(named(&path)).unwrap_err().to_string();
@@ -191,8 +191,8 @@ fn a_file_that_cannot_be_read_is_named() {
     }
 }
 
-const NO_CERTIFICATE: &str = "must hold a certificate in PEM, beginning with `-----BEGIN CERTIFICATE-----`";
-const NO_KEY: &str = "must hold a private key in PEM, PKCS #8, PKCS #1 or SEC1, that is not encrypted";
+const NO_CERTIFICATE: &str = "must contain a PEM certificate, beginning with `-----BEGIN CERTIFICATE-----`";
+const NO_KEY: &str = "must contain an unencrypted PEM private key in PKCS #8, PKCS #1 or SEC1 format";
 
 /// Beside a pair that is right.
 fn with_pair(more: &str) -> String {
@@ -214,13 +214,13 @@ fn every_mistake_about_certificate_and_key_is_reported() {
     let table = [
         (cert("missing"), "`tls_server_config.cert_file` is `missing`: must be a readable file: No such file or directory (os error 2)".to_owned()),
         (cert("."), "`tls_server_config.cert_file` is `.`: must be a file: it is a directory".into()),
-        (cert("/dev/zero"), "`tls_server_config.cert_file` is `/dev/zero`: must be a regular file, no device, pipe or socket".into()),
-        (cert("huge"), "`tls_server_config.cert_file` is `huge`: must not be larger than 1024 KiB".into()),
+        (cert("/dev/zero"), "`tls_server_config.cert_file` is `/dev/zero`: must be a regular file, not a device, pipe or socket".into()),
+        (cert("huge"), "`tls_server_config.cert_file` is `huge`: must be at most 1024 KiB".into()),
         (cert("empty"), format!("`tls_server_config.cert_file` {NO_CERTIFICATE}")),
         (cert("binary"), format!("`tls_server_config.cert_file` {NO_CERTIFICATE}")),
         (cert("server.key"), format!("`tls_server_config.cert_file` {NO_CERTIFICATE}")),
-        (cert("broken.crt"), "`tls_server_config.cert_file` holds a certificate that cannot be read".into()),
-        (cert("cut.crt"), "`tls_server_config.cert_file` holds a certificate that cannot be read".into()),
+        (cert("broken.crt"), "`tls_server_config.cert_file` contains a certificate that cannot be parsed".into()),
+        (cert("cut.crt"), "`tls_server_config.cert_file` contains a certificate that cannot be parsed".into()),
         (cert("[a]"), "`tls_server_config.cert_file` must be one value, not a list or a section".into()),
         (key("missing"), "`tls_server_config.key_file` is `missing`: must be a readable file: No such file or directory (os error 2)".into()),
         (key("empty"), format!("`tls_server_config.key_file` {NO_KEY}")),
@@ -229,8 +229,8 @@ fn every_mistake_about_certificate_and_key_is_reported() {
         (key("other.key"), "`tls_server_config.key_file` does not belong to the certificate: the public keys differ".into()),
         (
             key("broken.key"),
-            "`tls_server_config.key_file` cannot be used: its kind of key is not supported; make an RSA (2048 bits or more), ECDSA P-256, \
-             P-384 or Ed25519 key"
+            "`tls_server_config.key_file` has an unsupported key type; use an RSA key (2048 bits or more), ECDSA P-256, \
+             ECDSA P-384 or Ed25519"
                 .into(),
         ),
         (
@@ -259,11 +259,11 @@ fn every_mistake_about_versions_is_reported() {
     let table = [
         (
             with_pair("min_version: TLS10"),
-            "`tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13: older versions are insecure and not supported",
+            "`tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13; older versions are insecure and not supported",
         ),
         (
             with_pair("max_version: TLS11"),
-            "`tls_server_config.max_version` is `TLS11`: must be TLS12 or TLS13: older versions are insecure and not supported",
+            "`tls_server_config.max_version` is `TLS11`: must be TLS12 or TLS13; older versions are insecure and not supported",
         ),
         (with_pair("max_version: 1.2"), "`tls_server_config.max_version` is `1.2`: must be TLS12 or TLS13"),
         (
@@ -294,7 +294,7 @@ fn every_mistake_about_clients_is_reported() {
         ),
         (
             with_pair("client_ca_file: broken.crt, client_auth_type: RequireAndVerifyClientCert"),
-            "`tls_server_config.client_ca_file` holds a certificate that cannot be read".into(),
+            "`tls_server_config.client_ca_file` contains a certificate that cannot be parsed".into(),
         ),
         (
             with_pair("client_auth_type: RequireAndVerifyClientCert"),
@@ -372,13 +372,13 @@ fn every_mistake_about_users_and_the_rate_is_reported() {
     let table = [
         (
             "basic_auth_users: {alice: wonder}\n",
-            "`basic_auth_users.alice` must be a bcrypt hash such as `htpasswd -nBC 10 USER` prints: `$2y$10$` and 53 \
+            "`basic_auth_users.alice` must be a bcrypt hash as printed by `htpasswd -nBC 10 USER`: `$2y$10$` and 53 \
              characters",
         ),
         (
             "basic_auth_users: {alice: $2y$20$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze}\n",
-            "`basic_auth_users.alice` must be a bcrypt hash with a cost of at most 16: one check would take longer than a \
-             scrape may",
+            "`basic_auth_users.alice` must be a bcrypt hash with a cost of at most 16; a check would take longer than a \
+             scrape timeout",
         ),
         ("basic_auth_users: {alice: [a]}\n", "`basic_auth_users.alice` must be one value, not a list or a section"),
         (

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::{
     file::{self, Content, Fingerprint, Fingerprints},
-    server::tls::{Chain, Clients, Key, PemError, Protocol, Roots, TlsConfig, TlsError},
+    server::tls::{Chain, Clients, PemError, PrivateKey, Protocol, Roots, TlsConfig, TlsError},
     settings::{Mistake, Setting, SettingsReader},
     yaml::Node,
 };
@@ -50,7 +50,7 @@ impl TlsReader<'_> {
         let (line, before) = (node.line(), self.reader.mistakes());
         let keys = self.reader.section("tls_server_config", node);
         let certificate = self.material("cert", keys.cert, keys.cert_file, Chain::from_pem);
-        let key = self.material("key", keys.key, keys.key_file, Key::from_pem);
+        let key = self.material("key", keys.key, keys.key_file, PrivateKey::from_pem);
         let roots = self.material("client_ca", keys.client_ca, keys.client_ca_file, Roots::from_pem);
         let protocol = self.protocol(keys.min_version, keys.max_version);
         let policy = self.reader.value("tls_server_config.client_auth_type", keys.client_auth_type);
@@ -139,7 +139,7 @@ impl TlsReader<'_> {
             );
         }
         let path = setting.path();
-        self.files.insert(path.clone(), Fingerprint::of(&path));
+        self.files.insert(path.clone(), Fingerprint::read(&path));
         file::read(&path, MOST_BYTES).map_err(|error| setting.mistake(error))
     }
 }

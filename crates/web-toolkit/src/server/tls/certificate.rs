@@ -1,8 +1,12 @@
-//! What stands in a certificate: until when it holds, and whose it is.
+//! Certificates and keys: read from PEM, and the fields of a certificate that are used here.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
+use tokio_rustls::rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
 use x509_cert::{
     Certificate,
     der::{Decode as _, Encode as _},
@@ -10,56 +14,118 @@ use x509_cert::{
     time::Time,
 };
 
-/// The time in which a certificate holds.
+/// The text is not the expected PEM. Each message continues a sentence that begins with the name of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PemError {
+    #[error("must contain a PEM certificate, beginning with `-----BEGIN CERTIFICATE-----`")]
+    NoCertificate,
+    #[error("contains a certificate that cannot be parsed")]
+    BrokenCertificate,
+    #[error("must contain an unencrypted PEM private key in PKCS #8, PKCS #1 or SEC1 format")]
+    NoKey,
+}
+
+/// The validity period of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
     pub not_before: Timestamp,
     pub not_after: Timestamp,
 }
 
-/// A certificate that could be read.
-pub(super) struct Parsed(Certificate);
+/// The server's certificate and the intermediate certificates between it and its CA.
+#[derive(Clone)]
+pub struct Chain {
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// Public key with its algorithm, in DER.
+    pub(super) public_key: Vec<u8>,
+    pub(super) validity: Validity,
+}
 
-impl Parsed {
-    /// `None` where the bytes are no certificate.
-    pub(super) fn from_der(der: &[u8]) -> Option<Self> {
-        Certificate::from_der(der).ok().map(Self)
-    }
-
-    pub(super) fn validity(&self) -> Validity {
-        let validity = self.0.tbs_certificate().validity();
-        Validity { not_before: timestamp(validity.not_before), not_after: timestamp(validity.not_after) }
-    }
-
-    /// The key with its algorithm, in DER.
-    pub(super) fn public_key(&self) -> Vec<u8> {
-        self.0.tbs_certificate().subject_public_key_info().to_der().unwrap_or_default()
-    }
-
-    /// Its subject alternative names: DNS names, IP addresses, e-mail addresses and URIs. None where it has none or they cannot be read.
-    pub(super) fn names(&self) -> Vec<String> {
-        let extension = self.0.tbs_certificate().get_extension::<SubjectAltName>();
-        let Ok(Some((_, names))) = extension else { return Vec::new() };
-        names.0.iter().filter_map(text).collect()
+impl Chain {
+    pub fn from_pem(pem: &[u8]) -> Result<Self, PemError> {
+        let certificates = parse_certificates(pem)?;
+        let first = certificates.first().ok_or(PemError::NoCertificate)?;
+        let parsed = Certificate::from_der(first).map_err(|_| PemError::BrokenCertificate)?;
+        let fields = parsed.tbs_certificate();
+        let validity = Validity {
+            not_before: to_timestamp(fields.validity().not_before),
+            not_after: to_timestamp(fields.validity().not_after),
+        };
+        let public_key = fields.subject_public_key_info().to_der().map_err(|_| PemError::BrokenCertificate)?;
+        Ok(Self { certificates, public_key, validity })
     }
 }
 
-/// The last second that can be told stands for those after it.
-fn timestamp(time: Time) -> Timestamp {
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain").field("validity", &self.validity).finish_non_exhaustive()
+    }
+}
+
+/// The private key of the server's certificate.
+pub struct PrivateKey(PrivateKeyDer<'static>);
+
+impl PrivateKey {
+    pub fn from_pem(pem: &[u8]) -> Result<Self, PemError> {
+        PrivateKeyDer::from_pem_slice(pem).map(Self).map_err(|_| PemError::NoKey)
+    }
+
+    pub(super) fn der(&self) -> PrivateKeyDer<'static> {
+        self.0.clone_key()
+    }
+}
+
+impl fmt::Debug for PrivateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PrivateKey(…)")
+    }
+}
+
+/// The CAs that sign client certificates.
+#[derive(Debug, Clone)]
+pub struct Roots(pub(super) Arc<RootCertStore>);
+
+impl Roots {
+    pub fn from_pem(pem: &[u8]) -> Result<Self, PemError> {
+        let mut store = RootCertStore::empty();
+        for certificate in parse_certificates(pem)? {
+            store.add(certificate).map_err(|_| PemError::BrokenCertificate)?;
+        }
+        Ok(Self(Arc::new(store)))
+    }
+}
+
+/// Returns at least one certificate.
+fn parse_certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|_| PemError::BrokenCertificate)?;
+    if found.is_empty() { Err(PemError::NoCertificate) } else { Ok(found) }
+}
+
+/// Times beyond the range of [`Timestamp`] become its last second.
+fn to_timestamp(time: Time) -> Timestamp {
     let seconds = i64::try_from(time.to_unix_duration().as_secs()).ok();
     seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::MAX)
 }
 
-fn text(name: &GeneralName) -> Option<String> {
+/// The subject alternative names of a certificate: DNS names, IP addresses, e-mail addresses and URIs. Empty if there
+/// are none or they cannot be parsed.
+pub(super) fn read_alternative_names(der: &[u8]) -> Vec<String> {
+    let certificate = Certificate::from_der(der).ok();
+    let names = certificate.and_then(|c| c.tbs_certificate().get_extension::<SubjectAltName>().ok().flatten());
+    names.map_or_else(Vec::new, |(_, names)| names.0.iter().filter_map(format_name).collect())
+}
+
+fn format_name(name: &GeneralName) -> Option<String> {
     match name {
         GeneralName::DnsName(text) | GeneralName::Rfc822Name(text) | GeneralName::UniformResourceIdentifier(text) => {
             Some(text.to_string())
         }
-        GeneralName::IpAddress(octets) => address(octets.as_bytes()).map(|address| address.to_string()),
+        GeneralName::IpAddress(octets) => parse_ip(octets.as_bytes()).map(|ip| ip.to_string()),
         _ => None,
     }
 }
 
-fn address(octets: &[u8]) -> Option<IpAddr> {
+fn parse_ip(octets: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(octets).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }

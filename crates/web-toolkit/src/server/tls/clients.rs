@@ -1,4 +1,4 @@
-//! Which clients are let in: all, or those that prove with a certificate of their own who they are.
+//! Client certificates: whether they are required, and how they are verified.
 
 use std::sync::Arc;
 
@@ -14,27 +14,30 @@ use tokio_rustls::rustls::{
 };
 use tracing::debug;
 
-use super::{certificate::Parsed, error::TlsError, pem::Roots};
+use super::{
+    certificate::{Roots, read_alternative_names},
+    config::TlsError,
+};
 use crate::text::shown;
 
-/// The certificates that are asked of clients.
+/// The certificates that clients must present.
 #[derive(Debug, Clone, Default)]
 pub enum Clients {
-    /// None is asked for.
+    /// None is requested.
     #[default]
     All,
-    /// None is needed; one that is sent must be signed by one of `roots`.
+    /// Optional; a certificate that is sent must be signed by one of `roots`.
     VerifiedIfGiven { roots: Roots },
-    /// One that is signed by one of `roots` and has one of `names`, if there are any.
+    /// Required, signed by one of `roots`, with one of `names` unless that list is empty.
     Verified { roots: Roots, names: Vec<String> },
 }
 
 impl Clients {
-    pub(super) fn verifier(
+    pub(super) fn build_verifier(
         &self,
         provider: Arc<CryptoProvider>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-        let builder = |roots: &Roots| WebPkiClientVerifier::builder_with_provider(roots.store(), provider);
+        let builder = |roots: &Roots| WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.0), provider);
         let built = match self {
             Self::All => return Ok(None),
             Self::VerifiedIfGiven { roots } => builder(roots).allow_unauthenticated().build(),
@@ -43,23 +46,23 @@ impl Clients {
         let verifier = built.map_err(|_| TlsError::UnusableRoots)?;
         Ok(Some(match self {
             Self::Verified { names, .. } if !names.is_empty() => {
-                Arc::new(Named { signed: verifier, names: names.clone() })
+                Arc::new(NameVerifier { signature: verifier, allowed: names.clone() })
             }
             _ => verifier,
         }))
     }
 }
 
-/// Asks for a name beside the signature.
+/// Requires one of the allowed names in addition to a valid signature.
 #[derive(Debug)]
-struct Named {
-    signed: Arc<dyn ClientCertVerifier>,
-    names: Vec<String>,
+struct NameVerifier {
+    signature: Arc<dyn ClientCertVerifier>,
+    allowed: Vec<String>,
 }
 
-impl ClientCertVerifier for Named {
+impl ClientCertVerifier for NameVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.signed.root_hint_subjects()
+        self.signature.root_hint_subjects()
     }
 
     fn verify_client_cert(
@@ -68,15 +71,12 @@ impl ClientCertVerifier for Named {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.signed.verify_client_cert(end_entity, intermediates, now)?;
-        let names = Parsed::from_der(end_entity).map(|certificate| certificate.names()).unwrap_or_default();
-        if names.iter().any(|name| self.names.contains(name)) {
+        let verified = self.signature.verify_client_cert(end_entity, intermediates, now)?;
+        let names = read_alternative_names(end_entity);
+        if names.iter().any(|name| self.allowed.contains(name)) {
             return Ok(verified);
         }
-        debug!(
-            "a client shows a certificate for `{}`, which is none of client_allowed_sans",
-            shown(&names.join("`, `"))
-        );
+        debug!("refused the certificate of a client: `{}` not in client_allowed_sans", shown(&names.join("`, `")));
         Err(CertificateError::ApplicationVerificationFailure.into())
     }
 
@@ -86,7 +86,7 @@ impl ClientCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed.verify_tls12_signature(message, certificate, signature)
+        self.signature.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -95,10 +95,10 @@ impl ClientCertVerifier for Named {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.signed.verify_tls13_signature(message, certificate, signature)
+        self.signature.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.signed.supported_verify_schemes()
+        self.signature.supported_verify_schemes()
     }
 }

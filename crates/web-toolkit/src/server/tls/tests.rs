@@ -12,7 +12,7 @@ use tokio_rustls::{
     client::TlsStream,
     rustls::{
         ClientConfig, RootCertStore,
-        crypto::aws_lc_rs,
+        crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     },
 };
@@ -29,7 +29,7 @@ fn authority() -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A certificate with these names, and its key, both in PEM.
+/// A PEM certificate with these names, and its PEM key.
 fn signed(names: Vec<SanType>, authority: &Authority) -> (String, String) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -43,7 +43,7 @@ fn dns(name: &str) -> SanType {
 
 fn config(authority: &Authority, protocol: Protocol, clients: Clients) -> TlsConfig {
     let (certificate, key) = signed(vec![dns("localhost")], authority);
-    let (chain, key) = (Chain::from_pem(certificate.as_bytes()), Key::from_pem(key.as_bytes()));
+    let (chain, key) = (Chain::from_pem(certificate.as_bytes()), PrivateKey::from_pem(key.as_bytes()));
     TlsConfig::new(&chain.unwrap(), &key.unwrap(), protocol, clients).unwrap()
 }
 
@@ -68,11 +68,11 @@ fn start(config: TlsConfig, limits: Limits) -> Server {
     Server { at, config: sender, _tasks: tasks }
 }
 
-/// A client that trusts `authority`, and shows a certificate if it has one.
+/// A client that trusts `authority` and presents the certificate `shows`.
 fn client(authority: &Authority, shows: Option<&(String, String)>, newest: Version) -> ClientConfig {
     let mut trusted = RootCertStore::empty();
     trusted.add(authority.der().clone()).unwrap();
-    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let builder = builder.with_protocol_versions(&[newest.rustls()]).unwrap().with_root_certificates(trusted);
     match shows {
         None => builder.with_no_client_auth(),
@@ -88,7 +88,7 @@ async fn connect(server: &Server, config: ClientConfig) -> std::io::Result<TlsSt
     TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost").unwrap(), tcp).await
 }
 
-/// One request over a connection of its own. Under TLS 1.3 a refused client learns of it only now.
+/// Sends one request over a new connection. With TLS 1.3, a refused client notices it only when it reads.
 async fn ask(server: &Server, config: ClientConfig) -> std::io::Result<String> {
     let mut stream = connect(server, config).await?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
@@ -99,12 +99,14 @@ async fn ask(server: &Server, config: ClientConfig) -> std::io::Result<String> {
 
 /// Whether the server answers.
 async fn answers(server: &Server, config: ClientConfig) -> bool {
-    let asked = tokio::time::timeout(Duration::from_secs(10), ask(server, config)).await.expect("an end, good or bad");
+    let asked = tokio::time::timeout(Duration::from_secs(10), ask(server, config))
+        .await
+        .expect("the server closes the connection");
     asked.is_ok_and(|answer| answer.ends_with("hello"))
 }
 
 #[tokio::test]
-async fn versions_that_are_not_asked_for_are_not_spoken() {
+async fn versions_outside_the_configured_range_are_refused() {
     use Version::{Tls12, Tls13};
     let ca = authority();
     let table = [(Tls12, Tls13, true, true), (Tls13, Tls13, false, true), (Tls12, Tls12, true, false)];
@@ -117,7 +119,7 @@ async fn versions_that_are_not_asked_for_are_not_spoken() {
 }
 
 #[tokio::test]
-async fn only_clients_with_the_right_certificate_are_let_in() {
+async fn only_clients_with_an_accepted_certificate_are_let_in() {
     let (ca, ours, foreign) = (authority(), authority(), authority());
     let prometheus = signed(vec![dns("prometheus.example")], &ours);
     let by_address = signed(vec![dns("other.example"), SanType::IpAddress("2001:db8::1".parse().unwrap())], &ours);
@@ -152,14 +154,14 @@ async fn only_clients_with_the_right_certificate_are_let_in() {
             let server = start(config(&ca, Protocol::default(), clients.clone()), Limits::default());
             for (shown, expected) in given.iter().zip(expected) {
                 let answered = answers(&server, client(&ca, *shown, version)).await;
-                assert_eq!(answered, expected, "{version:?}, {clients:?}, shown {:?}", shown.map(|pair| &pair.0));
+                assert_eq!(answered, expected, "{version:?}, {clients:?}, presented {:?}", shown.map(|pair| &pair.0));
             }
         }
     }
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+async fn a_new_certificate_applies_to_new_connections_and_open_ones_stay() {
     let (old, new) = (authority(), authority());
     let server = start(config(&old, Protocol::default(), Clients::All), Limits::default());
     let mut open = connect(&server, client(&old, None, Version::Tls13)).await.unwrap();
@@ -173,7 +175,7 @@ async fn a_new_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
 }
 
 #[tokio::test]
-async fn who_speaks_http_to_the_port_is_told_so() {
+async fn an_http_request_to_an_https_port_gets_a_readable_400() {
     let ca = authority();
     let server = start(config(&ca, Protocol::default(), Clients::All), Limits::default());
     let mut tcp = TcpStream::connect(server.at).await.unwrap();
@@ -182,12 +184,12 @@ async fn who_speaks_http_to_the_port_is_told_so() {
     tcp.read_to_string(&mut answer).await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{head}");
-    assert_eq!(body, "This port speaks HTTPS: use an https:// URL\n");
+    assert_eq!(body, "this port requires HTTPS; use an https:// URL\n");
     assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
 }
 
 #[tokio::test]
-async fn half_a_handshake_ends_in_time_and_holds_nobody_up() {
+async fn an_incomplete_handshake_times_out_and_blocks_no_other_client() {
     let ca = authority();
     let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::default() };
     let server = start(config(&ca, Protocol::default(), Clients::All), limits);
@@ -199,19 +201,19 @@ async fn half_a_handshake_ends_in_time_and_holds_nobody_up() {
     assert!(answers(&server, client(&ca, None, Version::Tls13)).await);
     for stream in [&mut silent, &mut half, &mut garbage] {
         let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
-        // Closed, or reset where bytes were left unread.
+        // Closed, or reset if bytes were left unread.
         let _ = ended.expect("the server did not close the connection");
     }
 }
 
 #[test]
-fn what_a_certificate_says_about_its_time_is_read() {
+fn the_validity_period_of_a_certificate_is_parsed() {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
     params.not_before = rcgen::date_time_ymd(2024, 2, 29);
     params.not_after = rcgen::date_time_ymd(2061, 1, 1);
     let chain = Chain::from_pem(params.self_signed(&key).unwrap().pem().as_bytes()).unwrap();
-    let validity = chain.validity();
+    let validity = chain.validity;
     assert_eq!(validity.not_before.to_string(), "2024-02-29T00:00:00Z");
-    assert_eq!(validity.not_after.to_string(), "2061-01-01T00:00:00Z", "beyond 2050 times are written in another form");
+    assert_eq!(validity.not_after.to_string(), "2061-01-01T00:00:00Z", "times after 2049 have another encoding");
 }

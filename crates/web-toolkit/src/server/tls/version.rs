@@ -7,7 +7,7 @@ use tokio_rustls::rustls::{
     version::{TLS12, TLS13},
 };
 
-/// A version of TLS that is safe to use.
+/// A supported version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
     Tls12,
@@ -41,7 +41,7 @@ impl FromStr for Version {
 /// A name that is not a version we support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum VersionError {
-    #[error("must be TLS12 or TLS13: older versions are insecure and not supported")]
+    #[error("must be TLS12 or TLS13; older versions are insecure and not supported")]
     Broken,
     #[error("must be TLS12 or TLS13")]
     Unknown,

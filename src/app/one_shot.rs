@@ -1,0 +1,98 @@
+//! The command `tunnels`: polls each list once and, with `--probe`, probes each address until its state is settled.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+use web_toolkit::clock;
+
+use super::{exporter::start_pollers, shutdown::join_all};
+use crate::{
+    cloudflare,
+    config::Config,
+    correlate::Correlator,
+    domain::{
+        dataset::PollState,
+        inventory::Fleet,
+        pulse::{Pulse, Pulses},
+    },
+    exposition,
+    prober::{self, board::ProbeBoard, icmp::IcmpNetwork, plan::Plan, settings::Settings},
+    snapshot::{Snapshot, Sources},
+};
+
+/// Time between two checks whether all states are settled.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Additional time to wait for settled states, for the start of the sessions and for a busy machine.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// Collects one snapshot. Takes as long as the slowest list, and with probing several probe intervals longer.
+///
+/// # Errors
+/// A component cannot be started, or `stop` was cancelled first.
+pub async fn poll_once(config: Config, stop: CancellationToken) -> anyhow::Result<Snapshot> {
+    let stop_tasks = stop.child_token();
+    let mut tasks = JoinSet::new();
+    let snapshot = tokio::select! {
+        () = stop.cancelled() => Err(anyhow::anyhow!("stopped before all tunnels were polled")),
+        snapshot = collect(&config, &stop_tasks, &mut tasks) => snapshot,
+    };
+    stop_tasks.cancel();
+    join_all(tasks, stop_tasks).await?;
+    snapshot
+}
+
+async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Snapshot> {
+    // The registry is dropped, because these metrics are not scraped.
+    let metrics = cloudflare::Metrics::register(&mut exposition::registry());
+    let (_, pollers) = start_pollers(config, metrics, Pulses::default(), stop).await?;
+    let mut fleet = pollers.subscribe();
+    tasks.spawn(pollers.run(stop.clone()));
+    let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
+    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.clone(), settings, Pulse::default(), stop.clone())
+        .context("cannot start the prober")?;
+    tasks.spawn(async move {
+        // The panic hook has printed the message of a panic.
+        let _ = thread.stopped().await;
+    });
+    let polled = fleet.wait_for(|fleet| is_polled(fleet)).await?.clone();
+    if config.probe.enabled {
+        let limit = time_to_settle(&config.probe);
+        if timeout(limit, wait_until_settled(&polled, &config.probe, &mut handle.board)).await.is_err() {
+            debug!("some addresses have no settled state after {limit:?}");
+        }
+    }
+    let (_stale_after, stale_after) = watch::channel(config.poll.stale_after);
+    let (correlator, judged) =
+        Correlator::new(fleet, handle.board, handle.changes, stale_after.clone(), Pulse::default());
+    correlator.judge_once();
+    Ok(Sources { judged, stale_after }.snapshot(clock::now()))
+}
+
+fn is_polled(fleet: &Fleet) -> bool {
+    fleet.accounts.values().all(|account| account.datasets().all(|(_, status)| status.state != PollState::Waiting))
+}
+
+/// Maximum time until a state is settled: as many probes as it takes to be down, the last one until its timeout.
+fn time_to_settle(settings: &Settings) -> Duration {
+    let pace = settings.pace;
+    let probes = pace.thresholds.down_after.max(pace.thresholds.up_after).get() + 1;
+    pace.timing.interval() * probes + pace.timing.timeout() + MARGIN
+}
+
+/// Waits until every planned address is probed and has a settled state.
+async fn wait_until_settled(fleet: &Fleet, settings: &Settings, board: &mut watch::Receiver<Arc<ProbeBoard>>) {
+    let plan = Plan::in_force(fleet, settings);
+    let is_planned = |board: &Arc<ProbeBoard>| plan.tunnels.keys().all(|key| board.tunnels.contains_key(key));
+    let Ok(board) = board.wait_for(is_planned).await.map(|board| Arc::clone(&board)) else { return };
+    while board.sessions.iter().any(|(_, tally)| tally.standing().up.is_none()) {
+        sleep(CHECK_INTERVAL).await;
+    }
+}

@@ -1,0 +1,291 @@
+//! Addresses: what a path leads to, the paths of single tunnels, and the queries of the front page and of the API.
+
+use form_urlencoded::Serializer;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use web_toolkit::text::{LONGEST, shown};
+
+use crate::{
+    domain::{
+        inventory::{AccountName, TunnelKey},
+        label::Label,
+        tunnel::{TunnelId, TunnelType},
+        verdict::Verdict,
+    },
+    snapshot::{
+        Row,
+        filter::{Filter, Order, VerdictFilter},
+    },
+};
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Resource<'a> {
+    Front,
+    Runbooks,
+    Tunnel(TunnelKey),
+    Asset(&'a str),
+    Metrics,
+    Healthy,
+    Ready,
+    ApiTunnels,
+    ApiTunnel(TunnelKey),
+    ApiTargets,
+    Reload,
+}
+
+/// Whether this server needs a path for itself, so that it cannot be the path of the metrics.
+pub fn is_taken(path: &str) -> bool {
+    let reserved = ["/-/", "/api/", "/assets/", "/tunnels/"];
+    reserved.iter().any(|prefix| path.starts_with(prefix)) || Resource::find(path).is_some()
+}
+
+impl<'a> Resource<'a> {
+    pub(super) fn find(path: &'a str) -> Option<Self> {
+        match path {
+            "/" => Some(Self::Front),
+            "/runbooks" => Some(Self::Runbooks),
+            "/-/healthy" => Some(Self::Healthy),
+            "/-/ready" => Some(Self::Ready),
+            "/-/reload" => Some(Self::Reload),
+            "/api/v1/tunnels" => Some(Self::ApiTunnels),
+            "/api/v1/targets" => Some(Self::ApiTargets),
+            _ => {
+                let key = |prefix| path.strip_prefix(prefix).and_then(parse_tunnel_path);
+                let page = || key("/tunnels/").map(Self::Tunnel);
+                let json = || key("/api/v1/tunnels/").map(Self::ApiTunnel);
+                page().or_else(json).or_else(|| path.strip_prefix("/assets/").map(Self::Asset))
+            }
+        }
+    }
+}
+
+/// Everything but the unreserved characters of RFC 3986 section 2.3.
+const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The part of a tunnel's path after `/tunnels/`: `{account}/{type}/{id}`, percent-encoded.
+pub(super) fn tunnel_path(row: &Row<'_>) -> String {
+    let tunnel = row.tunnel();
+    let account = utf8_percent_encode(row.account.as_str(), &RESERVED);
+    format!("{account}/{}/{}", tunnel.tunnel_type(), utf8_percent_encode(tunnel.id.as_str(), &RESERVED))
+}
+
+/// The tunnel named by the path after `/tunnels/`; `None` if the path is malformed.
+fn parse_tunnel_path(rest: &str) -> Option<TunnelKey> {
+    let mut parts = rest.split('/');
+    let (account, tunnel_type, id) = (parts.next()?, parts.next()?, parts.next()?);
+    let tunnel_type = TunnelType::ALL.iter().copied().find(|known| known.as_str() == tunnel_type)?;
+    let decoded = |part| percent_decode_str(part).decode_utf8().ok().filter(|text| !text.is_empty());
+    if parts.next().is_some() {
+        return None;
+    }
+    Some(TunnelKey { account: AccountName::new(&*decoded(account)?), tunnel_type, id: TunnelId::new(&*decoded(id)?) })
+}
+
+/// The value of `verdict` that selects every verdict that needs attention.
+pub(super) const ATTENTION: &str = "attention";
+
+/// The query of the front page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Query {
+    pub(super) filter: Filter,
+    pub(super) order: Order,
+    /// The first page is 1.
+    pub(super) page: usize,
+}
+
+/// Why a query is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum QueryError {
+    #[error("unknown key `{key}`; expected one of {known}")]
+    UnknownKey { key: String, known: String },
+    #[error("`{key}` is `{value}`: {rule}")]
+    InvalidValue { key: String, value: String, rule: String },
+}
+
+const FILTER_KEYS: [&str; 4] = ["account", "type", "verdict", "search"];
+const PAGE_KEYS: [&str; 6] = ["account", "type", "verdict", "search", "sort", "page"];
+
+impl Default for Query {
+    fn default() -> Self {
+        Self { filter: Filter::default(), order: Order::Trouble, page: 1 }
+    }
+}
+
+impl Query {
+    /// Parses the part of an address after `?`. Empty values, as forms send them, are ignored.
+    pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
+        Self::parse_keys(text, &PAGE_KEYS)
+    }
+
+    fn parse_keys(text: &str, known: &[&str]) -> Result<Self, QueryError> {
+        let mut query = Self::default();
+        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+            if !known.contains(&&*key) {
+                return Err(QueryError::UnknownKey { key: to_shown(&key), known: known.join(", ") });
+            }
+            if !value.is_empty() {
+                query.set(&key, &value).map_err(|rule| QueryError::InvalidValue {
+                    key: key.to_string(),
+                    value: to_shown(&value),
+                    rule,
+                })?;
+            }
+        }
+        Ok(query)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "account" => self.filter.account = Some(value.to_owned()),
+            "type" => self.filter.tunnel_type = Some(parse_label::<TunnelType>(value, &[])?),
+            "verdict" if value == ATTENTION => self.filter.verdict = Some(VerdictFilter::Attention),
+            "verdict" => self.filter.verdict = Some(VerdictFilter::Only(parse_label::<Verdict>(value, &[ATTENTION])?)),
+            "search" if value.chars().count() > LONGEST => {
+                return Err(format!("must not be longer than {LONGEST} characters"));
+            }
+            "search" => value.trim().clone_into(&mut self.filter.search),
+            "sort" => self.order = parse_label(value, &[])?,
+            _ => {
+                let page = value.parse().ok().filter(|page| *page > 0);
+                self.page = page.ok_or("must be an integer of at least 1")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The address of the front page with this query, relative to the front page.
+    pub(super) fn link(&self) -> String {
+        let mut text = Serializer::new(String::from("?"));
+        let Filter { account, tunnel_type, verdict, search } = &self.filter;
+        if let Some(account) = account {
+            text.append_pair("account", account);
+        }
+        if let Some(tunnel_type) = tunnel_type {
+            text.append_pair("type", tunnel_type.as_str());
+        }
+        if let Some(verdict) = verdict {
+            text.append_pair("verdict", verdict_value(*verdict));
+        }
+        if !search.is_empty() {
+            text.append_pair("search", search);
+        }
+        if self.order != Order::Trouble {
+            text.append_pair("sort", self.order.as_str());
+        }
+        if self.page > 1 {
+            text.append_pair("page", &self.page.to_string());
+        }
+        let text = text.finish();
+        if text == "?" { "./".to_owned() } else { text.replacen("?&", "?", 1) }
+    }
+
+    pub(super) fn with_order(&self, order: Order) -> Self {
+        Self { order, page: 1, ..self.clone() }
+    }
+
+    pub(super) fn with_page(&self, page: usize) -> Self {
+        Self { page, ..self.clone() }
+    }
+}
+
+/// Parses a query of the API, which has no order and no pages.
+pub(super) fn parse_filter(text: &str) -> Result<Filter, QueryError> {
+    Query::parse_keys(text, &FILTER_KEYS).map(|query| query.filter)
+}
+
+/// The value of `verdict` in a query.
+pub(super) fn verdict_value(wanted: VerdictFilter) -> &'static str {
+    match wanted {
+        VerdictFilter::Attention => ATTENTION,
+        VerdictFilter::Only(verdict) => verdict.as_str(),
+    }
+}
+
+fn parse_label<T: Label>(value: &str, more: &[&str]) -> Result<T, String> {
+    let known = T::ALL.iter().copied().find(|member| member.as_str() == value);
+    known.ok_or_else(|| {
+        let names: Vec<&str> = T::ALL.iter().map(|member| member.as_str()).chain(more.iter().copied()).collect();
+        format!("must be one of {}", names.join(", "))
+    })
+}
+
+fn to_shown(text: &str) -> String {
+    shown(text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{fixtures::tunnel, inventory::Entry, probe::Silence};
+
+    #[test]
+    fn malformed_paths_of_tunnels_are_refused() {
+        for rest in ["", "a", "a/gre", "a/gre/", "a/gre/1/2", "a/vpn/1", "/gre/1", "a/gre/%ff"] {
+            assert_eq!(parse_tunnel_path(rest), None, "{rest}");
+        }
+    }
+
+    #[test]
+    fn a_form_is_parsed_and_its_empty_fields_are_ignored() {
+        let query = Query::parse("search=+fra+%C3%BC&account=&type=gre&verdict=bgp_fault&sort=rtt&page=3").unwrap();
+        let filter = Filter {
+            account: None,
+            tunnel_type: Some(TunnelType::Gre),
+            verdict: Some(VerdictFilter::Only(Verdict::BgpFault)),
+            search: "fra ü".into(),
+        };
+        assert_eq!(query, Query { filter, order: Order::Rtt, page: 3 });
+        assert_eq!(Query::parse("verdict=&page=&sort="), Ok(Query::default()));
+    }
+
+    #[test]
+    fn an_invalid_value_is_refused_with_its_rule() {
+        for (text, sentence) in [
+            ("type=vpn", "`type` is `vpn`: must be one of gre, ipsec"),
+            ("page=0", "`page` is `0`: must be an integer of at least 1"),
+            ("page=-1", "`page` is `-1`: must be an integer of at least 1"),
+            ("sort=size", "`sort` is `size`: must be one of trouble, name, account, since, rtt, loss"),
+            ("verdit=unknown", "unknown key `verdit`; expected one of account, type, verdict, search, sort, page"),
+            (
+                "verdict=bad%0A",
+                "`verdict` is `bad`: must be one of healthy, bgp_fault, tunnel_fault, unreachable, path_mismatch, \
+                 reported_down, unknown, prober_isolated, attention",
+            ),
+        ] {
+            assert_eq!(Query::parse(text).unwrap_err().to_string(), sentence);
+        }
+        assert!(Query::parse(&format!("search={}", "x".repeat(129))).is_err());
+        assert!(parse_filter("page=2").is_err(), "the API has no pages");
+    }
+
+    proptest! {
+        #[test]
+        fn an_address_leads_to_its_tunnel(account in ".{1,20}", id in ".{1,20}") {
+            let entry = Entry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
+            let account = AccountName::new(account);
+            let key = TunnelKey::new(&account, &entry.tunnel);
+            let row = Row {
+                key: key.clone(), account: &account, entry: &entry, fresh: true,
+                confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer,
+            };
+            prop_assert!(tunnel_path(&row).is_ascii());
+            prop_assert_eq!(parse_tunnel_path(&tunnel_path(&row)), Some(key));
+        }
+
+        #[test]
+        fn a_link_leads_to_its_query(account in "[^\u{0}]{1,12}", search in "[a-z<\"&=+%]{0,12}", page in 1_usize..99) {
+            let mut query = Query { page, order: Order::Loss, ..Query::default() };
+            query.filter.account = Some(account);
+            query.filter.search = search;
+            query.filter.verdict = Some(VerdictFilter::Attention);
+            prop_assert_eq!(Query::parse(&query.link()[1..]), Ok(query));
+        }
+
+        #[test]
+        fn any_query_is_answered(text in ".{0,60}") {
+            let _ = Query::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Where the data comes from: notices about failed polls and the prober, and a table of the polls.
+
+use maud::{Markup, html};
+use web_toolkit::text::shown;
+
+use super::{
+    format::{count_noun, format_ms, time_since},
+    words,
+};
+use crate::{
+    domain::{
+        dataset::PollState,
+        inventory::{AccountName, TunnelList},
+        tunnel::TunnelType,
+        verdict::Verdict,
+    },
+    snapshot::{
+        Snapshot,
+        concern::{Concern, Summary},
+    },
+};
+
+/// Draws the problems that make the table incomplete or unreliable.
+pub(super) fn draw_notices(snapshot: &Snapshot, summary: &Summary) -> Markup {
+    html! {
+        @for (account, tunnel_type, list) in snapshot.lists() { (poll_notice(snapshot, account, tunnel_type, list)) }
+        (isolation_notice(summary))
+        (socket_notices(snapshot))
+        (probing_notice(snapshot))
+    }
+}
+
+fn draw_notice(concern: Concern, title: &str, text: &Markup) -> Markup {
+    html! { div class={ "notice " (concern) } { strong { (title) } p { (text) } } }
+}
+
+fn poll_notice(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelType, tunnels: &TunnelList) -> Markup {
+    let account = shown(account.as_str());
+    let list = words::type_name(tunnel_type);
+    let title = match tunnels.status.state {
+        PollState::Failed(reason) => {
+            format!("Account {account}: the list of {list} tunnels cannot be polled ({reason})")
+        }
+        PollState::Succeeded if snapshot.is_fresh(&tunnels.status) => return rejection_notice(&account, list, tunnels),
+        PollState::Succeeded => format!("Account {account}: the list of {list} tunnels is stale"),
+        PollState::Waiting => return html! {},
+    };
+    let remedy = match tunnels.status.state {
+        PollState::Failed(reason) => reason.remedy(),
+        PollState::Succeeded | PollState::Waiting => "the next poll is overdue",
+    };
+    let fresh = snapshot.is_fresh(&tunnels.status);
+    let text = html! {
+        (capitalised(remedy)) ". "
+        @match tunnels.status.last_success {
+            Some(then) => {
+                "The last successful poll was " (time_since(snapshot.now, then)) "."
+                @if !fresh { " Its values are stale, so they are ignored." }
+            }
+            None => "No poll has succeeded yet.",
+        }
+    };
+    draw_notice(if fresh { Concern::Suspect } else { Concern::Broken }, &title, &text)
+}
+
+fn rejection_notice(account: &str, list: &str, tunnels: &TunnelList) -> Markup {
+    let number: u64 = tunnels.rejected.values().sum();
+    if number == 0 {
+        return html! {};
+    }
+    let title = format!("Account {account}: {number} entries of the list of {list} tunnels are ignored");
+    let reasons: Vec<String> = tunnels.rejected.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+    draw_notice(
+        Concern::Suspect,
+        &title,
+        &html! { "They cannot be decoded: " (reasons.join(", ")) ". The log lists them." },
+    )
+}
+
+fn isolation_notice(summary: &Summary) -> Markup {
+    if summary.with(Verdict::ProberIsolated) == 0 {
+        return html! {};
+    }
+    draw_notice(
+        Concern::Suspect,
+        "The prober is isolated",
+        &html! { (words::verdict_meaning(Verdict::ProberIsolated)) },
+    )
+}
+
+fn socket_notices(snapshot: &Snapshot) -> Markup {
+    let closed: Vec<_> = snapshot.board().sockets.list().into_iter().filter(|socket| !socket.up).collect();
+    html! {
+        @for socket in closed {
+            @let title = format!("The ICMPv{} socket ({}) is closed", socket.version, socket.mode);
+            (draw_notice(Concern::Suspect, &title, &html! {
+                "The reason is in the log. Usually a permission is missing. One of these is sufficient: "
+                code { "sysctl net.ipv4.ping_group_range=\"0 2147483647\"" } ", "
+                code { "AmbientCapabilities=CAP_NET_RAW" } " in the systemd unit, or "
+                code { "setcap cap_net_raw+ep" } " on the binary. The exporter retries automatically."
+            }))
+        }
+    }
+}
+
+fn probing_notice(snapshot: &Snapshot) -> Markup {
+    if snapshot.board().settings.enabled {
+        return html! {};
+    }
+    draw_notice(
+        Concern::Unsure,
+        "Probing is switched off",
+        &html! {
+            "The verdicts only reflect the BGP status from Cloudflare, which is minutes late; tunnels without BGP have "
+            "no status. Start with " code { "--probe" } " to detect within seconds which tunnels carry traffic."
+        },
+    )
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Draws the state of the polls and of the prober.
+pub(super) fn draw_sources(snapshot: &Snapshot) -> Markup {
+    html! {
+        section id="sources" class="sources" data-live aria-labelledby="sources-title" {
+            h2 id="sources-title" { "Data sources" }
+            table {
+                thead { tr {
+                    th scope="col" { "Account" } th scope="col" { "List" } th scope="col" { "Poll" }
+                    th scope="col" { "Tunnels" } th scope="col" { "Last success" } th scope="col" { "Duration" }
+                } }
+                tbody {
+                    @for (account, tunnel_type, list) in snapshot.lists() {
+                        (draw_list(snapshot, account, tunnel_type, list))
+                    }
+                }
+            }
+            p { (describe_prober(snapshot)) }
+            @if !snapshot.board().refused.is_empty() { p { (list_refusals(snapshot)) } }
+        }
+    }
+}
+
+fn draw_list(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelType, list: &TunnelList) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (shown(account.as_str())) }
+            td { (words::type_name(tunnel_type)) }
+            td {
+                @match list.status.state {
+                    PollState::Waiting => (words::badge(Concern::Unsure, "Not polled yet")),
+                    PollState::Succeeded => (words::badge(Concern::Fine, "Succeeded")),
+                    PollState::Failed(reason) => { (words::badge(Concern::Broken, "Failed")) " " (reason) }
+                }
+            }
+            td { @if list.status.last_success.is_some() { (list.entries.len()) } @else { "–" } }
+            td {
+                @if let Some(then) = list.status.last_success { (time_since(snapshot.now, then)) } @else { "never" }
+            }
+            td { (list.status.duration.map_or_else(|| "–".into(), format_ms)) }
+        }
+    }
+}
+
+fn describe_prober(snapshot: &Snapshot) -> String {
+    if !snapshot.board().settings.enabled {
+        return "Probing is switched off.".into();
+    }
+    let board = snapshot.board();
+    let open = board.sockets.list().into_iter().filter(|socket| socket.up);
+    let sockets: Vec<String> = open.map(|socket| format!("ICMPv{} ({})", socket.version, socket.mode)).collect();
+    let every = humantime::format_duration(snapshot.board().settings.pace.timing.interval());
+    let targets = count_noun(board.sessions.len(), "address is", "addresses are");
+    let over = if sockets.is_empty() { "no open socket".into() } else { sockets.join(" and ") };
+    format!("{targets} probed every {every} over {over}.")
+}
+
+/// Addresses that are configured but cannot be probed.
+fn list_refusals(snapshot: &Snapshot) -> String {
+    let reasons: Vec<String> =
+        snapshot.board().refused.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+    format!("Addresses that cannot be probed: {}.", reasons.join(", "))
+}
