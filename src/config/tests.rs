@@ -25,7 +25,7 @@ fn token(name: &str) -> Option<String> {
     (name == "CLOUDFLARE_API_TOKEN").then(|| "token\n".to_owned())
 }
 
-/// An environment, for one test.
+/// The environment of one test.
 trait Variables: Fn(&str) -> Option<String> + Send + Sync + 'static {}
 impl<T: Fn(&str) -> Option<String> + Send + Sync + 'static> Variables for T {}
 
@@ -119,7 +119,7 @@ fn a_missing_account_or_token_is_reported_with_both_ways_to_set_it_and_the_demo(
 }
 
 #[test]
-fn the_older_pair_needs_both_halves() {
+fn an_api_key_needs_an_email_address() {
     fn key_only(name: &str) -> Option<String> {
         (name == "CLOUDFLARE_API_KEY").then(|| "hunter2".to_owned())
     }
@@ -158,7 +158,7 @@ fn accounts_are_listed_once_each() {
 }
 
 #[test]
-fn probing_is_off_until_it_is_asked_for() {
+fn probing_is_off_by_default() {
     let silent = config(&[ACCOUNT], token).unwrap().probe;
     assert_eq!(silent, prober::settings::Settings::default());
     for (argument, on) in [("--probe", true), ("--probe=true", true), ("--probe=false", false)] {
@@ -200,7 +200,7 @@ fn every_probe_flag_reaches_the_prober() {
 }
 
 #[test]
-fn a_wrong_probe_flag_is_one_sentence_too() {
+fn a_wrong_probe_flag_is_reported_too() {
     let table = [
         ("--probe=perhaps", "`--probe` is `perhaps`: must be true or false"),
         ("--probe.interval=10ms", "`--probe.interval` is `10ms`: must be between 100ms and 24h"),
@@ -276,7 +276,7 @@ fn every_sandbox_flag_reaches_the_sandbox() {
 }
 
 #[test]
-fn a_wrong_sandbox_flag_is_one_sentence_too() {
+fn a_wrong_sandbox_flag_is_reported_too() {
     let table = [
         ("--sandbox.strict=perhaps", "`--sandbox.strict` is `perhaps`: must be true or false"),
         ("--sandbox.tunnels=many", "`--sandbox.tunnels` is `many`: must be a whole number from 0 to 100000"),

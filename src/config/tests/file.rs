@@ -38,7 +38,7 @@ impl House {
         format!("--config.file={}", self.path("mte.yml").display())
     }
 
-    /// `serve` with the file and nothing else but these flags.
+    /// `serve` with the file and only these flags.
     fn config(&self, flags: &[&str]) -> Result<Config, String> {
         self.config_in(flags, |_: &str| None)
     }
@@ -50,7 +50,7 @@ impl House {
     }
 }
 
-/// One account, so that the rest can be looked at.
+/// One account, for tests of other sections.
 const ONE: &str = "accounts: [{id: a, api_token_file: token}]\n";
 
 fn with_one_account(text: &str) -> Result<Config, String> {
@@ -186,13 +186,13 @@ accounts:
             ("globex", "c", "secret-of-key".to_owned(), "http://127.0.0.1:9/v4".to_owned()),
         ]
     );
-    let CredentialSource::Key { email, .. } = &accounts[2].account.credentials else { panic!("a key is no token") };
+    let CredentialSource::Key { email, .. } = &accounts[2].account.credentials else { panic!("a key is not a token") };
     assert_eq!(email, "noc@example.com", "the shared address");
 }
 
-/// What an account without credentials of its own gets, the strongest first.
+/// The credentials of an account without its own, by decreasing precedence.
 #[test]
-fn shared_credentials_are_taken_from_the_first_place_that_has_some() {
+fn shared_credentials_are_read_from_the_first_source_that_has_some() {
     let house = House::new("cloudflare: {api_token_file: token}\naccounts: [{id: a}]\n");
     let without = House::new("accounts: [{id: a}]\n");
     fs::write(house.path("cloudflare-api-token"), "secret-of-systemd\n").unwrap();
@@ -300,7 +300,7 @@ fn every_flag_overrides_the_file_and_every_key_is_checked() {
             House::new(&format!("{email}{}", setting(key, value)))
         };
         let token = |name: &str| match name {
-            // Stronger than a file's, weaker than a flag's.
+            // Overrides the file and is overridden by flags.
             "CLOUDFLARE_EMAIL" => Some("noc@example.com".to_owned()),
             _ => None,
         };
@@ -322,7 +322,7 @@ fn every_flag_overrides_the_file_and_every_key_is_checked() {
         assert!(sentence.starts_with(&format!("mte.yml: line 2: `{key}` is `{bad}`: ")), "{sentence}");
         let value = if key.ends_with("_file") { wrong.path(good).display().to_string() } else { good.to_owned() };
         let by_flag = format!("{flag}={value}");
-        assert!(run(&wrong, &[&by_flag]).is_ok(), "{by_flag} beats {key}: {:?}", run(&wrong, &[&by_flag]));
+        assert!(run(&wrong, &[&by_flag]).is_ok(), "{by_flag} overrides {key}: {:?}", run(&wrong, &[&by_flag]));
         let by_flag = format!("{flag}={bad}");
         let sentence = run(&house(good), &[&by_flag]).unwrap_err();
         assert!(sentence.starts_with(&format!("`{flag}` is `{bad}`: ")), "{sentence}");
@@ -355,7 +355,7 @@ fn the_documentation_has_every_flag_variable_and_key() {
     }
 }
 
-/// Files with one mistake each, and what is said about it.
+/// Files with one mistake each, and its message.
 const MISTAKES: [(&str, &str); 38] = [
     // The form of the file.
     ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon"),
@@ -519,7 +519,7 @@ interval: 1m
     );
 }
 
-/// The ways to put a secret where a path or nothing belongs, and what is said.
+/// Secrets in the place of a path, or where no key is allowed, and the messages.
 const WITH_SECRETS: [(&str, &str); 15] = [
     (
         "accounts: [{id: a, api_token: SECRET}]\n",
@@ -570,7 +570,7 @@ fn a_secret_in_the_file_is_named_by_its_key_and_never_shown() {
 fn a_file_that_cannot_be_read_is_named_with_the_rule() {
     let house = House::new("");
     fs::write(house.path("binary"), [0, 159, 146, 150]).unwrap();
-    // Sparse: a gigabyte that takes no space.
+    // Sparse: a gigabyte that uses no space.
     fs::File::create(house.path("huge")).unwrap().set_len(1 << 30).unwrap();
     for (name, rule) in [
         ("missing", "must be a readable file: No such file or directory (os error 2)"),
@@ -602,7 +602,7 @@ fn a_link_that_is_swapped_all_the_time_gives_one_file_or_the_other() {
                 fs::rename(house.path("next"), house.path("mte.yml")).unwrap();
             }
         });
-        // Until the first link is there, the file is an empty one.
+        // Until the first link exists, the file is empty.
         while house.path("mte.yml").read_link().is_err() {
             std::thread::yield_now();
         }

@@ -2,7 +2,7 @@ use std::{fs, path::PathBuf};
 
 use super::*;
 
-/// Files on disk, which can be looked at.
+/// Watched files.
 struct Files {
     folder: tempfile::TempDir,
     watcher: Watcher,
@@ -44,13 +44,13 @@ impl Files {
 }
 
 #[test]
-fn files_that_stay_as_they_are_are_not_read_again() {
+fn unchanged_files_are_not_read_again() {
     let mut files = Files::new();
     assert_eq!([(); 5].map(|()| files.look()), [false; 5]);
 }
 
 #[test]
-fn a_change_is_read_once_when_it_has_come_to_rest() {
+fn a_change_is_read_once_after_one_unchanged_interval() {
     let mut files = Files::new();
     files.look();
     files.write("cert", "two");
@@ -63,7 +63,7 @@ fn a_change_is_read_once_when_it_has_come_to_rest() {
 }
 
 #[test]
-fn a_file_that_is_gone_is_a_change_too() {
+fn a_removed_file_is_a_change() {
     let mut files = Files::new();
     files.look();
     fs::remove_file(files.path("key")).unwrap();
@@ -72,7 +72,7 @@ fn a_file_that_is_gone_is_a_change_too() {
 }
 
 #[test]
-fn what_failed_is_tried_again_and_told_once() {
+fn a_failure_is_retried_and_logged_once() {
     let mut files = Files::new();
     files.write("cert", "bad");
     files.look();

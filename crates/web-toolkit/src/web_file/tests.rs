@@ -9,7 +9,7 @@ struct Folder(tempfile::TempDir);
 
 const HASH: &str = "$2y$10$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze";
 
-/// The least that switches TLS on.
+/// The keys that are enough to enable TLS.
 const PAIR: &str = "cert_file: server.crt, key_file: server.key";
 
 impl Folder {
@@ -109,7 +109,7 @@ fn a_whole_file_is_read() {
 }
 
 #[test]
-fn certificates_may_stand_in_the_text() {
+fn certificates_can_be_in_the_file_itself() {
     let folder = Folder::new();
     let indented = |name: &str| folder.text(name).replace('\n', "\n    ");
     let text = format!(
@@ -129,7 +129,7 @@ fn certificates_may_stand_in_the_text() {
 }
 
 #[test]
-fn a_file_that_asks_for_nothing_is_served_in_the_clear_and_remarked_on() {
+fn a_file_without_requirements_is_accepted_with_a_warning() {
     let folder = Folder::new();
     for text in [
         "",
@@ -146,7 +146,7 @@ fn a_file_that_asks_for_nothing_is_served_in_the_clear_and_remarked_on() {
 }
 
 #[test]
-fn what_is_no_mistake_but_should_not_stay_is_remarked_on() {
+fn valid_but_insecure_settings_are_warned_about() {
     let folder = Folder::new();
     let users = format!("basic_auth_users: {{alice: {HASH}}}\n");
     let remarks = folder.load(&users).unwrap().warnings(now());
@@ -159,7 +159,7 @@ fn what_is_no_mistake_but_should_not_stay_is_remarked_on() {
 }
 
 #[test]
-fn a_certificate_out_of_its_time_is_served_and_remarked_on() {
+fn an_expired_certificate_is_accepted_with_a_warning() {
     let file = Folder::new().tls(PAIR).unwrap();
     let at = |time: &str| file.warnings(time.parse().unwrap());
     assert_eq!(
@@ -194,7 +194,7 @@ fn a_file_that_cannot_be_read_is_named() {
 const NO_CERTIFICATE: &str = "must contain a PEM certificate, beginning with `-----BEGIN CERTIFICATE-----`";
 const NO_KEY: &str = "must contain an unencrypted PEM private key in PKCS #8, PKCS #1 or SEC1 format";
 
-/// Beside a pair that is right.
+/// Next to a valid certificate and key.
 fn with_pair(more: &str) -> String {
     format!("{PAIR}, {more}")
 }
@@ -452,12 +452,12 @@ fn no_message_quotes_a_secret() {
 }
 
 #[test]
-fn a_file_that_asks_for_less_is_told_from_one_that_does_not() {
+fn a_file_that_requires_less_is_recognized() {
     let folder = Folder::new();
     let users = format!("basic_auth_users: {{alice: {HASH}}}\n");
     let tls = |more: &str| format!("tls_server_config: {{{PAIR}{more}}}\n");
     let verified = ", client_ca_file: other.crt, client_auth_type: RequireAndVerifyClientCert";
-    // From what asks for least to what asks for most.
+    // Ordered by what is required of clients.
     let ladder = [
         String::new(),
         tls(""),
