@@ -235,7 +235,7 @@ fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
 fn run(command: ValidCommand, log: Log) -> ExitCode {
     telemetry::init(log.level, log.format);
     // Before any other thread exists, because each thread inherits its privileges from the thread that starts it.
-    if let Err(error) = privileges::keep_for_sockets() {
+    if let Err(error) = privileges::keep_socket_capabilities() {
         warn!("cannot drop all privileges: {error}");
     }
     let runtime = match build_runtime() {
@@ -252,7 +252,7 @@ fn run(command: ValidCommand, log: Log) -> ExitCode {
 
 fn build_runtime() -> io::Result<Runtime> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).on_thread_start(privileges::give_up_all).enable_all().build()
+    builder.worker_threads(2).on_thread_start(privileges::drop_capabilities).enable_all().build()
 }
 
 /// A command with its validated configuration.

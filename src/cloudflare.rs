@@ -1,13 +1,12 @@
-//! The client of Cloudflare's API: asks for the tunnels of an account, and bounds whatever comes back.
+//! The client of the Cloudflare API. It lists the tunnels of an account and verifies tokens.
 //!
-//! Every request has a deadline, every body a cap, and no redirect is followed. What an answer says goes through [`decode`]; what goes
-//! wrong becomes an [`ApiFailure`]. Nothing here retries: that is the poller's.
+//! Every request has a timeout and every body a size limit. Redirects are not followed. [`decode`] converts responses;
+//! failures become an [`ApiFailure`]. The client does not retry, because the poller does.
 
 pub mod decode;
 pub mod error;
-pub mod listing;
+pub mod fields;
 pub mod metrics;
-pub mod retry;
 mod token;
 mod url;
 mod wire;
@@ -25,38 +24,42 @@ use thiserror::Error;
 use web_toolkit::clock;
 
 pub use self::{
+    decode::TunnelListing,
     error::ApiFailure,
-    listing::Listing,
     metrics::Metrics,
-    token::{Token, TokenStatus, Verified},
+    token::{TokenCheck, TokenInfo, TokenStatus},
     url::{ApiUrl, ApiUrlError},
 };
 use crate::domain::{dataset::FailureReason, tunnel::TunnelType};
 
-/// No body of a list is read beyond this many bytes, counted after decompression.
-const LARGEST_LIST: usize = 64 << 20;
+/// Maximum size of a list in bytes after decompression.
+const MAX_LIST_SIZE: usize = 64 << 20;
 
-/// Of an error's body only the beginning is read: its codes stand there.
-const LARGEST_ERROR: usize = 64 << 10;
+/// Maximum size of an error response or a token status in bytes.
+const MAX_SMALL_BODY_SIZE: usize = 64 << 10;
 
-/// How to prove who we are. Its `Debug` shows no secret.
+/// Credentials of requests. `Debug` hides the secrets.
 #[derive(Debug, Clone)]
-pub enum Credentials {
-    /// An API token, of a user or of an account.
+pub enum ApiCredentials {
+    /// API token of a user or of an account.
     Token(SecretString),
-    /// The older pair of e-mail address and global key.
+    /// Email address and global API key.
     Key { email: String, key: SecretString },
 }
 
-/// A secret with characters that no HTTP header can carry.
+/// The credentials contain characters that are not allowed in an HTTP header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(
-    "the credentials hold characters that no HTTP header can carry: is there a line break or a byte that is not ASCII in them?"
+    "the credentials contain characters that are not allowed in an HTTP header; \
+     remove line breaks and non-ASCII characters"
 )]
 pub struct BadCredentials;
 
-impl Credentials {
-    /// Whether requests can carry them.
+impl ApiCredentials {
+    /// Checks that the credentials can be sent in HTTP headers.
+    ///
+    /// # Errors
+    /// [`BadCredentials`] if they contain other characters.
     pub fn check(&self) -> Result<(), BadCredentials> {
         self.headers().map(|_| ())
     }
@@ -80,20 +83,20 @@ impl Credentials {
     }
 }
 
-/// How to reach the API.
+/// Settings of a [`Client`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct ClientSettings {
     pub url: ApiUrl,
-    /// For one request, from the first byte sent to the last received.
+    /// Timeout of one request, from connecting to the last byte of the response.
     pub timeout: Duration,
 }
 
-/// No HTTP client could be made.
+/// The HTTP client cannot be created.
 #[derive(Debug, Error)]
 #[error("cannot set up TLS for the Cloudflare API")]
 pub struct SetupError(#[source] reqwest::Error);
 
-/// Asks one API. Cheap to clone; clones share connections and counters.
+/// HTTP client of one API. Clones share connections and metrics.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
@@ -103,11 +106,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads proxies (`HTTPS_PROXY`, `NO_PROXY`) and extra CA certificates (`SSL_CERT_FILE`, `SSL_CERT_DIR`) from the environment.
+    /// Reads proxies (`HTTPS_PROXY`, `NO_PROXY`) and extra CA certificates (`SSL_CERT_FILE`, `SSL_CERT_DIR`) from the
+    /// environment.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn new(settings: &Settings, metrics: Metrics) -> Result<Self, SetupError> {
+    pub fn new(settings: &ClientSettings, metrics: Metrics) -> Result<Self, SetupError> {
         use_ring();
         let with_system_roots = builder(settings).build();
         // An image without a CA store gets the roots that were compiled in.
@@ -115,83 +119,88 @@ impl Client {
         Ok(Self { http: http.map_err(SetupError)?, url: settings.url.clone(), timeout: settings.timeout, metrics })
     }
 
-    /// The longest time that one request takes.
+    /// Returns the timeout of one request.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Lists the tunnels of one type: `GET /accounts/{account_id}/magic/{gre_tunnels|ipsec_tunnels}`.
+    /// Lists the tunnels of one type and counts the request: `GET
+    /// /accounts/{account_id}/magic/{gre_tunnels|ipsec_tunnels}`.
     ///
     /// # Errors
-    /// Whatever keeps the list from being read, as an [`ApiFailure`]. Counted either way.
-    pub async fn list(
+    /// [`ApiFailure`] if the request fails or the response is not a valid list.
+    pub async fn list_tunnels(
         &self,
-        credentials: &Credentials,
+        credentials: &ApiCredentials,
         account_id: &str,
         tunnel_type: TunnelType,
-    ) -> Result<Listing, ApiFailure> {
+    ) -> Result<TunnelListing, ApiFailure> {
         let started = clock::now();
         let mut status = None;
-        let result = self.request(credentials, account_id, tunnel_type, &mut status).await;
-        self.metrics.answered(tunnel_type.dataset(), status, clock::now().since(started));
+        let result = self.request_list(credentials, account_id, tunnel_type, &mut status).await;
+        self.metrics.count_request(tunnel_type.dataset(), status, clock::now().since(started));
         match &result {
-            Ok(listing) => listing.unknown.iter().for_each(|&field| self.metrics.unknown_value(field)),
-            Err(failure) => self.metrics.failed(tunnel_type.dataset(), failure.reason),
+            Ok(listing) => listing.unknown.iter().for_each(|&field| self.metrics.count_unknown_value(field)),
+            Err(failure) => self.metrics.count_failure(tunnel_type.dataset(), failure.reason),
         }
         result
     }
 
-    /// Asks about the token itself, as one of a user or as one of an account. Not counted.
-    pub async fn verify(&self, credentials: &Credentials, account_id: Option<&str>) -> Verified {
+    /// Verifies the token, as a token of `account_id` or of a user. The request is not counted in the metrics.
+    pub async fn verify_token(&self, credentials: &ApiCredentials, account_id: Option<&str>) -> TokenCheck {
         let url = match account_id {
             None => self.url.join(["user", "tokens", "verify"]),
             Some(id) => self.url.join(["accounts", id, "tokens", "verify"]),
         };
         let mut ahead = None;
-        let token = self.ask_about_token(credentials, url, &mut ahead).await;
-        Verified { token, ahead }
+        let token = self.request_token(credentials, url, &mut ahead).await;
+        TokenCheck { token, ahead }
     }
 
-    async fn ask_about_token(
+    async fn request_token(
         &self,
-        credentials: &Credentials,
+        credentials: &ApiCredentials,
         url: reqwest::Url,
         ahead: &mut Option<SignedDuration>,
-    ) -> Result<Token, ApiFailure> {
-        let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
-        let response = self.http.get(url).headers(headers).send().await.map_err(ApiFailure::transport)?;
-        *ahead = date(response.headers()).map(|date| clock::now().wall.duration_since(date));
+    ) -> Result<TokenInfo, ApiFailure> {
+        let response = self.send(credentials, url).await?;
+        *ahead = parse_date(response.headers()).map(|date| clock::now().wall.duration_since(date));
         if !response.status().is_success() {
-            return Err(refusal(response).await);
+            return Err(read_failure(response).await);
         }
         let status = response.status().as_u16();
-        token::decode(&read(response, LARGEST_ERROR).await?, status)
+        token::decode_token(&read_body(response, MAX_SMALL_BODY_SIZE).await?, status)
     }
 
-    async fn request(
+    async fn request_list(
         &self,
-        credentials: &Credentials,
+        credentials: &ApiCredentials,
         account_id: &str,
         tunnel_type: TunnelType,
         status: &mut Option<u16>,
-    ) -> Result<Listing, ApiFailure> {
-        let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
+    ) -> Result<TunnelListing, ApiFailure> {
         let url = self.url.join(["accounts", account_id, "magic", path_segment(tunnel_type)]);
-        let response = self.http.get(url).headers(headers).send().await.map_err(ApiFailure::transport)?;
+        let response = self.send(credentials, url).await?;
         let code = response.status().as_u16();
         *status = Some(code);
         if !response.status().is_success() {
-            return Err(refusal(response).await);
+            return Err(read_failure(response).await);
         }
-        let body = read(response, LARGEST_LIST).await.map_err(|failure| ApiFailure { status: *status, ..failure })?;
-        // Ten thousand tunnels take tens of milliseconds: not on a thread that others wait for.
-        tokio::task::spawn_blocking(move || decode::decode(&body, code, tunnel_type))
+        let body =
+            read_body(response, MAX_LIST_SIZE).await.map_err(|failure| ApiFailure { status: *status, ..failure })?;
+        // Decoding 10,000 tunnels takes tens of milliseconds and would block the other tasks of the thread.
+        tokio::task::spawn_blocking(move || decode::decode_list(&body, code, tunnel_type))
             .await
             .unwrap_or_else(|_| Err(ApiFailure { status: Some(code), ..ApiFailure::new(FailureReason::Decode) }))
     }
+
+    async fn send(&self, credentials: &ApiCredentials, url: reqwest::Url) -> Result<Response, ApiFailure> {
+        let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
+        self.http.get(url).headers(headers).send().await.map_err(ApiFailure::from_transport)
+    }
 }
 
-/// Last segment of the path that lists tunnels of this type.
+/// Returns the last path segment of the list operation.
 const fn path_segment(tunnel_type: TunnelType) -> &'static str {
     match tunnel_type {
         TunnelType::Gre => "gre_tunnels",
@@ -199,7 +208,7 @@ const fn path_segment(tunnel_type: TunnelType) -> &'static str {
     }
 }
 
-fn builder(settings: &Settings) -> reqwest::ClientBuilder {
+fn builder(settings: &ClientSettings) -> reqwest::ClientBuilder {
     let headers =
         HeaderMap::from_iter([(HeaderName::from_static("x-magic-new-hc-target"), HeaderValue::from_static("true"))]);
     let builder = reqwest::Client::builder()
@@ -222,33 +231,31 @@ fn bundled_roots() -> Vec<Certificate> {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
 }
 
-/// When the answer was made.
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
+/// Parses the `Date` header.
+fn parse_date(headers: &HeaderMap) -> Option<Timestamp> {
     let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     Timestamp::try_from(date).ok()
 }
 
-async fn refusal(response: Response) -> ApiFailure {
+/// Reads a response with an error status.
+async fn read_failure(response: Response) -> ApiFailure {
     let status = response.status().as_u16();
     let retry_after = response
         .headers()
         .get(RETRY_AFTER)
-        .and_then(|value| retry::retry_after(value.to_str().ok()?, clock::now().wall));
-    let body = read(response, LARGEST_ERROR).await.unwrap_or_default();
-    ApiFailure { retry_after, ..ApiFailure::refused(status, &body) }
+        .and_then(|value| error::parse_retry_after(value.to_str().ok()?, clock::now().wall));
+    let body = read_body(response, MAX_SMALL_BODY_SIZE).await.unwrap_or_default();
+    ApiFailure { retry_after, ..ApiFailure::from_response(status, &body) }
 }
 
-/// The body, up to `cap` bytes.
-async fn read(mut response: Response, cap: usize) -> Result<Vec<u8>, ApiFailure> {
+/// Reads a body of at most `max_size` bytes.
+async fn read_body(mut response: Response, max_size: usize) -> Result<Vec<u8>, ApiFailure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(ApiFailure::transport)? {
-        if body.len() + chunk.len() > cap {
+    while let Some(chunk) = response.chunk().await.map_err(ApiFailure::from_transport)? {
+        if body.len() + chunk.len() > max_size {
             return Err(ApiFailure::new(FailureReason::TooLarge));
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
-
-#[cfg(test)]
-mod tests;

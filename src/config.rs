@@ -37,7 +37,10 @@ use self::{
     tunnels::{OverrideKeys, TunnelConfig, TunnelKeys},
 };
 use crate::{
-    domain::{inventory::AccountName, rules::TunnelRules, selector::Selector},
+    domain::{
+        inventory::AccountName,
+        rules::{Selector, TunnelRules},
+    },
     http, prober,
 };
 
@@ -49,7 +52,7 @@ pub struct Config {
     pub web: Web,
     pub accounts: Vec<AccountConfig>,
     pub poll: Poll,
-    pub probe: prober::settings::Settings,
+    pub probe: prober::settings::ProbeSettings,
     /// Which tunnels are watched, and their sites.
     pub rules: Arc<TunnelRules>,
     pub log: Log,
@@ -87,14 +90,18 @@ pub struct Poll {
 #[derive(Debug, Clone)]
 pub struct Defaults {
     pub poll_interval: Duration,
-    pub probe: prober::settings::Settings,
+    pub probe: prober::settings::ProbeSettings,
     /// Sites of tunnels for which the file does not set another one.
     pub sites: Vec<(Selector, Arc<str>)>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_mins(1), probe: prober::settings::Settings::default(), sites: Vec::new() }
+        Self {
+            poll_interval: Duration::from_mins(1),
+            probe: prober::settings::ProbeSettings::default(),
+            sites: Vec::new(),
+        }
     }
 }
 

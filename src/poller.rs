@@ -1,11 +1,10 @@
 //! Keeps the newest tunnel lists of every account.
 //!
-//! Each account has one task per list, so that a list that fails or is slow does not delay the others. A [`TunnelSource`]
-//! delivers the answers. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The result is
-//! published on the `watch` that carries the [`Fleet`]; only pollers write to it.
+//! Each account has one task per list, so that a slow or failing list does not delay the others. A [`TunnelSource`]
+//! fetches the lists. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The pollers
+//! publish the [`Fleet`] on a `watch` channel; no other task writes to it.
 
-mod api;
-mod report;
+mod source;
 pub mod tracked_list;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -18,13 +17,12 @@ use web_toolkit::{
     clock,
 };
 
-pub use self::api::{ApiAccount, ApiSource, CredentialSource};
+pub use self::source::{ApiAccount, ApiSource, CredentialSource, TunnelSource};
 use self::tracked_list::TrackedList;
 use crate::{
-    cloudflare::{ApiFailure, Listing},
     domain::{
         dataset::{FailureReason, PollState},
-        inventory::{AccountName, Fleet},
+        inventory::{AccountName, Fleet, TunnelList},
         label::Label as _,
         pulse::{Pulse, Pulses},
         rules::TunnelRules,
@@ -33,10 +31,10 @@ use crate::{
     secret::Look,
 };
 
-/// The channel on which pollers publish.
+/// Sender of the channel on which the pollers publish.
 pub type FleetSender = tokio::sync::watch::Sender<Arc<Fleet>>;
 
-/// How often a refused secret is compared with its file, so that a corrected secret is used soon.
+/// Time between checks for a new secret after the API has rejected the current one.
 const SECRET_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The request budget that all pollers of the process share. Clones share it.
@@ -84,45 +82,30 @@ impl fmt::Debug for Limiter {
     }
 }
 
-/// Delivers the tunnel lists of one account.
-pub trait TunnelSource: Send + Sync + 'static {
-    /// Maximum duration of one [`list`](Self::list).
-    fn timeout(&self) -> Duration;
-
-    /// Fetches one list. Also returns the version of the secret that was used.
-    fn list(
-        &self,
-        tunnel_type: TunnelType,
-        look: Look,
-    ) -> impl Future<Output = (Result<Listing, ApiFailure>, u64)> + Send;
-
-    /// The version of the newest secret.
-    fn secret_version(&self, look: Look) -> impl Future<Output = u64> + Send;
-}
-
-/// Polls one account until it is stopped.
+/// Polls the tunnel lists of one account.
 #[derive(Debug)]
 pub struct Poller<S> {
     pub account: AccountName,
     pub source: S,
     pub limiter: Limiter,
-    /// Time from the start of one poll to the start of the next while polls succeed.
+    /// Time between the starts of two successful polls.
     pub interval: Duration,
     pub rules: Arc<TunnelRules>,
     pub fleet: Arc<FleetSender>,
-    /// Each list reports here that it is being polled.
+    /// Heartbeats of the poll loops.
     pub pulses: Pulses,
 }
 
 impl<S: TunnelSource> Poller<S> {
-    /// Runs until `stop`; requests in progress are dropped. Continues from what the fleet already knows about the account.
+    /// Polls until `stop` is cancelled, which drops requests in progress. Continues from the lists that the fleet
+    /// already contains.
     pub async fn run(self, stop: CancellationToken) {
         let poller = Arc::new(self);
         let mut lists = JoinSet::new();
         for &tunnel_type in TunnelType::ALL {
             lists.spawn(Arc::clone(&poller).poll_list(tunnel_type));
         }
-        // Cancel safety: a dropped poll publishes nothing. `poll_list` only ends by a panic.
+        // Cancel safety: a dropped poll publishes nothing. `poll_list` ends only if it panics.
         tokio::select! {
             () = stop.cancelled() => {}
             _ = lists.join_next() => {}
@@ -135,38 +118,38 @@ impl<S: TunnelSource> Poller<S> {
         let dataset = tunnel_type.dataset();
         let mut list = self.resume(tunnel_type);
         let mut look = Look::IfChanged;
-        let pulse = self.pulses.part(format!("the poller of {dataset} of {}", self.account));
+        let pulse = self.pulses.register(format!("the poller of {dataset} of {}", self.account));
         loop {
             self.limiter.take(&pulse).await;
             let started = clock::now();
             pulse.beat(started.instant, self.source.timeout());
-            let (result, version) = self.source.list(tunnel_type, look).await;
-            let absorbed = list.absorb(result, started, clock::now(), self.interval);
-            absorbed.events.iter().for_each(|event| report::log(&self.account, dataset, event));
+            let (result, version) = self.source.fetch_list(tunnel_type, look).await;
+            let update = list.update(result, started, clock::now(), self.interval);
+            update.events.iter().for_each(|event| event.log(&self.account, tunnel_type));
             self.publish(tunnel_type, &list);
-            if absorbed.rate_limited {
-                self.limiter.pause(absorbed.wait);
+            if update.rate_limited {
+                self.limiter.pause(update.wait);
             }
-            pulse.beat(clock::now().instant, absorbed.wait);
+            pulse.beat(clock::now().instant, update.wait);
             look = if list.current().status.state == PollState::Failed(FailureReason::Auth) {
-                self.wait_for_secret(version, absorbed.wait).await;
+                self.wait_for_secret(version, update.wait).await;
                 Look::Again
             } else {
-                tokio::time::sleep(absorbed.wait).await;
+                tokio::time::sleep(update.wait).await;
                 Look::IfChanged
             };
         }
     }
 
-    /// Applies the current rules to what is already known about the list.
+    /// Continues from the published list and applies the current rules to it.
     fn resume(&self, tunnel_type: TunnelType) -> TrackedList {
-        let known = self.fleet.borrow().accounts.get(&self.account).map(|a| a.list(tunnel_type).as_ref().clone());
+        let known = self.fleet.borrow().accounts.get(&self.account).map(|a| TunnelList::clone(a.list(tunnel_type)));
         let list = TrackedList::resume(self.account.clone(), Arc::clone(&self.rules), known.unwrap_or_default());
         self.publish(tunnel_type, &list);
         list
     }
 
-    /// Waits for `wait`, or until the secret is newer than the refused `version`.
+    /// Waits for `wait`, or until there is a newer secret than `version`.
     async fn wait_for_secret(&self, version: u64, wait: Duration) {
         let until = clock::now().after(wait);
         let mut look = Look::Again;
@@ -184,7 +167,7 @@ impl<S: TunnelSource> Poller<S> {
     fn publish(&self, tunnel_type: TunnelType, list: &TrackedList) {
         self.fleet.send_if_modified(|fleet| {
             let mut next = Fleet::clone(fleet);
-            // An account that was removed from the configuration must not come back.
+            // The account may have been removed from the configuration in the meantime.
             let Some(account) = next.accounts.get_mut(&self.account) else { return false };
             Arc::make_mut(account).set_list(tunnel_type, list.current().clone());
             *fleet = Arc::new(next);

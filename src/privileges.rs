@@ -1,7 +1,7 @@
-//! Privileges of the process that it gives up, and those that it keeps.
+//! Linux capabilities of the threads.
 //!
-//! Capabilities belong to threads. The main thread keeps what opens sockets, for the prober opens its own whenever an address to
-//! probe appears, and its thread is a child of the main thread. Threads that speak HTTP, parse or render have none.
+//! The main thread keeps the capabilities for sockets, because the prober's thread inherits them and opens sockets at
+//! any time. All other threads, which parse, render and serve HTTP, drop all capabilities.
 
 use std::io;
 
@@ -11,38 +11,41 @@ use rustix::thread::{
 };
 use tracing::warn;
 
-/// ICMP sockets, and listening below port 1024.
-const FOR_SOCKETS: CapabilitySet = CapabilitySet::NET_RAW.union(CapabilitySet::NET_BIND_SERVICE);
+/// Capabilities for ICMP sockets and for listening on ports below 1024.
+const SOCKET_CAPABILITIES: CapabilitySet = CapabilitySet::NET_RAW.union(CapabilitySet::NET_BIND_SERVICE);
 
-/// Keeps what opens sockets, of what there is, for this thread and those it will start. Nothing can win back what is given up.
+/// Irrevocably drops all capabilities except those for sockets, in this thread and the threads that it starts.
 ///
 /// # Errors
-/// The kernel refused, as it may in a sandbox that forbids these calls; some privileges may be left.
-pub fn keep_for_sockets() -> io::Result<()> {
+/// The kernel refuses, for example in a sandbox that forbids these system calls. Some capabilities may remain.
+pub fn keep_socket_capabilities() -> io::Result<()> {
     set_no_new_privs(true)?;
     if capabilities(None)?.effective.contains(CapabilitySet::SETPCAP) {
         shrink_bounding_set();
     }
-    keep(FOR_SOCKETS)
+    limit_capabilities(SOCKET_CAPABILITIES)
 }
 
-/// Gives up what this thread has left. For the start of a thread that opens no sockets.
-pub fn give_up_all() {
-    if let Err(error) = keep(CapabilitySet::empty()) {
-        warn!("a thread could not give up its privileges: {error}");
+/// Drops all capabilities of this thread. To be called by every new thread that opens no sockets.
+pub fn drop_capabilities() {
+    if let Err(error) = limit_capabilities(CapabilitySet::empty()) {
+        warn!("cannot drop the capabilities of a thread: {error}");
     }
 }
 
-fn keep(wanted: CapabilitySet) -> io::Result<()> {
+fn limit_capabilities(wanted: CapabilitySet) -> io::Result<()> {
     let kept = capabilities(None)?.permitted & wanted;
     clear_ambient_capability_set()?;
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
     Ok(set_capabilities(None, sets)?)
 }
 
-/// What a program started from here could have at most. We start none, so that a kernel that does not know one of these is no failure.
+/// Limits the capabilities of child processes. Errors are ignored: the exporter starts no processes, and old kernels do
+/// not know all capabilities.
 fn shrink_bounding_set() {
-    for (_, capability) in CapabilitySet::all().iter_names().filter(|(_, one)| !FOR_SOCKETS.contains(*one)) {
+    for (_, capability) in
+        CapabilitySet::all().iter_names().filter(|(_, capability)| !SOCKET_CAPABILITIES.contains(*capability))
+    {
         let _ = remove_capability_from_bounding_set(capability);
     }
 }

@@ -1,24 +1,20 @@
-//! The prober: one ICMP session for each address of the inventory, on a thread and a runtime of its own, so that rendering a
-//! page or parsing a list never delays an echo.
+//! The prober: one ICMP session per address, on a separate thread and runtime, so that rendering a page or parsing a
+//! list never delays an echo.
 //!
-//! Fed by two `watch` channels: the fleet (from the pollers) and the settings (from the configuration). Publishes a
-//! [`ProbeBoard`] whenever the set of targets changes, and moves a counter whenever the debounced state of a target does; the
-//! tallies on the board move on their own. A session is a task of the driver's `JoinSet`; dropping the set ends them all.
+//! It reads two `watch` channels: the fleet (from the pollers) and the settings (from the configuration). It publishes
+//! a [`ProbeBoard`] when the set of targets changes, and increments a counter when the debounced state of a target
+//! changes. The tallies on the board are updated in place. Each session is a task in the `JoinSet` of the driver.
 
 pub mod board;
 pub mod histogram;
 pub mod history;
 pub mod icmp;
-pub mod link;
 pub mod plan;
 pub mod schedule;
 pub mod session;
 pub mod settings;
 pub mod tally;
-pub mod turnstile;
 
-mod address;
-mod progress;
 mod roster;
 
 use std::{
@@ -26,6 +22,7 @@ use std::{
     io,
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use rand::RngExt as _;
@@ -40,13 +37,12 @@ use tracing::{debug, error};
 use web_toolkit::clock;
 
 use self::{
-    link::Network,
-    progress::Progress,
-    roster::{Change, Roster},
-    schedule::Phases,
-    session::Common,
-    settings::{Pace, Settings},
-    turnstile::Turnstile,
+    board::{ProbeBoard, Sockets},
+    roster::{PlanChange, Roster},
+    schedule::{PhaseSequence, SendGate},
+    session::{Network, SessionContext},
+    settings::{ProbeSettings, SessionSettings},
+    tally::Tally,
 };
 use crate::{
     domain::{
@@ -55,125 +51,127 @@ use crate::{
         pulse::Pulse,
     },
     privileges,
-    prober::{
-        board::{ProbeBoard, Sockets},
-        tally::Tally,
-    },
 };
 
-/// What the rest of the program sees of the prober. Cheap to clone.
+/// Time between two checks that sessions still send.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The published state of the prober.
 #[derive(Debug, Clone)]
 pub struct ProberHandle {
     /// Replaced when the set of targets changes.
     pub board: watch::Receiver<Arc<ProbeBoard>>,
-    /// Moves when the debounced state of a target changes.
+    /// Incremented when the debounced state of a target changes.
     pub changes: watch::Receiver<u64>,
 }
 
-/// The thread that probes. Its owner cancels the token it was started with and then awaits [`stopped`](Self::stopped).
+/// The thread of the prober. Cancel the token that it was started with, then await [`stopped`](Self::stopped).
 #[derive(Debug)]
 pub struct ProberThread {
     thread: thread::JoinHandle<()>,
     done: oneshot::Receiver<()>,
 }
 
-/// The prober's thread panicked.
+/// The thread of the prober panicked.
 #[derive(Debug, thiserror::Error)]
-#[error("the prober's thread panicked")]
-pub struct Panicked;
+#[error("the thread of the prober panicked")]
+pub struct ProberPanicked;
 
 impl ProberThread {
     /// Waits for the end of the thread.
-    pub async fn stopped(self) -> Result<(), Panicked> {
-        // An error here is a thread that ended without a word; joining it tells more.
+    ///
+    /// # Errors
+    /// [`ProberPanicked`] if the thread panicked.
+    pub async fn stopped(self) -> Result<(), ProberPanicked> {
+        // If the thread has panicked, this fails and joining the thread returns the reason.
         let _ = self.done.await;
-        self.thread.join().map_err(|_| Panicked)
+        self.thread.join().map_err(|_| ProberPanicked)
     }
 }
 
-/// Starts probing on a thread of its own, until `stop` is cancelled.
+/// Starts the prober on a new thread. It runs until `stop` is cancelled.
 ///
 /// # Errors
-///
-/// The system has no thread, or no file descriptors for the runtime.
+/// The thread or the file descriptors of its runtime cannot be created.
 pub fn start<N: Network>(
     network: impl FnOnce(Arc<Sockets>) -> N + Send + 'static,
     fleet: watch::Receiver<Arc<Fleet>>,
-    settings: watch::Receiver<Arc<Settings>>,
+    settings: watch::Receiver<Arc<ProbeSettings>>,
     pulse: Pulse,
     stop: CancellationToken,
 ) -> io::Result<(ProberHandle, ProberThread)> {
-    // One blocking thread draws the plans.
+    // One blocking thread computes the plans.
     let mut runtime = runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_all().max_blocking_threads(1).on_thread_start(privileges::give_up_all).build()?;
+    let runtime =
+        runtime.enable_all().max_blocking_threads(1).on_thread_start(privileges::drop_capabilities).build()?;
     let sockets = Arc::new(Sockets::default());
     let (driver, handle) = Driver::new(network(Arc::clone(&sockets)), sockets, fleet, settings, pulse);
     let (done_tx, done) = oneshot::channel();
     let thread = thread::Builder::new().name("prober".into()).spawn(move || {
         runtime.block_on(driver.run(stop));
-        // Nobody waits any more where this fails.
+        // Fails if the receiver has been dropped.
         let _ = done_tx.send(());
     })?;
     Ok((handle, ProberThread { thread, done }))
 }
 
-/// Follows the inventory and keeps one task for each session.
+/// Starts and stops sessions as the inventory and the settings change.
 #[derive(Debug)]
 pub struct Driver<N: Network> {
     network: N,
     fleet: watch::Receiver<Arc<Fleet>>,
-    settings: watch::Receiver<Arc<Settings>>,
+    settings: watch::Receiver<Arc<ProbeSettings>>,
     board: watch::Sender<Arc<ProbeBoard>>,
-    pace: watch::Sender<Pace>,
-    /// Lent to a blocking thread while a plan is drawn.
+    session_settings: watch::Sender<SessionSettings>,
+    /// `None` while a blocking thread computes a plan.
     roster: Option<Roster>,
-    common: Common,
-    phases: Phases,
+    context: SessionContext,
+    phases: PhaseSequence,
     links: HashMap<(IpVersion, Arc<Binding>), Arc<N::Link>>,
     tasks: JoinSet<()>,
     running: HashMap<SessionKey, AbortHandle>,
-    progress: Progress,
+    monitor: SendMonitor,
 }
 
 impl<N: Network> Driver<N> {
-    /// `sockets` are the statuses that the network's links keep.
+    /// The links of `network` must report the status of their sockets in `sockets`.
     pub fn new(
         network: N,
         sockets: Arc<Sockets>,
         fleet: watch::Receiver<Arc<Fleet>>,
-        settings: watch::Receiver<Arc<Settings>>,
+        settings: watch::Receiver<Arc<ProbeSettings>>,
         pulse: Pulse,
     ) -> (Self, ProberHandle) {
         let (changes, changes_rx) = watch::channel(0);
-        let (pace, pace_rx) = watch::channel(settings.borrow().pace);
-        let common = Common {
+        let (session_settings, session_settings_rx) = watch::channel(settings.borrow().session);
+        let context = SessionContext {
             origin: clock::now().instant,
             identifier: rand::rng().random(),
-            pace: pace_rx,
+            settings: session_settings_rx,
             changes: Arc::new(changes),
             activity: Arc::default(),
-            turnstile: Turnstile::default(),
+            gate: SendGate::default(),
         };
-        let roster = Roster::new(Arc::clone(&settings.borrow()), sockets, Arc::clone(&common.activity));
+        let roster = Roster::new(Arc::clone(&settings.borrow()), sockets, Arc::clone(&context.activity));
         let (board, board_rx) = watch::channel(Arc::clone(roster.board()));
         let driver = Self {
             network,
             fleet,
             settings,
             board,
-            pace,
+            session_settings,
             roster: Some(roster),
-            common,
-            phases: Phases::default(),
+            context,
+            phases: PhaseSequence::default(),
             links: HashMap::new(),
             tasks: JoinSet::new(),
             running: HashMap::new(),
-            progress: Progress::new(pulse),
+            monitor: SendMonitor::new(pulse),
         };
         (driver, ProberHandle { board: board_rx, changes: changes_rx })
     }
 
-    /// Probes until `stop` is cancelled, or the sender of the fleet or of the settings is gone.
+    /// Probes until `stop` is cancelled or the sender of the fleet or of the settings is gone.
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -182,16 +180,16 @@ impl<N: Network> Driver<N> {
     }
 
     async fn probe(&mut self) {
-        self.show_progress();
-        while self.follow().await {
+        self.check_progress();
+        while self.apply_latest().await {
             loop {
-                self.show_progress();
-                // Cancel safety: `changed` and `join_next` lose nothing when dropped.
+                self.check_progress();
+                // Cancel safety: dropping `changed` or `join_next` loses nothing.
                 let changed = tokio::select! {
                     changed = self.fleet.changed() => changed,
                     changed = self.settings.changed() => changed,
-                    Some(ended) = self.tasks.join_next() => { report(ended); continue }
-                    () = sleep(progress::LOOK_EVERY) => continue,
+                    Some(ended) = self.tasks.join_next() => { log_failure(ended); continue }
+                    () = sleep(PROGRESS_INTERVAL) => continue,
                 };
                 match changed {
                     Ok(()) => break,
@@ -201,40 +199,41 @@ impl<N: Network> Driver<N> {
         }
     }
 
-    fn show_progress(&mut self) {
-        let interval = self.pace.borrow().timing.interval();
+    fn check_progress(&mut self) {
+        let interval = self.session_settings.borrow().timing.interval();
         let sessions = self.running.len();
-        self.progress.look(sessions, self.common.activity.turns(), interval, clock::now().instant);
+        self.monitor.check(sessions, self.context.activity.sends(), interval, clock::now().instant);
     }
 
-    /// Brings the sessions in line with the newest inventory and settings. Says whether that was possible.
-    async fn follow(&mut self) -> bool {
+    /// Applies the latest inventory and settings. Returns `false` if planning panicked.
+    async fn apply_latest(&mut self) -> bool {
         let settings = Arc::clone(&self.settings.borrow_and_update());
         let fleet = Arc::clone(&self.fleet.borrow_and_update());
-        self.pace.send_if_modified(|pace| std::mem::replace(pace, settings.pace) != settings.pace);
+        self.session_settings
+            .send_if_modified(|current| std::mem::replace(current, settings.session) != settings.session);
         let Some(mut roster) = self.roster.take() else { return false };
-        let drawn = task::spawn_blocking(move || {
-            let change = roster.adopt(&fleet, &settings);
+        let planned = task::spawn_blocking(move || {
+            let change = roster.update(&fleet, &settings);
             (roster, change)
         });
-        match drawn.await {
+        match planned.await {
             Ok((roster, change)) => {
                 self.roster = Some(roster);
                 self.apply(change).await;
                 true
             }
             Err(failed) => {
-                error!("the plan of the probes could not be drawn: {failed}");
+                error!("cannot plan the probes: {failed}");
                 false
             }
         }
     }
 
-    async fn apply(&mut self, change: Change) {
-        /// Sessions started or stopped before the echoes get a chance again.
+    async fn apply(&mut self, change: PlanChange) {
+        /// Number of sessions to start or stop before other tasks can run.
         const BATCH: usize = 128;
         let Some(board) = change.board else { return };
-        debug!("probe plan changed: {} sessions start, {} stop", change.start.len(), change.stop.len());
+        debug!("probe plan changed: starting {} sessions, stopping {}", change.start.len(), change.stop.len());
         for (done, key) in change.stop.iter().enumerate() {
             if let Some(task) = self.running.remove(key) {
                 task.abort();
@@ -244,41 +243,67 @@ impl<N: Network> Driver<N> {
             }
         }
         for (done, (key, tally)) in change.start.into_iter().enumerate() {
-            self.start(key, tally);
+            self.start_session(key, tally);
             if done % BATCH == BATCH - 1 {
                 task::yield_now().await;
             }
         }
         self.drop_unused_links();
         self.board.send_replace(board);
-        self.common.changes.send_modify(|count| *count = count.wrapping_add(1));
+        self.context.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    fn start(&mut self, key: SessionKey, tally: Arc<Tally>) {
-        let version = IpVersion::of(key.address);
+    fn start_session(&mut self, key: SessionKey, tally: Arc<Tally>) {
+        let version = IpVersion::from(key.address);
         let network = &self.network;
         let link = self
             .links
             .entry((version, Arc::clone(&key.binding)))
-            .or_insert_with(|| Arc::new(network.link(version, &key.binding)));
-        let session = self.common.session(key.address, self.phases.take(), clock::now().instant);
-        let task = self.tasks.spawn(session::run(session, Arc::clone(link), tally, self.common.clone()));
+            .or_insert_with(|| Arc::new(network.create_link(version, &key.binding)));
+        let session = self.context.create_session(key.address, self.phases.next_phase(), clock::now().instant);
+        let task = self.tasks.spawn(session::run(session, Arc::clone(link), tally, self.context.clone()));
         self.running.insert(key, task);
     }
 
     fn drop_unused_links(&mut self) {
         let used: BTreeSet<_> =
-            self.running.keys().map(|key| (IpVersion::of(key.address), Arc::clone(&key.binding))).collect();
+            self.running.keys().map(|key| (IpVersion::from(key.address), Arc::clone(&key.binding))).collect();
         self.links.retain(|link, _| used.contains(link));
     }
 }
 
-/// A session ends only when it is stopped; anything else is a defect that must not stay hidden.
-fn report(ended: Result<(), JoinError>) {
+/// Feeds the watchdog while sessions send.
+///
+/// The driver alone proves little, because all sessions could be stuck. It therefore beats only if a session has sent
+/// since the last check, or if there are no sessions.
+#[derive(Debug)]
+struct SendMonitor {
+    pulse: Pulse,
+    sends: u64,
+    interval: Duration,
+}
+
+impl SendMonitor {
+    fn new(pulse: Pulse) -> Self {
+        Self { pulse, sends: 0, interval: Duration::ZERO }
+    }
+
+    /// Checks whether `sends`, the total of all sessions, has increased. Each session sends once per `interval`.
+    fn check(&mut self, sessions: usize, sends: u64, interval: Duration, now: Instant) {
+        let progressed = sends != self.sends || interval != self.interval;
+        if sessions == 0 || progressed {
+            self.pulse.beat(now, interval.saturating_add(PROGRESS_INTERVAL));
+        }
+        (self.sends, self.interval) = (sends, interval);
+    }
+}
+
+/// Logs a session that ended unexpectedly.
+fn log_failure(ended: Result<(), JoinError>) {
     if let Err(failed) = ended
         && !failed.is_cancelled()
     {
-        error!("a probe session ended: {failed}");
+        error!("a probe session failed: {failed}");
     }
 }
 

@@ -1,7 +1,7 @@
-//! Families of our own metrics, printed in the order of their labels.
+//! Metric families with series sorted by their labels.
 //!
-//! `prometheus_client::metrics::family::Family` prints in hash order and knows only the series that were touched. These are sorted,
-//! so that two scrapes can be compared line by line, and the members of a closed list are there from the start, at zero.
+//! `prometheus_client::metrics::family::Family` exports series in hash order. With sorted series, two scrapes can be
+//! compared line by line.
 
 use std::{
     borrow::Cow,
@@ -15,10 +15,10 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric, counter::Counter, histogram::Histogram},
 };
 
-/// The labels of one series. Values are ours (closed lists, status codes), never text from outside.
-pub type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
+/// The labels of one series. Values come from closed lists or status codes, never from external text.
+pub type SeriesLabels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 
-/// One label pair of a [`Labels`].
+/// Creates one pair of [`SeriesLabels`].
 pub fn label(name: &'static str, value: impl Into<Cow<'static, str>>) -> (&'static str, Cow<'static, str>) {
     (name, value.into())
 }
@@ -26,20 +26,20 @@ pub fn label(name: &'static str, value: impl Into<Cow<'static, str>>) -> (&'stat
 /// A family of `M` with `N` labels. Clones share their series.
 #[derive(Clone)]
 pub struct Series<const N: usize, M> {
-    members: Arc<Mutex<BTreeMap<Labels<N>, M>>>,
+    series: Arc<Mutex<BTreeMap<SeriesLabels<N>, M>>>,
     new: fn() -> M,
 }
 
 impl<const N: usize, M: Clone> Series<N, M> {
-    /// A family whose members start as `new` makes them.
+    /// Creates a family without series. `new` creates the metric of each series.
     pub fn new(new: fn() -> M) -> Self {
-        Self { members: Arc::default(), new }
+        Self { series: Arc::default(), new }
     }
 
-    /// The member with these labels, made if it is not there yet.
-    pub fn get(&self, labels: Labels<N>) -> M {
-        let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        members.entry(labels).or_insert_with(self.new).clone()
+    /// Returns the metric with these labels. Creates the series if it does not exist.
+    pub fn get(&self, labels: SeriesLabels<N>) -> M {
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        series.entry(labels).or_insert_with(self.new).clone()
     }
 }
 
@@ -51,9 +51,9 @@ impl<const N: usize, M> Debug for Series<N, M> {
 
 impl<const N: usize, M: EncodeMetric + TypedMetric + Clone> EncodeMetric for Series<N, M> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
-        for (labels, member) in members.iter() {
-            member.encode(encoder.encode_family(labels)?)?;
+        let series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        for (labels, metric) in series.iter() {
+            metric.encode(encoder.encode_family(labels)?)?;
         }
         Ok(())
     }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prints_its_members_in_the_order_of_their_labels() {
+    fn series_are_sorted_by_their_labels() {
         let counters = Counters::<2>::new(Counter::default);
         for (collection, code) in [("ipsec_tunnels", "200"), ("gre_tunnels", "503"), ("gre_tunnels", "200")] {
             counters.get([label("collection", collection), label("code", code)]).inc();

@@ -18,7 +18,7 @@ use self::{concern::Summary, filter::Filter};
 use crate::{
     domain::{
         dataset::{Dataset, PollStatus},
-        inventory::{AccountName, Entry, Fleet, TunnelKey, TunnelList},
+        inventory::{AccountName, Fleet, InventoryEntry, TunnelKey, TunnelList},
         tunnel::TunnelType,
         verdict::Verdicts,
     },
@@ -112,7 +112,7 @@ impl Snapshot {
     fn join<'a>(
         &'a self,
         account: &'a AccountName,
-        entry: &'a Entry,
+        entry: &'a InventoryEntry,
         confirmed: Option<Moment>,
         fresh: bool,
     ) -> Row<'a> {

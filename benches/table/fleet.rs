@@ -4,10 +4,10 @@
 use std::{net::Ipv4Addr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use magic_tunnel_exporter::{
-    cloudflare::decode::decode,
+    cloudflare::decode::decode_list,
     domain::{
-        inventory::{Account, AccountName, Fleet, TunnelKey, TunnelList},
-        probe::{Outcome, ProbeTarget, Thresholds, Vantage},
+        inventory::{AccountInventory, AccountName, Fleet, TunnelKey, TunnelList},
+        probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
         tunnel::TunnelType,
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
@@ -53,14 +53,14 @@ fn tunnel(n: usize) -> Value {
 pub(crate) fn polled(body: &[u8]) -> TrackedList {
     let mut list = TrackedList::resume(AccountName::new("bench"), Arc::default(), TunnelList::default());
     let now = clock::now();
-    list.absorb(decode(body, 200, TunnelType::Ipsec), now, now, Duration::ZERO);
+    list.update(decode_list(body, 200, TunnelType::Ipsec), now, now, Duration::ZERO);
     list
 }
 
 /// An exposition of `tunnels` tunnels, each with three probed addresses and a verdict.
 pub(crate) fn exposition(tunnels: usize) -> Exposition {
     let account = AccountName::new("c4a7362d577a6c3019a474fd6f485821");
-    let mut known = Account::default();
+    let mut known = AccountInventory::default();
     known.set_list(TunnelType::Ipsec, polled(&body(tunnels)).current().clone());
     let keys: Vec<Arc<TunnelKey>> =
         known.entries().map(|entry| Arc::new(TunnelKey::new(&account, &entry.tunnel))).collect();
@@ -95,7 +95,7 @@ fn tally(n: usize) -> Tally {
         tally.begin();
         let rtt = Duration::from_nanos((n as u64 * 7_919 + echo * 104_729) % 80_000_000 + 1);
         let thresholds = Thresholds { down_after: THREE, up_after: THREE };
-        tally.finish(Outcome::Reply { rtt }, clock::now(), thresholds);
+        tally.finish(EchoOutcome::Reply { rtt }, clock::now(), thresholds);
     }
     tally
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use magic_tunnel_exporter::{
-    cloudflare::decode::decode, domain::tunnel::TunnelType, poller::tracked_list::TrackedList,
+    cloudflare::decode::decode_list, domain::tunnel::TunnelType, poller::tracked_list::TrackedList,
 };
 use serde_json::Value;
 use web_toolkit::clock;
@@ -43,5 +43,5 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
 
 fn poll_again(list: &mut TrackedList, body: &[u8]) {
     let now = clock::now();
-    list.absorb(decode(body, 200, TunnelType::Ipsec), now, now, Duration::ZERO);
+    list.update(decode_list(body, 200, TunnelType::Ipsec), now, now, Duration::ZERO);
 }

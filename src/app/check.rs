@@ -16,7 +16,7 @@ use web_toolkit::{
 
 use super::exporter::account_count;
 use crate::{
-    cloudflare::{self, ApiFailure, Client, Credentials, Token, TokenStatus, Verified},
+    cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus},
     config::Config,
     domain::{
         dataset::{Dataset, FailureReason},
@@ -25,7 +25,7 @@ use crate::{
     },
     exposition,
     poller::ApiAccount,
-    prober::{icmp, settings::Settings},
+    prober::{icmp, settings::ProbeSettings},
 };
 
 /// A certificate or token that expires within this time causes a warning.
@@ -136,7 +136,7 @@ async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
     let mut checks = JoinSet::new();
     for (index, account) in config.accounts.iter().enumerate() {
-        let settings = cloudflare::Settings { url: account.url.clone(), timeout: config.poll.timeout };
+        let settings = cloudflare::ClientSettings { url: account.url.clone(), timeout: config.poll.timeout };
         let client = Client::new(&settings, metrics.clone())?;
         let account = account.account.clone();
         checks.spawn(async move { (index, check_account(&client, &account).await) });
@@ -151,34 +151,34 @@ async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
 /// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs to the account instead of a user.
 async fn check_account(client: &Client, account: &ApiAccount) -> Vec<CheckResult> {
     let (credentials, _) = account.credentials.credentials();
-    let mut verified = client.verify(&credentials, None).await;
+    let mut verified = client.verify_token(&credentials, None).await;
     if is_unknown(&verified) {
-        let of_account = client.verify(&credentials, Some(&account.id)).await;
+        let of_account = client.verify_token(&credentials, Some(&account.id)).await;
         if of_account.token.is_ok() {
             verified = of_account;
         }
     }
     let mut results = vec![match credentials {
-        Credentials::Token(_) => check_token(&verified.token, clock::now().wall),
-        Credentials::Key { .. } => {
+        ApiCredentials::Token(_) => check_token(&verified.token, clock::now().wall),
+        ApiCredentials::Key { .. } => {
             CheckResult::ok(CheckSubject::Token, "an API key; it does not expire and has all permissions of its user")
                 .warn("use a token; `Magic WAN Read` or `Magic Transit Read` is sufficient")
         }
     }];
     results.extend(verified.ahead.map(check_clock));
     for &tunnel_type in TunnelType::ALL {
-        let listing = client.list(&credentials, &account.id, tunnel_type).await;
+        let listing = client.list_tunnels(&credentials, &account.id, tunnel_type).await;
         results.push(check_permission(tunnel_type.dataset(), listing.map(|listing| listing.tunnels.len())));
     }
     results.into_iter().map(|result| result.for_account(account.name.as_str())).collect()
 }
 
 /// Whether the token may belong to the account. The endpoint for tokens of users does not know these.
-fn is_unknown(verified: &Verified) -> bool {
+fn is_unknown(verified: &TokenCheck) -> bool {
     matches!(&verified.token, Err(failure) if failure.reason == FailureReason::Auth)
 }
 
-fn check_token(token: &Result<Token, ApiFailure>, now: Timestamp) -> CheckResult {
+fn check_token(token: &Result<TokenInfo, ApiFailure>, now: Timestamp) -> CheckResult {
     let ok = |message: String| CheckResult::ok(CheckSubject::Token, message);
     let token = match token {
         Ok(token) => token,
@@ -233,15 +233,15 @@ fn check_permission(dataset: Dataset, tunnels: Result<usize, ApiFailure>) -> Che
 }
 
 /// Opens each socket that the prober would open.
-fn check_icmp_sockets(settings: &Settings) -> Vec<CheckResult> {
+fn check_icmp_sockets(settings: &ProbeSettings) -> Vec<CheckResult> {
     if !settings.enabled {
         return vec![CheckResult::ok(CheckSubject::Icmp, "probing is off, so no socket is needed")];
     }
     let check = |(version, binding)| match icmp::try_open(version, &binding) {
         Ok(message) => CheckResult::ok(CheckSubject::Icmp, message),
         Err(refused) => {
-            let result = CheckResult::ok(CheckSubject::Icmp, refused.sentence);
-            if refused.is_unknown { result.warn(refused.mend) } else { result.fail(refused.mend) }
+            let result = CheckResult::ok(CheckSubject::Icmp, refused.message);
+            if refused.is_unsupported { result.warn(refused.remedy) } else { result.fail(refused.remedy) }
         }
     };
     settings.bindings().into_iter().map(check).collect()

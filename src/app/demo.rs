@@ -21,9 +21,9 @@ use super::{exporter::start, reload::ConfigLoader, service_manager, shutdown::jo
 use crate::{
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, Log, SandboxConfig, flags::ExporterFlags},
-    domain::{inventory::AccountName, probe::Silence, pulse::Pulses, selector::Selector},
+    domain::{inventory::AccountName, probe::Silence, pulse::Pulses, rules::Selector},
     poller::{ApiAccount, CredentialSource},
-    prober::settings::{Settings, TunnelSettings},
+    prober::settings::{ProbeSettings, TunnelSettings},
     secret::Secret,
 };
 
@@ -36,7 +36,7 @@ const DEMO_TOKEN: &str = "demo-token";
 /// missing reply always counts as silence, because the story moves tunnels to addresses that never answer.
 fn defaults() -> Defaults {
     let tunnels = TunnelSettings { interface: Some("lo".into()), ..TunnelSettings::default() };
-    let probe = Settings { enabled: true, silence: Silence::Always, tunnels, ..Settings::default() };
+    let probe = ProbeSettings { enabled: true, silence: Silence::Always, tunnels, ..ProbeSettings::default() };
     let sites = [("fra-*", "frankfurt"), ("ams-*", "amsterdam"), ("lon-*", "london"), ("waw-*", "warsaw")];
     let sites = sites.map(|(name, site)| (Selector::name(name), Arc::from(site))).into();
     Defaults { poll_interval: Duration::from_secs(2), probe, sites }

@@ -120,12 +120,12 @@ fn start_probing(
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<watch::Receiver<Judged>> {
-    let pulse = pulses.part("the prober");
+    let pulse = pulses.register("the prober");
     let (handle, thread) =
         prober::start(IcmpNetwork::new, fleet.clone(), settings.probe.subscribe(), pulse, stop.clone())
             .context("cannot start the prober")?;
     let stale_after = settings.stale_after.subscribe();
-    let pulse = pulses.part("the correlation");
+    let pulse = pulses.register("the correlation");
     let (correlator, judged) = Correlator::new(fleet, handle.board.clone(), handle.changes, stale_after, pulse);
     tasks.spawn(async move {
         if let Err(panicked) = thread.stopped().await {
@@ -133,7 +133,7 @@ fn start_probing(
         }
     });
     tasks.spawn(correlator.run(stop.clone()));
-    tasks.spawn(prober::history::sample(handle.board, stop.clone()));
+    tasks.spawn(prober::history::sample_targets(handle.board, stop.clone()));
     Ok(judged)
 }
 

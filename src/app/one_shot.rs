@@ -23,7 +23,7 @@ use crate::{
         pulse::{Pulse, Pulses},
     },
     exposition,
-    prober::{self, board::ProbeBoard, icmp::IcmpNetwork, plan::Plan, settings::Settings},
+    prober::{self, board::ProbeBoard, icmp::IcmpNetwork, plan::ProbePlan, settings::ProbeSettings},
     snapshot::{Snapshot, Sources},
 };
 
@@ -81,18 +81,18 @@ fn is_polled(fleet: &Fleet) -> bool {
 }
 
 /// Maximum time until a state is settled: as many probes as it takes to be down, the last one until its timeout.
-fn time_to_settle(settings: &Settings) -> Duration {
-    let pace = settings.pace;
+fn time_to_settle(settings: &ProbeSettings) -> Duration {
+    let pace = settings.session;
     let probes = pace.thresholds.down_after.max(pace.thresholds.up_after).get() + 1;
     pace.timing.interval() * probes + pace.timing.timeout() + MARGIN
 }
 
 /// Waits until every planned address is probed and has a settled state.
-async fn wait_until_settled(fleet: &Fleet, settings: &Settings, board: &mut watch::Receiver<Arc<ProbeBoard>>) {
-    let plan = Plan::in_force(fleet, settings);
+async fn wait_until_settled(fleet: &Fleet, settings: &ProbeSettings, board: &mut watch::Receiver<Arc<ProbeBoard>>) {
+    let plan = ProbePlan::build_if_enabled(fleet, settings);
     let is_planned = |board: &Arc<ProbeBoard>| plan.tunnels.keys().all(|key| board.tunnels.contains_key(key));
     let Ok(board) = board.wait_for(is_planned).await.map(|board| Arc::clone(&board)) else { return };
-    while board.sessions.iter().any(|(_, tally)| tally.standing().up.is_none()) {
+    while board.sessions.iter().any(|(_, tally)| tally.state().up.is_none()) {
         sleep(CHECK_INTERVAL).await;
     }
 }

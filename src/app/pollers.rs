@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::difference::Difference;
 use crate::{
-    cloudflare::{self, Client, Settings, SetupError},
+    cloudflare::{self, Client, ClientSettings, SetupError},
     config::{AccountConfig, Config},
     domain::{
         inventory::{AccountName, Fleet},
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(super) struct ApiClients {
     metrics: cloudflare::Metrics,
-    clients: Vec<(Settings, Client)>,
+    clients: Vec<(ClientSettings, Client)>,
     /// Shared by all pollers of the real API.
     cloudflare: Limiter,
     loopback: Limiter,
@@ -39,7 +39,7 @@ impl ApiClients {
     /// # Errors
     /// TLS for a new client cannot be set up.
     pub(super) fn update(&mut self, config: &Config) -> Result<(), SetupError> {
-        let mut clients: Vec<(Settings, Client)> = Vec::new();
+        let mut clients: Vec<(ClientSettings, Client)> = Vec::new();
         for settings in config.accounts.iter().map(|account| settings(account, config)) {
             if find(&clients, &settings).is_none() {
                 let client = match find(&self.clients, &settings) {
@@ -60,11 +60,11 @@ impl ApiClients {
     }
 }
 
-fn settings(account: &AccountConfig, config: &Config) -> Settings {
-    Settings { url: account.url.clone(), timeout: config.poll.timeout }
+fn settings(account: &AccountConfig, config: &Config) -> ClientSettings {
+    ClientSettings { url: account.url.clone(), timeout: config.poll.timeout }
 }
 
-fn find<'a>(clients: &'a [(Settings, Client)], settings: &Settings) -> Option<&'a Client> {
+fn find<'a>(clients: &'a [(ClientSettings, Client)], settings: &ClientSettings) -> Option<&'a Client> {
     clients.iter().find(|(known, _)| known == settings).map(|(_, client)| client)
 }
 
@@ -88,7 +88,7 @@ impl Pollers {
     /// Starts a poller for each account. `clients` were updated for `config`.
     pub(super) fn start(config: &Config, clients: &ApiClients, pulses: Pulses, stop: &CancellationToken) -> Self {
         let names = config.accounts.iter().map(|account| account.account.name.clone());
-        let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::waiting(names))));
+        let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::unpolled(names))));
         let stop = stop.child_token();
         let mut pollers = Self { fleet, tasks: JoinSet::new(), running: BTreeMap::new(), pulses, stop };
         pollers.spawn(&config.accounts, config, clients);

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     config::{Config, ConfigError},
-    prober::settings::Settings,
+    prober::settings::ProbeSettings,
 };
 
 /// Delay after a trigger, so that triggers in quick succession are answered by one reload.
@@ -54,7 +54,7 @@ impl fmt::Debug for ConfigLoader {
 /// Channels for the settings that change while the program runs.
 #[derive(Debug)]
 pub(super) struct LiveSettings {
-    pub(super) probe: watch::Sender<Arc<Settings>>,
+    pub(super) probe: watch::Sender<Arc<ProbeSettings>>,
     pub(super) stale_after: watch::Sender<Duration>,
     pub(super) poll_interval: watch::Sender<Duration>,
 }

@@ -141,7 +141,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_is_fed_three_times_per_timeout() {
         let pulses = Pulses::default();
-        let component = pulses.part("poller");
+        let component = pulses.register("poller");
         component.beat(clock::now().instant, Duration::from_hours(1));
         assert_eq!(feedings(&pulses, Some(LIMIT), LIMIT * 2 + Duration::from_secs(1)).await, 6);
     }
@@ -149,8 +149,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_watchdog_is_not_fed_while_one_component_is_stuck() {
         let pulses = Pulses::default();
-        let _working = pulses.part("correlation");
-        let component = pulses.part("prober");
+        let _working = pulses.register("correlation");
+        let component = pulses.register("prober");
         component.beat(clock::now().instant, Duration::from_secs(1));
         let first = feedings(&pulses, Some(LIMIT), LIMIT).await;
         assert!(first <= 1, "fed during the grace period: {first}");

@@ -8,9 +8,9 @@ use web_toolkit::text::shown;
 
 use crate::{
     domain::{
-        bgp::BgpState,
         dataset::{Dataset, PollState},
         inventory::TunnelList,
+        tunnel::BgpState,
         verdict::{Evidence, Side, Verdict},
     },
     snapshot::{Row, Snapshot, concern::Concern, filter::Order},

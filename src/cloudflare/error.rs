@@ -1,33 +1,39 @@
-//! What can go wrong between a request and a list of tunnels, folded into a closed list of reasons.
+//! Failed requests: their reasons, and when to retry.
 
 use std::{error::Error as _, fmt, time::Duration};
+
+use jiff::Timestamp;
+use rand::RngExt as _;
 
 use super::wire::{Envelope, Field};
 use crate::domain::dataset::FailureReason;
 
-/// A request that gave nothing usable. Holds no text of the answer, which may quote secrets: only its status and codes.
+/// A failed request. It contains the status and the error codes of the response, but no text, because that may quote
+/// secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiFailure {
     pub reason: FailureReason,
-    /// The HTTP status, where there was an answer.
+    /// HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// `errors[].code`, the first few.
+    /// The first four `errors[].code`.
     pub codes: Vec<u64>,
-    /// How long the API asks to wait (`Retry-After`).
+    /// Time to wait as requested by the API (`Retry-After`).
     pub retry_after: Option<Duration>,
-    /// What the transport said, where there was no answer.
+    /// Transport error with its causes, if the response was not complete.
     pub transport: Option<String>,
 }
 
-/// More codes than this are not kept.
-const MOST_CODES: usize = 4;
+/// Maximum number of error codes that are kept.
+const MAX_CODES: usize = 4;
 
 impl ApiFailure {
+    /// Creates a failure without details.
     pub(super) fn new(reason: FailureReason) -> Self {
         Self { reason, status: None, codes: Vec::new(), retry_after: None, transport: None }
     }
 
-    pub(super) fn transport(error: reqwest::Error) -> Self {
+    /// Classifies an error of the HTTP client.
+    pub(super) fn from_transport(error: reqwest::Error) -> Self {
         let reason = if error.is_timeout() {
             FailureReason::Timeout
         } else if error.is_decode() && !is_broken_connection(&error) {
@@ -35,16 +41,16 @@ impl ApiFailure {
         } else {
             FailureReason::Connect
         };
-        Self { transport: Some(chain(&error.without_url())), ..Self::new(reason) }
+        Self { transport: Some(error_chain(&error.without_url())), ..Self::new(reason) }
     }
 
-    /// Judges an answer that is no success by its status: the status first, then the codes in its body.
-    pub(super) fn refused(status: u16, body: &[u8]) -> Self {
-        let codes = codes(body);
-        Self { status: Some(status), reason: reason_of(status, &codes), codes, ..Self::new(FailureReason::Server) }
+    /// Classifies a response with an error status.
+    pub(super) fn from_response(status: u16, body: &[u8]) -> Self {
+        let codes = read_codes(body);
+        Self { status: Some(status), reason: classify(status, &codes), codes, ..Self::new(FailureReason::Server) }
     }
 
-    /// What the operator can do about it.
+    /// Suggests what the operator can do about the failure.
     pub const fn remedy(&self) -> &'static str {
         self.reason.remedy()
     }
@@ -69,7 +75,8 @@ impl fmt::Display for ApiFailure {
 
 impl std::error::Error for ApiFailure {}
 
-/// A body that ends too early is an error of decoding to the HTTP library, be it that the connection broke or the compression is damaged.
+/// Returns whether a decoding error was caused by a broken connection. reqwest reports truncated bodies and damaged
+/// compression as the same kind of error.
 fn is_broken_connection(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -81,8 +88,8 @@ fn is_broken_connection(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The message of an error with those of its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+/// Returns the message of an error followed by the messages of its causes.
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -93,28 +100,28 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// `errors[].code` of a body, if it is an envelope at all.
-fn codes(body: &[u8]) -> Vec<u64> {
-    match serde_json::from_slice::<Envelope<'_>>(body) {
-        Ok(envelope) => envelope.codes(),
-        Err(_) => Vec::new(),
-    }
+/// Reads `errors[].code` of a body; empty if the body is not an API response.
+fn read_codes(body: &[u8]) -> Vec<u64> {
+    serde_json::from_slice::<Envelope<'_>>(body).map_or_else(|_| Vec::new(), |envelope| envelope.codes())
 }
 
 impl Envelope<'_> {
+    /// Returns the first [`MAX_CODES`] error codes.
     pub(super) fn codes(&self) -> Vec<u64> {
         let Field::Value(errors) = &self.errors else { return Vec::new() };
         let codes = errors.0.iter().filter_map(|error| match error.0.code {
             Field::Value(code) => Some(code.0),
             Field::Absent | Field::Wrong => None,
         });
-        codes.take(MOST_CODES).collect()
+        codes.take(MAX_CODES).collect()
     }
 }
 
-/// The reason by status and codes. A status that is clear decides alone, save that the codes tell "not entitled" from "not allowed".
-pub(super) fn reason_of(status: u16, codes: &[u64]) -> FailureReason {
-    let by_code = codes.iter().find_map(|&code| reason_of_code(code));
+/// Classifies a failure by its HTTP status, and by its error codes if the status is ambiguous.
+///
+/// A missing product is reported with the status of a missing permission, so that its codes have priority.
+pub(super) fn classify(status: u16, codes: &[u64]) -> FailureReason {
+    let by_code = codes.iter().find_map(|&code| classify_code(code));
     match status {
         401 | 403 | 404 if by_code == Some(FailureReason::NotEntitled) => FailureReason::NotEntitled,
         401 | 403 => FailureReason::Auth,
@@ -125,8 +132,8 @@ pub(super) fn reason_of(status: u16, codes: &[u64]) -> FailureReason {
     }
 }
 
-/// Codes seen in answers of the real API.
-fn reason_of_code(code: u64) -> Option<FailureReason> {
+/// Error codes observed in responses of the API.
+fn classify_code(code: u64) -> Option<FailureReason> {
     match code {
         1000 | 6003 | 6111 | 9109 | 10000 => Some(FailureReason::Auth),
         1012 | 1025 => Some(FailureReason::NotEntitled),
@@ -136,12 +143,59 @@ fn reason_of_code(code: u64) -> Option<FailureReason> {
     }
 }
 
+/// Time for which the API blocks all requests of a user after exceeding the rate limit (Cloudflare API limits,
+/// "cumulative rate limit").
+const RATE_LIMIT_PENALTY: Duration = Duration::from_mins(5);
+
+/// Time between retries of a failure that lasts until a setting is changed.
+const LASTING_FAILURE_RETRY: Duration = Duration::from_mins(5);
+
+/// Upper limit for the time requested by `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
+
+/// Maximum wait before the first retry of a temporary failure.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+
+/// Parses a `Retry-After` header (RFC 9110 section 10.2.3): seconds or a date.
+pub(super) fn parse_retry_after(header: &str, now: Timestamp) -> Option<Duration> {
+    let header = header.trim();
+    if !header.is_empty() && header.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(
+            header.parse().map_or(MAX_RETRY_AFTER, |seconds| Duration::from_secs(seconds).min(MAX_RETRY_AFTER)),
+        );
+    }
+    let date = Timestamp::try_from(httpdate::parse_http_date(header).ok()?).ok()?;
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default().min(MAX_RETRY_AFTER))
+}
+
+/// Returns the time to wait after `failures` consecutive failures, the latest of which is `failure`.
+///
+/// Temporary failures back off exponentially up to the longer of `interval` and five minutes. Jitter keeps many
+/// exporters from retrying at the same time.
+pub fn retry_delay(failure: &ApiFailure, failures: u32, interval: Duration) -> Duration {
+    if let Some(wait) = failure.retry_after {
+        return jitter(wait.max(Duration::from_secs(1)), 1.0, 1.1);
+    }
+    match failure.reason {
+        FailureReason::RateLimited => jitter(RATE_LIMIT_PENALTY, 1.0, 1.1),
+        reason if reason.is_lasting() => jitter(LASTING_FAILURE_RETRY.max(interval), 0.9, 1.1),
+        _ => {
+            let doubled = FIRST_RETRY.min(interval).saturating_mul(1 << failures.saturating_sub(1).min(16));
+            jitter(doubled.min(RATE_LIMIT_PENALTY.max(interval)), 0.5, 1.0)
+        }
+    }
+}
+
+fn jitter(wait: Duration, from: f64, to: f64) -> Duration {
+    wait.mul_f64(rand::rng().random_range(from..=to))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn status_then_code_decide_the_reason() {
+    fn the_status_and_then_the_codes_decide_the_reason() {
         use FailureReason::{Auth, NotEntitled, NotFound, RateLimited, Server};
         let table: [(u16, &[u64], FailureReason); 18] = [
             (401, &[10000], Auth),
@@ -164,23 +218,82 @@ mod tests {
             (301, &[], Server),
         ];
         for (status, codes, reason) in table {
-            assert_eq!(reason_of(status, codes), reason, "status {status}, codes {codes:?}");
+            assert_eq!(classify(status, codes), reason, "status {status}, codes {codes:?}");
         }
     }
 
     #[test]
     fn codes_are_read_as_numbers_and_as_strings_and_without_a_message() {
         let body = br#"{"success":false,"errors":[{"code":"7000"},{"code":7003,"message":"no"},{"message":"no code"},null,5]}"#;
-        assert_eq!(codes(body), [7000, 7003]);
-        assert_eq!(codes(b"<html>bad gateway</html>"), Vec::<u64>::new());
-        assert_eq!(codes(br#"{"errors":"no list"}"#), Vec::<u64>::new());
+        assert_eq!(read_codes(body), [7000, 7003]);
+        assert_eq!(read_codes(b"<html>bad gateway</html>"), Vec::<u64>::new());
+        assert_eq!(read_codes(br#"{"errors":"no list"}"#), Vec::<u64>::new());
     }
 
     #[test]
-    fn the_message_names_reason_status_and_codes_but_no_text_of_the_answer() {
+    fn the_message_contains_reason_status_and_codes_but_no_text_of_the_response() {
         let body = br#"{"success":false,"errors":[{"code":10000,"message":"md5_key hunter2 is wrong"}]}"#;
-        let failure = ApiFailure::refused(403, body);
+        let failure = ApiFailure::from_response(403, body);
         assert_eq!(failure.to_string(), "auth, HTTP status 403, code 10000");
         assert!(!format!("{failure:?}").contains("hunter2"));
+    }
+
+    const MINUTE: Duration = Duration::from_mins(1);
+
+    fn failure(reason: FailureReason, retry_after: Option<u64>) -> ApiFailure {
+        ApiFailure { retry_after: retry_after.map(Duration::from_secs), ..ApiFailure::new(reason) }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "2026-10-21T07:28:00Z".parse().unwrap();
+        let table = [
+            ("30", Some(30)),
+            (" 0 ", Some(0)),
+            ("Wed, 21 Oct 2026 07:28:45 GMT", Some(45)),
+            ("Wed, 21 Oct 2026 07:00:00 GMT", Some(0)),
+            ("99999999999999999999999", Some(3600)),
+            ("Wed, 21 Oct 2099 07:28:45 GMT", Some(3600)),
+            ("-5", None),
+            ("soon", None),
+            ("", None),
+        ];
+        for (header, seconds) in table {
+            assert_eq!(parse_retry_after(header, now), seconds.map(Duration::from_secs), "{header:?}");
+        }
+    }
+
+    #[test]
+    fn temporary_failures_back_off_up_to_five_minutes() {
+        let failure = failure(FailureReason::Connect, None);
+        let mut last = Duration::ZERO;
+        for (failures, most) in [(1, 5), (2, 10), (3, 20), (4, 40), (5, 80), (6, 160), (7, 300), (40, 300)] {
+            let most = Duration::from_secs(most);
+            let wait = retry_delay(&failure, failures, MINUTE);
+            assert!(wait >= most / 2 && wait <= most, "{failures} failures: {wait:?} of {most:?}");
+            assert!(wait >= last / 4, "the wait does not shrink");
+            last = wait;
+        }
+    }
+
+    #[test]
+    fn the_first_retry_waits_at_most_one_interval() {
+        let wait = retry_delay(&failure(FailureReason::Server, None), 1, Duration::from_secs(1));
+        assert!(wait <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_requested_wait_is_respected() {
+        let asked = retry_delay(&failure(FailureReason::RateLimited, Some(30)), 1, MINUTE);
+        assert!(asked >= Duration::from_secs(30) && asked <= Duration::from_secs(33));
+        let silent = retry_delay(&failure(FailureReason::RateLimited, None), 1, MINUTE);
+        assert!(silent >= Duration::from_mins(5) && silent <= Duration::from_secs(330));
+    }
+
+    #[test]
+    fn a_lasting_failure_is_retried_slowly() {
+        for reason in [FailureReason::Auth, FailureReason::NotEntitled, FailureReason::NotFound] {
+            assert!(retry_delay(&failure(reason, None), 1, MINUTE) >= Duration::from_secs(270));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What the client tells about its own requests.
+//! Metrics of the API client.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::listing::KnownField;
+use super::fields::KnownField;
 use crate::{
     domain::{
         dataset::{Dataset, FailureReason},
@@ -16,7 +16,7 @@ use crate::{
     series::{Counters, Histograms, label},
 };
 
-/// Seconds; the API answers small lists in a few hundred milliseconds and times out at ten seconds by default.
+/// Bucket bounds in seconds. Small lists take a few hundred milliseconds; the default timeout is 10 s.
 const DURATION_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Counters of requests, failures and unknown values. Clones share them.
@@ -29,7 +29,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers the families, every member of a closed list at zero.
+    /// Registers the families. Series with known label values start at zero.
     pub fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             requests: Counters::new(Counter::default),
@@ -37,32 +37,32 @@ impl Metrics {
             duration: Histograms::new(|| Histogram::new(DURATION_BUCKETS)),
             unknown_values: Counters::new(Counter::default),
         };
-        metrics.start_at_zero();
+        metrics.create_series();
         registry.register(
             "api_requests",
-            "Requests to the Cloudflare API by HTTP status code, none where no answer came",
+            "Requests to the Cloudflare API by HTTP status code, or none without a response",
             metrics.requests.clone(),
         );
         registry.register(
             "api_request_failures",
-            "Requests to the Cloudflare API that gave nothing usable, by reason",
+            "Failed requests to the Cloudflare API by reason",
             metrics.failures.clone(),
         );
         registry.register_with_unit(
             "api_request_duration",
-            "Time from sending a request to the Cloudflare API to the end of its answer",
+            "Time from sending a request to the Cloudflare API to the end of the response",
             Unit::Seconds,
             metrics.duration.clone(),
         );
         registry.register(
             "unknown_values",
-            "Values in lists of the Cloudflare API that this version does not know or cannot read, by field, counted at each poll",
+            "Unknown or invalid values in lists of the Cloudflare API by field, counted at each poll",
             metrics.unknown_values.clone(),
         );
         metrics
     }
 
-    fn start_at_zero(&self) {
+    fn create_series(&self) {
         for &dataset in Dataset::ALL {
             self.requests.get([label("collection", dataset.as_str()), label("code", "200")]);
             self.duration.get([label("collection", dataset.as_str())]);
@@ -75,18 +75,19 @@ impl Metrics {
         }
     }
 
-    pub(super) fn answered(&self, dataset: Dataset, status: Option<u16>, took: Duration) {
+    /// Counts a request by HTTP status; `None` if there was no response.
+    pub(super) fn count_request(&self, dataset: Dataset, status: Option<u16>, took: Duration) {
         let collection = label("collection", dataset.as_str());
         let code = status.map_or("none".into(), |status| status.to_string());
         self.requests.get([collection.clone(), label("code", code)]).inc();
         self.duration.get([collection]).observe(took.as_secs_f64());
     }
 
-    pub(super) fn failed(&self, dataset: Dataset, reason: FailureReason) {
+    pub(super) fn count_failure(&self, dataset: Dataset, reason: FailureReason) {
         self.failures.get([label("collection", dataset.as_str()), label("reason", reason.as_str())]).inc();
     }
 
-    pub(super) fn unknown_value(&self, field: KnownField) {
+    pub(super) fn count_unknown_value(&self, field: KnownField) {
         self.unknown_values.get([label("field", field.as_str())]).inc();
     }
 }

@@ -1,72 +1,74 @@
-//! What the API says about a token: `GET /user/tokens/verify`, and `GET /accounts/{id}/tokens/verify` for tokens of an account.
+//! Verification of API tokens: `GET /user/tokens/verify`, or `GET /accounts/{id}/tokens/verify` for tokens of an
+//! account.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use super::{
-    error::{ApiFailure, reason_of},
+    error::{ApiFailure, classify},
     wire::{Field, Object, Text},
 };
 use crate::domain::{dataset::FailureReason, label::label_enum};
 
 label_enum! {
-    /// Whether a token may be used.
+    /// Status of a token (`result.status`).
     pub enum TokenStatus {
         Active => "active",
         Disabled => "disabled",
         Expired => "expired",
-        /// A word that this version does not know.
+        /// Any other value.
         Unknown => "unknown",
     }
 }
 
-/// A token that the API knows.
+/// Properties of a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token {
+pub struct TokenInfo {
     pub status: TokenStatus,
-    /// `None` where it does not expire.
+    /// `None` if the token does not expire.
     pub expires_on: Option<Timestamp>,
 }
 
-/// What came of asking about a token.
+/// Result of verifying a token.
 #[derive(Debug)]
-pub struct Verified {
-    pub token: Result<Token, ApiFailure>,
-    /// How far our clock is ahead of the API's, to a second and the time that the answer took; `None` where it did not say the time.
+pub struct TokenCheck {
+    pub token: Result<TokenInfo, ApiFailure>,
+    /// Difference between the local clock and the `Date` header of the response; positive if the local clock is ahead.
+    /// It is accurate to a second plus the duration of the request. `None` if the header is absent.
     pub ahead: Option<SignedDuration>,
 }
 
 #[derive(Deserialize)]
-struct Envelope<'a> {
+struct TokenEnvelope<'a> {
     #[serde(default)]
     success: Field<bool>,
     #[serde(default, borrow)]
-    result: Field<Object<Info<'a>>>,
+    result: Field<Object<TokenResult<'a>>>,
 }
 
 #[derive(Deserialize)]
-struct Info<'a> {
+struct TokenResult<'a> {
     #[serde(default, borrow)]
     status: Field<Text<'a>>,
     #[serde(default, borrow)]
     expires_on: Field<Text<'a>>,
 }
 
-/// Reads the body of an answer with a status of success.
-pub(super) fn decode(body: &[u8], status: u16) -> Result<Token, ApiFailure> {
+/// Decodes the body of a response with a success status.
+pub(super) fn decode_token(body: &[u8], status: u16) -> Result<TokenInfo, ApiFailure> {
     let fail = |reason| ApiFailure { status: Some(status), ..ApiFailure::new(reason) };
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|_| fail(FailureReason::NotJson))?;
+    let envelope: TokenEnvelope<'_> = serde_json::from_slice(body).map_err(|_| fail(FailureReason::NotJson))?;
     let (Field::Value(true), Field::Value(Object(info))) = (envelope.success, envelope.result) else {
-        return Err(fail(reason_of(status, &[])));
+        return Err(fail(classify(status, &[])));
     };
     let expires_on = match info.expires_on {
         Field::Value(text) => Some(text.0.parse().map_err(|_| fail(FailureReason::Decode))?),
         Field::Absent | Field::Wrong => None,
     };
-    Ok(Token { status: status_of(info.status), expires_on })
+    Ok(TokenInfo { status: parse_status(info.status), expires_on })
 }
 
-fn status_of(field: Field<Text<'_>>) -> TokenStatus {
+fn parse_status(field: Field<Text<'_>>) -> TokenStatus {
     match field {
         Field::Value(text) if text.0 == "active" => TokenStatus::Active,
         Field::Value(text) if text.0 == "disabled" => TokenStatus::Disabled,
@@ -95,12 +97,12 @@ mod tests {
             ("{}", Unknown, None),
         ];
         for (result, status, expires_on) in table {
-            assert_eq!(decode(body(result).as_bytes(), 200), Ok(Token { status, expires_on }), "{result}");
+            assert_eq!(decode_token(body(result).as_bytes(), 200), Ok(TokenInfo { status, expires_on }), "{result}");
         }
     }
 
     #[test]
-    fn what_is_no_answer_about_a_token_is_a_failure() {
+    fn an_invalid_response_is_a_failure() {
         for (body, reason) in [
             ("<html>", FailureReason::NotJson),
             ("", FailureReason::NotJson),
@@ -108,7 +110,7 @@ mod tests {
             (r#"{"success":false,"result":{"status":"active"}}"#, FailureReason::Server),
             (r#"{"success":true,"result":{"status":"active","expires_on":"soon"}}"#, FailureReason::Decode),
         ] {
-            assert_eq!(decode(body.as_bytes(), 200).unwrap_err().reason, reason, "{body}");
+            assert_eq!(decode_token(body.as_bytes(), 200).unwrap_err().reason, reason, "{body}");
         }
     }
 }

@@ -1,37 +1,38 @@
-//! The API's base URL, checked once.
+//! The base URL of the API.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use reqwest::Url;
 use thiserror::Error;
 
-/// Where the API lives, such as `https://api.cloudflare.com/client/v4`: `https`, or `http` on loopback, without a user or a query.
+/// Base URL of the API, for example `https://api.cloudflare.com/client/v4`. It uses https, or http on a loopback
+/// address, and contains no user, password, query or fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiUrl(Url);
 
-/// Why a text is no [`ApiUrl`].
+/// Why a base URL is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ApiUrlError {
-    #[error("must be a URL such as https://api.cloudflare.com/client/v4")]
-    NoUrl,
-    #[error("must use https: plain http is allowed on loopback only, for it would show the token to the network")]
+    #[error("must be a URL, for example https://api.cloudflare.com/client/v4")]
+    NotAUrl,
+    #[error("must use https; http would expose the token and is allowed on loopback addresses only")]
     NotHttps,
-    #[error("must not hold a user, a password, a query or a fragment")]
+    #[error("must not contain a user, a password, a query or a fragment")]
     Extras,
 }
 
 impl ApiUrl {
-    /// The real API.
+    /// The public API.
     pub const DEFAULT: &'static str = "https://api.cloudflare.com/client/v4";
 
-    /// Whether requests stay on this machine.
+    /// Returns whether the host is `localhost` or a loopback address.
     pub fn is_loopback(&self) -> bool {
         let Some(host) = self.0.host_str() else { return false };
         let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         address.map_or(host == "localhost", |address| address.is_loopback())
     }
 
-    /// The base with further path segments, each percent-encoded.
+    /// Appends path segments, each percent-encoded.
     pub(super) fn join<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -45,9 +46,9 @@ impl FromStr for ApiUrl {
     type Err = ApiUrlError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(text).map_err(|_| ApiUrlError::NoUrl)?;
+        let url = Url::parse(text).map_err(|_| ApiUrlError::NotAUrl)?;
         if url.host_str().is_none_or(str::is_empty) || !matches!(url.scheme(), "http" | "https") {
-            return Err(ApiUrlError::NoUrl);
+            return Err(ApiUrlError::NotAUrl);
         }
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
             return Err(ApiUrlError::Extras);
@@ -71,8 +72,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_loopback_may_do_without_https() {
-        use ApiUrlError::{Extras, NoUrl, NotHttps};
+    fn plain_http_is_allowed_on_loopback_only() {
+        use ApiUrlError::{Extras, NotAUrl, NotHttps};
         let table = [
             ("https://api.cloudflare.com/client/v4", Ok(())),
             ("https://proxy.example/cf/", Ok(())),
@@ -83,9 +84,9 @@ mod tests {
             ("http://api.cloudflare.com/client/v4", Err(NotHttps)),
             ("http://localhost.example/client/v4", Err(NotHttps)),
             ("http://192.0.2.1/", Err(NotHttps)),
-            ("ftp://127.0.0.1/", Err(NoUrl)),
-            ("api.cloudflare.com", Err(NoUrl)),
-            ("", Err(NoUrl)),
+            ("ftp://127.0.0.1/", Err(NotAUrl)),
+            ("api.cloudflare.com", Err(NotAUrl)),
+            ("", Err(NotAUrl)),
             ("https://user:secret@api.cloudflare.com/", Err(Extras)),
             ("https://api.cloudflare.com/?token=x", Err(Extras)),
         ];

@@ -1,7 +1,7 @@
-//! The API's JSON as it comes: every member optional, every type doubtful.
+//! The JSON of the API. Every field may be absent or have an unexpected type.
 //!
-//! A member of another type than documented becomes [`Field::Wrong`] instead of an error, so that one oddity costs one field and not
-//! the list. Secrets are reduced to "is set" while they are read; their text never enters a value of ours.
+//! A value of an unexpected type becomes [`Field::Wrong`] instead of an error, so that it affects one field and not the
+//! whole list. Secrets are reduced to [`IsSet`] during parsing and never stored.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The envelope around every answer.
+/// Envelope of every response.
 #[derive(Deserialize)]
 pub(super) struct Envelope<'a> {
     #[serde(default)]
@@ -22,14 +22,14 @@ pub(super) struct Envelope<'a> {
     pub(super) result: Field<Object<Lists<'a>>>,
 }
 
-/// One member of `errors`: its text is not read, for it may quote what was sent.
+/// Member of `errors`. Its message is not read, because it may quote the request.
 #[derive(Deserialize, Default)]
 pub(super) struct ErrorInfo {
     #[serde(default)]
     pub(super) code: Field<Integer>,
 }
 
-/// `result` of the two list operations: the list lies under its collection's name.
+/// `result` of the list operations.
 #[derive(Deserialize)]
 pub(super) struct Lists<'a> {
     #[serde(default, borrow)]
@@ -38,7 +38,7 @@ pub(super) struct Lists<'a> {
     pub(super) gre_tunnels: Field<List<&'a RawValue>>,
 }
 
-/// A tunnel of either type.
+/// Tunnel of either type.
 #[derive(Deserialize)]
 pub(super) struct Tunnel<'a> {
     #[serde(default, borrow)]
@@ -99,7 +99,7 @@ pub(super) struct HealthCheck<'a> {
     pub(super) target: Field<Target<'a>>,
 }
 
-/// `health_check.target`: a string, or an object where `x-magic-new-hc-target` was heard.
+/// `health_check.target`: an object if the API respects the header `x-magic-new-hc-target`, otherwise a string.
 pub(super) enum Target<'a> {
     Text(Text<'a>),
     Object(TargetObject<'a>),
@@ -155,7 +155,7 @@ pub(super) struct Identities {
     pub(super) fqdn_id: Field<IsSet>,
 }
 
-/// A member that may be missing or null, or of another type than documented.
+/// A field that may be absent, null, or of an unexpected type.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(super) enum Field<T> {
     #[default]
@@ -164,7 +164,7 @@ pub(super) enum Field<T> {
     Wrong,
 }
 
-/// What a [`Field`] can be made of; each JSON type that is not taken up makes it [`Field::Wrong`].
+/// The JSON types that a value can be parsed from. Any other type results in [`Field::Wrong`].
 pub(super) trait Shape<'de>: Sized {
     fn from_text(_: Cow<'de, str>) -> Option<Self> {
         None
@@ -204,7 +204,7 @@ impl Shape<'_> for bool {
     }
 }
 
-/// A whole number of at least zero, also as a string of digits.
+/// A non-negative integer, or a string of digits.
 #[derive(Clone, Copy)]
 pub(super) struct Integer(pub(super) u64);
 
@@ -218,7 +218,7 @@ impl<'de> Shape<'de> for Integer {
     }
 }
 
-/// Whether a string that must not be kept is set: `""` is not.
+/// Whether a secret string is present and not empty.
 pub(super) struct IsSet(pub(super) bool);
 
 impl<'de> Shape<'de> for IsSet {
@@ -236,7 +236,7 @@ impl<'de, T: Deserialize<'de>> Shape<'de> for Object<T> {
     }
 }
 
-/// Lists of errors are read in the same lenient way as the members of a tunnel.
+/// Members of `errors` are parsed as leniently as fields.
 impl<'de, T: Deserialize<'de> + Default> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Field::deserialize(deserializer)? {

@@ -276,6 +276,6 @@ fn refuse_twins(
 fn api_url(setting: &Setting) -> Result<ApiUrl, Mistake> {
     setting.trimmed().parse().map_err(|error: ApiUrlError| match error {
         ApiUrlError::Extras => setting.unquoted_mistake(error),
-        ApiUrlError::NoUrl | ApiUrlError::NotHttps => setting.mistake(error),
+        ApiUrlError::NotAUrl | ApiUrlError::NotHttps => setting.mistake(error),
     })
 }

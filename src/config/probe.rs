@@ -16,7 +16,7 @@ use crate::{
     },
     prober::{
         histogram::Buckets,
-        settings::{Addresses, Override, Pace, Settings, Timing, TimingError, TunnelSettings},
+        settings::{AddressPair, ProbeOverride, ProbeSettings, SessionSettings, Timing, TimingError, TunnelSettings},
     },
 };
 
@@ -43,9 +43,9 @@ pub(super) fn settings(
     flags: &ProbeFlags,
     reader: &mut SettingsReader,
     node: Node<ProbeKeys>,
-    overrides: Vec<Override>,
-    defaults: &Settings,
-) -> Settings {
+    overrides: Vec<ProbeOverride>,
+    defaults: &ProbeSettings,
+) -> ProbeSettings {
     let keys = reader.section("probe", node);
     // The only flag that has the name of its section.
     let written = reader.value("probe.enabled", keys.enabled);
@@ -59,9 +59,14 @@ pub(super) fn settings(
     let socket = label(reader, ("probe.socket", flags.socket.as_deref(), keys.socket));
     let silence = label(reader, ("probe.silence", flags.silence.as_deref(), keys.silence));
     let usual = &defaults.tunnels;
-    Settings {
+    ProbeSettings {
         enabled: reader.switch(enabled, defaults.enabled),
-        pace: pace(flags, reader, [keys.interval, keys.timeout, keys.down_after, keys.up_after], defaults.pace),
+        session: session(
+            flags,
+            reader,
+            [keys.interval, keys.timeout, keys.down_after, keys.up_after],
+            defaults.session,
+        ),
         socket: socket.unwrap_or(defaults.socket),
         silence: silence.unwrap_or(defaults.silence),
         buckets: buckets(reader, &rtt_buckets).unwrap_or_else(|| defaults.buckets.clone()),
@@ -77,23 +82,28 @@ pub(super) fn settings(
     }
 }
 
-fn pace(flags: &ProbeFlags, reader: &mut SettingsReader, keys: [Node; 4], defaults: Pace) -> Pace {
+fn session(
+    flags: &ProbeFlags,
+    reader: &mut SettingsReader,
+    keys: [Node; 4],
+    defaults: SessionSettings,
+) -> SessionSettings {
     let before = reader.mistakes();
     let [interval, timeout, down_after, up_after] = keys;
     let interval = reader.one(("probe.interval", flags.interval.as_deref(), interval));
-    let interval = interval.and_then(|setting| reader.duration(&setting, Timing::LEAST_INTERVAL));
+    let interval = interval.and_then(|setting| reader.duration(&setting, Timing::MIN_INTERVAL));
     let interval = interval.unwrap_or(defaults.timing.interval());
     let setting = reader.one(("probe.timeout", flags.timeout.as_deref(), timeout));
     // If only the interval is set and shorter than the default timeout, it is the timeout as well.
     let usual = defaults.timing.timeout().min(interval);
-    let timeout = setting.as_ref().and_then(|setting| reader.duration(setting, Timing::LEAST_TIMEOUT)).unwrap_or(usual);
+    let timeout = setting.as_ref().and_then(|setting| reader.duration(setting, Timing::MIN_TIMEOUT)).unwrap_or(usual);
     let timing = Timing::new(interval, timeout).map_err(|error| {
         let setting = setting.unwrap_or_else(|| Setting::from_flag("--probe.timeout", &shown(timeout)));
         setting.mistake(match error {
             TimingError::TimeoutAboveInterval => {
                 format!("must not be longer than `{}` ({})", setting.name_like_this("probe.interval"), shown(interval))
             }
-            TimingError::TooFast | TimingError::TooImpatient => error.to_string(),
+            TimingError::IntervalTooShort | TimingError::TimeoutTooShort => error.to_string(),
         })
     });
     // A mistake of either duration was reported.
@@ -103,7 +113,7 @@ fn pace(flags: &ProbeFlags, reader: &mut SettingsReader, keys: [Node; 4], defaul
     let Thresholds { down_after: usual_down, up_after: usual_up } = defaults.thresholds;
     let thresholds =
         Thresholds { down_after: down_after.unwrap_or(usual_down), up_after: up_after.unwrap_or(usual_up) };
-    Pace { timing: timing.unwrap_or(defaults.timing), thresholds }
+    SessionSettings { timing: timing.unwrap_or(defaults.timing), thresholds }
 }
 
 fn shown(duration: Duration) -> String {
@@ -154,8 +164,8 @@ pub(super) fn uplinks(reader: &mut SettingsReader, settings: &[Setting]) -> Vec<
 }
 
 /// At most one address of each IP version.
-pub(super) fn addresses(reader: &mut SettingsReader, settings: &[Setting]) -> Addresses {
-    let mut addresses = Addresses::default();
+pub(super) fn addresses(reader: &mut SettingsReader, settings: &[Setting]) -> AddressPair {
+    let mut addresses = AddressPair::default();
     for setting in settings {
         let replaced = match reader.parse(setting) {
             Some(IpAddr::V4(v4)) => addresses.v4.replace(v4).is_some(),

@@ -86,12 +86,12 @@ fn a_wrong_value_is_reported_with_name_value_and_rule() {
         ),
         (
             "--cloudflare.api-url=http://api.cloudflare.com",
-            "`--cloudflare.api-url` is `http://api.cloudflare.com`: must use https: plain http is allowed on loopback only, \
-             for it would show the token to the network",
+            "`--cloudflare.api-url` is `http://api.cloudflare.com`: must use https; http would expose the token and \
+             is allowed on loopback addresses only",
         ),
         (
             "--cloudflare.api-url=https://u:hunter2@api.cloudflare.com",
-            "`--cloudflare.api-url` must not hold a user, a password, a query or a fragment",
+            "`--cloudflare.api-url` must not contain a user, a password, a query or a fragment",
         ),
         (
             "--cloudflare.account-id=../x",
@@ -160,7 +160,7 @@ fn accounts_are_listed_once_each() {
 #[test]
 fn probing_is_off_by_default() {
     let silent = config(&[ACCOUNT], token).unwrap().probe;
-    assert_eq!(silent, prober::settings::Settings::default());
+    assert_eq!(silent, prober::settings::ProbeSettings::default());
     for (argument, on) in [("--probe", true), ("--probe=true", true), ("--probe=false", false)] {
         assert_eq!(config(&[ACCOUNT, argument], token).unwrap().probe.enabled, on, "{argument}");
     }
@@ -186,9 +186,9 @@ fn every_probe_flag_reaches_the_prober() {
         "--probe.rtt-buckets=1ms,10ms",
     ];
     let probe = config(&arguments, token).unwrap().probe;
-    assert_eq!(probe.pace.timing.interval(), Duration::from_millis(500));
-    assert_eq!(probe.pace.timing.timeout(), Duration::from_millis(500), "no longer than the interval");
-    assert_eq!((probe.pace.thresholds.down_after.get(), probe.pace.thresholds.up_after.get()), (5, 1));
+    assert_eq!(probe.session.timing.interval(), Duration::from_millis(500));
+    assert_eq!(probe.session.timing.timeout(), Duration::from_millis(500), "no longer than the interval");
+    assert_eq!((probe.session.thresholds.down_after.get(), probe.session.thresholds.up_after.get()), (5, 1));
     let targets = [ProbeTarget::CustomerEndpoint, ProbeTarget::InterfacePeer];
     assert_eq!(probe.tunnels.targets, targets.into());
     assert_eq!(probe.tunnels.sources.v4, "192.0.2.1".parse().ok());
@@ -225,7 +225,7 @@ fn a_wrong_probe_flag_is_reported_too() {
         ("--probe.vantage=moon", "`--probe.vantage` is `moon`: must be one of site, remote"),
         ("--probe.uplink=example.com", "`--probe.uplink` is `example.com`: invalid IP address syntax"),
         ("--probe.silence=never", "`--probe.silence` is `never`: must be one of after-answer, always"),
-        ("--probe.rtt-buckets=2s,1s", "`--probe.rtt-buckets` is `2s,1s`: buckets must be above zero and ascend"),
+        ("--probe.rtt-buckets=2s,1s", "`--probe.rtt-buckets` is `2s,1s`: buckets must be above zero and ascending"),
     ];
     for (argument, sentence) in table {
         assert_eq!(config(&[ACCOUNT, argument], token).unwrap_err(), sentence);

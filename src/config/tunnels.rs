@@ -13,10 +13,9 @@ use super::{inputs::label, probe};
 use crate::{
     domain::{
         inventory::AccountName,
-        rules::TunnelRules,
-        selector::{Pattern, Selector, Tunnels},
+        rules::{Pattern, Selector, TunnelMatch, TunnelRules},
     },
-    prober::settings::Override,
+    prober::settings::ProbeOverride,
 };
 
 #[derive(Default, Deserialize)]
@@ -47,7 +46,7 @@ pub(super) struct OverrideKeys {
 #[derive(Debug, Default)]
 pub(super) struct TunnelConfig {
     pub(super) rules: TunnelRules,
-    pub(super) overrides: Vec<Override>,
+    pub(super) overrides: Vec<ProbeOverride>,
 }
 
 /// Reads the section. `accounts` are the names that an override may use, if they are known.
@@ -82,8 +81,8 @@ fn read_override(
     let id = reader.value("tunnels.overrides.id", keys.id);
     let name = reader.value("tunnels.overrides.name", keys.name);
     let tunnel = match (id, name) {
-        (Some(id), None) => reader.check(not_empty(&id)).map(|id| Tunnels::Id(id.into())),
-        (None, Some(name)) => reader.check(not_empty(&name)).map(|name| Tunnels::Name(Pattern::new(name))),
+        (Some(id), None) => reader.check(not_empty(&id)).map(|id| TunnelMatch::Id(id.into())),
+        (None, Some(name)) => reader.check(not_empty(&name)).map(|name| TunnelMatch::Name(Pattern::new(name))),
         (Some(_), Some(_)) | (None, None) => {
             let rule =
                 "needs either the `id` of a tunnel or the `name` of tunnels, in which `*` matches any characters";
@@ -99,9 +98,9 @@ fn read_override(
     let extra = reader.values("tunnels.overrides.extra_address", keys.extra_address);
     let uplink = reader.values("tunnels.overrides.uplink", keys.uplink);
     // Any selector will do if it has a mistake: the configuration is refused.
-    let selector = Selector { account, tunnel: tunnel.unwrap_or_else(|| Tunnels::Name(Pattern::new(""))) };
+    let selector = Selector { account, tunnel: tunnel.unwrap_or_else(|| TunnelMatch::Name(Pattern::new(""))) };
     config.rules.sites.extend(site.map(|site| (selector.clone(), site)));
-    config.overrides.push(Override {
+    config.overrides.push(ProbeOverride {
         selector,
         enabled: probe.map(|setting| reader.switch(Some(setting), true)),
         vantage,

@@ -5,11 +5,11 @@ use tokio::{task::JoinSet, time};
 use super::*;
 use crate::{
     domain::{
-        bgp::BgpState,
         fixtures::{addressed, polled, reporting},
         inventory::{AccountName, TunnelKey},
-        probe::{Outcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
+        probe::{EchoOutcome, ProbeFailure, ProbeTarget, Thresholds, Vantage},
         pulse::Pulses,
+        tunnel::BgpState,
         verdict::Verdict,
     },
     prober::{
@@ -54,7 +54,7 @@ fn play() -> Stage {
     let (changes, changes_rx) = watch::channel(0);
     let (stale_after, stale_after_rx) = watch::channel(Duration::from_mins(5));
     let (correlator, judged) =
-        Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx, pulses.part("correlation"));
+        Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx, pulses.register("correlation"));
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(correlator.run(stop.clone()));
@@ -62,7 +62,7 @@ fn play() -> Stage {
 }
 
 impl Stage {
-    fn settle(&self, outcome: Outcome) {
+    fn settle(&self, outcome: EchoOutcome) {
         let one = NonZeroU32::MIN;
         self.tally.begin();
         self.tally.finish(outcome, clock::now(), Thresholds { down_after: one, up_after: one });
@@ -79,10 +79,10 @@ impl Stage {
 async fn a_state_change_reaches_the_verdict_within_a_tenth_of_a_second() {
     let mut stage = play();
     assert_eq!(stage.next().await, Verdict::Healthy);
-    stage.settle(Outcome::Reply { rtt: Duration::from_millis(5) });
+    stage.settle(EchoOutcome::Reply { rtt: Duration::from_millis(5) });
     assert_eq!(stage.next().await, Verdict::Healthy, "because it answers");
     let fell = clock::now();
-    stage.settle(Outcome::Failed(ProbeFailure::Timeout));
+    stage.settle(EchoOutcome::Failed(ProbeFailure::Timeout));
     assert_eq!(stage.next().await, Verdict::PathMismatch);
     assert!(clock::now().since(fell) <= Duration::from_millis(100));
     stage.fleet.send_replace(fra(BgpState::Down));
@@ -92,7 +92,7 @@ async fn a_state_change_reaches_the_verdict_within_a_tenth_of_a_second() {
 #[tokio::test(start_paused = true)]
 async fn a_report_without_renewal_becomes_stale() {
     let mut stage = play();
-    stage.settle(Outcome::Reply { rtt: Duration::from_millis(5) });
+    stage.settle(EchoOutcome::Reply { rtt: Duration::from_millis(5) });
     stage.fleet.send_replace(fra(BgpState::Down));
     while stage.next().await != Verdict::BgpFault {}
     let reported = clock::now();

@@ -135,7 +135,7 @@ fn judge_row(row: &Row<'_>, isolated: bool) -> (Evidence, Verdict) {
 fn is_settling(row: &Row<'_>) -> bool {
     let Some(probes) = row.probes else { return false };
     let mut counting = probes.inside().map(|probe| &probe.tally).chain(probes.outside().map(|(_, tally)| tally));
-    counting.any(|tally| tally.standing().up.is_none())
+    counting.any(|tally| tally.state().up.is_none())
 }
 
 fn explain(row: &Row<'_>, evidence: Evidence, verdict: Verdict) -> Arc<str> {
@@ -147,7 +147,7 @@ fn explain(row: &Row<'_>, evidence: Evidence, verdict: Verdict) -> Arc<str> {
 fn is_isolated(snapshot: &Snapshot) -> bool {
     let mut once_answered = 0;
     for (_, tally) in snapshot.board().sessions.iter() {
-        let standing = tally.standing();
+        let standing = tally.state();
         if standing.ever_answered {
             if standing.up != Some(false) {
                 return false;

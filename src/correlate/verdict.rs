@@ -4,9 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use crate::{
     domain::{
-        bgp::{BgpState, BgpStatus, FsmState},
         probe::Vantage,
-        tunnel::Tunnel,
+        tunnel::{BgpState, BgpStatus, FsmState, Tunnel},
         verdict::{Evidence, Reported, Side, Verdict},
     },
     snapshot::Row,

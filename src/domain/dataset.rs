@@ -1,4 +1,4 @@
-//! Anything that is polled and can fail independently of everything else.
+//! Data that is polled: each dataset has its own status and fails independently of the others.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use web_toolkit::clock::Moment;
 use super::label::label_enum;
 
 label_enum! {
-    /// Data that is fetched by one poll loop. The label value is `collection`.
+    /// Data that one poll loop fetches for one account. The label is `collection`.
     pub enum Dataset {
         GreTunnels => "gre_tunnels",
         IpsecTunnels => "ipsec_tunnels",
@@ -17,85 +17,88 @@ label_enum! {
 label_enum! {
     /// Why a poll failed.
     pub enum FailureReason {
-        /// 401, 403, or a code that says so: the token is wrong or lacks the permission.
+        /// HTTP 401 or 403, or an authentication error code: the token is invalid or lacks the permission.
         Auth => "auth",
-        /// The account has no such product (codes 1012, 1025).
+        /// The account does not have the product (error codes 1012, 1025).
         NotEntitled => "not_entitled",
-        /// 404, or codes 7000, 7003: no such account or path.
+        /// HTTP 404, or error codes 7000, 7003: the account or the path does not exist.
         NotFound => "not_found",
-        /// 429, or codes 971, 10100, 10429.
+        /// HTTP 429, or error codes 971, 10100, 10429, 10502.
         RateLimited => "rate_limited",
-        /// 5xx, a redirect, or `success: false` without a code that says more.
+        /// HTTP 5xx, a redirect, or `success: false` without a known error code.
         Server => "server",
-        /// The body is not JSON at all.
+        /// The body is not JSON.
         NotJson => "not_json",
-        /// The body is JSON, but truncated or of another shape.
+        /// The body is truncated JSON, or JSON of an unexpected shape.
         Decode => "decode",
-        /// No complete answer in time.
+        /// The response was not complete within the timeout.
         Timeout => "timeout",
-        /// No connection: DNS, TCP, TLS, or the connection broke.
+        /// The connection failed: DNS, TCP or TLS, or it broke before the response was complete.
         Connect => "connect",
-        /// The body is larger than the cap.
+        /// The body exceeds the size limit.
         TooLarge => "too_large",
     }
 }
 
 impl FailureReason {
-    /// Whether a retry cannot help until the operator changes a setting.
+    /// Returns whether the failure lasts until the operator changes a setting, so that frequent retries are useless.
     pub const fn is_lasting(self) -> bool {
         matches!(self, Self::Auth | Self::NotEntitled | Self::NotFound)
     }
 
-    /// What the operator can do about it.
+    /// Suggests what the operator can do about the failure.
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Auth => {
-                "check the token: it needs `Magic WAN Read` or `Magic Transit Read` on this account, and must not be expired"
+                "check the token: it needs `Magic WAN Read` or `Magic Transit Read` on this account \
+                 and must not be expired"
             }
-            Self::NotEntitled => "the account has no Magic WAN or Magic Transit: check the account id",
+            Self::NotEntitled => "this account does not have Magic WAN or Magic Transit; check the account id",
             Self::NotFound => "check the account id and `--cloudflare.api-url`",
             Self::RateLimited => {
-                "the budget of 1,200 requests in 5 minutes is shared with the dashboard and other tools: poll less often, or use a token of its own"
+                "the limit of 1,200 requests per 5 minutes is shared with the dashboard and other tools; \
+                 poll less often or use a separate token"
             }
-            Self::Server => "a fault at Cloudflare: it is retried",
+            Self::Server => "this is a fault at Cloudflare; the request is retried",
             Self::NotJson => {
-                "something between here and the API answers in its place: check proxies and `--cloudflare.api-url`"
+                "something between the exporter and the API sent this response; \
+                 check proxies and `--cloudflare.api-url`"
             }
-            Self::Decode => "the answer is damaged or of an unknown form: it is retried",
-            Self::Timeout => "the API is slow or unreachable: check the network, or raise `--poll.timeout`",
+            Self::Decode => "the response is truncated or has an unknown format; the request is retried",
+            Self::Timeout => "the API is slow or unreachable; check the network or increase `--poll.timeout`",
             Self::Connect => "check DNS, proxies, certificates and the route to the API",
-            Self::TooLarge => "the answer is larger than 64 MiB: it is not read",
+            Self::TooLarge => "the response exceeds the limit of 64 MiB",
         }
     }
 }
 
-/// The result of the newest poll.
+/// The result of the latest poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PollState {
-    /// Not polled yet.
+    /// No poll has finished yet.
     #[default]
     Waiting,
     Succeeded,
     Failed(FailureReason),
 }
 
-/// How the polls of one dataset are doing.
+/// The status of the polls of one dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PollStatus {
     pub state: PollState,
     /// End of the last successful poll.
     pub last_success: Option<Moment>,
-    /// Duration of the newest poll.
+    /// Duration of the latest poll.
     pub duration: Option<Duration>,
 }
 
 impl PollStatus {
-    /// Whether the data was confirmed within `stale_after` before `now`.
+    /// Returns whether a poll succeeded within `stale_after` before `now`.
     pub fn is_fresh(&self, now: Moment, stale_after: Duration) -> bool {
         self.last_success.is_some_and(|then| now.since(then) <= stale_after)
     }
 
-    /// Whether the dataset was polled once, or refused for a reason that waiting does not change.
+    /// Returns whether a poll has succeeded, or failed for a [lasting](FailureReason::is_lasting) reason.
     pub fn is_settled(&self) -> bool {
         self.last_success.is_some() || matches!(self.state, PollState::Failed(reason) if reason.is_lasting())
     }

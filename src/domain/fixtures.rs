@@ -5,26 +5,25 @@ use std::{collections::BTreeMap, sync::Arc};
 use web_toolkit::clock::Moment;
 
 use super::{
-    bgp::{BgpState, BgpStatus, FsmState, Speaker},
-    inventory::{AccountName, Entry, Fleet},
-    tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
-};
-use crate::domain::{
     dataset::{PollState, PollStatus},
-    inventory::{Account, TunnelList},
+    inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, TunnelList},
+    tunnel::{
+        BgpState, BgpStatus, FsmState, GreDetails, IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId,
+        TunnelType,
+    },
 };
 
-/// A tunnel without any address.
+/// An IPsec tunnel without addresses.
 pub(crate) fn tunnel(id: &str) -> Tunnel {
-    Tunnel::bare(TunnelId::new(id), id, Kind::Ipsec(Ipsec::default()))
+    Tunnel::bare(TunnelId::new(id), id, TunnelDetails::Ipsec(IpsecDetails::default()))
 }
 
 pub(crate) fn gre(mut tunnel: Tunnel) -> Tunnel {
-    tunnel.kind = Kind::Gre(Gre::default());
+    tunnel.details = TunnelDetails::Gre(GreDetails::default());
     tunnel
 }
 
-/// A tunnel with a customer endpoint and prefixes; `""` leaves one out, and what is no address stays text.
+/// A tunnel with a customer endpoint and prefixes; `""` means absent, and invalid addresses are kept as text.
 pub(crate) fn addressed(id: &str, endpoint: &str, prefix: &str, prefix6: &str) -> Tunnel {
     fn stated<T: std::str::FromStr>(text: &str) -> Stated<T> {
         if text.is_empty() {
@@ -40,7 +39,7 @@ pub(crate) fn addressed(id: &str, endpoint: &str, prefix: &str, prefix6: &str) -
     }
 }
 
-/// The same tunnel with a session in this state.
+/// The same tunnel with a BGP session in this state.
 pub(crate) fn reporting(mut tunnel: Tunnel, state: BgpState) -> Tunnel {
     tunnel.bgp_status = Some(BgpStatus {
         state,
@@ -53,19 +52,19 @@ pub(crate) fn reporting(mut tunnel: Tunnel, state: BgpState) -> Tunnel {
     tunnel
 }
 
-/// One account, called `acme`, with these tunnels, and no word about when it was polled.
+/// One account, `acme`, with these tunnels and without a successful poll.
 pub(crate) fn fleet(tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
     polled(None, tunnels)
 }
 
-/// The same, polled at this moment.
+/// One account, `acme`, with these tunnels, last polled at `at`.
 pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
-    let mut lists: BTreeMap<TunnelType, Vec<Entry>> = BTreeMap::new();
+    let mut lists: BTreeMap<TunnelType, Vec<InventoryEntry>> = BTreeMap::new();
     for tunnel in tunnels {
-        let entry = Entry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None };
+        let entry = InventoryEntry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None };
         lists.entry(entry.tunnel.tunnel_type()).or_default().push(entry);
     }
-    let mut account = Account::default();
+    let mut account = AccountInventory::default();
     for (tunnel_type, entries) in lists {
         let status = PollStatus { state: PollState::Succeeded, last_success: at, ..PollStatus::default() };
         account.set_list(tunnel_type, TunnelList { status, entries: entries.into(), ..TunnelList::default() });

@@ -1,4 +1,4 @@
-//! The tunnels of every account as last polled. Only the poller writes here.
+//! The tunnels of every account as last polled. Only the poller changes them.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -8,7 +8,7 @@ use super::{
     tunnel::{Tunnel, TunnelId, TunnelType},
 };
 
-/// Name of an account in labels and on pages: its alias, or its id if it has none.
+/// Name of an account in labels and on pages: its alias, or its id if it has no alias.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountName(Arc<str>);
 
@@ -28,7 +28,7 @@ impl fmt::Display for AccountName {
     }
 }
 
-/// Identifies a tunnel for as long as it exists. Its name and addresses can change.
+/// Identity of a tunnel. It never changes, unlike the name and the addresses of the tunnel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TunnelKey {
     pub account: AccountName,
@@ -43,26 +43,26 @@ impl TunnelKey {
 }
 
 label_enum! {
-    /// Why one member of a list is not taken into the inventory.
+    /// Why a member of an API list is not added to the inventory.
     pub enum RejectReason {
-        /// No `id`, or an empty one.
+        /// `id` is absent or empty.
         MissingId => "missing_id",
-        /// No `name`, or an empty one.
+        /// `name` is absent or empty.
         MissingName => "missing_name",
         /// An earlier member of the list has the same `id`.
         DuplicateId => "duplicate_id",
-        /// Not an object, or one that contradicts itself.
+        /// The member is not an object, names a field twice, or `id` or `name` is not a valid string.
         Malformed => "malformed",
     }
 }
 
-/// A tunnel, and what was seen of it between polls.
+/// A tunnel, and what the exporter adds to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct InventoryEntry {
     pub tunnel: Arc<Tunnel>,
-    /// Changes of the BGP state seen between polls since the tunnel appeared.
+    /// Number of BGP state changes between polls since the tunnel appeared.
     pub bgp_state_changes: u64,
-    /// The site it belongs to, as the configuration says.
+    /// Site of the tunnel, from the configuration.
     pub site: Option<Arc<str>>,
 }
 
@@ -70,19 +70,19 @@ pub struct Entry {
 #[derive(Debug, Clone, Default)]
 pub struct TunnelList {
     pub status: PollStatus,
-    /// The last good list, sorted by name and id. Kept while polls fail.
-    pub entries: Arc<[Entry]>,
-    /// Number of members of the last good list that were rejected, by [`RejectReason`].
+    /// The last valid list, sorted by name and id. Kept while polls fail.
+    pub entries: Arc<[InventoryEntry]>,
+    /// Number of rejected members of the last valid list, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
 }
 
-/// Everything known about one account.
+/// The tunnels of one account.
 #[derive(Debug, Clone, Default)]
-pub struct Account {
+pub struct AccountInventory {
     lists: [Arc<TunnelList>; TunnelType::ALL.len()],
 }
 
-impl Account {
+impl AccountInventory {
     pub fn list(&self, tunnel_type: TunnelType) -> &Arc<TunnelList> {
         &self.lists[tunnel_type as usize]
     }
@@ -91,35 +91,35 @@ impl Account {
         self.lists[tunnel_type as usize] = Arc::new(list);
     }
 
-    /// The lists in the order of [`TunnelType::ALL`].
+    /// Returns the lists in the order of [`TunnelType::ALL`].
     pub fn lists(&self) -> impl Iterator<Item = (TunnelType, &TunnelList)> {
         TunnelType::ALL.iter().map(|&tunnel_type| (tunnel_type, self.list(tunnel_type).as_ref()))
     }
 
-    /// The status of every dataset of the account.
+    /// Returns the status of every dataset of the account.
     pub fn datasets(&self) -> impl Iterator<Item = (Dataset, &PollStatus)> {
         self.lists().map(|(tunnel_type, list)| (tunnel_type.dataset(), &list.status))
     }
 
-    /// All tunnels, fresh or not.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+    /// Returns all tunnels, stale ones included.
+    pub fn entries(&self) -> impl Iterator<Item = &InventoryEntry> {
         self.lists.iter().flat_map(|list| list.entries.iter())
     }
 }
 
-/// Every configured account. One `watch` carries it from the pollers to all readers.
+/// The inventories of all configured accounts. The pollers publish it on a `watch` channel.
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
-    pub accounts: BTreeMap<AccountName, Arc<Account>>,
+    pub accounts: BTreeMap<AccountName, Arc<AccountInventory>>,
 }
 
 impl Fleet {
-    /// A fleet in which nothing has been polled yet.
-    pub fn waiting(accounts: impl IntoIterator<Item = AccountName>) -> Self {
+    /// Creates a fleet of accounts that have not been polled yet.
+    pub fn unpolled(accounts: impl IntoIterator<Item = AccountName>) -> Self {
         Self { accounts: accounts.into_iter().map(|name| (name, Arc::default())).collect() }
     }
 
-    /// Whether every dataset of every account [is settled](PollStatus::is_settled).
+    /// Returns whether every dataset of every account [is settled](PollStatus::is_settled).
     pub fn is_ready(&self) -> bool {
         self.accounts.values().all(|account| account.datasets().all(|(_, status)| status.is_settled()))
     }

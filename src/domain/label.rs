@@ -1,31 +1,31 @@
-//! Closed lists whose members are label values.
+//! Enums with a fixed label value for each variant.
 
-/// An enum whose every member has a fixed name on the page.
+/// An enum with a fixed label value for each variant.
 ///
-/// A family with such a label has one series for each member from the start, so that "zero" and "not known" stay apart.
+/// A metric with such a label has one series per variant from the start, so that zero can be told apart from unknown.
 pub trait Label: Copy + Eq + 'static {
-    /// Every member, in the order in which the page lists them.
+    /// Every variant, in the order in which they are exported.
     const ALL: &'static [Self];
 
-    /// The label value. Renaming one breaks dashboards and alerts of users.
+    /// Returns the label value. Renaming one breaks dashboards and alerts of users.
     fn as_str(self) -> &'static str;
 }
 
-/// Declares an enum that is a [`Label`]: each member is followed by its label value.
+/// Declares an enum that implements [`Label`] and `Display`: each variant is followed by its label value.
 macro_rules! label_enum {
     (
         $(#[$meta:meta])*
-        pub enum $name:ident { $( $(#[$doc:meta])* $member:ident => $text:literal, )+ }
+        pub enum $name:ident { $( $(#[$doc:meta])* $variant:ident => $text:literal, )+ }
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum $name { $( $(#[$doc])* $member, )+ }
+        pub enum $name { $( $(#[$doc])* $variant, )+ }
 
         impl $crate::domain::label::Label for $name {
-            const ALL: &'static [Self] = &[ $( Self::$member, )+ ];
+            const ALL: &'static [Self] = &[ $( Self::$variant, )+ ];
 
             fn as_str(self) -> &'static str {
-                match self { $( Self::$member => $text, )+ }
+                match self { $( Self::$variant => $text, )+ }
             }
         }
 

@@ -1,56 +1,58 @@
-//! Signs of life of the long-lived parts, for whoever judges whether the program still makes progress.
+//! Heartbeats of the long-running tasks, for the watchdog.
 //!
-//! A part says at each step of its work when it will be heard from again. What waits for an hour says so, and is not missed.
+//! With each beat, a task announces the time until the next one. A task that waits for an hour announces an hour and is
+//! not reported as stuck.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
-/// When a part wants to be heard from again; `None` before its first step.
-type Due = Mutex<Option<Instant>>;
+/// Deadline of the next beat; `None` before the first one.
+type Deadline = Mutex<Option<Instant>>;
 
-/// The pulses of all parts. Clones share them.
+/// The pulses of all tasks. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Pulses(Arc<Mutex<Vec<Part>>>);
+pub struct Pulses(Arc<Mutex<Vec<MonitoredTask>>>);
 
 #[derive(Debug)]
-struct Part {
+struct MonitoredTask {
     name: String,
-    due: Weak<Due>,
+    deadline: Weak<Deadline>,
 }
 
-/// The pulse of one part, which is missed no more when this is dropped.
+/// The pulse of one task. Dropping it ends the monitoring of the task.
 #[derive(Debug, Default)]
-pub struct Pulse(Arc<Due>);
+pub struct Pulse(Arc<Deadline>);
 
 impl Pulses {
-    /// The pulse of another part. `name` is for people.
-    pub fn part(&self, name: impl Into<String>) -> Pulse {
+    /// Adds a task. `name` appears in the log.
+    pub fn register(&self, name: impl Into<String>) -> Pulse {
         let pulse = Pulse::default();
-        let mut parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        parts.retain(|part| part.due.strong_count() > 0);
-        parts.push(Part { name: name.into(), due: Arc::downgrade(&pulse.0) });
+        let mut tasks = lock(&self.0);
+        tasks.retain(|task| task.deadline.strong_count() > 0);
+        tasks.push(MonitoredTask { name: name.into(), deadline: Arc::downgrade(&pulse.0) });
         pulse
     }
 
-    /// Parts that should have been heard from before `now`, in the order in which they came.
+    /// Returns the names of the tasks with a deadline before `now`, in the order of their registration.
     pub fn overdue(&self, now: Instant) -> Vec<String> {
-        let parts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_late = |part: &&Part| part.due.upgrade().and_then(|due| read(&due)).is_some_and(|due| due < now);
-        parts.iter().filter(is_late).map(|part| part.name.clone()).collect()
+        let deadline = |task: &MonitoredTask| task.deadline.upgrade().and_then(|deadline| *lock(&deadline));
+        let tasks = lock(&self.0);
+        let overdue = tasks.iter().filter(|task| deadline(task).is_some_and(|deadline| deadline < now));
+        overdue.map(|task| task.name.clone()).collect()
     }
 }
 
 impl Pulse {
-    /// A step was made at `now`; the next one follows `within` this time.
+    /// Reports progress at `now` and announces the next beat `within` this time.
     pub fn beat(&self, now: Instant, within: Duration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now.checked_add(within);
+        *lock(&self.0) = now.checked_add(within);
     }
 }
 
-fn read(due: &Due) -> Option<Instant> {
-    *due.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -59,48 +61,45 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an instant has no other beginning, and the clock is above this part"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the test only needs some instant")]
     fn start() -> Instant {
         Instant::now()
     }
 
     #[test]
-    fn a_part_is_missed_from_the_time_on_that_it_named_itself() {
+    fn a_task_is_overdue_from_its_own_deadline_on() {
         let start = start();
         let pulses = Pulses::default();
-        let [poller, prober] = ["poller", "prober"].map(|name| pulses.part(name));
+        let [poller, prober] = ["poller", "prober"].map(|name| pulses.register(name));
         poller.beat(start, 60 * SECOND);
         prober.beat(start, 5 * SECOND);
-        for (after, missed) in
+        for (after, overdue) in
             [(0, &[][..]), (5, &[]), (6, &["prober"]), (60, &["prober"]), (61, &["poller", "prober"])]
         {
-            assert_eq!(pulses.overdue(start + after * SECOND), missed, "after {after} s");
+            assert_eq!(pulses.overdue(start + after * SECOND), overdue, "after {after} s");
         }
         prober.beat(start + 61 * SECOND, 5 * SECOND);
-        assert_eq!(pulses.overdue(start + 61 * SECOND), ["poller"], "it is heard from again");
+        assert_eq!(pulses.overdue(start + 61 * SECOND), ["poller"], "its pulse is back");
     }
 
     #[test]
-    fn what_has_not_begun_has_ended_or_waits_for_ever_is_not_missed() {
+    fn a_task_that_has_not_started_has_ended_or_waits_forever_is_not_overdue() {
         let start = start();
         let pulses = Pulses::default();
-        let _idle = pulses.part("idle");
-        let ended = pulses.part("ended");
+        let _idle = pulses.register("idle");
+        let ended = pulses.register("ended");
         ended.beat(start, SECOND);
-        let patient = pulses.part("patient");
+        let patient = pulses.register("patient");
         patient.beat(start, Duration::MAX);
         drop(ended);
         assert!(pulses.overdue(start + 1_000_000 * SECOND).is_empty());
     }
 
     #[test]
-    fn parts_that_come_and_go_leave_nothing_behind() {
+    fn ended_tasks_are_forgotten() {
         let pulses = Pulses::default();
         for round in 0..100 {
-            drop(pulses.part(format!("account {round}")));
+            drop(pulses.register(format!("account {round}")));
         }
         assert!(pulses.0.lock().unwrap().len() <= 1);
     }

@@ -1,4 +1,4 @@
-//! The one word about a tunnel that its reported and its observed state add up to.
+//! The verdict: one status derived from the reported and the observed state.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -7,39 +7,40 @@ use web_toolkit::clock::Moment;
 use super::{
     inventory::TunnelKey,
     label::label_enum,
-    probe::{Silence, Standing},
+    probe::{Silence, TargetState},
 };
 
 label_enum! {
-    /// What is the matter with a tunnel, and whose part it is.
+    /// Status of a tunnel. It names the layer that failed.
     pub enum Verdict {
-        /// It carries traffic, or Cloudflare says its session is up and nothing here contradicts that.
+        /// The tunnel carries traffic, or Cloudflare reports the BGP session as up and no probe contradicts it.
         Healthy => "healthy",
-        /// It carries traffic, but its BGP session does not come up: ASN, MD5 key, TCP port 179, policy.
+        /// The tunnel carries traffic, but its BGP session is down: check ASN, MD5 key, TCP port 179 and policy.
         BgpFault => "bgp_fault",
-        /// The underlay is there, the tunnel carries nothing: IKE, pre-shared key, GRE, MTU.
+        /// The underlay works, but the tunnel carries no traffic: check IKE, pre-shared key, GRE and MTU.
         TunnelFault => "tunnel_fault",
-        /// Nothing answers: circuit, router, power.
+        /// No target replies: check circuit, router and power.
         Unreachable => "unreachable",
-        /// Cloudflare says up, nothing passes from here: a young outage, a stale status, filtered ICMP or an asymmetric path.
+        /// Cloudflare reports up, but no target replies: a recent outage, a stale status, filtered ICMP or an
+        /// asymmetric path.
         PathMismatch => "path_mismatch",
-        /// Cloudflare says down, and nothing observed here says otherwise.
+        /// Cloudflare reports down, and no probe contradicts it.
         ReportedDown => "reported_down",
-        /// Neither Cloudflare nor the probes say anything.
+        /// Neither Cloudflare nor a probe provides a state.
         Unknown => "unknown",
-        /// This prober reaches nothing any more while Cloudflare sees sessions up: the fault is here.
+        /// The prober reaches no target while Cloudflare reports sessions as up, so the fault is at the prober.
         ProberIsolated => "prober_isolated",
     }
 }
 
 label_enum! {
-    /// What the probes of one side of a tunnel amount to.
+    /// Combined state of the probes on one side of a tunnel.
     pub enum Side {
         /// At least one of its addresses is up.
         Answers => "answers",
-        /// Everything that ever answered is down.
+        /// Every address that has ever replied is down.
         Silent => "silent",
-        /// No settled result: not probed, never answered, or too few results yet.
+        /// No settled result: not probed, never replied, or too few results yet.
         Unsettled => "-",
     }
 }
@@ -47,17 +48,17 @@ label_enum! {
 impl Side {
     /// Combines the states of all addresses of one side.
     ///
-    /// An address that has never answered proves nothing by its silence, unless `silence` is [`Silence::Always`].
-    pub fn from_standings(standings: impl IntoIterator<Item = Standing>, silence: Silence) -> Self {
+    /// Addresses that have never replied are ignored, unless `silence` is [`Silence::Always`].
+    pub fn from_states(states: impl IntoIterator<Item = TargetState>, silence: Silence) -> Self {
         let mut any_counts = false;
         let mut all_down = true;
-        for standing in standings {
-            if standing.up == Some(true) {
+        for state in states {
+            if state.up == Some(true) {
                 return Self::Answers;
             }
-            if standing.ever_answered || silence == Silence::Always {
+            if state.ever_answered || silence == Silence::Always {
                 any_counts = true;
-                all_down &= standing.up == Some(false);
+                all_down &= state.up == Some(false);
             }
         }
         if any_counts && all_down { Self::Silent } else { Self::Unsettled }
@@ -65,40 +66,40 @@ impl Side {
 }
 
 label_enum! {
-    /// What Cloudflare says of a tunnel's BGP session.
+    /// State of a BGP session as Cloudflare reports it.
     pub enum Reported {
         Up => "up",
         /// Down or establishing.
         Down => "down",
-        /// No BGP configured, no status, a state this version does not know, or a report that is too old.
+        /// BGP is not configured, the status is absent, its state is unknown, or the report is stale.
         None => "none",
     }
 }
 
-/// What one tunnel is judged by.
+/// Input of the verdict on one tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
     pub reported: Reported,
-    /// Does the tunnel carry traffic?
+    /// Whether the tunnel carries traffic.
     pub inside: Side,
-    /// Is the underlay there?
+    /// Whether the underlay works.
     pub outside: Side,
 }
 
-/// The verdict on one tunnel, and its history since the tunnel appeared.
+/// The verdict on one tunnel and its history since the tunnel appeared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelVerdict {
     pub verdict: Verdict,
     pub evidence: Evidence,
-    /// When this verdict was reached; for the first one, when the tunnel was first judged.
+    /// Time of the last change; for the first verdict, the time of the first judgement.
     pub changed: Moment,
-    /// Changes so far; the first verdict is none.
+    /// Number of changes. The first verdict does not count.
     pub changes: u64,
-    /// One sentence for whoever is paged.
+    /// Explanation in one sentence, for alerts and pages.
     pub why: Arc<str>,
 }
 
-/// The verdicts on every tunnel. Written by the correlation alone.
+/// The verdicts on all tunnels. Only the correlation changes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verdicts {
     pub tunnels: BTreeMap<Arc<TunnelKey>, Arc<TunnelVerdict>>,
@@ -108,16 +109,16 @@ pub struct Verdicts {
 mod tests {
     use super::*;
 
-    const UP: Standing = Standing { up: Some(true), ever_answered: true };
-    const DOWN: Standing = Standing { up: Some(false), ever_answered: true };
-    const NEVER: Standing = Standing { up: Some(false), ever_answered: false };
-    const NEW: Standing = Standing { up: None, ever_answered: false };
-    const LOST: Standing = Standing { up: None, ever_answered: true };
+    const UP: TargetState = TargetState { up: Some(true), ever_answered: true };
+    const DOWN: TargetState = TargetState { up: Some(false), ever_answered: true };
+    const NEVER: TargetState = TargetState { up: Some(false), ever_answered: false };
+    const NEW: TargetState = TargetState { up: None, ever_answered: false };
+    const LOST: TargetState = TargetState { up: None, ever_answered: true };
 
     #[test]
-    fn a_side_is_what_its_addresses_amount_to() {
+    fn a_side_combines_the_states_of_its_addresses() {
         use Side::{Answers, Silent, Unsettled};
-        for (standings, after_answer, always) in [
+        for (states, after_answer, always) in [
             (&[][..], Unsettled, Unsettled),
             (&[NEW], Unsettled, Unsettled),
             (&[NEVER], Unsettled, Silent),
@@ -131,16 +132,8 @@ mod tests {
             (&[NEVER, DOWN, UP], Answers, Answers),
             (&[LOST, UP], Answers, Answers),
         ] {
-            assert_eq!(
-                Side::from_standings(standings.iter().copied(), Silence::AfterAnswer),
-                after_answer,
-                "{standings:?}"
-            );
-            assert_eq!(
-                Side::from_standings(standings.iter().copied(), Silence::Always),
-                always,
-                "{standings:?} always"
-            );
+            assert_eq!(Side::from_states(states.iter().copied(), Silence::AfterAnswer), after_answer, "{states:?}");
+            assert_eq!(Side::from_states(states.iter().copied(), Silence::Always), always, "{states:?} always");
         }
     }
 }

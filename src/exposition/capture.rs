@@ -7,11 +7,11 @@ use web_toolkit::clock::Moment;
 use super::{process, text::Labels};
 use crate::{
     domain::{
-        inventory::Entry,
+        inventory::InventoryEntry,
         probe::ProbeTarget,
         verdict::{Side, TunnelVerdict},
     },
-    prober::tally::Reading,
+    prober::tally::TallyReading,
     snapshot::{Row, Snapshot},
 };
 
@@ -32,11 +32,11 @@ pub(super) struct TunnelCapture {
     /// The labels that every series of the tunnel has.
     pub(super) labels: Labels,
     /// `None` if the reported values are stale.
-    pub(super) reported: Option<Entry>,
+    pub(super) reported: Option<InventoryEntry>,
     pub(super) site: Option<Arc<str>>,
     /// Whether the addresses inside the tunnel answer.
     pub(super) reachable: Option<bool>,
-    pub(super) targets: Box<[(ProbeTarget, Reading)]>,
+    pub(super) targets: Box<[(ProbeTarget, TallyReading)]>,
     pub(super) verdict: Option<Arc<TunnelVerdict>>,
 }
 

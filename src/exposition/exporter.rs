@@ -12,7 +12,7 @@ use crate::domain::{
     dataset::{PollState, PollStatus},
     inventory::RejectReason,
     label::Label,
-    probe::Refusal,
+    probe::RefusalReason,
 };
 
 pub(super) const FAMILIES: &[Family] = &[
@@ -119,7 +119,7 @@ fn each_dataset<T: Into<Value>>(capture: &Capture, out: &mut Samples<'_>, value:
 }
 
 fn refused(capture: &Capture, out: &mut Samples<'_>) {
-    for reason in Refusal::ALL {
+    for reason in RefusalReason::ALL {
         let count = capture.snapshot.board().refused.get(reason).copied().unwrap_or_default();
         out.push(&Labels::NONE, &[("reason", reason.as_str())], count);
     }
@@ -138,6 +138,6 @@ fn sockets(capture: &Capture, out: &mut Samples<'_>) {
 fn uplinks(capture: &Capture, out: &mut Samples<'_>) {
     for uplink in capture.snapshot.board().uplinks.iter() {
         let labels = Labels::NONE.and("address", &uplink.address.to_string());
-        out.push_known(&labels, &[], uplink.tally.standing().up);
+        out.push_known(&labels, &[], uplink.tally.state().up);
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::{label::Label, probe::ProbeFailure},
-    prober::tally::Reading,
+    prober::tally::TallyReading,
 };
 
 pub(super) const FAMILIES: &[Family] = &[
@@ -22,7 +22,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "Whether the address answers: down after probe.down-after failures in a row, up after probe.up-after replies.",
     )
     .per_tunnel(Group::Probes, |tunnel, out| {
-        each_target(tunnel, |target, reading| out.push_known(&tunnel.labels, &[target], reading.standing.up));
+        each_target(tunnel, |target, reading| out.push_known(&tunnel.labels, &[target], reading.state.up));
     }),
     counter(
         "tunnel_probe_requests",
@@ -75,7 +75,7 @@ pub(super) const FAMILIES: &[Family] = &[
     .value(Group::Verdict, |tunnel| Some(tunnel.verdict.as_ref()?.changes.into())),
 ];
 
-fn each_target(tunnel: &TunnelCapture, mut write: impl FnMut(LabelPair, &Reading)) {
+fn each_target(tunnel: &TunnelCapture, mut write: impl FnMut(LabelPair, &TallyReading)) {
     for (target, reading) in &tunnel.targets {
         write(("probe_target", target.as_str()), reading);
     }

@@ -6,10 +6,8 @@ use super::{
     text::Samples,
 };
 use crate::domain::{
-    bgp::{BgpState, BgpStatus},
-    health_check::HealthCheck,
     label::Label,
-    tunnel::{Gre, Ipsec, Kind, Tunnel},
+    tunnel::{BgpState, BgpStatus, GreDetails, HealthCheck, IpsecDetails, Tunnel, TunnelDetails},
 };
 
 impl TunnelCapture {
@@ -26,17 +24,17 @@ impl TunnelCapture {
         self.tunnel()?.health_check.as_ref()
     }
 
-    fn ipsec(&self) -> Option<Ipsec> {
-        match self.tunnel()?.kind {
-            Kind::Ipsec(ipsec) => Some(ipsec),
-            Kind::Gre(_) => None,
+    fn ipsec(&self) -> Option<IpsecDetails> {
+        match self.tunnel()?.details {
+            TunnelDetails::Ipsec(ipsec) => Some(ipsec),
+            TunnelDetails::Gre(_) => None,
         }
     }
 
-    fn gre(&self) -> Option<Gre> {
-        match self.tunnel()?.kind {
-            Kind::Gre(gre) => Some(gre),
-            Kind::Ipsec(_) => None,
+    fn gre(&self) -> Option<GreDetails> {
+        match self.tunnel()?.details {
+            TunnelDetails::Gre(gre) => Some(gre),
+            TunnelDetails::Ipsec(_) => None,
         }
     }
 

@@ -10,12 +10,13 @@ use web_toolkit::clock::{self, Moment};
 use super::*;
 use crate::{
     domain::{
-        bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
         dataset::{FailureReason, PollState, PollStatus},
-        health_check::{CheckType, Direction, HealthCheck, Target},
-        inventory::{Account, AccountName, Entry, Fleet, RejectReason, TunnelList},
+        inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, RejectReason, TunnelList},
         label::Label,
-        tunnel::{Gre, Ipsec, Kind, Stated, Tunnel, TunnelId, TunnelType},
+        tunnel::{
+            BgpConfig, BgpState, BgpStatus, CheckDirection, CheckTarget, CheckType, FsmState, GreDetails, HealthCheck,
+            IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId, TunnelType,
+        },
     },
     snapshot::Judged,
 };
@@ -40,9 +41,9 @@ fn talkative() -> Tunnel {
         health_check: Some(HealthCheck {
             enabled: Some(true),
             check_type: Some(CheckType::Request),
-            direction: Some(Direction::Bidirectional),
+            direction: Some(CheckDirection::Bidirectional),
             rate: None,
-            target: Target { saved: None, effective: Some("10.0.0.0".into()) },
+            target: CheckTarget { saved: None, effective: Some("10.0.0.0".into()) },
         }),
         bgp: Some(BgpConfig { customer_asn: Some(4_200_000_001), extra_prefixes: Some(2), md5: true }),
         bgp_status: Some(BgpStatus {
@@ -55,7 +56,7 @@ fn talkative() -> Tunnel {
         }),
         created_on: "2017-06-14T00:00:00Z".parse().ok(),
         modified_on: "2017-06-14T05:20:00Z".parse().ok(),
-        kind: Kind::Ipsec(Ipsec {
+        details: TunnelDetails::Ipsec(IpsecDetails {
             replay_protection: Some(false),
             allow_null_cipher: Some(true),
             psk_generated_on: "2017-06-14T05:20:00Z".parse().ok(),
@@ -65,7 +66,7 @@ fn talkative() -> Tunnel {
 }
 
 /// A tunnel with as few values as the API allows, and a name that needs escaping.
-fn silent(kind: Kind) -> Tunnel {
+fn silent(kind: TunnelDetails) -> Tunnel {
     Tunnel {
         customer_endpoint: Stated::Unparsable("162.159.X.X".into()),
         ..Tunnel::bare(TunnelId::new("b"), "a\"b\\c\nd", kind)
@@ -73,7 +74,7 @@ fn silent(kind: Kind) -> Tunnel {
 }
 
 fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
-    let entries = tunnels.into_iter().map(|(tunnel, bgp_state_changes)| Entry {
+    let entries = tunnels.into_iter().map(|(tunnel, bgp_state_changes)| InventoryEntry {
         site: (&*tunnel.name == "fra-1").then(|| "frankfurt".into()),
         tunnel: Arc::new(tunnel),
         bgp_state_changes,
@@ -88,10 +89,10 @@ fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
 
 /// An account with good lists, and one whose polls have always failed.
 fn fleet(ipsec: TunnelList, gre: TunnelList) -> Fleet {
-    let mut good = Account::default();
+    let mut good = AccountInventory::default();
     good.set_list(TunnelType::Ipsec, ipsec);
     good.set_list(TunnelType::Gre, gre);
-    let mut refused = Account::default();
+    let mut refused = AccountInventory::default();
     let failed = PollStatus { state: PollState::Failed(FailureReason::Auth), ..PollStatus::default() };
     refused.set_list(TunnelType::Ipsec, TunnelList { status: failed, ..TunnelList::default() });
     let accounts = [("head office", good), ("lab", refused)];
@@ -117,7 +118,7 @@ fn page(fleet: Fleet, format: Format) -> String {
 }
 
 fn usual_fleet() -> Fleet {
-    let gre = Kind::Gre(Gre { mtu: Some(1476), ttl: Some(64) });
+    let gre = TunnelDetails::Gre(GreDetails { mtu: Some(1476), ttl: Some(64) });
     fleet(polled([(talkative(), 3)]), polled([(silent(gre), 0)]))
 }
 
@@ -140,7 +141,7 @@ fn both_formats_hold_the_same_samples() {
 
 #[test]
 fn a_value_that_the_api_omits_has_no_series() {
-    let silent = silent(Kind::Ipsec(Ipsec::default()));
+    let silent = silent(TunnelDetails::Ipsec(IpsecDetails::default()));
     let page = page(fleet(polled([(silent, 0)]), polled([])), Format::Classic);
     let families: Vec<&str> = samples(&page)
         .into_iter()

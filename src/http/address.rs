@@ -218,7 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::{fixtures::tunnel, inventory::Entry, probe::Silence};
+    use crate::domain::{fixtures::tunnel, inventory::InventoryEntry, probe::Silence};
 
     #[test]
     fn malformed_paths_of_tunnels_are_refused() {
@@ -263,7 +263,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_address_leads_to_its_tunnel(account in ".{1,20}", id in ".{1,20}") {
-            let entry = Entry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
+            let entry = InventoryEntry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
             let account = AccountName::new(account);
             let key = TunnelKey::new(&account, &entry.tunnel);
             let row = Row {

@@ -22,7 +22,7 @@ use crate::{
         probe::{ProbeTarget, SessionKey, Vantage},
         tunnel::TunnelType,
     },
-    prober::plan::Plan,
+    prober::plan::ProbePlan,
     snapshot::{Row, RowPosition, Snapshot, filter::Filter},
 };
 
@@ -183,7 +183,7 @@ impl JsonList {
     fn write_members(&mut self, text: &mut Vec<u8>) -> bool {
         let Self { snapshot, filter, kind, position, follows, .. } = self;
         let targets = *kind == ListKind::Targets;
-        let plan = targets.then(|| Plan::draw(snapshot.fleet(), &snapshot.board().settings));
+        let plan = targets.then(|| ProbePlan::build(snapshot.fleet(), &snapshot.board().settings));
         let mut seen = 0;
         for (next, row) in snapshot.rows_from(*position).take(kind.tunnels_per_piece()) {
             (seen, *position) = (seen + 1, next);
@@ -225,7 +225,7 @@ fn add_collection(
     object.add("rejected", polled.then(|| list.rejected.values().sum::<u64>()));
 }
 
-fn write_targets(text: &mut Vec<u8>, follows: &mut bool, plan: &Plan, row: &Row<'_>) {
+fn write_targets(text: &mut Vec<u8>, follows: &mut bool, plan: &ProbePlan, row: &Row<'_>) {
     let Some(planned) = plan.tunnels.get(&row.key) else { return };
     for (target, session) in &planned.targets {
         separate(text, follows);

@@ -1,4 +1,5 @@
-//! What is known of one collection, and what a new answer changes. Told the time, knows no network.
+//! One tunnel list between polls: what each poll changes, what is logged, and when to poll again. Reads no clock and no
+//! network.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -6,34 +7,34 @@ use std::{
     time::Duration,
 };
 
-use web_toolkit::clock::Moment;
+use tracing::{info, warn};
+use web_toolkit::{clock::Moment, text::shown};
 
 use crate::{
-    cloudflare::{
-        ApiFailure, Listing,
-        listing::{KnownField, Rejected},
-        retry,
-    },
+    cloudflare::{ApiFailure, TunnelListing, decode::RejectedMember, error::retry_delay, fields::KnownField},
     domain::{
-        bgp::BgpState,
         dataset::{FailureReason, PollState},
-        inventory::{AccountName, Entry, TunnelList},
+        inventory::{AccountName, InventoryEntry, RejectReason, TunnelList},
+        label::Label as _,
         rules::TunnelRules,
-        tunnel::{Tunnel, TunnelId},
+        tunnel::{BgpState, Tunnel, TunnelId, TunnelType},
     },
 };
 
-/// Something that is worth a line in the log, once.
+/// Maximum number of names in one log line.
+const MAX_LOGGED_NAMES: usize = 5;
+
+/// A change that is logged once, when it happens.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PollEvent {
-    /// The first list, or the first after failures.
+    /// The first successful poll, or the first one after failures.
     Answering {
         tunnels: usize,
-        /// Listed beside them, and left out by the configuration.
-        left_out: usize,
+        /// Tunnels that the configuration excludes.
+        excluded: usize,
         after: Option<FailureReason>,
     },
-    /// Polls fail, or fail for another reason than before.
+    /// Polls fail, or fail for a different reason.
     Failing(ApiFailure),
     BgpChanged {
         tunnel: Arc<Tunnel>,
@@ -42,92 +43,136 @@ pub enum PollEvent {
     },
     Appeared(Vec<Arc<Tunnel>>),
     Removed(Vec<Arc<Tunnel>>),
-    Rejected(Rejected),
-    /// A field held values that cannot be read, for the first time.
+    Rejected(RejectedMember),
+    /// A field has an unknown or invalid value for the first time.
     UnknownValues(KnownField),
 }
 
-/// What follows from an answer.
+impl PollEvent {
+    pub(super) fn log(&self, account: &AccountName, tunnel_type: TunnelType) {
+        let (account, collection) = (account.as_str(), tunnel_type.dataset().as_str());
+        match self {
+            Self::Answering { tunnels, excluded, after } => {
+                let again = after.map_or(String::new(), |reason| format!("polls succeed again after `{reason}`: "));
+                let more = if *excluded > 0 { format!(", {excluded} more are excluded") } else { String::new() };
+                let plural = if *tunnels == 1 { "" } else { "s" };
+                info!(account, collection, tunnels, "{again}the API lists {tunnels} tunnel{plural}{more}");
+            }
+            Self::Failing(failure) => {
+                warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {}", failure.remedy());
+            }
+            Self::BgpChanged { tunnel, from, to } => {
+                let (tunnel_type, tunnel_id) = (tunnel_type.as_str(), tunnel.id.as_str());
+                let tunnel_name = shown(&tunnel.name);
+                let (from, to) = (from.as_str(), to.as_str());
+                let change = format!("BGP state of {tunnel_name} changed from {from} to {to}");
+                info!(account, tunnel_type, tunnel_id, %tunnel_name, from, to, "{change}");
+            }
+            Self::Appeared(tunnels) => info!(account, collection, "new tunnels: {}", list_names(tunnels)),
+            Self::Removed(tunnels) => info!(account, collection, "removed tunnels: {}", list_names(tunnels)),
+            Self::Rejected(RejectedMember { reason, index, id }) => {
+                let tunnel_id = id.as_ref().map(TunnelId::as_str);
+                let tunnel_type = tunnel_type.as_str();
+                warn!(account, tunnel_type, tunnel_id, %reason, "member {index} of the list is rejected: {reason}");
+            }
+            Self::UnknownValues(field) => {
+                let advice = "see the metric `cloudflare_magic_unknown_values_total`";
+                warn!(account, collection, %field, "unknown or invalid values of `{field}`; {advice}");
+            }
+        }
+    }
+}
+
+fn list_names(tunnels: &[Arc<Tunnel>]) -> String {
+    let names = tunnels.iter().take(MAX_LOGGED_NAMES).map(|tunnel| format!("`{}`", shown(&tunnel.name)));
+    let names = names.collect::<Vec<_>>().join(", ");
+    match tunnels.len().saturating_sub(MAX_LOGGED_NAMES) {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
+}
+
+/// The consequences of one poll.
 #[derive(Debug)]
-pub struct PollResult {
+pub struct PollUpdate {
     pub events: Vec<PollEvent>,
-    /// Until the next poll.
+    /// Time until the next poll.
     pub wait: Duration,
-    /// Whether every other request has to wait as long.
+    /// Whether all other requests have to wait for the same time.
     pub rate_limited: bool,
 }
 
-/// One collection between polls.
+/// One tunnel list and its state between polls.
 #[derive(Debug)]
 pub struct TrackedList {
     account: AccountName,
     rules: Arc<TunnelRules>,
     list: TunnelList,
-    /// The last state that the API stated for each tunnel, also where it says nothing now.
-    stated: HashMap<TunnelId, BgpState>,
-    /// Failures in a row.
+    /// The last BGP state of each tunnel, kept while the API omits the status.
+    bgp_states: HashMap<TunnelId, BgpState>,
+    /// Consecutive failures.
     failures: u32,
-    rejected: HashSet<Rejected>,
+    rejected: HashSet<RejectedMember>,
     unknown: BTreeSet<KnownField>,
 }
 
 impl TrackedList {
-    /// Goes on from what is known already. A collection that was never polled has the default snapshot.
+    /// Continues from `list`, which is the default value if it was never polled.
     pub fn resume(account: AccountName, rules: Arc<TunnelRules>, mut list: TunnelList) -> Self {
-        list.entries = rules.applied(&account, &list.entries);
-        let stated = list.entries.iter().filter_map(|entry| {
+        list.entries = rules.apply(&account, &list.entries);
+        let bgp_states = list.entries.iter().filter_map(|entry| {
             let status = entry.tunnel.bgp_status.as_ref()?;
             Some((entry.tunnel.id.clone(), status.state))
         });
-        let stated = stated.collect();
-        Self { account, rules, list, stated, failures: 0, rejected: HashSet::new(), unknown: BTreeSet::new() }
+        let bgp_states = bgp_states.collect();
+        Self { account, rules, list, bgp_states, failures: 0, rejected: HashSet::new(), unknown: BTreeSet::new() }
     }
 
     pub fn current(&self) -> &TunnelList {
         &self.list
     }
 
-    /// Takes in the result of a poll that ran from `started` to `ended`.
-    pub fn absorb(
+    /// Applies the result of a poll that ran from `started` to `ended`.
+    pub fn update(
         &mut self,
-        result: Result<Listing, ApiFailure>,
+        result: Result<TunnelListing, ApiFailure>,
         started: Moment,
         ended: Moment,
         interval: Duration,
-    ) -> PollResult {
+    ) -> PollUpdate {
         self.list.status.duration = Some(ended.since(started));
         match result {
             Ok(listing) => {
-                let events = self.succeed(listing, ended);
-                PollResult { events, wait: interval.saturating_sub(ended.since(started)), rate_limited: false }
+                let events = self.apply_listing(listing, ended);
+                PollUpdate { events, wait: interval.saturating_sub(ended.since(started)), rate_limited: false }
             }
-            Err(failure) => self.fail(failure, interval),
+            Err(failure) => self.apply_failure(failure, interval),
         }
     }
 
-    fn fail(&mut self, failure: ApiFailure, interval: Duration) -> PollResult {
+    fn apply_failure(&mut self, failure: ApiFailure, interval: Duration) -> PollUpdate {
         self.failures = self.failures.saturating_add(1);
-        let wait = retry::wait_after(&failure, self.failures, interval);
+        let wait = retry_delay(&failure, self.failures, interval);
         let rate_limited = failure.reason == FailureReason::RateLimited;
         let known = self.list.status.state == PollState::Failed(failure.reason);
         self.list.status.state = PollState::Failed(failure.reason);
         let events = if known { Vec::new() } else { vec![PollEvent::Failing(failure)] };
-        PollResult { events, wait, rate_limited }
+        PollUpdate { events, wait, rate_limited }
     }
 
-    fn succeed(&mut self, mut listing: Listing, now: Moment) -> Vec<PollEvent> {
+    fn apply_listing(&mut self, mut listing: TunnelListing, now: Moment) -> Vec<PollEvent> {
         let mut events = Vec::new();
         let listed = listing.tunnels.len();
-        listing.tunnels.retain(|tunnel| self.rules.admit(tunnel));
-        let left_out = listed - listing.tunnels.len();
+        listing.tunnels.retain(|tunnel| self.rules.includes(tunnel));
+        let excluded = listed - listing.tunnels.len();
         let after = match self.list.status.state {
             PollState::Failed(reason) => Some(reason),
             PollState::Waiting | PollState::Succeeded => None,
         };
         if self.list.status.state != PollState::Succeeded {
-            events.push(PollEvent::Answering { tunnels: listing.tunnels.len(), left_out, after });
+            events.push(PollEvent::Answering { tunnels: listing.tunnels.len(), excluded, after });
         }
-        self.note_oddities(&listing, &mut events);
+        self.note_unreadable(&listing, &mut events);
         self.list.rejected = count_by_reason(&listing.rejected);
         self.replace_entries(listing.tunnels, &mut events);
         self.list.status.state = PollState::Succeeded;
@@ -136,9 +181,9 @@ impl TrackedList {
         events
     }
 
-    /// Each rejected member and each field with unknown values is told once, not at every poll.
-    fn note_oddities(&mut self, listing: &Listing, events: &mut Vec<PollEvent>) {
-        let rejected: HashSet<Rejected> = listing.rejected.iter().cloned().collect();
+    /// Adds an event for each rejected member and each field with unknown values that is new.
+    fn note_unreadable(&mut self, listing: &TunnelListing, events: &mut Vec<PollEvent>) {
+        let rejected: HashSet<RejectedMember> = listing.rejected.iter().cloned().collect();
         events.extend(listing.rejected.iter().filter(|r| !self.rejected.contains(r)).cloned().map(PollEvent::Rejected));
         self.rejected = rejected;
         for &field in &listing.unknown {
@@ -148,11 +193,11 @@ impl TrackedList {
         }
     }
 
-    /// Puts the new list in the place of the old one; tunnels that did not change keep their allocation and their counters.
+    /// Replaces the entries. Unchanged tunnels keep their allocation, and all tunnels that remain keep their counters.
     fn replace_entries(&mut self, tunnels: Vec<Arc<Tunnel>>, events: &mut Vec<PollEvent>) {
         let first = self.list.status.last_success.is_none();
         let old = Arc::clone(&self.list.entries);
-        let mut gone: HashMap<&TunnelId, &Entry> = old.iter().map(|entry| (&entry.tunnel.id, entry)).collect();
+        let mut gone: HashMap<&TunnelId, &InventoryEntry> = old.iter().map(|entry| (&entry.tunnel.id, entry)).collect();
         let mut appeared = Vec::new();
         let mut entries = Vec::with_capacity(tunnels.len());
         for tunnel in tunnels {
@@ -160,11 +205,11 @@ impl TrackedList {
             if before.is_none() && !first {
                 appeared.push(Arc::clone(&tunnel));
             }
-            entries.push(self.follow(tunnel, before, events));
+            entries.push(self.update_entry(tunnel, before, events));
         }
         let removed: Vec<Arc<Tunnel>> = gone.values().map(|entry| Arc::clone(&entry.tunnel)).collect();
         for tunnel in &removed {
-            self.stated.remove(&tunnel.id);
+            self.bgp_states.remove(&tunnel.id);
         }
         push_unless_empty(events, appeared, PollEvent::Appeared);
         push_unless_empty(events, removed, PollEvent::Removed);
@@ -173,30 +218,31 @@ impl TrackedList {
         }
     }
 
-    /// The new entry of one tunnel, its BGP state compared with the last one stated.
-    fn follow(&mut self, tunnel: Arc<Tunnel>, before: Option<&Entry>, events: &mut Vec<PollEvent>) -> Entry {
+    /// Creates the new entry of one tunnel and compares its BGP state with the last known one.
+    fn update_entry(
+        &mut self,
+        tunnel: Arc<Tunnel>,
+        before: Option<&InventoryEntry>,
+        events: &mut Vec<PollEvent>,
+    ) -> InventoryEntry {
         let mut bgp_state_changes = before.map_or(0, |entry| entry.bgp_state_changes);
         if let Some(to) = tunnel.bgp_status.as_ref().map(|status| status.state) {
-            let from = self.stated.insert(tunnel.id.clone(), to);
+            let from = self.bgp_states.insert(tunnel.id.clone(), to);
             if let Some(from) = from.filter(|&from| from != to) {
                 bgp_state_changes += 1;
                 events.push(PollEvent::BgpChanged { tunnel: Arc::clone(&tunnel), from, to });
             }
         }
         let site = self.rules.site(&self.account, &tunnel);
-        match before {
-            Some(entry) if entry.tunnel == tunnel => {
-                Entry { tunnel: Arc::clone(&entry.tunnel), bgp_state_changes, site }
-            }
-            _ => Entry { tunnel, bgp_state_changes, site },
-        }
+        let unchanged = before.filter(|entry| entry.tunnel == tunnel).map(|entry| Arc::clone(&entry.tunnel));
+        InventoryEntry { tunnel: unchanged.unwrap_or(tunnel), bgp_state_changes, site }
     }
 }
 
-fn count_by_reason(rejected: &[Rejected]) -> BTreeMap<crate::domain::inventory::RejectReason, u64> {
+fn count_by_reason(rejected: &[RejectedMember]) -> BTreeMap<RejectReason, u64> {
     let mut counts = BTreeMap::new();
-    for one in rejected {
-        *counts.entry(one.reason).or_default() += 1;
+    for member in rejected {
+        *counts.entry(member.reason).or_default() += 1;
     }
     counts
 }

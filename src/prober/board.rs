@@ -1,4 +1,4 @@
-//! What the prober publishes: which addresses are probed, and their state.
+//! What the prober publishes: the probed addresses with their counters, its sockets and its activity.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +12,12 @@ use std::{
 
 use super::{
     histogram::{Buckets, Histogram},
-    settings::Settings,
+    settings::ProbeSettings,
     tally::Tally,
 };
 use crate::domain::{
     inventory::TunnelKey,
-    probe::{Binding, IpVersion, ProbeTarget, Refusal, SessionKey, SocketMode, Vantage},
+    probe::{Binding, IpVersion, ProbeTarget, RefusalReason, SessionKey, SocketMode, Vantage},
 };
 
 /// One probed address of a tunnel.
@@ -25,26 +25,28 @@ use crate::domain::{
 pub struct TargetProbe {
     pub target: ProbeTarget,
     pub address: IpAddr,
-    /// Shared with every other tunnel that has this address.
+    /// Shared by all tunnels with this address.
     pub tally: Arc<Tally>,
 }
 
-/// What is probed of one tunnel, sorted by [`ProbeTarget`].
+/// The probes of one tunnel.
 #[derive(Debug, Clone)]
 pub struct TunnelProbes {
     pub vantage: Vantage,
+    /// Sorted by [`ProbeTarget`].
     pub targets: Box<[TargetProbe]>,
-    /// What proves whether the underlay is there; empty where the customer endpoint has to.
+    /// Addresses that show whether the underlay works. If empty, the customer endpoint shows it.
     pub uplinks: Arc<[UplinkProbe]>,
 }
 
 impl TunnelProbes {
-    /// The targets that prove whether the tunnel carries traffic.
+    /// Returns the targets that show whether the tunnel carries traffic.
     pub fn inside(&self) -> impl Iterator<Item = &TargetProbe> + Clone {
         self.targets.iter().filter(|probe| self.vantage.proves_the_inside(probe.target))
     }
 
-    /// What proves whether the underlay is there: the uplinks, or where there are none, the customer endpoint.
+    /// Returns the addresses that show whether the underlay works: the uplinks, or the customer endpoint if there are
+    /// none.
     pub fn outside(&self) -> impl Iterator<Item = (IpAddr, &Arc<Tally>)> + Clone {
         let endpoint = self
             .targets
@@ -55,30 +57,30 @@ impl TunnelProbes {
     }
 }
 
-/// An address outside every tunnel that answers while this site's way to the Internet works.
+/// An address outside the tunnels. It is reachable while the site has an Internet connection.
 #[derive(Debug, Clone)]
 pub struct UplinkProbe {
     pub address: IpAddr,
     pub tally: Arc<Tally>,
 }
 
-/// Everything that is probed. Replaced as a whole when the plan changes; the tallies in it move on their own.
+/// All probes. Replaced when the plan changes; the tallies are updated in place.
 #[derive(Debug, Clone, Default)]
 pub struct ProbeBoard {
     pub tunnels: BTreeMap<Arc<TunnelKey>, Arc<TunnelProbes>>,
     /// The uplinks of all tunnels, each once.
     pub uplinks: Arc<[UplinkProbe]>,
-    /// Each session once, however many tunnels share it.
+    /// Each session once, even if several tunnels share it.
     pub sessions: Arc<[(SessionKey, Arc<Tally>)]>,
-    /// Addresses that could have been probed but for a reason.
-    pub refused: BTreeMap<Refusal, u64>,
-    /// The settings that the plan was made from.
-    pub settings: Arc<Settings>,
+    /// Number of addresses that cannot be probed, by reason.
+    pub refused: BTreeMap<RefusalReason, u64>,
+    /// The settings that the plan is based on.
+    pub settings: Arc<ProbeSettings>,
     pub sockets: Arc<Sockets>,
     pub activity: Arc<Activity>,
 }
 
-/// What the prober does right now.
+/// Activity of the prober.
 #[derive(Debug)]
 pub struct Activity {
     in_flight: AtomicU64,
@@ -92,34 +94,34 @@ impl Default for Activity {
 }
 
 impl Activity {
-    /// An echo is in flight until the guard is dropped.
-    pub fn echo(&self) -> InFlight<'_> {
+    /// Counts an echo as in flight until the guard is dropped.
+    pub fn start_echo(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(&self.in_flight)
     }
 
-    /// Echoes sent and not ended yet.
+    /// Returns the number of echoes in flight.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// A send was this late.
+    /// Adds the delay of a send.
     pub fn observe_lag(&self, lag: Duration) {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).observe(lag);
     }
 
-    /// Turns that sessions have taken so far.
-    pub fn turns(&self) -> u64 {
+    /// Returns the number of sends so far.
+    pub fn sends(&self) -> u64 {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).count()
     }
 
-    /// How late sends were.
+    /// Returns the delays of the sends.
     pub fn lag(&self) -> Histogram {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// See [`Activity::echo`].
+/// Guard of [`Activity::start_echo`].
 #[derive(Debug)]
 pub struct InFlight<'a>(&'a AtomicU64);
 
@@ -134,12 +136,12 @@ impl Drop for InFlight<'_> {
 pub struct SocketStatus {
     pub version: IpVersion,
     pub binding: Arc<Binding>,
-    /// The mode in use; while the socket is closed, the mode that was asked for.
+    /// The mode in use; while the socket is closed, the configured mode.
     pub mode: SocketMode,
     pub up: bool,
 }
 
-/// The ICMP sockets that the targets need. A version of which there is no target has none.
+/// The ICMP sockets. There are none for an IP version without targets.
 #[derive(Debug, Default)]
 pub struct Sockets {
     statuses: Mutex<BTreeMap<u64, SocketStatus>>,
@@ -147,20 +149,22 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Names a new socket. It shows up with its first [`set`](Self::set).
+    /// Allocates an id for a socket, which is listed from its first [`set`](Self::set) on.
     pub fn register(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Adds or replaces the status of a socket.
     pub fn set(&self, id: u64, status: SocketStatus) {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).insert(id, status);
     }
 
+    /// Removes a socket.
     pub fn remove(&self, id: u64) {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
-    /// Every socket in the order in which they were needed.
+    /// Returns every socket in the order of their ids.
     pub fn list(&self) -> Vec<SocketStatus> {
         self.statuses.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
@@ -171,10 +175,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_flight_is_counted_while_its_guard_lives() {
+    fn an_echo_is_in_flight_until_its_guard_is_dropped() {
         let activity = Activity::default();
-        let first = activity.echo();
-        let second = activity.echo();
+        let first = activity.start_echo();
+        let second = activity.start_echo();
         assert_eq!(activity.in_flight(), 2);
         drop(first);
         drop(second);

@@ -1,36 +1,38 @@
-//! Durations sorted into buckets, with an exact sum.
+//! Histograms of durations with an exact sum.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Upper bounds of the buckets of a histogram: ascending, above zero, at most [`Buckets::MOST`].
+/// Upper bounds of the buckets of a histogram: ascending, above zero, at most [`Buckets::MAX_COUNT`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buckets(Arc<[Duration]>);
 
-/// Why a list of bounds is none.
+/// Why a list of bucket bounds is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BucketsError {
-    #[error("at least one bucket is needed")]
+    #[error("at least one bucket is required")]
     Empty,
-    #[error("at most {} buckets are allowed", Buckets::MOST)]
+    #[error("at most {} buckets are allowed", Buckets::MAX_COUNT)]
     TooMany,
-    #[error("buckets must be above zero and ascend")]
+    #[error("buckets must be above zero and ascending")]
     NotAscending,
 }
 
 impl Buckets {
-    /// Every bound is one line per target on the page.
-    pub const MOST: usize = 64;
+    /// Maximum number of bounds. Each bound is one series per target.
+    pub const MAX_COUNT: usize = 64;
 
-    /// Round trips from half a millisecond (next door) to two seconds (a path in trouble).
+    /// Round-trip times from 0.5 ms (local network) to 2 s (congested path).
     const RTT_MICROS: [u64; 12] =
         [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000];
 
-    /// Lateness of a scheduler whose timer ticks once a millisecond.
+    /// Delays of sends. The timer has a resolution of 1 ms.
     const LAG_MICROS: [u64; 10] = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000, 1_000_000];
 
+    /// # Errors
+    /// [`BucketsError`] if the bounds are not ascending, not above zero, or too many.
     pub fn new(bounds: impl Into<Arc<[Duration]>>) -> Result<Self, BucketsError> {
         let bounds = bounds.into();
-        if bounds.len() > Self::MOST {
+        if bounds.len() > Self::MAX_COUNT {
             return Err(BucketsError::TooMany);
         }
         if *bounds.first().ok_or(BucketsError::Empty)? == Duration::ZERO || !bounds.is_sorted_by(|a, b| a < b) {
@@ -39,12 +41,12 @@ impl Buckets {
         Ok(Self(bounds))
     }
 
-    /// The default for round-trip times.
+    /// Returns the default buckets for round-trip times.
     pub fn rtt() -> Self {
         Self(Self::RTT_MICROS.map(Duration::from_micros).into())
     }
 
-    /// For the lateness of sends.
+    /// Returns the buckets for the delays of sends.
     pub fn lag() -> Self {
         Self(Self::LAG_MICROS.map(Duration::from_micros).into())
     }
@@ -54,11 +56,11 @@ impl Buckets {
     }
 }
 
-/// Observed durations.
+/// Histogram of durations.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Histogram {
     buckets: Buckets,
-    /// One count for each bound and one for what lies above them all; not cumulative.
+    /// One count per bound and one for larger values; not cumulative.
     counts: Box<[u64]>,
     sum: Duration,
 }
@@ -69,7 +71,7 @@ impl Histogram {
         Self { buckets, counts, sum: Duration::ZERO }
     }
 
-    /// A duration equal to a bound belongs to the bucket of that bound (`le`).
+    /// Adds a duration. A duration equal to a bound belongs to the bucket of that bound (`le`).
     pub fn observe(&mut self, value: Duration) {
         let index = self.buckets.bounds().partition_point(|bound| *bound < value);
         self.counts[index] += 1;
@@ -80,7 +82,7 @@ impl Histogram {
         &self.buckets
     }
 
-    /// Counts bucket by bucket, the last one for what lies above every bound; not cumulative.
+    /// Returns one count per bound and one for larger values; not cumulative.
     pub fn counts(&self) -> &[u64] {
         &self.counts
     }

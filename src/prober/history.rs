@@ -1,6 +1,5 @@
-//! The last ten minutes of one probed address, in steps of ten seconds: enough for a graph on the page.
-//!
-//! Takes about half a kilobyte per address and never grows.
+//! The last ten minutes of a probed address in steps of ten seconds, for graphs. Fixed size, about 500 bytes per
+//! address.
 
 use std::{
     iter::Sum,
@@ -17,17 +16,17 @@ use web_toolkit::clock;
 
 use super::board::ProbeBoard;
 
-/// Echoes of an address that have ended so far.
+/// Totals of the finished echoes of an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
+pub struct EchoTotals {
     pub replies: u64,
-    /// Those that left and were not answered. One that never left says nothing about the path.
+    /// Echoes without a reply. Echoes that were not sent do not count.
     pub lost: u64,
-    /// All round-trip times of the replies together.
+    /// Sum of the round-trip times.
     pub rtt_sum: Duration,
 }
 
-/// Echoes that ended within some time.
+/// Finished echoes of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Span {
     pub replies: u32,
@@ -36,15 +35,15 @@ pub struct Span {
 }
 
 impl Span {
-    /// The mean round-trip time; `None` without a reply.
+    /// Returns the mean round-trip time; `None` without a reply.
     pub fn rtt(self) -> Option<Duration> {
         self.rtt_sum.checked_div(self.replies)
     }
 
-    /// The share of echoes that were not answered, 0 to 1; `None` where none ended.
+    /// Returns the fraction of lost echoes, 0 to 1; `None` if no echo finished.
     pub fn loss(self) -> Option<f64> {
-        let ended = f64::from(self.replies) + f64::from(self.lost);
-        (ended > 0.0).then(|| f64::from(self.lost) / ended)
+        let finished = f64::from(self.replies) + f64::from(self.lost);
+        (finished > 0.0).then(|| f64::from(self.lost) / finished)
     }
 }
 
@@ -58,16 +57,16 @@ impl Sum for Span {
     }
 }
 
-/// A [`Span`] in eight bytes.
+/// A [`Span`] packed into eight bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Slot {
+struct PackedSpan {
     replies: u16,
     lost: u16,
     rtt_sum_micros: u32,
 }
 
-impl Slot {
-    fn between(before: Progress, after: Progress) -> Self {
+impl PackedSpan {
+    fn between(before: EchoTotals, after: EchoTotals) -> Self {
         let rtt_sum = after.rtt_sum.saturating_sub(before.rtt_sum);
         Self {
             replies: u16::try_from(after.replies.saturating_sub(before.replies)).unwrap_or(u16::MAX),
@@ -76,19 +75,19 @@ impl Slot {
         }
     }
 
-    fn span(self) -> Span {
+    fn unpack(self) -> Span {
         let rtt_sum = Duration::from_micros(self.rtt_sum_micros.into());
         Span { replies: self.replies.into(), lost: self.lost.into(), rtt_sum }
     }
 }
 
-/// See the head of this file.
+/// Ring buffer of the last [`STEPS`](Self::STEPS) steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// A ring; `next` is the oldest once it is full.
-    slots: [Slot; Self::STEPS],
+    /// The slot at `next` is the oldest one.
+    slots: [PackedSpan; Self::STEPS],
     next: usize,
-    last: Option<(Instant, Progress)>,
+    last: Option<(Instant, EchoTotals)>,
 }
 
 impl History {
@@ -96,33 +95,33 @@ impl History {
     pub const STEPS: usize = 60;
 
     pub const fn new() -> Self {
-        let none = Slot { replies: 0, lost: 0, rtt_sum_micros: 0 };
+        let none = PackedSpan { replies: 0, lost: 0, rtt_sum_micros: 0 };
         Self { slots: [none; Self::STEPS], next: 0, last: None }
     }
 
-    /// Takes what has ended by `now`, about one [`STEP`](Self::STEP) after it was called last; steps that were left out stay empty.
-    pub fn record(&mut self, progress: Progress, now: Instant) {
-        let Some((then, before)) = self.last.replace((now, progress)) else { return };
+    /// Adds the echoes since the last call, which should be one [`STEP`](Self::STEP) ago. Missed steps stay empty.
+    pub fn record(&mut self, totals: EchoTotals, now: Instant) {
+        let Some((then, before)) = self.last.replace((now, totals)) else { return };
         let elapsed = now.saturating_duration_since(then);
         let steps = (elapsed + Self::STEP / 2).as_nanos() / Self::STEP.as_nanos();
         for _ in 1..usize::try_from(steps).map_or(Self::STEPS, |steps| steps.min(Self::STEPS)) {
-            self.push(Slot::default());
+            self.push(PackedSpan::default());
         }
-        self.push(Slot::between(before, progress));
+        self.push(PackedSpan::between(before, totals));
     }
 
-    fn push(&mut self, slot: Slot) {
+    fn push(&mut self, slot: PackedSpan) {
         self.slots[self.next] = slot;
         self.next = (self.next + 1) % Self::STEPS;
     }
 
-    /// Every step, the oldest first; one of which nothing is known is empty.
+    /// Returns every step, the oldest first. Steps without data are empty.
     pub fn steps(&self) -> impl Iterator<Item = Span> {
         let (newer, older) = self.slots.split_at(self.next);
-        older.iter().chain(newer).map(|slot| slot.span())
+        older.iter().chain(newer).map(|slot| slot.unpack())
     }
 
-    /// All steps together.
+    /// Returns the sum of all steps.
     pub fn total(&self) -> Span {
         self.steps().sum()
     }
@@ -134,18 +133,18 @@ impl Default for History {
     }
 }
 
-/// Records the counters of every probed address once per [`History::STEP`], until `stop`.
+/// Samples the counters of every probed address once per [`History::STEP`] until `stop` is cancelled.
 ///
-/// Runs beside the prober and never on its thread. Each sample holds the lock of a tally for some nanoseconds.
-pub async fn sample(board: watch::Receiver<Arc<ProbeBoard>>, stop: CancellationToken) {
-    let mut steps = interval(History::STEP);
-    // A late sample leaves a gap; two in quick succession would distort the steps.
-    steps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Runs outside the prober's thread. Each sample locks a tally for some nanoseconds.
+pub async fn sample_targets(board: watch::Receiver<Arc<ProbeBoard>>, stop: CancellationToken) {
+    let mut ticks = interval(History::STEP);
+    // A late sample leaves a gap; two samples in quick succession would distort the steps.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        // Cancel safety: a tick that was dropped comes again.
+        // Cancel safety: dropping a tick loses nothing.
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = steps.tick() => {}
+            _ = ticks.tick() => {}
         }
         let board = Arc::clone(&board.borrow());
         let now = clock::now().instant;
@@ -164,12 +163,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::probe::{Binding, Outcome, SessionKey, SocketMode, Thresholds},
+        domain::probe::{Binding, EchoOutcome, SessionKey, SocketMode, Thresholds},
         prober::{histogram::Buckets, tally::Tally},
     };
 
-    const fn progress(replies: u64, lost: u64, rtt_sum_ms: u64) -> Progress {
-        Progress { replies, lost, rtt_sum: Duration::from_millis(rtt_sum_ms) }
+    const fn totals(replies: u64, lost: u64, rtt_sum_ms: u64) -> EchoTotals {
+        EchoTotals { replies, lost, rtt_sum: Duration::from_millis(rtt_sum_ms) }
     }
 
     #[expect(clippy::disallowed_methods, reason = "any instant will do")]
@@ -184,31 +183,31 @@ mod tests {
     }
 
     #[test]
-    fn a_step_holds_what_ended_in_it() {
+    fn a_step_contains_the_echoes_that_finished_in_it() {
         let mut history = History::new();
         let start = start();
-        // What was counted before the first look belongs to no step.
-        history.record(progress(500, 3, 9_000), start);
-        history.record(progress(509, 4, 9_108), start + History::STEP);
-        history.record(progress(509, 14, 9_108), start + 2 * History::STEP);
+        // Echoes before the first sample belong to no step.
+        history.record(totals(500, 3, 9_000), start);
+        history.record(totals(509, 4, 9_108), start + History::STEP);
+        history.record(totals(509, 14, 9_108), start + 2 * History::STEP);
         assert_eq!(newest(&history, 3), [(0, 0, None), (9, 1, Some(12)), (0, 10, None)]);
         assert_eq!((history.total().replies, history.total().loss()), (9, Some(0.55)));
-        assert_eq!(History::new().total().loss(), None, "nothing ended is not no loss");
+        assert_eq!(History::new().total().loss(), None, "no finished echo is not the same as no loss");
     }
 
     #[test]
-    fn a_late_look_leaves_a_gap_and_a_hasty_one_does_not() {
+    fn a_late_sample_leaves_a_gap_and_an_early_one_does_not() {
         let mut history = History::new();
         let start = start();
-        history.record(progress(0, 0, 0), start);
-        history.record(progress(10, 0, 100), start + History::STEP);
-        history.record(progress(40, 0, 400), start + 4 * History::STEP);
-        history.record(progress(45, 0, 450), start + 4 * History::STEP + Duration::from_secs(4));
+        history.record(totals(0, 0, 0), start);
+        history.record(totals(10, 0, 100), start + History::STEP);
+        history.record(totals(40, 0, 400), start + 4 * History::STEP);
+        history.record(totals(45, 0, 450), start + 4 * History::STEP + Duration::from_secs(4));
         let replies: Vec<u32> = newest(&history, 5).into_iter().map(|(replies, ..)| replies).collect();
         assert_eq!(replies, [10, 0, 0, 30, 5]);
         // The machine slept for a day.
-        history.record(progress(60, 0, 600), start + Duration::from_hours(24));
-        assert_eq!(history.total().replies, 15, "all that was before is forgotten");
+        history.record(totals(60, 0, 600), start + Duration::from_hours(24));
+        assert_eq!(history.total().replies, 15, "all older steps are dropped");
     }
 
     #[test]
@@ -220,7 +219,7 @@ mod tests {
         #[test]
         fn the_last_sixty_steps_are_kept_in_order(replies in prop::collection::vec(0_u16..100, 1..200)) {
             let mut history = History::new();
-            let (mut at, mut sum) = (start(), progress(0, 0, 0));
+            let (mut at, mut sum) = (start(), totals(0, 0, 0));
             history.record(sum, at);
             for &count in &replies {
                 at += History::STEP;
@@ -233,11 +232,11 @@ mod tests {
         }
 
         #[test]
-        fn any_progress_is_taken(replies in any::<u64>(), lost in any::<u64>(), rtt in any::<u64>(), pause in 0_u64..1_000_000) {
+        fn any_totals_are_accepted(replies in any::<u64>(), lost in any::<u64>(), rtt in any::<u64>(), pause in 0_u64..1_000_000) {
             let mut history = History::new();
             let start = start();
-            history.record(progress(1, 1, 1), start);
-            history.record(progress(replies, lost, rtt), start + Duration::from_millis(pause));
+            history.record(totals(1, 1, 1), start);
+            history.record(totals(replies, lost, rtt), start + Duration::from_millis(pause));
             prop_assert!(history.total().loss().is_none_or(|loss| (0.0..=1.0).contains(&loss)));
         }
     }
@@ -255,16 +254,16 @@ mod tests {
         let (_open, boards) = watch::channel(board(&tally));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(sample(boards, stop.clone()));
+        tasks.spawn(sample_targets(boards, stop.clone()));
         for _ in 0..35 {
             sleep(Duration::from_secs(1)).await;
             tally.begin();
-            let reply = Outcome::Reply { rtt: Duration::from_millis(3) };
+            let reply = EchoOutcome::Reply { rtt: Duration::from_millis(3) };
             tally.finish(reply, clock::now(), Thresholds { down_after: ONE, up_after: ONE });
         }
         let replies: Vec<u32> =
             tally.history().steps().map(|span| span.replies).skip_while(|&replies| replies == 0).collect();
-        // Whether the echo of a full step is counted before or after the look is a matter of chance.
+        // The echo at the end of a step may be counted before or after the sample.
         assert_eq!(replies.len(), 3, "{replies:?}");
         assert!((29..=30).contains(&replies.iter().sum::<u32>()), "{replies:?}");
         stop.cancel();

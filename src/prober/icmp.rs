@@ -1,20 +1,22 @@
-//! Echoes on real sockets, by `surge-ping`. The only file that knows that crate, and all its traps are dealt with here:
+//! Echoes on real sockets. This is the only file that uses `surge-ping`; it works around the following properties of
+//! that crate:
 //!
-//! - It returns `Ok` for every ICMP message that quotes the echo. Only an echo reply from the very address counts as a reply.
-//! - A redirect would use up the waiter of an echo whose reply is still under way; a [`filter`] in the kernel keeps redirects
-//!   (and everything else that is of no use) away from raw sockets.
-//! - Its round-trip time begins after the send has returned, which flatters; measured here is the time around the whole call,
-//!   an upper bound that includes the few microseconds until this thread runs.
-//! - Sending has no deadline of its own; there is one around the call.
-//! - It falls back from one kind of socket to the other unasked; what was opened is checked against what was asked for.
+//! - It returns `Ok` for every ICMP message that quotes the echo. Only an echo reply from the probed address counts as
+//!   a reply.
+//! - A redirect would end an echo before its reply arrives. A [socket filter](meaning::socket_filter) drops redirects
+//!   on raw sockets.
+//! - Its round-trip time starts after the send has returned, which is too late. This file measures the whole call,
+//!   which adds the few microseconds until the thread runs.
+//! - Sending has no timeout, so the whole call has one.
+//! - It silently falls back to the other socket type, so the type of the opened socket is checked.
 //!
-//! On datagram sockets the kernel chooses the identifier, and drops ICMP errors: there they show as timeouts.
+//! On datagram sockets the kernel chooses the identifier and drops ICMP errors, which then appear as timeouts.
 //!
-//! A link opens its socket at the first echo, again some seconds after it could not be opened, and anew when sends keep
-//! failing as they do after an interface was deleted and created. Whatever happens, each echo has exactly one end.
+//! A link opens its socket at the first echo. It retries every [`RETRY_INTERVAL`] if that fails, and reopens the socket
+//! if sends keep failing, for example after an interface has been deleted and created again. Each echo has exactly one
+//! outcome.
 
-mod filter;
-mod judge;
+mod meaning;
 mod notice;
 
 use std::{
@@ -35,46 +37,43 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 use web_toolkit::clock;
 
-pub use self::notice::Refused;
-use super::link::{Echo, Link, Network};
-use crate::{
-    domain::probe::{Binding, IpVersion, Outcome, ProbeFailure, SocketMode},
-    prober::board::{SocketStatus, Sockets},
+pub use self::notice::SocketFailure;
+use super::{
+    board::{SocketStatus, Sockets},
+    session::{Echo, Link, Network},
 };
+use crate::domain::probe::{Binding, EchoOutcome, IpVersion, ProbeFailure, SocketMode};
 
-/// As much as ping(8) sends: 64 bytes of ICMP.
+/// Same size as that of ping(8): 64 bytes with the ICMP header.
 const PAYLOAD: [u8; 56] = [0x6d; 56];
 
-/// A second of answers of 10,000 targets, at the 768 bytes that the kernel accounts for a small packet. The kernel grants
-/// what `net.core.rmem_max` allows.
+/// Size in bytes for one second of replies of 10,000 targets, because the kernel charges 768 bytes for a small packet.
+/// The limit `net.core.rmem_max` applies.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
-/// Between two attempts to open a socket.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Minimum time between two attempts to open a socket.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Sends in a row that have to fail in a way that a new socket may mend.
+/// Consecutive failed sends after which the socket is replaced, if a new one may fix the error.
 const STALE_AFTER: u32 = 3;
 
-/// The least age of a datagram socket that is replaced for the sake of a new identifier.
+/// Minimum age of a datagram socket that is replaced to get a new identifier.
 const RENEW_AFTER: Duration = Duration::from_mins(1);
 
-/// A timer that fires this much late tells of a thread that did not run.
-const HELD_UP: Duration = Duration::from_millis(20);
+/// Delay of a timer that indicates a stalled thread.
+const STALL: Duration = Duration::from_millis(20);
 
-/// Enough to read what came meanwhile.
-const READING: Duration = Duration::from_millis(100);
+/// Grace period for reading replies that were queued while the thread was stalled.
+const READ_GRACE: Duration = Duration::from_millis(100);
 
-const ECHO_REPLY_V4: u8 = 0;
-const ECHO_REPLY_V6: u8 = 129;
-
-/// Links on the sockets of this machine.
+/// Creates links with real sockets.
 #[derive(Debug)]
 pub struct IcmpNetwork {
     sockets: Arc<Sockets>,
 }
 
 impl IcmpNetwork {
-    /// The links tell in `sockets` whether they have one.
+    /// The links report the status of their sockets in `sockets`.
     pub const fn new(sockets: Arc<Sockets>) -> Self {
         Self { sockets }
     }
@@ -83,41 +82,41 @@ impl IcmpNetwork {
 impl Network for IcmpNetwork {
     type Link = IcmpLink;
 
-    fn link(&self, version: IpVersion, binding: &Arc<Binding>) -> IcmpLink {
+    fn create_link(&self, version: IpVersion, binding: &Arc<Binding>) -> IcmpLink {
         IcmpLink {
             version,
             binding: Arc::clone(binding),
             id: self.sockets.register(),
             sockets: Arc::clone(&self.sockets),
-            slot: Mutex::new(Slot { state: State::New, retry_at: None }),
+            slot: Mutex::new(SocketSlot { state: SocketState::New, retry_at: None }),
             stale_sends: AtomicU32::new(0),
         }
     }
 }
 
-/// One socket, for one version of the protocol and one binding.
+/// The socket of one IP version and one binding.
 pub struct IcmpLink {
     version: IpVersion,
     binding: Arc<Binding>,
     sockets: Arc<Sockets>,
     id: u64,
-    slot: Mutex<Slot>,
-    /// Sends in a row that failed as they do on a socket bound to what is gone.
+    slot: Mutex<SocketSlot>,
+    /// Consecutive sends that failed because the interface or the address may be gone.
     stale_sends: AtomicU32,
 }
 
-struct Slot {
-    state: State,
-    /// No attempt to open the socket before this.
+struct SocketSlot {
+    state: SocketState,
+    /// Earliest time of the next attempt to open the socket.
     retry_at: Option<Instant>,
 }
 
-enum State {
+enum SocketState {
     New,
-    /// Given up because sends kept failing.
+    /// Closed because sends kept failing.
     Stale,
     Open(Socket),
-    /// Could not be opened; what an echo ends as meanwhile.
+    /// Cannot be opened; echoes end with this failure.
     Closed(ProbeFailure),
 }
 
@@ -129,117 +128,120 @@ struct Socket {
 }
 
 impl Link for IcmpLink {
-    async fn echo(&self, echo: Echo) -> Outcome {
+    async fn send_echo(&self, echo: Echo) -> EchoOutcome {
         let started = clock::now().instant;
         match self.socket(started) {
             Ok(socket) => {
-                let answer = socket.ping(&echo, started).await;
+                let response = socket.ping(&echo, started).await;
                 let ended = clock::now().instant;
-                self.judge(answer, &echo, socket.mode, started, ended)
+                self.classify_response(response, &echo, socket.mode, started, ended)
             }
-            Err(failure) => Outcome::Failed(failure),
+            Err(failure) => EchoOutcome::Failed(failure),
         }
     }
 
-    fn renew(&self) {
+    fn renew_identifier(&self) {
         let now = clock::now().instant;
         let mut slot = self.slot();
-        let due = matches!(&slot.state, State::Open(socket)
+        let due = matches!(&slot.state, SocketState::Open(socket)
             if socket.mode == SocketMode::Dgram && now.saturating_duration_since(socket.opened) >= RENEW_AFTER);
-        // Echoes in flight keep the old socket until they have ended.
+        // Echoes in flight keep the old socket until they end.
         if due && let Ok(socket) = Socket::open(self.version, &self.binding, now) {
-            slot.state = State::Open(socket);
+            slot.state = SocketState::Open(socket);
         }
     }
 }
 
 impl IcmpLink {
-    /// The open socket, or what an echo without one ends as.
+    /// Returns the open socket, or the failure of echoes without one.
     fn socket(&self, now: Instant) -> Result<Socket, ProbeFailure> {
         let mut slot = self.slot();
         match &slot.state {
-            State::Open(socket) => return Ok(socket.clone()),
-            State::Closed(failure) if slot.retry_at.is_some_and(|at| now < at) => return Err(*failure),
-            State::New | State::Stale | State::Closed(_) => {}
+            SocketState::Open(socket) => return Ok(socket.clone()),
+            SocketState::Closed(failure) if slot.retry_at.is_some_and(|at| now < at) => return Err(*failure),
+            SocketState::New | SocketState::Stale | SocketState::Closed(_) => {}
         }
-        slot.retry_at = Some(now + RETRY_AFTER);
+        slot.retry_at = Some(now + RETRY_INTERVAL);
         let opened = Socket::open(self.version, &self.binding, now);
-        self.announce(&slot.state, &opened);
+        self.report_attempt(&slot.state, &opened);
         match opened {
             Ok(socket) => {
-                slot.state = State::Open(socket.clone());
+                slot.state = SocketState::Open(socket.clone());
                 Ok(socket)
             }
             Err(error) => {
-                let failure = judge::open_error(&error);
-                slot.state = State::Closed(failure);
+                let failure = meaning::classify_open_error(&error);
+                slot.state = SocketState::Closed(failure);
                 Err(failure)
             }
         }
     }
 
-    /// Shows the new status, and logs it where it is another one than before.
-    fn announce(&self, before: &State, opened: &io::Result<Socket>) {
+    /// Publishes the new status, and logs it if it has changed.
+    fn report_attempt(&self, before: &SocketState, opened: &io::Result<Socket>) {
         let mode = opened.as_ref().map_or(self.binding.mode, |socket| socket.mode);
         let status =
             SocketStatus { version: self.version, binding: Arc::clone(&self.binding), mode, up: opened.is_ok() };
         self.sockets.set(self.id, status);
         match opened {
-            Ok(_) if matches!(before, State::Stale) => debug!("ICMPv{} socket is open again", self.version),
-            Ok(_) => info!("{}", notice::opened(self.version, mode, &self.binding)),
-            Err(_) if matches!(before, State::Closed(_)) => {}
-            Err(error) => warn!("{}", notice::refused(self.version, &self.binding, error)),
+            Ok(_) if matches!(before, SocketState::Stale) => debug!("ICMPv{} socket is open again", self.version),
+            Ok(_) => info!("{}", notice::describe_open(self.version, mode, &self.binding)),
+            Err(_) if matches!(before, SocketState::Closed(_)) => {}
+            Err(error) => {
+                let failure = SocketFailure::new(self.version, &self.binding, error);
+                warn!("{}; {}", failure.message, failure.remedy);
+            }
         }
     }
 
-    fn judge(
+    fn classify_response(
         &self,
-        answer: Option<Result<IcmpPacket, SurgeError>>,
+        response: Option<Result<IcmpPacket, SurgeError>>,
         echo: &Echo,
         mode: SocketMode,
         started: Instant,
         ended: Instant,
-    ) -> Outcome {
-        let failure = match answer {
-            Some(Err(SurgeError::IOError(error))) => self.send_failed(&error, ended),
-            Some(Err(SurgeError::Timeout { .. })) | None => self.sent(ProbeFailure::Timeout),
+    ) -> EchoOutcome {
+        let failure = match response {
+            Some(Err(SurgeError::IOError(error))) => self.handle_send_error(&error, ended),
+            Some(Err(SurgeError::Timeout { .. })) | None => self.mark_sent(ProbeFailure::Timeout),
             Some(Err(error)) => {
                 debug!("echo to {} was not sent: {error}", echo.target);
                 ProbeFailure::NotSent
             }
-            Some(Ok(packet)) => match judge_packet(&packet, echo, mode) {
+            Some(Ok(packet)) => match packet_failure(&packet, echo, mode) {
                 None => {
                     self.stale_sends.store(0, Ordering::Relaxed);
                     let rtt = ended.saturating_duration_since(started).max(Duration::from_nanos(1));
-                    return Outcome::Reply { rtt };
+                    return EchoOutcome::Reply { rtt };
                 }
-                Some(failure) => self.sent(failure),
+                Some(failure) => self.mark_sent(failure),
             },
         };
-        Outcome::Failed(failure)
+        EchoOutcome::Failed(failure)
     }
 
-    /// The socket took the packet, so it is not stale.
-    fn sent(&self, failure: ProbeFailure) -> ProbeFailure {
+    /// The socket accepted the packet, so it is not stale.
+    fn mark_sent(&self, failure: ProbeFailure) -> ProbeFailure {
         self.stale_sends.store(0, Ordering::Relaxed);
         failure
     }
 
-    /// Gives the socket up after some sends that a new one might mend, but not more often than it may be opened.
-    fn send_failed(&self, error: &io::Error, now: Instant) -> ProbeFailure {
-        let failure = judge::send_error(error);
+    /// Closes the socket after [`STALE_AFTER`] errors that a new socket may fix, at most once per [`RETRY_INTERVAL`].
+    fn handle_send_error(&self, error: &io::Error, now: Instant) -> ProbeFailure {
+        let failure = meaning::classify_send_error(error);
         debug!("ICMPv{} send failed, counted as {failure}: {error}", self.version);
-        if judge::is_stale_socket(error) && self.stale_sends.fetch_add(1, Ordering::Relaxed) + 1 >= STALE_AFTER {
+        if meaning::is_stale_socket(error) && self.stale_sends.fetch_add(1, Ordering::Relaxed) + 1 >= STALE_AFTER {
             let mut slot = self.slot();
             if slot.retry_at.is_none_or(|at| at <= now) {
                 self.stale_sends.store(0, Ordering::Relaxed);
-                slot.state = State::Stale;
+                slot.state = SocketState::Stale;
             }
         }
         failure
     }
 
-    fn slot(&self) -> MutexGuard<'_, Slot> {
+    fn slot(&self) -> MutexGuard<'_, SocketSlot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -259,11 +261,15 @@ impl fmt::Debug for IcmpLink {
     }
 }
 
-/// Whether such a socket can be opened now, and what it says of itself. Needs a tokio runtime.
-pub fn try_open(version: IpVersion, binding: &Binding) -> Result<String, Refused> {
+/// Opens and closes a socket, to check the configuration. Requires a tokio runtime. Returns a description of the
+/// socket.
+///
+/// # Errors
+/// [`SocketFailure`] if the socket cannot be opened.
+pub fn try_open(version: IpVersion, binding: &Binding) -> Result<String, SocketFailure> {
     match Socket::open(version, binding, clock::now().instant) {
-        Ok(socket) => Ok(notice::opened(version, socket.mode, binding)),
-        Err(error) => Err(Refused::new(version, binding, &error)),
+        Ok(socket) => Ok(notice::describe_open(version, socket.mode, binding)),
+        Err(error) => Err(SocketFailure::new(version, binding, &error)),
     }
 }
 
@@ -285,64 +291,60 @@ impl Socket {
         if binding.mode != SocketMode::Auto && binding.mode != mode {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("only {mode} sockets are permitted")));
         }
-        prepare(&client, version, mode)?;
+        set_options(&client, version, mode)?;
         Ok(Self { client, mode, opened: now })
     }
 
-    /// `None` where the deadline passed first.
+    /// Sends an echo and waits for a response; `None` after a timeout.
     ///
-    /// A thread that was held up finds the deadline passed and the reply waiting in the socket, both at once. It reads before it
-    /// judges: a busy machine must not look like a lossy path.
+    /// After a stall of the thread the timeout has expired although the reply may be in the socket. In this case the
+    /// reply is read first; otherwise a busy machine would look like a lossy path.
     async fn ping(&self, echo: &Echo, started: Instant) -> Option<Result<IcmpPacket, SurgeError>> {
         let mut pinger = self.client.pinger(echo.target, PingIdentifier(echo.identifier)).await;
-        // Ours is the deadline that counts.
-        pinger.timeout(echo.timeout + 2 * READING);
+        // The timeout below takes effect first.
+        pinger.timeout(echo.timeout + 2 * READ_GRACE);
         let mut ping = pin!(pinger.ping(PingSequence(echo.sequence), &PAYLOAD));
-        let mut answer = timeout(echo.timeout, ping.as_mut()).await;
+        let mut response = timeout(echo.timeout, ping.as_mut()).await;
         let late = clock::now().instant.saturating_duration_since(started).saturating_sub(echo.timeout);
-        if answer.is_err() && late >= HELD_UP {
-            answer = timeout(READING, ping).await;
+        if response.is_err() && late >= STALL {
+            response = timeout(READ_GRACE, ping).await;
         }
-        Some(answer.ok()?.map(|(packet, _)| packet))
+        Some(response.ok()?.map(|(packet, _)| packet))
     }
 }
 
-/// Sets what the library does not: the receive buffer, and the filter of a raw socket.
-fn prepare(client: &Client, version: IpVersion, mode: SocketMode) -> io::Result<()> {
+/// Sets the receive buffer, and the filter of a raw socket.
+fn set_options(client: &Client, version: IpVersion, mode: SocketMode) -> io::Result<()> {
     let socket = client.get_socket();
-    #[expect(unsafe_code, reason = "the library lends its socket as a bare file descriptor only")]
-    // SAFETY: the descriptor stays open as long as `socket` lives, which is longer than the borrow.
+    #[expect(unsafe_code, reason = "the library exposes its socket only as a raw file descriptor")]
+    // SAFETY: `socket` outlives the borrow and keeps the descriptor open.
     let fd = unsafe { BorrowedFd::borrow_raw(socket.get_native_sock()) };
     let options = SockRef::from(&fd);
-    // A smaller buffer than asked for is no reason not to probe.
+    // Probing works with a smaller buffer, too.
     if let Err(error) = options.set_recv_buffer_size(RECEIVE_BUFFER) {
-        debug!("receive buffer of the ICMPv{version} socket stays as it is: {error}");
+        debug!("cannot set the receive buffer of the ICMPv{version} socket: {error}");
     }
     if mode == SocketMode::Raw {
-        options.attach_filter(&filter::program(version))?;
+        options.attach_filter(&meaning::socket_filter(version))?;
     }
     Ok(())
 }
 
-/// Whether this is the reply to this very echo (`None`), or why it is not one.
-fn judge_packet(packet: &IcmpPacket, echo: &Echo, mode: SocketMode) -> Option<ProbeFailure> {
-    let (source, reply, error) = match packet {
-        IcmpPacket::V4(v4) => {
-            let (kind, code) = (v4.get_icmp_type().0, v4.get_icmp_code().0);
-            (IpAddr::V4(v4.get_source()), kind == ECHO_REPLY_V4, judge::error_v4(kind, code))
-        }
-        IcmpPacket::V6(v6) => {
-            let (kind, code) = (v6.get_icmpv6_type().0, v6.get_icmpv6_code().0);
-            (IpAddr::V6(v6.get_source()), kind == ECHO_REPLY_V6, judge::error_v6(kind, code))
-        }
+/// Returns the failure that a packet reports; `None` if it is the reply to the echo.
+fn packet_failure(packet: &IcmpPacket, echo: &Echo, mode: SocketMode) -> Option<ProbeFailure> {
+    let (source, icmp_type, code) = match packet {
+        IcmpPacket::V4(v4) => (IpAddr::V4(v4.get_source()), v4.get_icmp_type().0, v4.get_icmp_code().0),
+        IcmpPacket::V6(v6) => (IpAddr::V6(v6.get_source()), v6.get_icmpv6_type().0, v6.get_icmpv6_code().0),
     };
-    let ours = packet.get_sequence() == PingSequence(echo.sequence)
+    let version = IpVersion::from(source);
+    let quotes_echo = packet.get_sequence() == PingSequence(echo.sequence)
         && (mode == SocketMode::Dgram || packet.get_identifier() == PingIdentifier(echo.identifier));
-    if ours && reply && source == echo.target {
+    if quotes_echo && source == echo.target && meaning::is_reply(version, icmp_type) {
         return None;
     }
-    // A message that is neither the reply nor an error has used up the waiter: as good as lost.
-    Some(if ours { error.unwrap_or(ProbeFailure::Timeout) } else { ProbeFailure::Timeout })
+    let error = meaning::classify_message(version, icmp_type, code).filter(|_| quotes_echo);
+    // Any other message has ended the wait of the library, so the echo counts as lost.
+    Some(error.unwrap_or(ProbeFailure::Timeout))
 }
 
 #[cfg(test)]

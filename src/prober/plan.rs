@@ -1,4 +1,4 @@
-//! Who is to be probed: drawn from the inventory and the settings alone, so that the same input gives the same plan.
+//! The plan: which addresses are probed, from the inventory and the settings alone.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,156 +8,240 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::{
-    address,
-    settings::{Addresses, Settings, TunnelSettings},
-};
+use super::settings::{AddressPair, ProbeSettings, TunnelSettings};
 use crate::domain::{
     inventory::{Fleet, TunnelKey},
-    probe::{Binding, IpVersion, ProbeTarget, Refusal, SessionKey, SocketMode, Vantage},
-    tunnel::{Stated, Tunnel},
+    probe::{Binding, IpVersion, ProbeTarget, RefusalReason, SessionKey, SocketMode, Vantage},
+    tunnel::{CheckDirection, Stated, Tunnel},
 };
 
-/// The targets of one tunnel.
+/// The sessions of one tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TunnelPlan {
+pub struct PlannedTunnel {
     pub vantage: Vantage,
     /// Sorted by [`ProbeTarget`].
     pub targets: Box<[(ProbeTarget, SessionKey)]>,
-    /// What proves the outside of this tunnel; empty where its customer endpoint has to.
+    /// Addresses that show whether the underlay works. If empty, the customer endpoint shows it.
     pub uplinks: Arc<[SessionKey]>,
 }
 
-/// Everybody who is to be probed.
+/// All sessions of the prober.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Plan {
-    /// Every tunnel that is not switched off, even one without a usable address.
-    pub tunnels: BTreeMap<Arc<TunnelKey>, TunnelPlan>,
+pub struct ProbePlan {
+    /// Every tunnel for which probing is enabled, even if it has no usable address.
+    pub tunnels: BTreeMap<Arc<TunnelKey>, PlannedTunnel>,
     /// The uplinks of all tunnels.
     pub uplinks: BTreeSet<SessionKey>,
-    /// Addresses that would have been probed but for a reason.
-    pub refused: BTreeMap<Refusal, u64>,
+    /// Number of addresses that cannot be probed, by reason.
+    pub refused: BTreeMap<RefusalReason, u64>,
 }
 
-impl Plan {
-    /// Who would be probed if probing were switched on.
-    pub fn draw(fleet: &Fleet, settings: &Settings) -> Self {
-        let mut draft = Draft { plan: Self::default(), bindings: BTreeSet::new(), mode: settings.socket };
-        let shared = draft.uplinks(&settings.uplinks, settings);
-        for (account, snapshot) in &fleet.accounts {
-            for entry in snapshot.entries() {
-                let own = settings.of(account, &entry.tunnel);
+impl ProbePlan {
+    /// Plans the probes as if probing were enabled.
+    pub fn build(fleet: &Fleet, settings: &ProbeSettings) -> Self {
+        let mut builder = PlanBuilder { plan: Self::default(), bindings: BTreeSet::new(), mode: settings.socket };
+        let shared = builder.add_uplinks(&settings.uplinks, settings);
+        for (account, inventory) in &fleet.accounts {
+            for entry in inventory.entries() {
+                let own = settings.for_tunnel(account, &entry.tunnel);
                 if own.enabled {
                     let uplinks = match (&own.uplinks, own.vantage) {
-                        (Some(uplinks), _) => draft.uplinks(uplinks, settings),
+                        (Some(uplinks), _) => builder.add_uplinks(uplinks, settings),
                         (None, Vantage::Site) => Arc::clone(&shared),
                         (None, Vantage::Remote) => Arc::default(),
                     };
-                    let tunnel = draft.tunnel(&entry.tunnel, &own, uplinks);
-                    draft.plan.tunnels.insert(Arc::new(TunnelKey::new(account, &entry.tunnel)), tunnel);
+                    let tunnel = builder.plan_tunnel(&entry.tunnel, &own, uplinks);
+                    builder.plan.tunnels.insert(Arc::new(TunnelKey::new(account, &entry.tunnel)), tunnel);
                 }
             }
         }
-        draft.plan
+        builder.plan
     }
 
-    /// Who is probed: nobody while probing is switched off.
-    pub fn in_force(fleet: &Fleet, settings: &Settings) -> Self {
-        if settings.enabled { Self::draw(fleet, settings) } else { Self::default() }
+    /// Plans the probes; empty if probing is disabled.
+    pub fn build_if_enabled(fleet: &Fleet, settings: &ProbeSettings) -> Self {
+        if settings.enabled { Self::build(fleet, settings) } else { Self::default() }
     }
 
-    /// Each session once.
+    /// Returns each session once.
     pub fn sessions(&self) -> BTreeSet<&SessionKey> {
         let targets = self.tunnels.values().flat_map(|tunnel| tunnel.targets.iter().map(|(_, session)| session));
         targets.chain(&self.uplinks).collect()
     }
 }
 
-/// A plan in the making.
-struct Draft {
-    plan: Plan,
-    /// One copy of each binding, shared by all its sessions.
+/// State during [`ProbePlan::build`].
+struct PlanBuilder {
+    plan: ProbePlan,
+    /// Each binding once, shared by its sessions.
     bindings: BTreeSet<Arc<Binding>>,
     mode: SocketMode,
 }
 
-impl Draft {
-    /// Sessions to `addresses`, sorted. They leave as what holds for all tunnels says: the interface of an override may be the tunnel.
-    fn uplinks(&mut self, addresses: &[IpAddr], settings: &Settings) -> Arc<[SessionKey]> {
+impl PlanBuilder {
+    /// Adds uplinks and returns their sessions, sorted. They use the global source and interface, because the interface
+    /// of an override may be the tunnel.
+    fn add_uplinks(&mut self, addresses: &[IpAddr], settings: &ProbeSettings) -> Arc<[SessionKey]> {
         let TunnelSettings { sources, interface, .. } = &settings.tunnels;
         let mut uplinks = BTreeSet::new();
         for &uplink in addresses {
-            let session = address::check(uplink, interface.is_some());
+            let session = check_address(uplink, interface.is_some());
             let session = session.map(|address| self.session(address, *sources, interface.as_ref()));
-            uplinks.extend(self.count(session));
+            uplinks.extend(self.count_refusal(session));
         }
         self.plan.uplinks.extend(uplinks.iter().cloned());
         uplinks.into_iter().collect()
     }
 
-    fn tunnel(&mut self, tunnel: &Tunnel, settings: &TunnelSettings, uplinks: Arc<[SessionKey]>) -> TunnelPlan {
+    fn plan_tunnel(&mut self, tunnel: &Tunnel, settings: &TunnelSettings, uplinks: Arc<[SessionKey]>) -> PlannedTunnel {
         let bound = settings.interface.is_some();
         let mut targets = Vec::with_capacity(settings.targets.len());
-        let stated = settings.targets.iter().filter_map(|&target| Some((target, address_of(tunnel, target, bound)?)));
-        for (target, found) in stated.chain(extra(settings.extra, bound)) {
+        let stated =
+            settings.targets.iter().filter_map(|&target| Some((target, target_address(tunnel, target, bound)?)));
+        for (target, found) in stated.chain(extra_addresses(settings.extra, bound)) {
             let session = found.map(|address| self.session(address, settings.sources, settings.interface.as_ref()));
-            targets.extend(self.count(session).map(|session| (target, session)));
+            targets.extend(self.count_refusal(session).map(|session| (target, session)));
         }
-        TunnelPlan { vantage: settings.vantage, targets: targets.into(), uplinks }
+        PlannedTunnel { vantage: settings.vantage, targets: targets.into(), uplinks }
     }
 
-    fn session(&mut self, address: IpAddr, sources: Addresses, interface: Option<&Arc<str>>) -> SessionKey {
-        let binding =
-            Binding { mode: self.mode, source: sources.of(IpVersion::of(address)), interface: interface.cloned() };
-        let binding = if let Some(known) = self.bindings.get(&binding) {
-            Arc::clone(known)
-        } else {
-            let new = Arc::new(binding);
-            self.bindings.insert(Arc::clone(&new));
-            new
+    fn session(&mut self, address: IpAddr, sources: AddressPair, interface: Option<&Arc<str>>) -> SessionKey {
+        let binding = Binding {
+            mode: self.mode,
+            source: sources.for_version(IpVersion::from(address)),
+            interface: interface.cloned(),
         };
+        let binding = self.bindings.get(&binding).map_or_else(|| Arc::new(binding), Arc::clone);
+        self.bindings.insert(Arc::clone(&binding));
         SessionKey { address, binding }
     }
 
-    fn count<T>(&mut self, found: Result<T, Refusal>) -> Option<T> {
-        found.map_err(|refusal| *self.plan.refused.entry(refusal).or_default() += 1).ok()
+    fn count_refusal<T>(&mut self, found: Result<T, RefusalReason>) -> Option<T> {
+        found.map_err(|reason| *self.plan.refused.entry(reason).or_default() += 1).ok()
     }
 }
 
-/// The address of a target; `None` where the API states nothing to derive one from.
-fn address_of(tunnel: &Tunnel, target: ProbeTarget, bound: bool) -> Option<Result<IpAddr, Refusal>> {
+/// Returns the address of a target; `None` if the API omits the field.
+fn target_address(tunnel: &Tunnel, target: ProbeTarget, bound: bool) -> Option<Result<IpAddr, RefusalReason>> {
     match target {
-        ProbeTarget::CustomerEndpoint => stated(&tunnel.customer_endpoint, |&ip| address::check(ip, bound)),
-        ProbeTarget::InterfaceAddress => stated(&tunnel.interface_address, |net| address::host(net, bound)),
-        ProbeTarget::InterfaceAddress6 => stated(&tunnel.interface_address6, |net| address::host(net, bound)),
-        ProbeTarget::InterfacePeer => stated_peer(tunnel, &tunnel.interface_address, bound),
-        ProbeTarget::InterfacePeer6 => stated_peer(tunnel, &tunnel.interface_address6, bound),
+        ProbeTarget::CustomerEndpoint => check_stated(&tunnel.customer_endpoint, |&ip| check_address(ip, bound)),
+        ProbeTarget::InterfaceAddress => check_stated(&tunnel.interface_address, |net| cloudflare_side(net, bound)),
+        ProbeTarget::InterfaceAddress6 => check_stated(&tunnel.interface_address6, |net| cloudflare_side(net, bound)),
+        ProbeTarget::InterfacePeer => check_stated(&tunnel.interface_address, |net| customer_side(tunnel, net, bound)),
+        ProbeTarget::InterfacePeer6 => {
+            check_stated(&tunnel.interface_address6, |net| customer_side(tunnel, net, bound))
+        }
         ProbeTarget::HealthCheckTarget => {
             let text = tunnel.health_check.as_ref()?.target.effective.as_deref()?;
-            Some(address::text_address(text).ok_or(Refusal::Unparsable).and_then(|ip| address::check(ip, bound)))
+            Some(parse_host(text).ok_or(RefusalReason::Unparsable).and_then(|ip| check_address(ip, bound)))
         }
-        // Not the API's to state.
+        // From the configuration, not from the API.
         ProbeTarget::ExtraAddress | ProbeTarget::ExtraAddress6 => None,
     }
 }
 
-/// The hosts that the operator named.
-fn extra(addresses: Addresses, bound: bool) -> impl Iterator<Item = (ProbeTarget, Result<IpAddr, Refusal>)> {
+/// Returns the configured hosts.
+fn extra_addresses(
+    addresses: AddressPair,
+    bound: bool,
+) -> impl Iterator<Item = (ProbeTarget, Result<IpAddr, RefusalReason>)> {
     let v4 = addresses.v4.map(|v4| (ProbeTarget::ExtraAddress, v4.into()));
     let v6 = addresses.v6.map(|v6| (ProbeTarget::ExtraAddress6, v6.into()));
-    v4.into_iter().chain(v6).map(move |(target, address)| (target, address::check(address, bound)))
+    v4.into_iter().chain(v6).map(move |(target, address)| (target, check_address(address, bound)))
 }
 
-fn stated<T>(field: &Stated<T>, derive: impl FnOnce(&T) -> Result<IpAddr, Refusal>) -> Option<Result<IpAddr, Refusal>> {
+fn check_stated<T>(
+    field: &Stated<T>,
+    derive: impl FnOnce(&T) -> Result<IpAddr, RefusalReason>,
+) -> Option<Result<IpAddr, RefusalReason>> {
     match field {
         Stated::Absent => None,
-        Stated::Unparsable(_) => Some(Err(Refusal::Unparsable)),
+        Stated::Unparsable(_) => Some(Err(RefusalReason::Unparsable)),
         Stated::Value(value) => Some(derive(value)),
     }
 }
 
-fn stated_peer(tunnel: &Tunnel, field: &Stated<IpNet>, bound: bool) -> Option<Result<IpAddr, Refusal>> {
-    stated(field, |prefix| address::peer(tunnel, prefix, bound))
+/// Refuses addresses that no single host can have. Loopback and documentation addresses are allowed, because the demo
+/// and the tests use them.
+fn check_address(address: IpAddr, bound_to_interface: bool) -> Result<IpAddr, RefusalReason> {
+    if address.is_unspecified() {
+        return Err(RefusalReason::Unspecified);
+    }
+    if address.is_multicast() {
+        return Err(RefusalReason::Multicast);
+    }
+    match address {
+        IpAddr::V4(v4) if v4.is_broadcast() => Err(RefusalReason::Broadcast),
+        // RFC 6890: "this host on this network", and reserved addresses.
+        IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.octets()[0] >= 240 => Err(RefusalReason::Reserved),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Err(RefusalReason::Reserved),
+        // Ambiguous without an interface (RFC 4007).
+        IpAddr::V6(v6) if v6.is_unicast_link_local() && !bound_to_interface => Err(RefusalReason::LinkLocal),
+        _ => Ok(address),
+    }
+}
+
+/// Returns Cloudflare's side of a prefix, which is its host part, unless that is the network or the broadcast address.
+fn cloudflare_side(prefix: &IpNet, bound_to_interface: bool) -> Result<IpAddr, RefusalReason> {
+    let address = check_address(prefix.addr(), bound_to_interface)?;
+    if let IpNet::V4(v4) = prefix
+        && v4.prefix_len() <= 30
+    {
+        if v4.addr() == v4.network() {
+            return Err(RefusalReason::NetworkAddress);
+        }
+        if v4.addr() == v4.broadcast() {
+            return Err(RefusalReason::Broadcast);
+        }
+    }
+    Ok(address)
+}
+
+/// Returns the customer's side of a prefix: the customer's BGP speaker, otherwise the target of a bidirectional health
+/// check, otherwise the other host of a `/31`, `/30` or `/127`.
+///
+/// The addresses that Cloudflare uses have priority, because documentation and customers disagree about the sides. They
+/// are ignored if they are outside the prefix or equal to Cloudflare's side.
+fn customer_side(tunnel: &Tunnel, prefix: &IpNet, bound_to_interface: bool) -> Result<IpAddr, RefusalReason> {
+    let used = customer_speaker(tunnel, prefix).or_else(|| health_check_target(tunnel, prefix));
+    let peer = used.or_else(|| other_host(prefix)).ok_or(RefusalReason::NoPeer)?;
+    check_address(peer, bound_to_interface)
+}
+
+fn is_peer(prefix: &IpNet, address: &IpAddr) -> bool {
+    prefix.contains(address) && *address != prefix.addr()
+}
+
+fn customer_speaker(tunnel: &Tunnel, prefix: &IpNet) -> Option<IpAddr> {
+    tunnel.bgp_status.as_ref()?.customer_speaker.ip.filter(|ip| is_peer(prefix, ip))
+}
+
+fn health_check_target(tunnel: &Tunnel, prefix: &IpNet) -> Option<IpAddr> {
+    let check = tunnel.health_check.as_ref()?;
+    if check.direction != Some(CheckDirection::Bidirectional) {
+        return None;
+    }
+    check.target.effective.as_deref().and_then(parse_host).filter(|ip| is_peer(prefix, ip))
+}
+
+/// Returns the other host of a prefix with two hosts. The first and the last address of a `/30` are not hosts.
+fn other_host(prefix: &IpNet) -> Option<IpAddr> {
+    match prefix {
+        IpNet::V4(v4) if v4.prefix_len() == 31 => Some(IpAddr::V4((v4.addr().to_bits() ^ 1).into())),
+        IpNet::V4(v4) if v4.prefix_len() == 30 && matches!(v4.addr().to_bits() & 3, 1 | 2) => {
+            Some(IpAddr::V4((v4.addr().to_bits() ^ 3).into()))
+        }
+        IpNet::V6(v6) if v6.prefix_len() == 127 => Some(IpAddr::V6((v6.addr().to_bits() ^ 1).into())),
+        _ => None,
+    }
+}
+
+/// Parses an address, with or without a full prefix length: `192.0.2.1` or `192.0.2.1/32`.
+fn parse_host(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| {
+        text.parse::<IpNet>().ok().filter(|net| net.prefix_len() == net.max_prefix_len()).map(|net| net.addr())
+    })
 }
 
 #[cfg(test)]

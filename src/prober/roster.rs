@@ -1,4 +1,4 @@
-//! Who is being probed, and what was counted of each: turns one plan into the next without touching what stays.
+//! The current sessions and their tallies. Applies a new plan without affecting sessions that remain.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -6,68 +6,65 @@ use std::{
 };
 
 use super::{
-    plan::{Plan, TunnelPlan},
-    settings::Settings,
+    board::{Activity, ProbeBoard, Sockets, TargetProbe, TunnelProbes, UplinkProbe},
+    histogram::Buckets,
+    plan::{PlannedTunnel, ProbePlan},
+    settings::ProbeSettings,
+    tally::Tally,
 };
-use crate::{
-    domain::{inventory::Fleet, probe::SessionKey},
-    prober::{
-        board::{Activity, ProbeBoard, Sockets, TargetProbe, TunnelProbes, UplinkProbe},
-        histogram::Buckets,
-        tally::Tally,
-    },
-};
+use crate::domain::{inventory::Fleet, probe::SessionKey};
 
-/// The sessions in force. A tally lives as long as some tunnel or uplink has its address.
+/// The current sessions. A tally exists as long as a tunnel or an uplink has its address.
 ///
-/// When an address of a tunnel changes, that target continues with the tally of the new address: a fresh one, or the one of
-/// the tunnel that has this address already. Nothing else notices.
+/// If an address of a tunnel changes, that target gets the tally of the new address: a new one, or the existing one if
+/// another tunnel has the same address.
 #[derive(Debug)]
 pub(super) struct Roster {
     tallies: HashMap<SessionKey, Arc<Tally>>,
-    plan: Plan,
+    plan: ProbePlan,
     buckets: Buckets,
     board: Arc<ProbeBoard>,
 }
 
-/// What has to happen for the newest plan to be in force.
+/// The steps that apply a new plan.
 #[derive(Debug, Default)]
-pub(super) struct Change {
+pub(super) struct PlanChange {
     pub(super) start: Vec<(SessionKey, Arc<Tally>)>,
     pub(super) stop: Vec<SessionKey>,
-    /// The new board, where anything on it changed.
+    /// The new board; `None` if nothing changed.
     pub(super) board: Option<Arc<ProbeBoard>>,
 }
 
 impl Roster {
-    pub(super) fn new(settings: Arc<Settings>, sockets: Arc<Sockets>, activity: Arc<Activity>) -> Self {
+    pub(super) fn new(settings: Arc<ProbeSettings>, sockets: Arc<Sockets>, activity: Arc<Activity>) -> Self {
         let board = ProbeBoard { settings, sockets, activity, ..ProbeBoard::default() };
-        Self { tallies: HashMap::new(), plan: Plan::default(), buckets: Buckets::rtt(), board: Arc::new(board) }
+        Self { tallies: HashMap::new(), plan: ProbePlan::default(), buckets: Buckets::rtt(), board: Arc::new(board) }
     }
 
     pub(super) fn board(&self) -> &Arc<ProbeBoard> {
         &self.board
     }
 
-    /// Takes a new inventory or new settings. Costs milliseconds at 10,000 tunnels: not for the thread that sends.
-    pub(super) fn adopt(&mut self, fleet: &Fleet, settings: &Arc<Settings>) -> Change {
-        self.rebucket(&settings.buckets);
-        let plan = Plan::in_force(fleet, settings);
+    /// Plans the probes for an inventory and settings. Takes milliseconds for 10,000 tunnels, so it must not run on the
+    /// thread that sends.
+    pub(super) fn update(&mut self, fleet: &Fleet, settings: &Arc<ProbeSettings>) -> PlanChange {
+        self.set_buckets(&settings.buckets);
+        let plan = ProbePlan::build_if_enabled(fleet, settings);
         if plan == self.plan && *settings == self.board.settings {
-            return Change::default();
+            return PlanChange::default();
         }
         let wanted = plan.sessions();
         let stop: Vec<_> = self.tallies.keys().filter(|key| !wanted.contains(key)).cloned().collect();
         for key in &stop {
             self.tallies.remove(key);
         }
-        let start = self.start(&wanted);
+        let start = self.add_tallies(&wanted);
         self.plan = plan;
-        self.board = Arc::new(self.draw_board(settings));
-        Change { start, stop, board: Some(Arc::clone(&self.board)) }
+        self.board = Arc::new(self.build_board(settings));
+        PlanChange { start, stop, board: Some(Arc::clone(&self.board)) }
     }
 
-    fn start(&mut self, wanted: &BTreeSet<&SessionKey>) -> Vec<(SessionKey, Arc<Tally>)> {
+    fn add_tallies(&mut self, wanted: &BTreeSet<&SessionKey>) -> Vec<(SessionKey, Arc<Tally>)> {
         let mut start = Vec::new();
         for &key in wanted {
             if !self.tallies.contains_key(key) {
@@ -79,7 +76,7 @@ impl Roster {
         start
     }
 
-    fn rebucket(&mut self, buckets: &Buckets) {
+    fn set_buckets(&mut self, buckets: &Buckets) {
         if self.buckets != *buckets {
             self.buckets = buckets.clone();
             for tally in self.tallies.values() {
@@ -88,13 +85,13 @@ impl Roster {
         }
     }
 
-    fn draw_board(&self, settings: &Arc<Settings>) -> ProbeBoard {
-        let tunnels = self.plan.tunnels.iter().map(|(key, plan)| (Arc::clone(key), Arc::new(self.tunnel(plan))));
+    fn build_board(&self, settings: &Arc<ProbeSettings>) -> ProbeBoard {
+        let tunnels = self.plan.tunnels.iter().map(|(key, plan)| (Arc::clone(key), Arc::new(self.tunnel_probes(plan))));
         let mut sessions: Vec<_> = self.tallies.iter().map(|(key, tally)| (key.clone(), Arc::clone(tally))).collect();
         sessions.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         ProbeBoard {
             tunnels: tunnels.collect(),
-            uplinks: self.uplinks(&self.plan.uplinks),
+            uplinks: self.uplink_probes(&self.plan.uplinks),
             sessions: sessions.into(),
             refused: self.plan.refused.clone(),
             settings: Arc::clone(settings),
@@ -103,14 +100,14 @@ impl Roster {
         }
     }
 
-    fn tunnel(&self, plan: &TunnelPlan) -> TunnelProbes {
+    fn tunnel_probes(&self, plan: &PlannedTunnel) -> TunnelProbes {
         let targets = plan.targets.iter().filter_map(|(target, key)| {
             Some(TargetProbe { target: *target, address: key.address, tally: Arc::clone(self.tallies.get(key)?) })
         });
-        TunnelProbes { vantage: plan.vantage, targets: targets.collect(), uplinks: self.uplinks(&*plan.uplinks) }
+        TunnelProbes { vantage: plan.vantage, targets: targets.collect(), uplinks: self.uplink_probes(&*plan.uplinks) }
     }
 
-    fn uplinks<'a>(&self, keys: impl IntoIterator<Item = &'a SessionKey>) -> Arc<[UplinkProbe]> {
+    fn uplink_probes<'a>(&self, keys: impl IntoIterator<Item = &'a SessionKey>) -> Arc<[UplinkProbe]> {
         let uplink =
             |key: &SessionKey| Some(UplinkProbe { address: key.address, tally: Arc::clone(self.tallies.get(key)?) });
         keys.into_iter().filter_map(uplink).collect()

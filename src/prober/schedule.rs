@@ -1,80 +1,146 @@
-//! When a session sends: turns one interval apart, at a phase of the session's own. Told the time, never asks for it.
+//! When sessions send: evenly distributed over the interval, and a few at a time after a stall.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
-/// Turns fall on multiples of this. Waking up costs as much as a packet, so those whose turns are close share one; at 10,000 echoes
-/// a second they are twenty, which is no burst.
-const GRID: u64 = 2_000_000;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
+};
+use web_toolkit::clock;
 
-/// Where in the interval a session has its turns, as a fraction of 2^32.
+/// Sends are aligned to multiples of this time, in nanoseconds. A wake-up costs as much CPU as a packet, so that
+/// sessions close to each other share one. At 10,000 echoes per second, 20 of them share a wake-up.
+const GRID_NANOS: u64 = 2_000_000;
+
+/// Offset of a session within the interval, in units of 1/2^32 of the interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Phase(u32);
+pub struct SendPhase(u32);
 
-/// Hands out phases that lie evenly in the interval after every number of sessions, so that neither a start with 10,000
-/// targets nor a new tunnel among them sends a burst.
+/// Assigns phases that are evenly distributed for any number of sessions, so that neither a start with 10,000 targets
+/// nor an added tunnel causes a burst.
 #[derive(Debug, Default)]
-pub struct Phases(u32);
+pub struct PhaseSequence(u32);
 
-impl Phases {
-    /// 2^32 divided by the golden ratio: the multiples of this step fill a circle more evenly than those of any other.
+impl PhaseSequence {
+    /// 2^32 divided by the golden ratio. The multiples of this step are distributed more evenly on a circle than those
+    /// of any other.
     const STEP: u32 = 0x9E37_79B9;
 
-    pub fn take(&mut self) -> Phase {
-        let phase = Phase(self.0);
+    pub fn next_phase(&mut self) -> SendPhase {
+        let phase = SendPhase(self.0);
         self.0 = self.0.wrapping_add(Self::STEP);
         phase
     }
 }
 
-/// The turns of one session.
+/// Send times of one session. Reads no clock.
 #[derive(Debug)]
 pub struct Schedule {
-    /// Common to all sessions, so that their phases compare.
+    /// Start of the first interval, the same for all sessions.
     origin: Instant,
-    phase: Phase,
+    phase: SendPhase,
     interval: Duration,
     due: Instant,
 }
 
 impl Schedule {
-    /// `origin` is the same for all sessions; the first turn is the first one after `now`.
-    pub fn new(origin: Instant, phase: Phase, interval: Duration, now: Instant) -> Self {
+    /// Creates a schedule. The first send is after `now`. `origin` must be the same for all sessions.
+    pub fn new(origin: Instant, phase: SendPhase, interval: Duration, now: Instant) -> Self {
         let mut schedule = Self { origin, phase, interval, due: now };
         schedule.due = schedule.first_after(now);
         schedule
     }
 
-    /// When the next turn is.
+    /// Returns the time of the next send.
     pub const fn due(&self) -> Instant {
         self.due
     }
 
-    /// Takes the turn that is due, and says how late it is. Turns that passed unused are skipped: a driver that slept too long
-    /// sends one echo, not a burst.
-    pub fn take_turn(&mut self, now: Instant) -> Option<Duration> {
+    /// Advances to the next send if one is due, and returns the delay of the due one. Missed sends are skipped, so that
+    /// a stalled thread sends one echo instead of a burst.
+    pub fn advance(&mut self, now: Instant) -> Option<Duration> {
         let lag = now.checked_duration_since(self.due)?;
         self.due = self.first_after(now);
         Some(lag)
     }
 
-    /// Takes another interval from `now` on, at the same phase.
+    /// Changes the interval from `now` on; the phase stays the same.
     pub fn set_interval(&mut self, interval: Duration, now: Instant) {
         self.interval = interval;
         self.due = self.first_after(now);
     }
 
     fn first_after(&self, now: Instant) -> Instant {
-        let interval = nanos(self.interval).max(1);
-        let offset = nanos(self.interval.mul_f64(f64::from(self.phase.0) / 2_f64.powi(32))) / GRID * GRID;
-        let elapsed = nanos(now.saturating_duration_since(self.origin));
+        let interval = to_nanos(self.interval).max(1);
+        let offset =
+            to_nanos(self.interval.mul_f64(f64::from(self.phase.0) / 2_f64.powi(32))) / GRID_NANOS * GRID_NANOS;
+        let elapsed = to_nanos(now.saturating_duration_since(self.origin));
         let turns = elapsed.checked_sub(offset).map_or(0, |passed| passed / interval + 1);
         self.origin + Duration::from_nanos(offset.saturating_add(turns.saturating_mul(interval)))
     }
 }
 
-/// Nanoseconds of the 584 years that fit.
-fn nanos(duration: Duration) -> u64 {
+/// Converts to nanoseconds; saturates after 584 years.
+fn to_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Sessions with a longer delay wait for a permit.
+const LATE: Duration = Duration::from_millis(10);
+
+/// Number of permits: fewer than the replies that a task may read before it yields (128 in tokio).
+const PERMITS: usize = 32;
+
+/// Limits how many late sessions send before the replies are read again. Shared by all sessions.
+///
+/// One task reads the replies of a socket, up to about a hundred each time it runs. After a stall, thousands of
+/// sessions are due before that task runs again. If all of them sent first, their replies would overflow the receive
+/// buffer and a busy machine would look like a lossy path.
+#[derive(Debug, Clone)]
+pub struct SendGate(Arc<Semaphore>);
+
+/// Permission to send. Empty for a session that is not late.
+#[derive(Debug)]
+pub struct SendPermit(Option<OwnedSemaphorePermit>);
+
+impl Default for SendGate {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(PERMITS)))
+    }
+}
+
+impl SendGate {
+    /// If the send is more than [`LATE`] overdue, waits for a permit. The wait adds to the delay, so the caller must
+    /// read the clock again.
+    pub async fn acquire(&self, due: Instant) -> SendPermit {
+        if clock::now().instant.saturating_duration_since(due) < LATE {
+            return SendPermit(None);
+        }
+        // The semaphore is never closed. If it were, the session would send without waiting.
+        SendPermit(Arc::clone(&self.0).acquire_owned().await.ok())
+    }
+}
+
+impl SendPermit {
+    /// Polls the echo once, which sends it, and lets the other tasks run before it releases the permit. Then waits for
+    /// the outcome.
+    pub async fn send<F: Future + Unpin>(self, mut echo: F) -> F::Output {
+        if self.0.is_some() {
+            let first = poll_fn(|context| Poll::Ready(pin!(&mut echo).poll(context))).await;
+            if let Poll::Ready(outcome) = first {
+                return outcome;
+            }
+            yield_now().await;
+            drop(self);
+        }
+        echo.await
+    }
 }
 
 #[cfg(test)]

@@ -1,31 +1,64 @@
-//! One probed address: whose turn it is, with which identifier and sequence number. And the task that acts on it.
+//! The session of one probed address: its schedule, identifier and sequence numbers, and the task that sends its
+//! echoes.
 
-use std::{net::IpAddr, sync::Arc, time::Instant};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::{sync::watch, time::sleep_until};
 use web_toolkit::clock;
 
 use super::{
-    link::{Echo, Link},
-    schedule::{Phase, Schedule},
-    settings::{Pace, Timing},
-    turnstile::Turnstile,
+    board::Activity,
+    schedule::{Schedule, SendGate, SendPhase},
+    settings::{SessionSettings, Timing},
+    tally::Tally,
 };
-use crate::{
-    domain::probe::{Outcome, ProbeFailure},
-    prober::{board::Activity, tally::Tally},
-};
+use crate::domain::probe::{Binding, EchoOutcome, IpVersion, ProbeFailure};
 
-/// Losses in a row after which a session takes a new identifier. Firewalls and NAT pin a session to its identifier and keep
-/// dropping it long after the path is mended.
+/// Consecutive losses after which a session changes its identifier. Firewalls and NAT track a session by its identifier
+/// and may keep dropping it after the path has recovered.
 const LOSSES_BEFORE_NEW_IDENTIFIER: u32 = 30;
 
-/// An odd step, so that all 65,536 identifiers are gone through before one comes again.
+/// Odd, so that all 65,536 identifiers are used before one repeats.
 const IDENTIFIER_STEP: u16 = 0x9E37;
 
-/// The state of one session. Holds no socket and reads no clock.
+/// An echo request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Echo {
+    pub target: IpAddr,
+    /// ICMP identifier. Ignored by links on datagram sockets, see [`Link::renew_identifier`].
+    pub identifier: u16,
+    pub sequence: u16,
+    /// Time from sending until the echo counts as lost.
+    pub timeout: Duration,
+}
+
+/// Sends echoes through one socket.
+pub trait Link: Send + Sync + 'static {
+    /// Sends one echo and waits for its outcome. Dropping the future cancels the echo.
+    fn send_echo(&self, echo: Echo) -> impl Future<Output = EchoOutcome> + Send;
+
+    /// Gives later echoes a new identifier after many consecutive losses. See [`LOSSES_BEFORE_NEW_IDENTIFIER`].
+    ///
+    /// Only links that ignore [`Echo::identifier`] implement it.
+    fn renew_identifier(&self) {}
+}
+
+/// Creates links. Tests replace it by a simulated network.
+pub trait Network: Send + 'static {
+    type Link: Link;
+
+    /// Creates the link for one IP version and one binding. Never fails: a link without a socket reports failed echoes
+    /// and keeps trying to open one.
+    fn create_link(&self, version: IpVersion, binding: &Arc<Binding>) -> Self::Link;
+}
+
+/// State of one session. Contains no socket and reads no clock.
 #[derive(Debug)]
-pub struct Session {
+pub struct ProbeSession {
     address: IpAddr,
     schedule: Schedule,
     timing: Timing,
@@ -34,34 +67,35 @@ pub struct Session {
     losses: u32,
 }
 
-impl Session {
-    /// `identifier` is the same for all sessions of a process, and random for each process.
+impl ProbeSession {
+    /// `identifier` should be the same for all sessions of a process and differ between processes.
     pub fn new(address: IpAddr, schedule: Schedule, timing: Timing, identifier: u16) -> Self {
         Self { address, schedule, timing, identifier, sequence: 0, losses: 0 }
     }
 
+    /// Returns the time of the next send.
     pub const fn due(&self) -> Instant {
         self.schedule.due()
     }
 
-    /// The echo to send, if one is due, and how late it is.
-    pub fn take_turn(&mut self, now: Instant) -> Option<(Echo, std::time::Duration)> {
-        let lag = self.schedule.take_turn(now)?;
+    /// Returns the echo to send, if one is due, and its delay.
+    pub fn next_echo(&mut self, now: Instant) -> Option<(Echo, Duration)> {
+        let lag = self.schedule.advance(now)?;
         self.sequence = self.sequence.wrapping_add(1);
-        // A little lateness is taken out of the patience: otherwise, where the timeout is as long as the interval, a silent
-        // target would fall behind by one tick of the timer at each turn.
+        // A small delay shortens the timeout. Otherwise a silent target would drift by one timer tick per echo if the
+        // timeout is as long as the interval.
         let timeout = self.timing.timeout();
         let timeout = timeout.saturating_sub(lag.min(timeout / 10));
         let echo = Echo { target: self.address, identifier: self.identifier, sequence: self.sequence, timeout };
         Some((echo, lag))
     }
 
-    /// How the echo ended. Says whether the session has just taken a new identifier.
-    pub fn finish(&mut self, outcome: Outcome) -> bool {
+    /// Records an outcome. Returns whether the session changes its identifier.
+    pub fn record_outcome(&mut self, outcome: EchoOutcome) -> bool {
         match outcome {
-            Outcome::Reply { .. } => self.losses = 0,
-            Outcome::Failed(ProbeFailure::NotSent) => {}
-            Outcome::Failed(_) => self.losses += 1,
+            EchoOutcome::Reply { .. } => self.losses = 0,
+            EchoOutcome::Failed(ProbeFailure::NotSent) => {}
+            EchoOutcome::Failed(_) => self.losses += 1,
         }
         let renew = self.losses >= LOSSES_BEFORE_NEW_IDENTIFIER;
         if renew {
@@ -71,7 +105,7 @@ impl Session {
         renew
     }
 
-    /// Takes another timing from `now` on.
+    /// Changes the timing from `now` on.
     pub fn set_timing(&mut self, timing: Timing, now: Instant) {
         if self.timing.interval() != timing.interval() {
             self.schedule.set_interval(timing.interval(), now);
@@ -80,59 +114,61 @@ impl Session {
     }
 }
 
-/// What all sessions share.
+/// State that all sessions share.
 #[derive(Debug, Clone)]
-pub struct Common {
+pub struct SessionContext {
+    /// Start of the first interval.
     pub origin: Instant,
+    /// Initial ICMP identifier.
     pub identifier: u16,
-    pub pace: watch::Receiver<Pace>,
-    /// Moves with every change of a debounced state.
+    pub settings: watch::Receiver<SessionSettings>,
+    /// Incremented by every change of a debounced state.
     pub changes: Arc<watch::Sender<u64>>,
     pub activity: Arc<Activity>,
-    pub turnstile: Turnstile,
+    pub gate: SendGate,
 }
 
-impl Common {
-    /// A session that begins at `now`.
-    pub fn session(&self, address: IpAddr, phase: Phase, now: Instant) -> Session {
-        let timing = self.pace.borrow().timing;
-        Session::new(address, Schedule::new(self.origin, phase, timing.interval(), now), timing, self.identifier)
+impl SessionContext {
+    /// Creates a session that starts at `now`.
+    pub fn create_session(&self, address: IpAddr, phase: SendPhase, now: Instant) -> ProbeSession {
+        let timing = self.settings.borrow().timing;
+        ProbeSession::new(address, Schedule::new(self.origin, phase, timing.interval(), now), timing, self.identifier)
     }
 }
 
-/// Probes one address until it is dropped. One echo is in flight at a time, because the timeout is never above the interval.
+/// Probes one address until the future is dropped or the sender of the settings is gone.
 ///
-/// Ends by itself only when the sender of the pace is gone.
-pub async fn run<L: Link>(mut session: Session, link: Arc<L>, tally: Arc<Tally>, mut common: Common) {
-    let mut pace = *common.pace.borrow_and_update();
-    session.set_timing(pace.timing, clock::now().instant);
+/// At most one echo is in flight, because the timeout never exceeds the interval.
+pub async fn run<L: Link>(mut session: ProbeSession, link: Arc<L>, tally: Arc<Tally>, mut context: SessionContext) {
+    let mut settings = *context.settings.borrow_and_update();
+    session.set_timing(settings.timing, clock::now().instant);
     loop {
-        // Cancel safety: neither branch holds anything that is lost when it is dropped.
+        // Cancel safety: dropping either branch loses nothing.
         tokio::select! {
             biased;
-            changed = common.pace.changed() => {
+            changed = context.settings.changed() => {
                 if changed.is_err() {
                     return;
                 }
-                pace = *common.pace.borrow_and_update();
-                session.set_timing(pace.timing, clock::now().instant);
+                settings = *context.settings.borrow_and_update();
+                session.set_timing(settings.timing, clock::now().instant);
                 continue;
             }
             () = sleep_until(session.due().into()) => {}
         }
-        let turn = common.turnstile.pass(session.due()).await;
-        let Some((echo, lag)) = session.take_turn(clock::now().instant) else { continue };
-        common.activity.observe_lag(lag);
+        let permit = context.gate.acquire(session.due()).await;
+        let Some((echo, lag)) = session.next_echo(clock::now().instant) else { continue };
+        context.activity.observe_lag(lag);
         tally.begin();
-        let in_flight = common.activity.echo();
-        // Boxed, so that a session takes the memory of an echo only while one is in flight.
-        let outcome = turn.send(Box::pin(link.echo(echo))).await;
+        let in_flight = context.activity.start_echo();
+        // Boxed, so that a session needs the memory of an echo only while one is in flight.
+        let outcome = permit.send(Box::pin(link.send_echo(echo))).await;
         drop(in_flight);
-        if tally.finish(outcome, clock::now(), pace.thresholds) {
-            common.changes.send_modify(|count| *count = count.wrapping_add(1));
+        if tally.finish(outcome, clock::now(), settings.thresholds) {
+            context.changes.send_modify(|count| *count = count.wrapping_add(1));
         }
-        if session.finish(outcome) {
-            link.renew();
+        if session.record_outcome(outcome) {
+            link.renew_identifier();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator decides about probing. Checked once, here; the rest of the prober can rely on it.
+//! The settings of the prober. Constructors validate them, so that the rest of the prober can rely on them.
 
 use std::{
     collections::BTreeSet,
@@ -13,41 +13,45 @@ use crate::{
         inventory::AccountName,
         label::Label as _,
         probe::{Binding, IpVersion, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
-        selector::Selector,
+        rules::Selector,
         tunnel::Tunnel,
     },
     prober::histogram::Buckets,
 };
 
-/// How often an address is probed and how long an answer may take.
+/// Probe interval and timeout. The timeout never exceeds the interval, so that a session has at most one echo in
+/// flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     interval: Duration,
     timeout: Duration,
 }
 
-/// Why a pair of durations is no [`Timing`].
+/// Why an interval and a timeout are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TimingError {
-    #[error("the interval must be at least {}", humantime::format_duration(Timing::LEAST_INTERVAL))]
-    TooFast,
-    #[error("the timeout must be at least {}", humantime::format_duration(Timing::LEAST_TIMEOUT))]
-    TooImpatient,
-    #[error("the timeout must not be longer than the interval")]
+    #[error("the interval must be at least {}", humantime::format_duration(Timing::MIN_INTERVAL))]
+    IntervalTooShort,
+    #[error("the timeout must be at least {}", humantime::format_duration(Timing::MIN_TIMEOUT))]
+    TimeoutTooShort,
+    #[error("the timeout must not exceed the interval")]
     TimeoutAboveInterval,
 }
 
 impl Timing {
-    pub const LEAST_INTERVAL: Duration = Duration::from_millis(100);
-    pub const LEAST_TIMEOUT: Duration = Duration::from_millis(10);
+    /// Minimum interval.
+    pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
+    /// Minimum timeout.
+    pub const MIN_TIMEOUT: Duration = Duration::from_millis(10);
 
-    /// The timeout is never longer than the interval, so a session has one echo in flight at most.
+    /// # Errors
+    /// [`TimingError`] if a duration is below its minimum or the timeout exceeds the interval.
     pub fn new(interval: Duration, timeout: Duration) -> Result<Self, TimingError> {
-        if interval < Self::LEAST_INTERVAL {
-            return Err(TimingError::TooFast);
+        if interval < Self::MIN_INTERVAL {
+            return Err(TimingError::IntervalTooShort);
         }
-        if timeout < Self::LEAST_TIMEOUT {
-            return Err(TimingError::TooImpatient);
+        if timeout < Self::MIN_TIMEOUT {
+            return Err(TimingError::TimeoutTooShort);
         }
         if timeout > interval {
             return Err(TimingError::TimeoutAboveInterval);
@@ -70,14 +74,14 @@ impl Default for Timing {
     }
 }
 
-/// What a running session is told again at each change of the settings.
+/// The settings that running sessions adopt without a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct SessionSettings {
     pub timing: Timing,
     pub thresholds: Thresholds,
 }
 
-impl Default for Pace {
+impl Default for SessionSettings {
     fn default() -> Self {
         const DOWN_AFTER: NonZeroU32 = NonZeroU32::new(3).expect("not zero");
         const UP_AFTER: NonZeroU32 = NonZeroU32::new(2).expect("not zero");
@@ -85,15 +89,15 @@ impl Default for Pace {
     }
 }
 
-/// At most one address for each version of the protocol.
+/// At most one address per IP version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Addresses {
+pub struct AddressPair {
     pub v4: Option<Ipv4Addr>,
     pub v6: Option<Ipv6Addr>,
 }
 
-impl Addresses {
-    pub fn of(self, version: IpVersion) -> Option<IpAddr> {
+impl AddressPair {
+    pub fn for_version(self, version: IpVersion) -> Option<IpAddr> {
         match version {
             IpVersion::V4 => self.v4.map(IpAddr::V4),
             IpVersion::V6 => self.v6.map(IpAddr::V6),
@@ -101,7 +105,7 @@ impl Addresses {
     }
 }
 
-impl From<IpAddr> for Addresses {
+impl From<IpAddr> for AddressPair {
     fn from(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(v4) => Self { v4: Some(v4), v6: None },
@@ -110,20 +114,20 @@ impl From<IpAddr> for Addresses {
     }
 }
 
-/// The settings that may differ from tunnel to tunnel.
+/// Settings that overrides can change for some tunnels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelSettings {
     pub enabled: bool,
     pub vantage: Vantage,
-    /// What to probe; [`Vantage::Remote`] adds the peer targets by itself.
+    /// Targets to probe. [`Vantage::Remote`] adds the peer targets.
     pub targets: BTreeSet<ProbeTarget>,
-    /// Addresses to send from; none leaves the choice to the routing table.
-    pub sources: Addresses,
-    /// Name of the network interface to send through.
+    /// Addresses to send from. By default the routing table decides.
+    pub sources: AddressPair,
+    /// Network interface to send through.
     pub interface: Option<Arc<str>>,
-    /// Hosts that answer only through this tunnel, one for each version of the protocol; probed whatever `targets` says.
-    pub extra: Addresses,
-    /// Addresses that answer while the tunnel's own circuit works, in the place of [`Settings::uplinks`].
+    /// Hosts that are reachable only through this tunnel. Probed regardless of `targets`.
+    pub extra: AddressPair,
+    /// Addresses that are reachable while the circuit of the tunnel works. Replaces [`ProbeSettings::uplinks`].
     pub uplinks: Option<Vec<IpAddr>>,
 }
 
@@ -134,29 +138,29 @@ impl Default for TunnelSettings {
             enabled: true,
             vantage: Vantage::Site,
             targets: [CustomerEndpoint, InterfaceAddress, InterfaceAddress6].into(),
-            sources: Addresses::default(),
+            sources: AddressPair::default(),
             interface: None,
-            extra: Addresses::default(),
+            extra: AddressPair::default(),
             uplinks: None,
         }
     }
 }
 
-/// Other settings for some tunnels. What is `None` stays as it is.
+/// Overrides settings for some tunnels. `None` keeps a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Override {
+pub struct ProbeOverride {
     pub selector: Selector,
     pub enabled: Option<bool>,
     pub vantage: Option<Vantage>,
     pub targets: Option<BTreeSet<ProbeTarget>>,
-    pub sources: Option<Addresses>,
+    pub sources: Option<AddressPair>,
     pub interface: Option<Arc<str>>,
-    pub extra: Option<Addresses>,
+    pub extra: Option<AddressPair>,
     pub uplinks: Option<Vec<IpAddr>>,
 }
 
-impl Override {
-    /// One that changes nothing yet.
+impl ProbeOverride {
+    /// Creates an override without settings.
     pub const fn new(selector: Selector) -> Self {
         Self {
             selector,
@@ -171,53 +175,44 @@ impl Override {
     }
 
     fn apply(&self, settings: &mut TunnelSettings) {
-        if let Some(enabled) = self.enabled {
-            settings.enabled = enabled;
+        fn set<T: Clone>(setting: &mut T, value: Option<&T>) {
+            if let Some(value) = value {
+                setting.clone_from(value);
+            }
         }
-        if let Some(vantage) = self.vantage {
-            settings.vantage = vantage;
-        }
-        if let Some(targets) = &self.targets {
-            settings.targets.clone_from(targets);
-        }
-        if let Some(sources) = self.sources {
-            settings.sources = sources;
-        }
-        if let Some(interface) = &self.interface {
-            settings.interface = Some(Arc::clone(interface));
-        }
-        if let Some(extra) = self.extra {
-            settings.extra = extra;
-        }
-        if let Some(uplinks) = &self.uplinks {
-            settings.uplinks = Some(uplinks.clone());
-        }
+        set(&mut settings.enabled, self.enabled.as_ref());
+        set(&mut settings.vantage, self.vantage.as_ref());
+        set(&mut settings.targets, self.targets.as_ref());
+        set(&mut settings.sources, self.sources.as_ref());
+        set(&mut settings.extra, self.extra.as_ref());
+        settings.interface = self.interface.clone().or(settings.interface.take());
+        settings.uplinks = self.uplinks.clone().or(settings.uplinks.take());
     }
 }
 
-/// Everything the operator decides about probing.
+/// All settings of the prober.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Whether anything is probed at all.
+pub struct ProbeSettings {
+    /// Whether probing is enabled.
     pub enabled: bool,
-    pub pace: Pace,
+    pub session: SessionSettings,
     pub socket: SocketMode,
     pub silence: Silence,
     pub buckets: Buckets,
-    /// Addresses outside every tunnel, pinged once for all of them, with the sources and interface of `tunnels`; so are those of an
-    /// override, whose own interface may be the tunnel's.
+    /// Addresses outside the tunnels, probed once for all tunnels. They use the sources and the interface of `tunnels`;
+    /// so do the uplinks of overrides, because the interface of an override may be the tunnel.
     pub uplinks: Vec<IpAddr>,
-    /// What holds for every tunnel that no override names.
+    /// Settings of tunnels without an override.
     pub tunnels: TunnelSettings,
-    /// Applied in this order, so that the last word wins.
-    pub overrides: Vec<Override>,
+    /// Applied in order; later ones win, setting by setting.
+    pub overrides: Vec<ProbeOverride>,
 }
 
-impl Default for Settings {
+impl Default for ProbeSettings {
     fn default() -> Self {
         Self {
             enabled: false,
-            pace: Pace::default(),
+            session: SessionSettings::default(),
             socket: SocketMode::Auto,
             silence: Silence::default(),
             buckets: Buckets::rtt(),
@@ -228,8 +223,8 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    /// Every binding that some tunnel may be probed with, for each version of the protocol.
+impl ProbeSettings {
+    /// Returns every binding that a tunnel may be probed with, per IP version.
     pub fn bindings(&self) -> BTreeSet<(IpVersion, Binding)> {
         let overridden = self.overrides.iter().map(|other| {
             let mut settings = self.tunnels.clone();
@@ -238,15 +233,15 @@ impl Settings {
         });
         let all = overridden.chain([self.tunnels.clone()]).flat_map(|tunnels| {
             IpVersion::ALL.iter().map(move |&version| {
-                let (source, interface) = (tunnels.sources.of(version), tunnels.interface.clone());
+                let (source, interface) = (tunnels.sources.for_version(version), tunnels.interface.clone());
                 (version, Binding { mode: self.socket, source, interface })
             })
         });
         all.collect()
     }
 
-    /// What holds for this tunnel.
-    pub fn of(&self, account: &AccountName, tunnel: &Tunnel) -> TunnelSettings {
+    /// Returns the settings of a tunnel after all overrides.
+    pub fn for_tunnel(&self, account: &AccountName, tunnel: &Tunnel) -> TunnelSettings {
         let mut settings = self.tunnels.clone();
         for other in self.overrides.iter().filter(|other| other.selector.matches(account, tunnel)) {
             other.apply(&mut settings);
@@ -263,12 +258,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_above_the_interval_is_refused() {
+    fn invalid_timings_are_rejected() {
         let ms = Duration::from_millis;
         assert_eq!(Timing::new(ms(1000), ms(1001)), Err(TimingError::TimeoutAboveInterval));
-        assert_eq!(Timing::new(ms(99), ms(50)), Err(TimingError::TooFast));
-        assert_eq!(Timing::new(ms(100), ms(9)), Err(TimingError::TooImpatient));
+        assert_eq!(Timing::new(ms(99), ms(50)), Err(TimingError::IntervalTooShort));
+        assert_eq!(Timing::new(ms(100), ms(9)), Err(TimingError::TimeoutTooShort));
         assert_eq!(Timing::new(ms(1000), ms(1000)), Ok(Timing::default()));
-        assert_eq!(TimingError::TooFast.to_string(), "the interval must be at least 100ms");
+        assert_eq!(TimingError::IntervalTooShort.to_string(), "the interval must be at least 100ms");
     }
 }

@@ -1,7 +1,7 @@
-//! What is known of one probed address: counters, round-trip times, and whether it answers.
+//! Counters, round-trip times and the debounced state of one probed address.
 //!
-//! The prober writes, the page and the correlation read, and each of them sees one consistent state: requests are always
-//! replies plus failures plus what is in flight.
+//! The prober writes; exposition and correlation read. Every reader sees a consistent state: the requests are always
+//! the sum of the replies, the failures and the echoes in flight.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -13,51 +13,51 @@ use web_toolkit::clock::Moment;
 
 use super::{
     histogram::{Buckets, Histogram},
-    history::{History, Progress},
+    history::{EchoTotals, History},
 };
 use crate::domain::{
     label::Label,
-    probe::{Outcome, ProbeFailure, Standing, Thresholds},
+    probe::{EchoOutcome, ProbeFailure, TargetState, Thresholds},
 };
 
-/// Counters and state of one probed address. Shared by every tunnel that has this address.
+/// Counters and state of one probed address, shared by all tunnels with this address.
 #[derive(Debug)]
 pub struct Tally {
-    state: Mutex<State>,
-    /// Apart from the state, so that nobody who looks at it keeps the prober waiting.
+    data: Mutex<TallyData>,
+    /// Separate, so that readers of the history do not block the prober.
     history: Mutex<History>,
 }
 
 #[derive(Debug)]
-struct State {
-    reading: Reading,
+struct TallyData {
+    reading: TallyReading,
     runs: Runs,
-    /// The buckets may be replaced, and their sum with them; this one stays.
+    /// Sum of all round-trip times. Unlike the sum of the histogram, it survives a change of the buckets.
     rtt_sum: Duration,
 }
 
-/// One consistent view of a [`Tally`].
+/// A consistent copy of the counters of a [`Tally`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
-    /// Echoes begun: always `replies + failures + in_flight`.
+pub struct TallyReading {
+    /// Number of echoes: always `replies + failures + in_flight`.
     pub requests: u64,
     pub replies: u64,
     failures: [u64; ProbeFailure::ALL.len()],
     pub in_flight: u64,
-    /// One observation for each reply.
+    /// Round-trip times; one observation per reply since the last change of the buckets.
     pub rtt: Histogram,
-    pub standing: Standing,
-    /// Wall clock of the newest reply.
+    pub state: TargetState,
+    /// Time of the latest reply.
     pub last_reply: Option<Timestamp>,
 }
 
-impl Reading {
-    /// Failures for one reason.
+impl TallyReading {
+    /// Returns the number of failures for one reason.
     pub const fn failures(&self, reason: ProbeFailure) -> u64 {
         self.failures[reason as usize]
     }
 
-    /// Failures for any reason.
+    /// Returns the number of failures for any reason.
     pub fn failures_total(&self) -> u64 {
         self.failures.iter().sum()
     }
@@ -65,94 +65,95 @@ impl Reading {
 
 impl Tally {
     pub fn new(buckets: Buckets) -> Self {
-        let state = State {
-            reading: Reading {
+        let data = TallyData {
+            reading: TallyReading {
                 requests: 0,
                 replies: 0,
                 failures: [0; ProbeFailure::ALL.len()],
                 in_flight: 0,
                 rtt: Histogram::new(buckets),
-                standing: Standing::default(),
+                state: TargetState::default(),
                 last_reply: None,
             },
             runs: Runs::default(),
             rtt_sum: Duration::ZERO,
         };
-        Self { state: Mutex::new(state), history: Mutex::new(History::new()) }
+        Self { data: Mutex::new(data), history: Mutex::new(History::new()) }
     }
 
-    /// An echo begins. Each `begin` is followed by one [`finish`](Self::finish).
+    /// Counts an echo as in flight. Each call is followed by one call of [`finish`](Self::finish).
     pub fn begin(&self) {
-        let mut state = self.state();
-        state.reading.requests += 1;
-        state.reading.in_flight += 1;
+        let mut data = self.lock();
+        data.reading.requests += 1;
+        data.reading.in_flight += 1;
     }
 
-    /// The echo ended. Says whether the debounced state changed, or the first answer ever came.
-    pub fn finish(&self, outcome: Outcome, now: Moment, thresholds: Thresholds) -> bool {
-        let mut state = self.state();
-        let before = state.reading.standing;
-        let state = &mut *state;
-        state.reading.count(outcome, now);
-        if let Outcome::Reply { rtt } = outcome {
-            state.rtt_sum = state.rtt_sum.saturating_add(rtt);
+    /// Counts the outcome of an echo. Returns whether the state changed.
+    pub fn finish(&self, outcome: EchoOutcome, now: Moment, thresholds: Thresholds) -> bool {
+        let data = &mut *self.lock();
+        let before = data.reading.state;
+        data.reading.count(outcome, now);
+        if let EchoOutcome::Reply { rtt } = outcome {
+            data.rtt_sum = data.rtt_sum.saturating_add(rtt);
         }
-        state.reading.standing.up = state.runs.settle(before.up, outcome, thresholds);
-        state.reading.standing != before
+        data.reading.state.up = data.runs.debounce(before.up, outcome, thresholds);
+        data.reading.state != before
     }
 
-    /// Takes other buckets; what was observed in the old ones is dropped.
+    /// Replaces the buckets and drops the observations in the old ones.
     pub fn set_buckets(&self, buckets: Buckets) {
-        self.state().reading.rtt = Histogram::new(buckets);
+        self.lock().reading.rtt = Histogram::new(buckets);
     }
 
-    pub fn read(&self) -> Reading {
-        self.state().reading.clone()
+    /// Copies the counters.
+    pub fn read(&self) -> TallyReading {
+        self.lock().reading.clone()
     }
 
-    pub fn standing(&self) -> Standing {
-        self.state().reading.standing
+    /// Returns the debounced state.
+    pub fn state(&self) -> TargetState {
+        self.lock().reading.state
     }
 
-    /// Writes what has ended by `now` into the history: once in every [`History::STEP`].
+    /// Adds the counters at `now` to the history. To be called once per [`History::STEP`].
     pub fn sample(&self, now: Instant) {
-        let progress = self.progress();
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).record(progress, now);
+        let totals = self.totals();
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).record(totals, now);
     }
 
-    /// The last minutes, as far as they were [sampled](Self::sample).
+    /// Copies the [sampled](Self::sample) history.
     pub fn history(&self) -> History {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn progress(&self) -> Progress {
-        let state = self.state();
-        let lost = state.reading.failures_total() - state.reading.failures(ProbeFailure::NotSent);
-        Progress { replies: state.reading.replies, lost, rtt_sum: state.rtt_sum }
+    fn totals(&self) -> EchoTotals {
+        let data = self.lock();
+        let lost = data.reading.failures_total() - data.reading.failures(ProbeFailure::NotSent);
+        EchoTotals { replies: data.reading.replies, lost, rtt_sum: data.rtt_sum }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // A writer that panicked half-way could at worst have left one echo uncounted.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, TallyData> {
+        // A writer that panicked may have left one echo uncounted, which is harmless.
+        self.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Reading {
-    fn count(&mut self, outcome: Outcome, now: Moment) {
+impl TallyReading {
+    fn count(&mut self, outcome: EchoOutcome, now: Moment) {
         self.in_flight = self.in_flight.saturating_sub(1);
         match outcome {
-            Outcome::Reply { rtt } => {
+            EchoOutcome::Reply { rtt } => {
                 self.replies += 1;
                 self.rtt.observe(rtt);
-                self.standing.ever_answered = true;
+                self.state.ever_answered = true;
                 self.last_reply = Some(now.wall);
             }
-            Outcome::Failed(reason) => self.failures[reason as usize] += 1,
+            EchoOutcome::Failed(reason) => self.failures[reason as usize] += 1,
         }
     }
 }
 
-/// Lengths of the runs of equal results that the debouncing looks at.
+/// Numbers of consecutive equal results, for the debounce.
 #[derive(Debug, Default)]
 struct Runs {
     replies: u32,
@@ -161,17 +162,17 @@ struct Runs {
 }
 
 impl Runs {
-    /// The state after one more result.
+    /// Returns the state after one more result.
     ///
-    /// A packet that never left says nothing about the path: it neither breaks nor lengthens a run. But a state that nothing
-    /// confirms any more is given up after as many of them as it takes to be down.
-    fn settle(&mut self, up: Option<bool>, outcome: Outcome, thresholds: Thresholds) -> Option<bool> {
+    /// A packet that was not sent says nothing about the path, so it neither ends nor extends a run. After `down_after`
+    /// of them in a row the state is unknown, because nothing confirms it.
+    fn debounce(&mut self, up: Option<bool>, outcome: EchoOutcome, thresholds: Thresholds) -> Option<bool> {
         match outcome {
-            Outcome::Reply { .. } => {
+            EchoOutcome::Reply { .. } => {
                 *self = Self { replies: self.replies.saturating_add(1), ..Self::default() };
                 if self.replies >= thresholds.up_after.get() { Some(true) } else { up }
             }
-            Outcome::Failed(ProbeFailure::NotSent) => {
+            EchoOutcome::Failed(ProbeFailure::NotSent) => {
                 self.not_sent = self.not_sent.saturating_add(1);
                 if self.not_sent < thresholds.down_after.get() {
                     return up;
@@ -179,7 +180,7 @@ impl Runs {
                 *self = Self { not_sent: self.not_sent, ..Self::default() };
                 None
             }
-            Outcome::Failed(_) => {
+            EchoOutcome::Failed(_) => {
                 *self = Self { failures: self.failures.saturating_add(1), ..Self::default() };
                 if self.failures >= thresholds.down_after.get() { Some(false) } else { up }
             }

@@ -1,18 +1,18 @@
-use std::{net::IpAddr, sync::Mutex, time::Duration};
+use std::{net::IpAddr, sync::Mutex};
 
 use tokio::time;
 
 use super::{
-    link::{Echo, Link},
+    session::{Echo, Link},
     *,
 };
 use crate::domain::{
     fixtures::{addressed, fleet},
-    probe::{Outcome, ProbeFailure},
-    pulse::{Pulse, Pulses},
+    probe::{EchoOutcome, ProbeFailure},
+    pulse::Pulses,
 };
 
-/// A network in which some addresses answer after a millisecond and all others are silent.
+/// A network in which some addresses reply after a millisecond and all others are silent.
 #[derive(Debug, Clone, Default)]
 struct Site {
     answering: Arc<Mutex<BTreeSet<IpAddr>>>,
@@ -36,19 +36,19 @@ impl Site {
 }
 
 impl Link for Site {
-    async fn echo(&self, echo: Echo) -> Outcome {
+    async fn send_echo(&self, echo: Echo) -> EchoOutcome {
         self.sent.lock().unwrap().push((clock::now().instant, echo.target));
         let answers = self.answering.lock().unwrap().contains(&echo.target);
         let rtt = Duration::from_millis(1);
         time::sleep(if answers { rtt } else { echo.timeout }).await;
-        if answers { Outcome::Reply { rtt } } else { Outcome::Failed(ProbeFailure::Timeout) }
+        if answers { EchoOutcome::Reply { rtt } } else { EchoOutcome::Failed(ProbeFailure::Timeout) }
     }
 }
 
 impl Network for Site {
     type Link = Self;
 
-    fn link(&self, version: IpVersion, _: &Arc<Binding>) -> Self {
+    fn create_link(&self, version: IpVersion, _: &Arc<Binding>) -> Self {
         self.links.lock().unwrap().push(version);
         self.clone()
     }
@@ -57,24 +57,24 @@ impl Network for Site {
 struct Stage {
     site: Site,
     fleet: watch::Sender<Arc<Fleet>>,
-    settings: watch::Sender<Arc<Settings>>,
+    settings: watch::Sender<Arc<ProbeSettings>>,
     handle: ProberHandle,
     pulses: Pulses,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
 
-fn on() -> Settings {
-    Settings { enabled: true, ..Settings::default() }
+fn enabled() -> ProbeSettings {
+    ProbeSettings { enabled: true, ..ProbeSettings::default() }
 }
 
-/// Sets a prober going, and waits until half a second is between whole seconds and now.
-async fn play(first: Arc<Fleet>) -> Stage {
+/// Starts a prober and waits half a second, so that checks fall between the sends.
+async fn start_stage(first: Arc<Fleet>) -> Stage {
     let site = Site::default();
     let (fleet, fleet_rx) = watch::channel(first);
-    let (settings, settings_rx) = watch::channel(Arc::new(on()));
+    let (settings, settings_rx) = watch::channel(Arc::new(enabled()));
     let pulses = Pulses::default();
-    let (driver, handle) = Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx, pulses.part("prober"));
+    let (driver, handle) = Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx, pulses.register("prober"));
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(driver.run(stop.clone()));
@@ -88,7 +88,7 @@ impl Stage {
         let board = self.handle.board.borrow();
         let found = board.tunnels.iter().find(|(key, _)| key.id.as_str() == id);
         found.map_or_else(Vec::new, |(_, probes)| {
-            probes.targets.iter().map(|probe| (probe.tally.read().requests, probe.tally.standing().up)).collect()
+            probes.targets.iter().map(|probe| (probe.tally.read().requests, probe.tally.state().up)).collect()
         })
     }
 }
@@ -100,7 +100,7 @@ async fn seconds(count: u64) {
 #[tokio::test(start_paused = true)]
 async fn targets_follow_the_inventory() {
     let t1 = || addressed("t1", "203.0.113.1", "10.0.0.0/31", "");
-    let mut stage = play(fleet([])).await;
+    let mut stage = start_stage(fleet([])).await;
     seconds(5).await;
     assert!(stage.handle.board.borrow().sessions.is_empty());
 
@@ -118,7 +118,7 @@ async fn targets_follow_the_inventory() {
     seconds(5).await;
     let sent = stage.site.sent_to("10.0.0.0");
     seconds(5).await;
-    assert_eq!(stage.site.sent_to("10.0.0.0"), sent, "a removed tunnel is left alone");
+    assert_eq!(stage.site.sent_to("10.0.0.0"), sent, "a removed tunnel is not probed");
     assert_eq!(stage.state("t1"), []);
 
     stage.stop.cancel();
@@ -126,8 +126,8 @@ async fn targets_follow_the_inventory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_of_state_is_announced_within_the_third_interval() {
-    let mut stage = play(fleet([addressed("t1", "203.0.113.1", "", "")])).await;
+async fn a_state_change_is_published_within_three_intervals_and_a_timeout() {
+    let mut stage = start_stage(fleet([addressed("t1", "203.0.113.1", "", "")])).await;
     stage.site.answers("203.0.113.1");
     seconds(10).await;
     stage.handle.changes.borrow_and_update();
@@ -140,12 +140,12 @@ async fn a_change_of_state_is_announced_within_the_third_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_a_start_nor_a_reload_with_a_thousand_targets_sends_a_burst() {
+async fn starts_and_reloads_with_a_thousand_targets_send_no_burst() {
     let tunnels = |prefix: u8| {
         (0..1_000_u32)
             .map(move |n| addressed(&format!("t{prefix}-{n}"), &format!("10.{prefix}.{}.{}", n / 250, n % 250), "", ""))
     };
-    let stage = play(fleet(tunnels(1))).await;
+    let stage = start_stage(fleet(tunnels(1))).await;
     seconds(10).await;
     stage.fleet.send_replace(fleet(tunnels(1).chain(tunnels(2))));
     seconds(10).await;
@@ -160,24 +160,24 @@ async fn neither_a_start_nor_a_reload_with_a_thousand_targets_sends_a_burst() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_disturbs_no_session_that_stays_the_same() {
-    let stage = play(fleet([addressed("t1", "203.0.113.1", "", "")])).await;
+async fn a_reload_does_not_affect_unchanged_sessions() {
+    let stage = start_stage(fleet([addressed("t1", "203.0.113.1", "", "")])).await;
     stage.site.answers("203.0.113.1");
     seconds(10).await;
-    let mut settings = on();
+    let mut settings = enabled();
     settings.uplinks = vec!["192.0.2.1".parse().unwrap()];
-    settings.pace.timing = settings::Timing::new(Duration::from_millis(500), Duration::from_millis(500)).unwrap();
+    settings.session.timing = settings::Timing::new(Duration::from_millis(500), Duration::from_millis(500)).unwrap();
     stage.settings.send_replace(Arc::new(settings));
     seconds(10).await;
     let requests = stage.state("t1")[0].0;
     assert!((29..=31).contains(&requests), "{requests}");
     assert_eq!(stage.handle.board.borrow().uplinks.len(), 1);
 
-    stage.settings.send_replace(Arc::new(Settings::default()));
+    stage.settings.send_replace(Arc::new(ProbeSettings::default()));
     seconds(1).await;
     let sent = stage.site.sent.lock().unwrap().len();
     seconds(10).await;
-    assert_eq!(stage.site.sent.lock().unwrap().len(), sent, "switched off");
+    assert_eq!(stage.site.sent.lock().unwrap().len(), sent, "probing is disabled");
     assert!(stage.handle.board.borrow().tunnels.is_empty());
 }
 
@@ -185,16 +185,16 @@ async fn a_reload_disturbs_no_session_that_stays_the_same() {
 async fn sessions_with_the_same_binding_share_one_link() {
     let tunnels =
         (0..50).map(|n| addressed(&format!("t{n}"), &format!("203.0.113.{n}"), "", &format!("fd00::{n}/127")));
-    let stage = play(fleet(tunnels)).await;
+    let stage = start_stage(fleet(tunnels)).await;
     seconds(2).await;
     let versions = stage.site.links.lock().unwrap();
-    assert_eq!(versions.len(), 2, "one for each version: {versions:?}");
+    assert_eq!(versions.len(), 2, "one per IP version: {versions:?}");
 }
 
 #[tokio::test]
-async fn the_thread_stops_when_it_is_told_to() {
+async fn the_thread_stops_when_the_token_is_cancelled() {
     let (_fleet, fleet_rx) = watch::channel(fleet([addressed("t1", "203.0.113.1", "", "")]));
-    let (_settings, settings_rx) = watch::channel(Arc::new(on()));
+    let (_settings, settings_rx) = watch::channel(Arc::new(enabled()));
     let stop = CancellationToken::new();
     let site = Site::default();
     let (mut handle, thread) = start(move |_| site, fleet_rx, settings_rx, Pulse::default(), stop.clone()).unwrap();
@@ -205,8 +205,8 @@ async fn the_thread_stops_when_it_is_told_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_pulse_goes_on_whatever_there_is_to_probe() {
-    let stage = play(fleet([])).await;
+async fn the_prober_beats_with_and_without_targets() {
+    let stage = start_stage(fleet([])).await;
     for first in [fleet([]), fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]), fleet([])] {
         stage.fleet.send_replace(first);
         for _ in 0..30 {
@@ -215,5 +215,37 @@ async fn its_pulse_goes_on_whatever_there_is_to_probe() {
         }
     }
     let later = clock::now().instant + Duration::from_mins(1);
-    assert_eq!(stage.pulses.overdue(later), ["prober"], "it has promised to come back");
+    assert_eq!(stage.pulses.overdue(later), ["prober"], "the last beat announced another one");
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Checks every five seconds. Returns whether the prober was overdue at any time.
+fn was_overdue(checks: impl IntoIterator<Item = (usize, u64, Duration)>) -> bool {
+    let pulses = Pulses::default();
+    let mut monitor = SendMonitor::new(pulses.register("the prober"));
+    let mut now = clock::now().instant;
+    let mut overdue = false;
+    for (sessions, sends, interval) in checks {
+        overdue |= !pulses.overdue(now).is_empty();
+        monitor.check(sessions, sends, interval, now);
+        now += PROGRESS_INTERVAL;
+    }
+    overdue
+}
+
+#[test]
+fn a_prober_that_sends_or_has_no_targets_is_not_overdue() {
+    assert!(!was_overdue((0..50).map(|check| (10, 50 * check, SECOND))), "ten sessions, one send per second each");
+    assert!(!was_overdue((0..50).map(|_| (0, 7, SECOND))), "probing is disabled");
+    assert!(!was_overdue((0..50).map(|check| (1, check / 12, MINUTE))), "one send per minute");
+    let slowed = |check| if check < 3 { (1, check, SECOND) } else { (1, 3 + (check - 3) / 12, MINUTE) };
+    assert!(!was_overdue((0..50).map(slowed)), "a reload increased the interval");
+}
+
+#[test]
+fn sessions_that_do_not_send_are_overdue_although_the_driver_runs() {
+    assert!(was_overdue((0..5).map(|check| (10, check.min(1), SECOND))));
+    assert!(was_overdue((0..50).map(|_| (1, 0, MINUTE))));
 }

@@ -6,10 +6,9 @@ use web_toolkit::clock::Moment;
 
 use crate::{
     domain::{
-        bgp::BgpStatus,
-        inventory::{AccountName, Entry, TunnelKey},
+        inventory::{AccountName, InventoryEntry, TunnelKey},
         probe::Silence,
-        tunnel::Tunnel,
+        tunnel::{BgpStatus, Tunnel},
         verdict::{Side, TunnelVerdict, Verdict},
     },
     prober::{
@@ -23,7 +22,7 @@ use crate::{
 pub struct Row<'a> {
     pub key: TunnelKey,
     pub account: &'a AccountName,
-    pub entry: &'a Entry,
+    pub entry: &'a InventoryEntry,
     /// Whether the reported values are recent enough to count.
     pub fresh: bool,
     /// End of the last successful poll of the list.
@@ -57,22 +56,22 @@ impl<'a> Row<'a> {
     /// Whether the tunnel carries traffic, from the probes inside it.
     pub fn inside(&self) -> Side {
         self.probes.map_or(Side::Unsettled, |probes| {
-            Side::from_standings(probes.inside().map(|probe| probe.tally.standing()), self.silence)
+            Side::from_states(probes.inside().map(|probe| probe.tally.state()), self.silence)
         })
     }
 
     /// Whether the underlay works, from the probes outside the tunnel.
     pub fn outside(&self) -> Side {
         self.probes.map_or(Side::Unsettled, |probes| {
-            Side::from_standings(probes.outside().map(|(_, tally)| tally.standing()), self.silence)
+            Side::from_states(probes.outside().map(|(_, tally)| tally.state()), self.silence)
         })
     }
 
     /// The address that represents the tunnel: one inside it that answers, else one inside whose silence counts, else any that has
     /// ever answered, else the first.
     pub fn main_target(&self) -> Option<&'a TargetProbe> {
-        let answers = |probe: &&TargetProbe| probe.tally.standing().up == Some(true);
-        let answered = |probe: &&TargetProbe| probe.tally.standing().ever_answered;
+        let answers = |probe: &&TargetProbe| probe.tally.state().up == Some(true);
+        let answered = |probe: &&TargetProbe| probe.tally.state().ever_answered;
         let counts = |probe: &&TargetProbe| self.silence == Silence::Always || answered(probe);
         let inside =
             self.probes.and_then(|probes| probes.inside().find(answers).or_else(|| probes.inside().find(counts)));

@@ -5,17 +5,16 @@ use jiff::Timestamp;
 use super::{concern::BY_URGENCY, filter::Order, filter::VerdictFilter, *};
 use crate::{
     domain::{
-        bgp::BgpState,
         fixtures::{addressed, gre, polled, reporting, tunnel},
-        probe::{Outcome, ProbeFailure, ProbeTarget, Silence, Thresholds, Vantage},
-        tunnel::{Tunnel, TunnelType},
+        probe::{EchoOutcome, ProbeFailure, ProbeTarget, Silence, Thresholds, Vantage},
+        tunnel::{BgpState, Tunnel, TunnelType},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict},
     },
     prober::{
         board::{TargetProbe, TunnelProbes},
         histogram::Buckets,
         history::History,
-        settings::Settings,
+        settings::ProbeSettings,
         tally::Tally,
     },
 };
@@ -53,7 +52,7 @@ fn probed(target: ProbeTarget, rtt: Option<Duration>) -> TargetProbe {
     tally.sample(start.instant);
     for _ in 0..10 {
         tally.begin();
-        let outcome = rtt.map_or(Outcome::Failed(ProbeFailure::Timeout), |rtt| Outcome::Reply { rtt });
+        let outcome = rtt.map_or(EchoOutcome::Failed(ProbeFailure::Timeout), |rtt| EchoOutcome::Reply { rtt });
         tally.finish(outcome, start, Thresholds { down_after: ONE, up_after: ONE });
     }
     tally.sample(start.instant + History::STEP);
@@ -180,7 +179,7 @@ fn an_answering_address_inside_represents_the_tunnel() {
             let probes =
                 Arc::new(TunnelProbes { vantage: Vantage::Site, targets: targets.clone(), uplinks: [].into() });
             let tunnels = [(key(&bare), probes)].into();
-            let settings = Arc::new(Settings { silence, ..Settings::default() });
+            let settings = Arc::new(ProbeSettings { silence, ..ProbeSettings::default() });
             snapshot.judged.board = Arc::new(ProbeBoard { tunnels, settings, ..ProbeBoard::default() });
             let row = snapshot.row(&key(&bare)).unwrap();
             assert_eq!(row.main_target().map(|probe| probe.target), expected, "{silence}");

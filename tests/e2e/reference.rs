@@ -11,13 +11,11 @@ use std::{
 };
 
 use magic_tunnel_exporter::domain::{
-    bgp::{BgpState, FsmState},
     dataset::{Dataset, FailureReason},
-    health_check::{CheckType, Direction, Rate, TargetSource},
     inventory::RejectReason,
     label::Label,
-    probe::{IpVersion, ProbeFailure, ProbeTarget, Refusal, SocketMode},
-    tunnel::TunnelType,
+    probe::{IpVersion, ProbeFailure, ProbeTarget, RefusalReason, SocketMode},
+    tunnel::{BgpState, CheckDirection, CheckRate, CheckType, FsmState, TargetSource, TunnelType},
     verdict::Verdict,
 };
 
@@ -186,15 +184,15 @@ fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("state", "`tunnel_bgp_state`", all::<BgpState>()),
         ("fsm_state", "`tunnel_bgp_info`", all::<FsmState>()),
         ("check_type", "`tunnel_health_check_info`", all::<CheckType>()),
-        ("direction", "`tunnel_health_check_info`", all::<Direction>()),
-        ("rate", "`tunnel_health_check_info`", all::<Rate>()),
+        ("direction", "`tunnel_health_check_info`", all::<CheckDirection>()),
+        ("rate", "`tunnel_health_check_info`", all::<CheckRate>()),
         ("target_source", "`tunnel_health_check_info`", all::<TargetSource>()),
         ("probe_target", "`tunnel_probe_*`", all::<ProbeTarget>()),
         ("reason", "`tunnel_probe_failures_total`", all::<ProbeFailure>()),
         ("collection", "`api_*`, `collection_up`, `poll_*`", all::<Dataset>()),
         ("reason", "`api_request_failures_total`", all::<FailureReason>()),
         ("reason", "`tunnels_rejected`", all::<RejectReason>()),
-        ("reason", "`probe_targets_refused`", all::<Refusal>()),
+        ("reason", "`probe_targets_refused`", all::<RefusalReason>()),
         ("ip_version", "`probe_socket_up`", all::<IpVersion>()),
         ("mode", "`probe_socket_up`", all::<SocketMode>()),
     ]

@@ -22,7 +22,7 @@ fn a_token_is_judged_by_its_status_and_its_expiry() {
     ];
     for (token_status, end, status, message) in table {
         let expires_on = end.map(|end| end.parse().unwrap());
-        let result = check_token(&Ok(Token { status: token_status, expires_on }), now());
+        let result = check_token(&Ok(TokenInfo { status: token_status, expires_on }), now());
         assert_eq!((result.status, result.message.as_str()), (status, message), "{token_status} {end:?}");
         assert_eq!(result.fix.is_some(), status != CheckStatus::Ok);
     }

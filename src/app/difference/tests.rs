@@ -3,12 +3,9 @@ use std::{sync::Arc, time::Duration};
 use super::*;
 use crate::{
     config::{Inputs, flags},
-    domain::{
-        rules::TunnelRules,
-        selector::{Pattern, Selector},
-    },
+    domain::rules::{Pattern, Selector, TunnelRules},
     poller::CredentialSource,
-    prober::settings::Override,
+    prober::settings::ProbeOverride,
     secret::Secret,
     telemetry,
 };
@@ -93,7 +90,11 @@ fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
         ),
         ("staleness", |config| config.poll.stale_after = Duration::from_mins(9), ["", "", "", ""]),
         ("probing", |config| config.probe.enabled = true, ["", "", "", ""]),
-        ("an override", |config| config.probe.overrides.push(Override::new(Selector::name("x"))), ["", "", "", ""]),
+        (
+            "an override",
+            |config| config.probe.overrides.push(ProbeOverride::new(Selector::name("x"))),
+            ["", "", "", ""],
+        ),
         ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
         ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
         ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),

@@ -5,11 +5,10 @@ use web_toolkit::clock::{self, Moment};
 use super::*;
 use crate::{
     domain::{
-        bgp::BgpState,
         dataset::{FailureReason, PollStatus},
         fixtures::{gre, polled, reporting, tunnel},
         inventory::{AccountName, TunnelKey},
-        tunnel::{Tunnel, TunnelType},
+        tunnel::{BgpState, Tunnel, TunnelType},
         verdict::{Reported, TunnelVerdict, Verdicts},
     },
     snapshot::Judged,

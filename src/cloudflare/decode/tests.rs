@@ -1,3 +1,4 @@
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -6,13 +7,17 @@ use super::{
     RejectReason::{DuplicateId, Malformed, MissingId, MissingName},
     *,
 };
+use crate::domain::tunnel::{
+    BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
+    HealthCheck, IpsecDetails, Speaker, Stated, TunnelDetails,
+};
 
 fn list(tunnels: &Value) -> Vec<u8> {
     json!({"result": {"ipsec_tunnels": tunnels}, "success": true, "errors": [], "messages": []}).to_string().into()
 }
 
-fn decode_ipsec(tunnels: &Value) -> Listing {
-    decode(&list(tunnels), 200, TunnelType::Ipsec).unwrap()
+fn decode_ipsec(tunnels: &Value) -> TunnelListing {
+    decode_list(&list(tunnels), 200, TunnelType::Ipsec).unwrap()
 }
 
 fn tunnel(extra: Value) -> Value {
@@ -30,11 +35,11 @@ fn one(extra: Value) -> (Tunnel, Vec<KnownField>) {
 }
 
 fn reason(body: &[u8]) -> FailureReason {
-    decode(body, 200, TunnelType::Ipsec).unwrap_err().reason
+    decode_list(body, 200, TunnelType::Ipsec).unwrap_err().reason
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one tunnel with all its fields, beside what becomes of each")]
+#[expect(clippy::too_many_lines, reason = "one tunnel with all fields, next to the expected value of each")]
 fn every_field_of_an_ipsec_tunnel_is_read() {
     let (tunnel, unknown) = one(json!({
         "cloudflare_endpoint": "203.0.113.1",
@@ -74,9 +79,9 @@ fn every_field_of_an_ipsec_tunnel_is_read() {
         health_check: Some(HealthCheck {
             enabled: Some(true),
             check_type: Some(CheckType::Request),
-            direction: Some(Direction::Bidirectional),
-            rate: Some(Rate::Low),
-            target: Target { saved: Some("203.0.113.8".into()), effective: Some("203.0.113.9".into()) },
+            direction: Some(CheckDirection::Bidirectional),
+            rate: Some(CheckRate::Low),
+            target: CheckTarget { saved: Some("203.0.113.8".into()), effective: Some("203.0.113.9".into()) },
         }),
         bgp: Some(BgpConfig { customer_asn: Some(4_200_000_000), extra_prefixes: Some(1), md5: true }),
         bgp_status: Some(BgpStatus {
@@ -89,7 +94,7 @@ fn every_field_of_an_ipsec_tunnel_is_read() {
         }),
         created_on: time("2017-06-14T00:00:00Z"),
         modified_on: time("2017-06-14T05:20:00Z"),
-        kind: Kind::Ipsec(Ipsec {
+        details: TunnelDetails::Ipsec(IpsecDetails {
             replay_protection: Some(false),
             allow_null_cipher: Some(true),
             psk_generated_on: time("2017-06-14T05:20:00Z"),
@@ -99,24 +104,24 @@ fn every_field_of_an_ipsec_tunnel_is_read() {
     assert_eq!(tunnel, expected);
     assert_eq!(unknown, []);
     let shown = format!("{tunnel:?}");
-    assert!(!shown.contains("hunter2") && !shown.contains("secret.example"), "no secret survives decoding");
+    assert!(!shown.contains("hunter2") && !shown.contains("secret.example"), "decoding drops secrets");
 }
 
 #[test]
-fn the_fields_of_a_gre_tunnel_have_names_of_their_own() {
+fn a_gre_tunnel_has_different_field_names() {
     let body = json!({"success": true, "result": {"gre_tunnels": [{
         "id": "a", "name": "GRE_1", "cloudflare_gre_endpoint": "203.0.113.1", "customer_gre_endpoint": "203.0.113.2",
         "customer_endpoint": "192.0.2.99", "mtu": 1476, "ttl": 64,
     }]}});
-    let listing = decode(body.to_string().as_bytes(), 200, TunnelType::Gre).unwrap();
+    let listing = decode_list(body.to_string().as_bytes(), 200, TunnelType::Gre).unwrap();
     let tunnel = &listing.tunnels[0];
     assert_eq!(tunnel.customer_endpoint, Stated::Value("203.0.113.2".parse().unwrap()));
     assert_eq!(tunnel.cloudflare_endpoint, Stated::Value("203.0.113.1".parse().unwrap()));
-    assert_eq!(tunnel.kind, Kind::Gre(Gre { mtu: Some(1476), ttl: Some(64) }));
+    assert_eq!(tunnel.details, TunnelDetails::Gre(GreDetails { mtu: Some(1476), ttl: Some(64) }));
 }
 
 #[test]
-fn absent_null_and_empty_all_mean_not_stated() {
+fn absent_null_and_empty_are_equal() {
     let absent = one(json!({}));
     let null = one(json!({
         "description": null, "customer_endpoint": null, "interface_address": null, "health_check": null, "bgp": null,
@@ -133,22 +138,22 @@ fn absent_null_and_empty_all_mean_not_stated() {
 }
 
 #[test]
-fn the_health_check_target_comes_in_two_forms() {
+fn the_health_check_target_is_a_string_or_an_object() {
     let target = |target: Value| one(json!({"health_check": {"target": target}})).0.health_check.unwrap().target;
     let (saved, effective) = (Some("192.0.2.1".into()), Some("192.0.2.2".into()));
-    assert_eq!(target(json!("192.0.2.1")), Target { saved: saved.clone(), effective: None });
+    assert_eq!(target(json!("192.0.2.1")), CheckTarget { saved: saved.clone(), effective: None });
     assert_eq!(
         target(json!({"saved": "192.0.2.1", "effective": "192.0.2.2"})),
-        Target { saved, effective: effective.clone() }
+        CheckTarget { saved, effective: effective.clone() }
     );
-    assert_eq!(target(json!({"saved": "", "effective": "192.0.2.2"})), Target { saved: None, effective });
+    assert_eq!(target(json!({"saved": "", "effective": "192.0.2.2"})), CheckTarget { saved: None, effective });
     for nothing in [json!(""), json!(null), json!({}), json!({"saved": null})] {
-        assert_eq!(target(nothing), Target::default());
+        assert_eq!(target(nothing), CheckTarget::default());
     }
 }
 
 #[test]
-fn unknown_values_are_noted_and_never_guessed() {
+fn unknown_values_are_recorded_and_not_guessed() {
     let (tunnel, unknown) = one(json!({
         "bgp_status": {"state": "BGP_SLEEPING", "bgp_state": "Dreaming", "tcp_established": "yes", "updated_at": "yesterday"},
         "health_check": {"type": "carrier pigeon", "rate": "unknown", "direction": 7},
@@ -159,7 +164,10 @@ fn unknown_values_are_noted_and_never_guessed() {
     assert_eq!((status.state, status.fsm), (BgpState::Unknown, FsmState::Other));
     assert_eq!((status.tcp_established, status.updated_at), (None, None));
     let check = tunnel.health_check.unwrap();
-    assert_eq!((check.check_type, check.rate, check.direction), (Some(CheckType::Unknown), Some(Rate::Unknown), None));
+    assert_eq!(
+        (check.check_type, check.rate, check.direction),
+        (Some(CheckType::Unknown), Some(CheckRate::Unknown), None)
+    );
     assert_eq!(tunnel.bgp, Some(BgpConfig { customer_asn: None, extra_prefixes: None, md5: false }));
     assert_eq!(tunnel.interface_address, Stated::Unparsable("<IPSEC_CIDR>".into()));
     let expected = [
@@ -195,7 +203,7 @@ fn states_are_compared_without_case() {
 }
 
 #[test]
-fn the_fsm_state_is_folded_to_rfc_4271() {
+fn the_fsm_state_is_one_of_rfc_4271() {
     let fsm =
         |state: &str| one(json!({"bgp_status": {"state": "BGP_DOWN", "bgp_state": state}})).0.bgp_status.unwrap().fsm;
     let table = [
@@ -217,7 +225,7 @@ fn the_fsm_state_is_folded_to_rfc_4271() {
 }
 
 #[test]
-fn times_may_have_any_fraction_and_offset_and_zero_means_never() {
+fn timestamps_may_have_any_fraction_and_offset_and_zero_means_absent() {
     let created = |text: &str| one(json!({"created_on": text})).0.created_on.map(|time| time.to_string());
     let table = [
         ("2025-03-13T12:00:26Z", Some("2025-03-13T12:00:26Z")),
@@ -257,7 +265,7 @@ fn a_bad_tunnel_is_rejected_alone() {
         {"id": "also-good", "name": "first"},
     ]));
     let kept: Vec<&str> = listing.tunnels.iter().map(|tunnel| tunnel.id.as_str()).collect();
-    assert_eq!(kept, ["also-good", "good"], "two tunnels of one name are both kept, two of one id are not");
+    assert_eq!(kept, ["also-good", "good"], "names may repeat, ids may not");
     let reasons: Vec<(usize, RejectReason)> = listing.rejected.iter().map(|r| (r.index, r.reason)).collect();
     let expected = [
         (1, MissingId),
@@ -282,7 +290,7 @@ fn a_bad_tunnel_is_rejected_alone() {
 fn an_object_that_names_a_field_twice_is_rejected_alone() {
     let body = br#"{"success":true,"result":{"ipsec_tunnels":[
         {"id":"a","id":"b","name":"twice"}, {"id":"c","name":"once"}]}}"#;
-    let listing = decode(body, 200, TunnelType::Ipsec).unwrap();
+    let listing = decode_list(body, 200, TunnelType::Ipsec).unwrap();
     assert_eq!(listing.tunnels.len(), 1);
     assert_eq!(listing.rejected[0].reason, RejectReason::Malformed);
 }
@@ -296,12 +304,12 @@ fn a_missing_or_null_list_is_an_empty_list() {
         r#"{"success":true,"result":null}"#,
         r#"{"success":true,"errors":[{"code":1000,"message":"noise"}],"result":{"gre_tunnels":[{}]}}"#,
     ] {
-        assert!(decode(body.as_bytes(), 200, TunnelType::Ipsec).unwrap().tunnels.is_empty(), "{body}");
+        assert!(decode_list(body.as_bytes(), 200, TunnelType::Ipsec).unwrap().tunnels.is_empty(), "{body}");
     }
 }
 
 #[test]
-fn a_damaged_body_has_a_reason() {
+fn every_invalid_body_has_a_reason() {
     use FailureReason::{Auth, Decode, NotEntitled, NotJson, RateLimited, Server};
     let table: [(&[u8], FailureReason); 17] = [
         (b"", NotJson),
@@ -328,19 +336,19 @@ fn a_damaged_body_has_a_reason() {
 }
 
 #[test]
-fn nesting_without_end_is_refused() {
+fn deep_nesting_is_rejected() {
     let deep = format!("{}{}", r#"{"success":true,"result":"#, "[".repeat(100_000));
     assert_eq!(reason(deep.as_bytes()), FailureReason::Decode);
 }
 
 #[test]
-fn a_failure_carries_nothing_of_the_body() {
+fn a_failure_contains_no_part_of_the_body() {
     let body = br#"{"success":true,"result":{"ipsec_tunnels":[{"bgp":{"md5_key":"hunter2"}, "mtu": "hunter2" "#;
-    let failure = decode(body, 200, TunnelType::Ipsec).unwrap_err();
+    let failure = decode_list(body, 200, TunnelType::Ipsec).unwrap_err();
     assert!(!format!("{failure} {failure:?}").contains("hunter2"));
 }
 
-/// Any JSON, with the API's own member names in it more often than chance would have it.
+/// Any JSON, with many of the field names of the API.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -387,12 +395,12 @@ proptest! {
 
     #[test]
     fn any_bytes_are_decoded_without_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = decode(&body, 200, TunnelType::Gre);
+        let _ = decode_list(&body, 200, TunnelType::Gre);
     }
 
     #[test]
     fn any_cut_of_a_good_body_is_a_failure_and_not_a_shorter_list(cut in 1_usize..200) {
         let whole = list(&json!([tunnel(json!({"description": "x".repeat(100)})), {"id": "b", "name": "second"}]));
-        prop_assert!(decode(&whole[..whole.len() - cut.min(whole.len())], 200, TunnelType::Ipsec).is_err());
+        prop_assert!(decode_list(&whole[..whole.len() - cut.min(whole.len())], 200, TunnelType::Ipsec).is_err());
     }
 }

@@ -103,9 +103,9 @@ probe:
     assert_eq!(config.log, Log { level: telemetry::Level::Debug, format: telemetry::Format::Json });
     let probe = config.probe;
     assert!(probe.enabled);
-    assert_eq!(probe.pace.timing.interval(), Duration::from_millis(500));
-    assert_eq!(probe.pace.timing.timeout(), Duration::from_millis(400));
-    assert_eq!((probe.pace.thresholds.down_after.get(), probe.pace.thresholds.up_after.get()), (5, 1));
+    assert_eq!(probe.session.timing.interval(), Duration::from_millis(500));
+    assert_eq!(probe.session.timing.timeout(), Duration::from_millis(400));
+    assert_eq!((probe.session.thresholds.down_after.get(), probe.session.thresholds.up_after.get()), (5, 1));
     assert_eq!(probe.tunnels.targets, [ProbeTarget::CustomerEndpoint, ProbeTarget::InterfacePeer].into());
     assert_eq!(probe.tunnels.sources.v4, "192.0.2.1".parse().ok());
     assert_eq!(probe.tunnels.sources.v6, "2001:db8::1".parse().ok());
@@ -140,20 +140,21 @@ fn tunnels_are_chosen_and_overridden() {
 ",
     )
     .unwrap();
-    let watched: Vec<bool> = ["fra-1", "fra-9", "lon-1", "par-1"].map(|name| config.rules.admit(&tunnel(name))).into();
+    let watched: Vec<bool> =
+        ["fra-1", "fra-9", "lon-1", "par-1"].map(|name| config.rules.includes(&tunnel(name))).into();
     assert_eq!(watched, [true, false, true, false]);
     let account = AccountName::new("a");
     assert_eq!(config.rules.site(&account, &tunnel("fra-1")).as_deref(), Some("frankfurt"));
     assert_eq!(config.rules.site(&account, &tunnel("lon-1")), None);
-    let frankfurt = config.probe.of(&account, &tunnel("fra-1"));
+    let frankfurt = config.probe.for_tunnel(&account, &tunnel("fra-1"));
     assert_eq!(frankfurt.uplinks, Some(vec![ip("192.0.2.9"), ip("192.0.2.10")]));
     assert!(frankfurt.enabled);
-    let f1 = config.probe.of(&account, &tunnel("f1"));
+    let f1 = config.probe.for_tunnel(&account, &tunnel("f1"));
     assert_eq!((f1.enabled, f1.vantage, f1.interface.as_deref()), (false, Vantage::Remote, Some("gre1")));
     assert!(f1.targets.contains(&ProbeTarget::InterfacePeer) && !f1.targets.contains(&ProbeTarget::CustomerEndpoint));
     assert_eq!((f1.extra.v4, f1.extra.v6), ("10.9.0.1".parse().ok(), "fd00::9".parse().ok()));
     assert_eq!((f1.sources.v4, f1.uplinks), ("192.0.2.1".parse().ok(), None));
-    let of_another = config.probe.of(&AccountName::new("b"), &tunnel("f1"));
+    let of_another = config.probe.for_tunnel(&AccountName::new("b"), &tunnel("f1"));
     assert!(of_another.enabled, "the override is for one account");
 }
 
@@ -392,7 +393,7 @@ const MISTAKES: [(&str, &str); 38] = [
     ),
     (
         "probe:\n  rtt_buckets: [2s, 1s]\n",
-        "mte.yml: line 2: `probe.rtt_buckets` is `2s,1s`: buckets must be above zero and ascend",
+        "mte.yml: line 2: `probe.rtt_buckets` is `2s,1s`: buckets must be above zero and ascending",
     ),
     ("log: {level: loud}\n", "mte.yml: line 1: `log.level` is `loud`: must be one of trace, debug, info, warn, error"),
     // Accounts.
@@ -432,7 +433,7 @@ const MISTAKES: [(&str, &str); 38] = [
     ),
     (
         "accounts:\n  - {id: a, api_token_file: token, api_url: http://192.0.2.1}\n",
-        "mte.yml: line 2: `accounts.api_url` is `http://192.0.2.1`: must use https: plain http is allowed on loopback only, for it would show the token to the network",
+        "mte.yml: line 2: `accounts.api_url` is `http://192.0.2.1`: must use https; http would expose the token and is allowed on loopback addresses only",
     ),
     (
         "accounts:\n  - {id: a, api_token_file: token, color: red}\n",
@@ -546,7 +547,7 @@ const WITH_SECRETS: [(&str, &str); 15] = [
     ("accounts: [{id: a, password: SECRET}]\n", "unknown key `accounts.password`"),
     (
         "accounts: [{id: a, api_token_file: token, api_url: 'https://u:SECRET@x.example'}]\n",
-        "`accounts.api_url` must not hold a user, a password",
+        "`accounts.api_url` must not contain a user, a password",
     ),
     ("accounts: [{id: a, api_token: \"SECRET}]\n", "mte.yml: line "),
     ("accounts: [{id: a, api_token: *SECRET}]\n", "mte.yml: line "),

@@ -5,9 +5,11 @@ use web_toolkit::clock;
 use super::*;
 use crate::{
     domain::{
-        bgp::BgpState,
         fixtures::{addressed, polled, reporting},
-        probe::{Binding, Outcome, ProbeFailure, ProbeTarget, SessionKey, Silence, SocketMode, Thresholds, Vantage},
+        probe::{
+            Binding, EchoOutcome, ProbeFailure, ProbeTarget, SessionKey, Silence, SocketMode, Thresholds, Vantage,
+        },
+        tunnel::BgpState,
     },
     prober::{
         board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
@@ -70,9 +72,9 @@ impl Rehearsal {
     fn settle(&self, address: &str, answers: bool) {
         let one = NonZeroU32::MIN;
         let outcome = if answers {
-            Outcome::Reply { rtt: Duration::from_millis(5) }
+            EchoOutcome::Reply { rtt: Duration::from_millis(5) }
         } else {
-            Outcome::Failed(ProbeFailure::Timeout)
+            EchoOutcome::Failed(ProbeFailure::Timeout)
         };
         let sessions = self.board.sessions.iter().filter(|(key, _)| key.address.to_string() == address);
         for (_, tally) in sessions {

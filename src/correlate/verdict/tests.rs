@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     domain::{
         fixtures::{self, tunnel},
-        inventory::{AccountName, Entry, TunnelKey},
+        inventory::{AccountName, InventoryEntry, TunnelKey},
         label::Label,
         probe::{ProbeTarget, Silence},
     },
@@ -83,7 +83,7 @@ fn only_a_fresh_and_known_state_is_a_report() {
 }
 
 fn why(inside: Side, outside: Side, state: Option<BgpState>, uplinks: bool) -> String {
-    let entry = Entry { tunnel: Arc::new(reporting(state)), bgp_state_changes: 0, site: None };
+    let entry = InventoryEntry { tunnel: Arc::new(reporting(state)), bgp_state_changes: 0, site: None };
     let account = AccountName::new("acme");
     let tally = Arc::new(Tally::new(Buckets::rtt()));
     let target =

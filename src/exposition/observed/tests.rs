@@ -7,7 +7,7 @@ use crate::{
     domain::{
         fixtures::{addressed, fleet},
         inventory::{AccountName, Fleet, TunnelKey},
-        probe::{Outcome, ProbeTarget, Thresholds, Vantage},
+        probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
     exposition::{capture::Capture, exporter, family::Groups, page::Page, process, text::Format},
@@ -40,7 +40,7 @@ fn at() -> Moment {
     Moment { wall: "2026-11-20T10:00:00.5Z".parse().unwrap(), ..clock::now() }
 }
 
-fn tally(outcomes: &[Outcome]) -> Arc<Tally> {
+fn tally(outcomes: &[EchoOutcome]) -> Arc<Tally> {
     let tally = Tally::new(Buckets::new([Duration::from_millis(1), Duration::from_millis(20)]).unwrap());
     let thresholds = Thresholds { down_after: NonZeroU32::new(2).unwrap(), up_after: NonZeroU32::new(2).unwrap() };
     for &outcome in outcomes {
@@ -50,12 +50,12 @@ fn tally(outcomes: &[Outcome]) -> Arc<Tally> {
     Arc::new(tally)
 }
 
-const fn reply(millis: u64) -> Outcome {
-    Outcome::Reply { rtt: Duration::from_millis(millis) }
+const fn reply(millis: u64) -> EchoOutcome {
+    EchoOutcome::Reply { rtt: Duration::from_millis(millis) }
 }
 
-const LOST: Outcome = Outcome::Failed(ProbeFailure::Timeout);
-const REFUSED: Outcome = Outcome::Failed(ProbeFailure::Prohibited);
+const LOST: EchoOutcome = EchoOutcome::Failed(ProbeFailure::Timeout);
+const REFUSED: EchoOutcome = EchoOutcome::Failed(ProbeFailure::Prohibited);
 
 fn seen() -> Seen {
     let fleet = fleet([addressed("fra", "203.0.113.1", "10.0.0.0/31", ""), addressed("new", "", "", "")]);

@@ -10,13 +10,14 @@ use web_toolkit::clock;
 use super::*;
 use crate::{
     domain::{
-        bgp::{BgpConfig, BgpState, BgpStatus, FsmState, Speaker},
         dataset::{FailureReason, PollState},
         fixtures::{addressed, gre, polled, tunnel as bare},
-        health_check::{CheckType, Direction, HealthCheck, Rate, Target},
-        inventory::{AccountName, Entry, Fleet},
-        probe::{Outcome, ProbeTarget, Thresholds, Vantage},
-        tunnel::{Gre, Ipsec, Kind, Tunnel, TunnelType},
+        inventory::{AccountName, Fleet, InventoryEntry},
+        probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
+        tunnel::{
+            BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
+            HealthCheck, IpsecDetails, Speaker, Tunnel, TunnelDetails, TunnelType,
+        },
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
     },
     http::body::{EncodedBody, PageThreads},
@@ -40,9 +41,9 @@ fn full() -> Tunnel {
         health_check: Some(HealthCheck {
             enabled: Some(true),
             check_type: Some(CheckType::Reply),
-            direction: Some(Direction::Bidirectional),
-            rate: Some(Rate::Mid),
-            target: Target { saved: None, effective: Some("10.0.0.1".into()) },
+            direction: Some(CheckDirection::Bidirectional),
+            rate: Some(CheckRate::Mid),
+            target: CheckTarget { saved: None, effective: Some("10.0.0.1".into()) },
         }),
         bgp: Some(BgpConfig { customer_asn: Some(65_000), extra_prefixes: Some(2), md5: true }),
         bgp_status: Some(BgpStatus {
@@ -55,7 +56,7 @@ fn full() -> Tunnel {
         }),
         created_on: now,
         modified_on: now,
-        kind: Kind::Ipsec(Ipsec {
+        details: TunnelDetails::Ipsec(IpsecDetails {
             replay_protection: Some(true),
             allow_null_cipher: Some(false),
             psk_generated_on: now,
@@ -66,7 +67,7 @@ fn full() -> Tunnel {
 }
 
 fn full_gre() -> Tunnel {
-    Tunnel { kind: Kind::Gre(Gre { mtu: Some(1476), ttl: Some(64) }), ..bare("gre") }
+    Tunnel { details: TunnelDetails::Gre(GreDetails { mtu: Some(1476), ttl: Some(64) }), ..bare("gre") }
 }
 
 /// An address that answered one request ten seconds ago.
@@ -75,7 +76,7 @@ fn answering() -> TargetProbe {
     let (tally, now) = (Tally::new(Buckets::rtt()), clock::now());
     tally.sample(now.instant);
     tally.begin();
-    let reply = Outcome::Reply { rtt: Duration::from_millis(10) };
+    let reply = EchoOutcome::Reply { rtt: Duration::from_millis(10) };
     tally.finish(reply, now, Thresholds { down_after: ONE, up_after: ONE });
     tally.sample(now.instant + History::STEP);
     TargetProbe { target: ProbeTarget::InterfaceAddress, address: [10, 0, 0, 0].into(), tally: tally.into() }
@@ -89,7 +90,8 @@ fn snapshot() -> Snapshot {
     let account = fleet.accounts.get_mut(&key.account).map(Arc::make_mut).unwrap();
     let mut failed = account.list(TunnelType::Ipsec).as_ref().clone();
     failed.status.state = PollState::Failed(FailureReason::Server);
-    failed.entries = failed.entries.iter().map(|entry| Entry { site: Some("fra".into()), ..entry.clone() }).collect();
+    failed.entries =
+        failed.entries.iter().map(|entry| InventoryEntry { site: Some("fra".into()), ..entry.clone() }).collect();
     account.set_list(TunnelType::Ipsec, failed);
     let evidence = Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Silent };
     let verdict =

@@ -8,11 +8,9 @@ use web_toolkit::text::shown;
 use super::JsonObject;
 use crate::{
     domain::{
-        bgp::{BgpConfig, BgpStatus},
-        health_check::HealthCheck,
         label::Label,
         probe::ProbeFailure,
-        tunnel::{Gre, Ipsec, Kind, Stated, Tunnel},
+        tunnel::{BgpConfig, BgpStatus, GreDetails, HealthCheck, IpsecDetails, Stated, Tunnel, TunnelDetails},
         verdict::{Side, TunnelVerdict},
     },
     prober::{
@@ -57,9 +55,9 @@ fn add_configuration(object: &mut JsonObject<'_>, tunnel: &Tunnel) {
     if let Some(check) = &tunnel.health_check {
         object.add_object("health_check", |object| add_health_check(object, check));
     }
-    match tunnel.kind {
-        Kind::Ipsec(ipsec) => object.add_object("ipsec", |object| add_ipsec(object, ipsec)),
-        Kind::Gre(gre) => object.add_object("gre", |object| add_gre(object, gre)),
+    match tunnel.details {
+        TunnelDetails::Ipsec(ipsec) => object.add_object("ipsec", |object| add_ipsec(object, ipsec)),
+        TunnelDetails::Gre(gre) => object.add_object("gre", |object| add_gre(object, gre)),
     }
     object.add("created", time_text(tunnel.created_on));
     object.add("modified", time_text(tunnel.modified_on));
@@ -100,14 +98,14 @@ fn add_health_check(object: &mut JsonObject<'_>, check: &HealthCheck) {
     object.add("target_source", check.target.source().as_str());
 }
 
-fn add_ipsec(object: &mut JsonObject<'_>, ipsec: Ipsec) {
+fn add_ipsec(object: &mut JsonObject<'_>, ipsec: IpsecDetails) {
     object.add("replay_protection", ipsec.replay_protection);
     object.add("allow_null_cipher", ipsec.allow_null_cipher);
     object.add("psk_generated", time_text(ipsec.psk_generated_on));
     object.add("custom_identity", ipsec.custom_identity);
 }
 
-fn add_gre(object: &mut JsonObject<'_>, gre: Gre) {
+fn add_gre(object: &mut JsonObject<'_>, gre: GreDetails) {
     object.add("mtu_bytes", gre.mtu);
     object.add("ttl_hops", gre.ttl);
 }
@@ -124,8 +122,8 @@ fn add_target(object: &mut JsonObject<'_>, probe: &TargetProbe) {
         ProbeFailure::ALL.iter().map(|&reason| (reason.as_str(), reading.failures(reason))).collect();
     object.add("target", probe.target.as_str());
     object.add("address", probe.address);
-    object.add("up", reading.standing.up);
-    object.add("ever_answered", reading.standing.ever_answered);
+    object.add("up", reading.state.up);
+    object.add("ever_answered", reading.state.ever_answered);
     object.add("requests", reading.requests);
     object.add("replies", reading.replies);
     object.add("failures", failures);
@@ -144,7 +142,7 @@ fn add_recent(object: &mut JsonObject<'_>, recent: Span) {
 
 /// An address that shows the state of the underlay instead of the customer endpoint.
 fn add_uplink(object: &mut JsonObject<'_>, uplink: &UplinkProbe) {
-    let standing = uplink.tally.standing();
+    let standing = uplink.tally.state();
     object.add("address", uplink.address);
     object.add("up", standing.up);
     object.add("ever_answered", standing.ever_answered);

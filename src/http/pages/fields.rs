@@ -12,9 +12,8 @@ use super::{
 };
 use crate::{
     domain::{
-        bgp::Speaker,
         label::Label as _,
-        tunnel::{Gre, Ipsec, Kind, Stated},
+        tunnel::{GreDetails, IpsecDetails, Speaker, Stated, TunnelDetails},
     },
     snapshot::Row,
 };
@@ -56,21 +55,26 @@ fn tunnel_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
         ("Interface address, IPv6", stated_address(&tunnel.interface_address6)),
         ("Automatic return routing", yes_or_no(tunnel.automatic_return_routing)),
     ];
-    fields.extend(kind_fields(now, &tunnel.kind));
+    fields.extend(kind_fields(now, &tunnel.details));
     fields.push(("Created", time_and_age(now, tunnel.created_on)));
     fields.push(("Modified", time_and_age(now, tunnel.modified_on)));
     fields
 }
 
-fn kind_fields(now: Moment, kind: &Kind) -> Vec<NamedField> {
+fn kind_fields(now: Moment, kind: &TunnelDetails) -> Vec<NamedField> {
     match *kind {
-        Kind::Ipsec(Ipsec { replay_protection, allow_null_cipher, psk_generated_on, custom_identity }) => vec![
+        TunnelDetails::Ipsec(IpsecDetails {
+            replay_protection,
+            allow_null_cipher,
+            psk_generated_on,
+            custom_identity,
+        }) => vec![
             ("Replay protection", yes_or_no(replay_protection)),
             ("Null cipher allowed", yes_or_no(allow_null_cipher)),
             ("Pre-shared key generated", time_and_age(now, psk_generated_on)),
             ("Custom identity", yes_or_no(Some(custom_identity))),
         ],
-        Kind::Gre(Gre { mtu, ttl }) => {
+        TunnelDetails::Gre(GreDetails { mtu, ttl }) => {
             vec![
                 ("MTU", optional(mtu.map(|mtu| format!("{mtu} bytes")))),
                 ("TTL", optional(ttl.map(|ttl| format!("{ttl} hops")))),

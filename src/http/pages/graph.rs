@@ -79,13 +79,13 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::prober::history::Progress;
+    use crate::prober::history::EchoTotals;
 
     /// A history with these steps: replies, losses, milliseconds per reply.
     fn history(steps: &[(u64, u64, u64)]) -> History {
         #[expect(clippy::disallowed_methods, reason = "any instant works")]
         let mut at = Instant::now();
-        let (mut history, mut sum) = (History::new(), Progress::default());
+        let (mut history, mut sum) = (History::new(), EchoTotals::default());
         history.record(sum, at);
         for &(replies, lost, ms) in steps {
             at += History::STEP;

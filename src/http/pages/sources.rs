@@ -172,7 +172,7 @@ fn describe_prober(snapshot: &Snapshot) -> String {
     let board = snapshot.board();
     let open = board.sockets.list().into_iter().filter(|socket| socket.up);
     let sockets: Vec<String> = open.map(|socket| format!("ICMPv{} ({})", socket.version, socket.mode)).collect();
-    let every = humantime::format_duration(snapshot.board().settings.pace.timing.interval());
+    let every = humantime::format_duration(snapshot.board().settings.session.timing.interval());
     let targets = count_noun(board.sessions.len(), "address is", "addresses are");
     let over = if sockets.is_empty() { "no open socket".into() } else { sockets.join(" and ") };
     format!("{targets} probed every {every} over {over}.")

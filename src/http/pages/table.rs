@@ -9,7 +9,7 @@ use super::{
     words,
 };
 use crate::{
-    domain::{health_check::HealthCheck, label::Label},
+    domain::{label::Label, tunnel::HealthCheck},
     http::address::{Query, tunnel_path},
     snapshot::{Row, Snapshot, filter::Order},
 };

@@ -20,7 +20,7 @@ use crate::{
         verdict::{Reported, TunnelVerdict},
     },
     http::address::tunnel_path,
-    prober::tally::{Reading, Tally},
+    prober::tally::{Tally, TallyReading},
     snapshot::{Row, Snapshot, concern::Concern},
 };
 
@@ -161,7 +161,7 @@ fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally) 
         article class="target" {
             header {
                 h3 { (name) " " code { (address) } }
-                (words::standing_badge(reading.standing, snapshot.board().settings.silence))
+                (words::standing_badge(reading.state, snapshot.board().settings.silence))
             }
             (draw_graph(&history, "wide-graph"))
             dl class="figures" {
@@ -179,7 +179,7 @@ fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally) 
     }
 }
 
-fn list_failures(reading: &Reading) -> String {
+fn list_failures(reading: &TallyReading) -> String {
     let counts =
         ProbeFailure::ALL.iter().map(|&reason| (reason, reading.failures(reason))).filter(|(_, count)| *count > 0);
     let counts: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();

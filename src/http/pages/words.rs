@@ -5,10 +5,9 @@ use maud::{Markup, html};
 use super::format::join_with_dots;
 use crate::{
     domain::{
-        bgp::{BgpState, FsmState},
         label::Label as _,
-        probe::{ProbeTarget, Silence, Standing},
-        tunnel::TunnelType,
+        probe::{ProbeTarget, Silence, TargetState},
+        tunnel::{BgpState, FsmState, TunnelType},
         verdict::{Side, Verdict},
     },
     snapshot::{Row, concern::Concern},
@@ -45,7 +44,7 @@ fn missing_session(row: &Row<'_>) -> Markup {
 }
 
 /// Whether an address answers.
-pub(super) fn standing_badge(standing: Standing, silence: Silence) -> Markup {
+pub(super) fn standing_badge(standing: TargetState, silence: Silence) -> Markup {
     match (standing.up, standing.ever_answered) {
         (Some(true), _) => badge(Concern::Fine, "Answers"),
         (Some(false), true) => badge(Concern::Broken, "Silent"),

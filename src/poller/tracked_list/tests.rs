@@ -1,11 +1,7 @@
 use web_toolkit::clock;
 
 use super::*;
-use crate::domain::{
-    bgp::{BgpStatus, FsmState, Speaker},
-    inventory::RejectReason,
-    tunnel::{Ipsec, Kind},
-};
+use crate::domain::tunnel::{BgpStatus, FsmState, IpsecDetails, Speaker, TunnelDetails};
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
@@ -18,7 +14,7 @@ fn tunnel(id: &str, state: Option<BgpState>) -> Arc<Tunnel> {
         cloudflare_speaker: Speaker::default(),
         customer_speaker: Speaker::default(),
     });
-    let bare = Tunnel::bare(TunnelId::new(id), format!("name of {id}"), Kind::Ipsec(Ipsec::default()));
+    let bare = Tunnel::bare(TunnelId::new(id), format!("name of {id}"), TunnelDetails::Ipsec(IpsecDetails::default()));
     Arc::new(Tunnel { bgp_status, ..bare })
 }
 
@@ -26,7 +22,7 @@ fn failure(reason: FailureReason) -> ApiFailure {
     ApiFailure { reason, status: None, codes: Vec::new(), retry_after: None, transport: None }
 }
 
-/// One collection and a clock that the test moves: each poll takes a second, and the next starts a minute after it.
+/// One list and a clock that the test advances: each poll takes a second, and polls start a minute apart.
 struct Story {
     list: TrackedList,
     now: Moment,
@@ -40,15 +36,15 @@ impl Story {
         }
     }
 
-    fn poll(&mut self, result: Result<Listing, ApiFailure>) -> PollResult {
+    fn poll(&mut self, result: Result<TunnelListing, ApiFailure>) -> PollUpdate {
         let started = self.now;
         let ended = started.after(Duration::from_secs(1));
         self.now = started.after(INTERVAL);
-        self.list.absorb(result, started, ended, INTERVAL)
+        self.list.update(result, started, ended, INTERVAL)
     }
 
     fn lists(&mut self, tunnels: &[Arc<Tunnel>]) -> Vec<PollEvent> {
-        self.poll(Ok(Listing { tunnels: tunnels.to_vec(), ..Listing::default() })).events
+        self.poll(Ok(TunnelListing { tunnels: tunnels.to_vec(), ..TunnelListing::default() })).events
     }
 
     fn fails(&mut self, reason: FailureReason) -> Vec<PollEvent> {
@@ -62,35 +58,35 @@ impl Story {
 }
 
 #[test]
-fn a_session_that_flaps_is_counted_and_told_each_time() {
+fn every_bgp_state_change_is_counted_and_logged() {
     use BgpState::{Down, Establishing, Up};
     let mut story = Story::start();
-    let mut told = Vec::new();
+    let mut logged = Vec::new();
     for state in [Up, Up, Down, Establishing, Up, Up] {
         for event in story.lists(&[tunnel("a", Some(state))]) {
             if let PollEvent::BgpChanged { from, to, .. } = event {
-                told.push((from, to));
+                logged.push((from, to));
             }
         }
     }
-    assert_eq!(told, [(Up, Down), (Down, Establishing), (Establishing, Up)]);
+    assert_eq!(logged, [(Up, Down), (Down, Establishing), (Establishing, Up)]);
     assert_eq!(story.changes_of("a"), 3);
 }
 
 #[test]
-fn a_status_that_is_missing_for_a_while_hides_no_change() {
+fn a_temporarily_absent_status_hides_no_change() {
     let mut story = Story::start();
     story.lists(&[tunnel("a", Some(BgpState::Up))]);
     assert_eq!(story.lists(&[tunnel("a", None)]), []);
     let events = story.lists(&[tunnel("a", Some(BgpState::Down))]);
     assert!(matches!(events[..], [PollEvent::BgpChanged { from: BgpState::Up, to: BgpState::Down, .. }]));
     story.lists(&[tunnel("a", None)]);
-    assert_eq!(story.lists(&[tunnel("a", Some(BgpState::Down))]), [], "the same state again is no change");
+    assert_eq!(story.lists(&[tunnel("a", Some(BgpState::Down))]), [], "the same state again is not a change");
     assert_eq!(story.changes_of("a"), 1);
 }
 
 #[test]
-fn failures_keep_the_last_good_list_and_are_told_once_per_reason() {
+fn failures_keep_the_last_list_and_are_logged_once_per_reason() {
     let mut story = Story::start();
     story.lists(&[tunnel("a", Some(BgpState::Up))]);
     let good_until = story.list.current().status.last_success;
@@ -104,11 +100,11 @@ fn failures_keep_the_last_good_list_and_are_told_once_per_reason() {
         "a failure does not move the time of the last success"
     );
     let events = story.lists(&[tunnel("a", Some(BgpState::Up))]);
-    assert_eq!(events, [PollEvent::Answering { tunnels: 1, left_out: 0, after: Some(FailureReason::Auth) }]);
+    assert_eq!(events, [PollEvent::Answering { tunnels: 1, excluded: 0, after: Some(FailureReason::Auth) }]);
 }
 
 #[test]
-fn a_change_that_happened_during_an_outage_of_the_api_is_counted_after_it() {
+fn a_change_during_an_api_outage_is_counted_after_it() {
     let mut story = Story::start();
     story.lists(&[tunnel("a", Some(BgpState::Up))]);
     story.fails(FailureReason::Timeout);
@@ -117,10 +113,10 @@ fn a_change_that_happened_during_an_outage_of_the_api_is_counted_after_it() {
 }
 
 #[test]
-fn new_and_removed_tunnels_are_told_but_not_those_of_the_first_list() {
+fn new_and_removed_tunnels_are_logged_except_in_the_first_list() {
     let [a, b] = ["a", "b"].map(|id| tunnel(id, None));
     let mut story = Story::start();
-    assert_eq!(story.lists(&[Arc::clone(&a)]), [PollEvent::Answering { tunnels: 1, left_out: 0, after: None }]);
+    assert_eq!(story.lists(&[Arc::clone(&a)]), [PollEvent::Answering { tunnels: 1, excluded: 0, after: None }]);
     assert_eq!(story.lists(&[Arc::clone(&b)]), [PollEvent::Appeared(vec![b]), PollEvent::Removed(vec![a])]);
 }
 
@@ -131,7 +127,7 @@ fn counters_vanish_with_their_tunnel() {
     story.lists(&[tunnel("a", Some(BgpState::Down))]);
     story.lists(&[]);
     story.lists(&[tunnel("a", Some(BgpState::Up))]);
-    assert_eq!(story.changes_of("a"), 0, "a tunnel that comes back is a new one");
+    assert_eq!(story.changes_of("a"), 0, "a tunnel that reappears is a new one");
 }
 
 #[test]
@@ -147,32 +143,32 @@ fn an_unchanged_list_is_not_rebuilt() {
 }
 
 #[test]
-fn oddities_are_told_once() {
-    let odd = || {
-        let rejected = Rejected { reason: RejectReason::MissingName, index: 3, id: Some(TunnelId::new("x")) };
-        Ok(Listing {
+fn rejected_members_and_unknown_values_are_logged_once() {
+    let unreadable = || {
+        let rejected = RejectedMember { reason: RejectReason::MissingName, index: 3, id: Some(TunnelId::new("x")) };
+        Ok(TunnelListing {
             tunnels: Vec::new(),
             rejected: vec![rejected.clone()],
             unknown: vec![KnownField::Mtu, KnownField::Mtu],
         })
     };
     let mut story = Story::start();
-    assert_eq!(story.poll(odd()).events.len(), 3, "the list, the member, the field");
-    assert_eq!(story.poll(odd()).events, []);
+    assert_eq!(story.poll(unreadable()).events.len(), 3, "the list, the member, the field");
+    assert_eq!(story.poll(unreadable()).events, []);
     assert_eq!(story.list.current().rejected, BTreeMap::from([(RejectReason::MissingName, 1)]));
 }
 
 #[test]
-fn polls_start_an_interval_apart_and_slow_down_when_refused() {
+fn polls_start_one_interval_apart_and_back_off_after_failures() {
     let mut story = Story::start();
-    assert_eq!(story.poll(Ok(Listing::default())).wait, INTERVAL.saturating_sub(Duration::from_secs(1)));
+    assert_eq!(story.poll(Ok(TunnelListing::default())).wait, INTERVAL.saturating_sub(Duration::from_secs(1)));
     assert!(story.poll(Err(failure(FailureReason::Auth))).wait > 4 * INTERVAL);
     let limited = story.poll(Err(failure(FailureReason::RateLimited)));
     assert!(limited.rate_limited && limited.wait >= 5 * INTERVAL);
 }
 
 #[test]
-fn a_watch_that_is_resumed_goes_on_counting_and_says_nothing_twice() {
+fn a_resumed_list_continues_counting_and_logs_nothing_twice() {
     let mut story = Story::start();
     let up = tunnel("a", Some(BgpState::Up));
     story.lists(&[Arc::clone(&up)]);
@@ -182,12 +178,12 @@ fn a_watch_that_is_resumed_goes_on_counting_and_says_nothing_twice() {
     assert_eq!(story.lists(&[tunnel("a", Some(BgpState::Down))]), [], "nothing is new");
     story.lists(&[up]);
     let entries = &story.list.current().entries;
-    assert_eq!(entries[0].bgp_state_changes, 2, "one change before, one after, and the last state was known");
+    assert_eq!(entries[0].bgp_state_changes, 2, "one change before and one after resuming");
 }
 
 #[test]
-fn rules_choose_tunnels_and_place_them_at_once_and_at_every_poll() {
-    use crate::domain::selector::{Pattern, Selector};
+fn rules_apply_immediately_and_at_every_poll() {
+    use crate::domain::rules::{Pattern, Selector};
     let rules = TunnelRules {
         exclude: vec![Pattern::new("*lab*")],
         sites: vec![(Selector::id("a"), "frankfurt".into())],
@@ -204,6 +200,6 @@ fn rules_choose_tunnels_and_place_them_at_once_and_at_every_poll() {
     };
     let expected = [("a".to_owned(), Some("frankfurt".to_owned()))];
     assert_eq!(seen(&story.list), expected, "before the next poll");
-    assert_eq!(story.lists(&tunnels), [], "what is left out is neither new nor removed");
+    assert_eq!(story.lists(&tunnels), [], "an excluded tunnel is neither new nor removed");
     assert_eq!(seen(&story.list), expected);
 }

@@ -1,46 +1,49 @@
-//! What the log says about a socket: one line when it opens, one when it does not, with what to do about it.
+//! Messages about sockets: one line when a socket is opened, and one with a remedy when it cannot be opened.
 
 use std::{fmt, io};
 
-use super::judge;
+use super::meaning;
 use crate::domain::probe::{Binding, IpVersion, SocketMode};
 
-pub(super) fn opened(version: IpVersion, mode: SocketMode, binding: &Binding) -> String {
-    format!("ICMPv{version} socket is open: {mode}{}", Through(binding))
+/// How to permit ICMP sockets.
+const PERMISSION_REMEDY: &str = "permit it in one of three ways: sysctl net.ipv4.ping_group_range=\"0 2147483647\" \
+    (unprivileged datagram sockets), AmbientCapabilities=CAP_NET_RAW in the systemd unit, \
+    or setcap cap_net_raw+ep on the program";
+
+pub(super) fn describe_open(version: IpVersion, mode: SocketMode, binding: &Binding) -> String {
+    format!("ICMPv{version} socket is open: {mode}{}", BindingText(binding))
 }
 
-pub(super) fn refused(version: IpVersion, binding: &Binding, error: &io::Error) -> String {
-    let mode = binding.mode;
-    format!("cannot open an ICMPv{version} socket ({mode}){}: {}; {}", Through(binding), Plain(error), remedy(error))
-}
-
-/// Why a socket cannot be opened, for somebody who only asks.
+/// Why a socket cannot be opened.
 #[derive(Debug)]
-pub struct Refused {
-    pub sentence: String,
-    pub mend: &'static str,
-    /// The kernel does not speak this version of the protocol, and so nobody can miss it.
-    pub is_unknown: bool,
+pub struct SocketFailure {
+    pub message: String,
+    /// What the operator can do about it.
+    pub remedy: &'static str,
+    /// Whether the kernel does not support the IP version at all.
+    pub is_unsupported: bool,
 }
 
-impl Refused {
+impl SocketFailure {
     pub(super) fn new(version: IpVersion, binding: &Binding, error: &io::Error) -> Self {
-        let is_unknown = judge::is_unknown(error);
-        let mend = match () {
-            () if judge::is_forbidden(error) => remedy(error),
-            () if is_unknown => "addresses of this version are not probed",
-            () => "check `--probe.source`, `--probe.interface` and the overrides of tunnels",
+        let is_unsupported = meaning::is_unsupported(error);
+        let remedy = match () {
+            () if meaning::is_forbidden(error) => PERMISSION_REMEDY,
+            () if is_unsupported => "addresses of this IP version are not probed",
+            () => "check `--probe.source`, `--probe.interface` and the overrides; the prober retries every 5 seconds",
         };
-        let sentence =
-            format!("cannot open an ICMPv{version} socket ({}){}: {}", binding.mode, Through(binding), Plain(error));
-        Self { sentence, mend, is_unknown }
+        // The library adds several lines of advice to a permission error.
+        let reason = if meaning::is_forbidden(error) { "permission denied".to_owned() } else { error.to_string() };
+        let message =
+            format!("cannot open an ICMPv{version} socket ({}){}: {reason}", binding.mode, BindingText(binding));
+        Self { message, remedy, is_unsupported }
     }
 }
 
-/// What a socket is tied to.
-struct Through<'a>(&'a Binding);
+/// The source and the interface of a binding, as text.
+struct BindingText<'a>(&'a Binding);
 
-impl fmt::Display for Through<'_> {
+impl fmt::Display for BindingText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(source) = self.0.source {
             write!(f, " from {source}")?;
@@ -49,25 +52,6 @@ impl fmt::Display for Through<'_> {
             write!(f, " through `{interface}`")?;
         }
         Ok(())
-    }
-}
-
-/// The library answers a refusal with several lines of advice; ours is one line.
-struct Plain<'a>(&'a io::Error);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if judge::is_forbidden(self.0) { f.write_str("permission denied") } else { self.0.fmt(f) }
-    }
-}
-
-/// What an operator can do about a socket that does not open.
-fn remedy(error: &io::Error) -> &'static str {
-    if judge::is_forbidden(error) {
-        "allow it in one of three ways: sysctl net.ipv4.ping_group_range=\"0 2147483647\" (unprivileged datagram sockets), \
-         AmbientCapabilities=CAP_NET_RAW in the systemd unit, or setcap cap_net_raw+ep on the program"
-    } else {
-        "it is tried again every 5 seconds"
     }
 }
 
@@ -82,7 +66,8 @@ mod tests {
     #[test]
     fn a_missing_permission_is_one_line_with_three_remedies() {
         let advice = io::Error::new(io::ErrorKind::PermissionDenied, "Permission denied ...\n1. ...\n2. ...");
-        let text = refused(IpVersion::V4, &BINDING, &advice);
+        let failure = SocketFailure::new(IpVersion::V4, &BINDING, &advice);
+        let text = format!("{}; {}", failure.message, failure.remedy);
         for part in ["ICMPv4", "ping_group_range", "AmbientCapabilities=CAP_NET_RAW", "setcap cap_net_raw+ep"] {
             assert!(text.contains(part), "{text}");
         }
@@ -90,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_asks_is_told_what_would_mend_it() {
+    fn every_failure_has_a_remedy() {
         let table = [
             (Errno::PERM, "permission denied", "setcap cap_net_raw+ep", false),
             (Errno::ACCESS, "permission denied", "ping_group_range", false),
@@ -98,19 +83,19 @@ mod tests {
             (Errno::ADDRNOTAVAIL, "assign requested address", "--probe.source", false),
             (Errno::AFNOSUPPORT, "not supported", "are not probed", true),
         ];
-        for (errno, why, mend, is_unknown) in table {
-            let refused = Refused::new(IpVersion::V6, &BINDING, &errno.into());
-            assert!(refused.sentence.starts_with("cannot open an ICMPv6 socket (auto): "), "{refused:?}");
-            assert!(refused.sentence.contains(why) && refused.mend.contains(mend), "{refused:?}");
-            assert_eq!(refused.is_unknown, is_unknown, "{refused:?}");
+        for (errno, reason, remedy, is_unsupported) in table {
+            let failure = SocketFailure::new(IpVersion::V6, &BINDING, &errno.into());
+            assert!(failure.message.starts_with("cannot open an ICMPv6 socket (auto): "), "{failure:?}");
+            assert!(failure.message.contains(reason) && failure.remedy.contains(remedy), "{failure:?}");
+            assert_eq!(failure.is_unsupported, is_unsupported, "{failure:?}");
         }
     }
 
     #[test]
     fn the_binding_is_named() {
         let binding = Binding { source: "192.0.2.1".parse().ok(), interface: Some("gre1".into()), ..BINDING };
-        let text = refused(IpVersion::V4, &binding, &Errno::NODEV.into());
+        let text = SocketFailure::new(IpVersion::V4, &binding, &Errno::NODEV.into()).message;
         assert!(text.contains("from 192.0.2.1 through `gre1`: No such device"), "{text}");
-        assert_eq!(opened(IpVersion::V6, SocketMode::Dgram, &BINDING), "ICMPv6 socket is open: dgram");
+        assert_eq!(describe_open(IpVersion::V6, SocketMode::Dgram, &BINDING), "ICMPv6 socket is open: dgram");
     }
 }

@@ -1,27 +1,27 @@
 use super::*;
 use crate::{
     domain::{
-        fixtures::{addressed, fleet, gre, tunnel},
-        health_check::{HealthCheck, Target},
-        selector::Selector,
+        fixtures::{addressed, fleet, gre, reporting, tunnel},
+        rules::Selector,
+        tunnel::{BgpState, CheckTarget, HealthCheck},
     },
-    prober::settings::{Addresses, Override},
+    prober::settings::ProbeOverride,
 };
 
 /// `target=address` for every target of one tunnel, in the plan's order.
-fn targets(plan: &Plan, id: &str) -> Vec<String> {
+fn targets(plan: &ProbePlan, id: &str) -> Vec<String> {
     let found = plan.tunnels.iter().find(|(key, _)| key.id.as_str() == id);
     found.map_or_else(Vec::new, |(_, tunnel)| {
         tunnel.targets.iter().map(|(target, key)| format!("{target}={}", key.address)).collect()
     })
 }
 
-fn settings(targets: &[ProbeTarget]) -> Settings {
+fn settings(targets: &[ProbeTarget]) -> ProbeSettings {
     let tunnels = TunnelSettings { targets: targets.iter().copied().collect(), ..TunnelSettings::default() };
-    Settings { enabled: true, tunnels, ..Settings::default() }
+    ProbeSettings { enabled: true, tunnels, ..ProbeSettings::default() }
 }
 
-fn every_target() -> Settings {
+fn every_target() -> ProbeSettings {
     use crate::domain::label::Label;
     settings(ProbeTarget::ALL)
 }
@@ -29,7 +29,7 @@ fn every_target() -> Settings {
 #[test]
 fn by_default_the_endpoint_and_cloudflares_side_are_probed() {
     let fleet = fleet([addressed("t1", "203.0.113.1", "10.0.0.10/31", "fd00::2/127")]);
-    let plan = Plan::draw(&fleet, &Settings::default());
+    let plan = ProbePlan::build(&fleet, &ProbeSettings::default());
     assert_eq!(
         targets(&plan, "t1"),
         ["customer_endpoint=203.0.113.1", "interface_address=10.0.0.10", "interface_address6=fd00::2"]
@@ -38,18 +38,18 @@ fn by_default_the_endpoint_and_cloudflares_side_are_probed() {
 }
 
 #[test]
-fn nobody_is_probed_while_probing_is_off() {
+fn nothing_is_probed_while_probing_is_disabled() {
     let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
-    assert_eq!(Plan::in_force(&fleet, &Settings::default()), Plan::default());
+    assert_eq!(ProbePlan::build_if_enabled(&fleet, &ProbeSettings::default()), ProbePlan::default());
 }
 
 #[test]
-fn every_target_can_be_asked_for() {
+fn every_target_can_be_configured() {
     let mut t1 = addressed("t1", "203.0.113.1", "10.0.0.10/31", "fd00::2/127");
-    let target = Target { saved: None, effective: Some("10.0.0.11".into()) };
+    let target = CheckTarget { saved: None, effective: Some("10.0.0.11".into()) };
     t1.health_check = Some(HealthCheck { target, ..HealthCheck::default() });
     assert_eq!(
-        targets(&Plan::draw(&fleet([t1]), &every_target()), "t1"),
+        targets(&ProbePlan::build(&fleet([t1]), &every_target()), "t1"),
         [
             "customer_endpoint=203.0.113.1",
             "interface_address=10.0.0.10",
@@ -62,33 +62,33 @@ fn every_target_can_be_asked_for() {
 }
 
 #[test]
-fn what_the_api_does_not_state_is_no_refusal() {
-    let plan = Plan::draw(&fleet([tunnel("t1")]), &every_target());
+fn an_absent_field_is_not_counted_as_refused() {
+    let plan = ProbePlan::build(&fleet([tunnel("t1")]), &every_target());
     assert_eq!(targets(&plan, "t1"), Vec::<String>::new());
     assert!(plan.refused.is_empty());
-    assert_eq!(plan.tunnels.len(), 1, "it is known all the same");
+    assert_eq!(plan.tunnels.len(), 1, "the tunnel is still in the plan");
 }
 
 #[test]
-fn refused_addresses_are_counted_by_reason_and_leave_the_others_alone() {
+fn refused_addresses_are_counted_by_reason_and_do_not_affect_others() {
     let fleet = fleet([
         addressed("t1", "0.0.0.0", "10.0.0.3/30", "fd00::2/127"),
         addressed("t2", "255.255.255.255", "not a prefix", ""),
         addressed("t3", "224.0.0.5", "10.0.0.1/32", ""),
     ]);
-    let plan = Plan::draw(&fleet, &every_target());
+    let plan = ProbePlan::build(&fleet, &every_target());
     assert_eq!(targets(&plan, "t1"), ["interface_address6=fd00::2", "interface_peer6=fd00::3"]);
     assert_eq!(targets(&plan, "t3"), ["interface_address=10.0.0.1"]);
     assert_eq!(
         plan.refused,
         [
-            (Refusal::Unspecified, 1),
-            // t1's prefix, once as itself; its peer cannot be told either.
-            (Refusal::Broadcast, 2),
-            (Refusal::NoPeer, 2),
+            (RefusalReason::Unspecified, 1),
+            // The prefix of t1; its peer is unknown, too.
+            (RefusalReason::Broadcast, 2),
+            (RefusalReason::NoPeer, 2),
             // Both the address and its peer.
-            (Refusal::Unparsable, 2),
-            (Refusal::Multicast, 1),
+            (RefusalReason::Unparsable, 2),
+            (RefusalReason::Multicast, 1),
         ]
         .into()
     );
@@ -101,16 +101,16 @@ fn tunnels_that_share_an_address_share_its_session() {
         addressed("t2", "203.0.113.1", "10.0.0.2/31", ""),
         gre(addressed("t1", "203.0.113.1", "10.0.0.4/31", "")),
     ]);
-    let plan = Plan::draw(&fleet, &Settings::default());
+    let plan = ProbePlan::build(&fleet, &ProbeSettings::default());
     assert_eq!(plan.tunnels.len(), 3, "an id names one tunnel of each type");
     assert_eq!(plan.sessions().len(), 4);
 }
 
 #[test]
-fn a_remote_prober_asks_the_customers_side_too() {
-    let mut settings = Settings::default();
+fn a_remote_prober_also_probes_the_customers_side() {
+    let mut settings = ProbeSettings::default();
     settings.tunnels.vantage = Vantage::Remote;
-    let plan = Plan::draw(&fleet([addressed("t1", "203.0.113.1", "10.0.0.10/31", "")]), &settings);
+    let plan = ProbePlan::build(&fleet([addressed("t1", "203.0.113.1", "10.0.0.10/31", "")]), &settings);
     assert_eq!(
         targets(&plan, "t1"),
         ["customer_endpoint=203.0.113.1", "interface_address=10.0.0.10", "interface_peer=10.0.0.11"]
@@ -118,27 +118,27 @@ fn a_remote_prober_asks_the_customers_side_too() {
 }
 
 #[test]
-fn uplinks_are_probed_once_however_many_tunnels_there_are() {
-    let settings = Settings {
+fn uplinks_are_probed_once_for_all_tunnels() {
+    let settings = ProbeSettings {
         uplinks: ["192.0.2.1", "192.0.2.1", "2001:db8::1", "0.0.0.0"].map(|text| text.parse().unwrap()).to_vec(),
-        ..Settings::default()
+        ..ProbeSettings::default()
     };
-    let plan = Plan::draw(&fleet([tunnel("t1"), tunnel("t2")]), &settings);
+    let plan = ProbePlan::build(&fleet([tunnel("t1"), tunnel("t2")]), &settings);
     assert_eq!(plan.uplinks.len(), 2);
-    assert_eq!(plan.refused, [(Refusal::Unspecified, 1)].into());
+    assert_eq!(plan.refused, [(RefusalReason::Unspecified, 1)].into());
 }
 
 #[test]
-fn a_tunnel_can_be_told_apart_by_id_or_name() {
-    let mut off = Override::new(Selector::name("lab-*"));
+fn overrides_select_tunnels_by_id_or_name() {
+    let mut off = ProbeOverride::new(Selector::name("lab-*"));
     off.enabled = Some(false);
-    let mut bound = Override::new(Selector::id("t2"));
+    let mut bound = ProbeOverride::new(Selector::id("t2"));
     bound.interface = Some("gre2".into());
-    bound.sources = Some(Addresses::from("192.0.2.9".parse::<IpAddr>().unwrap()));
-    let mut again = Override::new(Selector::name("lab-kept"));
+    bound.sources = Some(AddressPair::from("192.0.2.9".parse::<IpAddr>().unwrap()));
+    let mut again = ProbeOverride::new(Selector::name("lab-kept"));
     again.enabled = Some(true);
-    let settings = Settings { overrides: vec![off, bound, again], ..Settings::default() };
-    let plan = Plan::draw(
+    let settings = ProbeSettings { overrides: vec![off, bound, again], ..ProbeSettings::default() };
+    let plan = ProbePlan::build(
         &fleet([
             addressed("lab-1", "203.0.113.1", "", ""),
             addressed("lab-kept", "203.0.113.2", "", ""),
@@ -148,46 +148,47 @@ fn a_tunnel_can_be_told_apart_by_id_or_name() {
         &settings,
     );
     assert_eq!(targets(&plan, "lab-1"), Vec::<String>::new());
-    assert_eq!(targets(&plan, "lab-kept"), ["customer_endpoint=203.0.113.2"], "the last word wins");
+    assert_eq!(targets(&plan, "lab-kept"), ["customer_endpoint=203.0.113.2"], "the last override wins");
     assert_eq!(plan.sessions().len(), 4, "the same address through another interface is another session");
     let (_, t2) = plan.tunnels.iter().find(|(key, _)| key.id.as_str() == "t2").unwrap();
     let sources: Vec<_> = t2.targets.iter().map(|(_, key)| key.binding.source.map(|ip| ip.to_string())).collect();
-    assert_eq!(sources, [Some("192.0.2.9".to_owned()), None], "a source serves its own version only");
+    assert_eq!(sources, [Some("192.0.2.9".to_owned()), None], "a source applies to its own IP version only");
     assert!(t2.targets.iter().all(|(_, key)| key.binding.interface.as_deref() == Some("gre2")));
 }
 
 #[test]
-fn an_extra_address_is_probed_for_its_own_tunnel_whatever_the_targets_say() {
-    let mut named = Override::new(Selector::id("t1"));
-    named.extra = Some(Addresses { v4: "10.20.0.1".parse().ok(), v6: "fd00:20::1".parse().ok() });
+fn an_extra_address_is_probed_for_its_own_tunnel_regardless_of_targets() {
+    let mut named = ProbeOverride::new(Selector::id("t1"));
+    named.extra = Some(AddressPair { v4: "10.20.0.1".parse().ok(), v6: "fd00:20::1".parse().ok() });
     named.interface = Some("gre1".into());
-    let mut wrong = Override::new(Selector::id("t3"));
-    wrong.extra = Some(Addresses { v4: "224.0.0.5".parse().ok(), v6: None });
-    let settings = Settings { overrides: vec![named, wrong], ..settings(&[ProbeTarget::CustomerEndpoint]) };
-    let plan = Plan::draw(&fleet(["t1", "t2", "t3"].map(|id| addressed(id, "203.0.113.1", "", ""))), &settings);
+    let mut wrong = ProbeOverride::new(Selector::id("t3"));
+    wrong.extra = Some(AddressPair { v4: "224.0.0.5".parse().ok(), v6: None });
+    let settings = ProbeSettings { overrides: vec![named, wrong], ..settings(&[ProbeTarget::CustomerEndpoint]) };
+    let plan = ProbePlan::build(&fleet(["t1", "t2", "t3"].map(|id| addressed(id, "203.0.113.1", "", ""))), &settings);
     assert_eq!(
         targets(&plan, "t1"),
         ["customer_endpoint=203.0.113.1", "extra_address=10.20.0.1", "extra_address6=fd00:20::1"]
     );
     assert_eq!(targets(&plan, "t2"), ["customer_endpoint=203.0.113.1"]);
-    assert_eq!(plan.refused, [(Refusal::Multicast, 1)].into());
+    assert_eq!(plan.refused, [(RefusalReason::Multicast, 1)].into());
     let (_, t1) = plan.tunnels.iter().find(|(key, _)| key.id.as_str() == "t1").unwrap();
     assert!(t1.targets.iter().all(|(_, session)| session.binding.interface.as_deref() == Some("gre1")));
 }
 
-/// Who proves the outside of a tunnel: its own uplinks, or else those of the site, or else its customer endpoint.
+/// The underlay of a tunnel is shown by its own uplinks, otherwise by the global ones, otherwise by its customer
+/// endpoint.
 #[test]
-fn a_tunnel_has_its_own_uplinks_or_those_of_all() {
+fn a_tunnel_has_its_own_uplinks_or_the_global_ones() {
     let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
-    let own = |id: &str, uplinks: &[&str], vantage: Vantage| Override {
+    let own = |id: &str, uplinks: &[&str], vantage: Vantage| ProbeOverride {
         uplinks: Some(addresses(uplinks)),
         vantage: Some(vantage),
         interface: Some("gre1".into()),
-        ..Override::new(Selector::id(id))
+        ..ProbeOverride::new(Selector::id(id))
     };
-    let mut remote = Override::new(Selector::id("remote"));
+    let mut remote = ProbeOverride::new(Selector::id("remote"));
     remote.vantage = Some(Vantage::Remote);
-    let settings = Settings {
+    let settings = ProbeSettings {
         uplinks: addresses(&["192.0.2.1"]),
         overrides: vec![
             own("own", &["192.0.2.9", "192.0.2.1", "192.0.2.9"], Vantage::Site),
@@ -195,9 +196,9 @@ fn a_tunnel_has_its_own_uplinks_or_those_of_all() {
             own("far", &["192.0.2.7"], Vantage::Remote),
             remote,
         ],
-        ..Settings::default()
+        ..ProbeSettings::default()
     };
-    let plan = Plan::draw(&fleet(["site", "own", "none", "far", "remote"].map(tunnel)), &settings);
+    let plan = ProbePlan::build(&fleet(["site", "own", "none", "far", "remote"].map(tunnel)), &settings);
     let uplinks = |id: &str| {
         let (_, plan) = plan.tunnels.iter().find(|(key, _)| key.id.as_str() == id).unwrap();
         plan.uplinks.iter().map(|session| session.address.to_string()).collect::<Vec<_>>()
@@ -206,10 +207,119 @@ fn a_tunnel_has_its_own_uplinks_or_those_of_all() {
     assert_eq!(uplinks("own"), ["192.0.2.1", "192.0.2.9"]);
     assert_eq!(uplinks("none"), [""; 0]);
     assert_eq!(uplinks("far"), ["192.0.2.7"]);
-    assert_eq!(uplinks("remote"), [""; 0], "what proves the circuit of this site proves nothing of another");
+    assert_eq!(uplinks("remote"), [""; 0], "the global uplinks say nothing about another site");
     assert_eq!(plan.uplinks.len(), 3, "each is probed once");
     assert!(
         plan.uplinks.iter().all(|session| session.binding.interface.is_none()),
         "an uplink is not sent into the tunnel that the override binds its other echoes to"
     );
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+#[test]
+fn only_addresses_of_single_hosts_are_probed() {
+    for (address, expected) in [
+        ("192.0.2.1", None),
+        ("127.0.0.1", None),
+        ("169.254.250.0", None),
+        ("10.0.0.255", None),
+        ("239.255.255.255", Some(RefusalReason::Multicast)),
+        ("224.0.0.1", Some(RefusalReason::Multicast)),
+        ("0.0.0.0", Some(RefusalReason::Unspecified)),
+        ("0.1.2.3", Some(RefusalReason::Reserved)),
+        ("240.0.0.1", Some(RefusalReason::Reserved)),
+        ("255.255.255.255", Some(RefusalReason::Broadcast)),
+        ("::", Some(RefusalReason::Unspecified)),
+        ("::1", None),
+        ("2001:db8::1", None),
+        ("fd00::1", None),
+        ("ff02::1", Some(RefusalReason::Multicast)),
+        ("fe80::1", Some(RefusalReason::LinkLocal)),
+        ("::ffff:192.0.2.1", Some(RefusalReason::Reserved)),
+    ] {
+        assert_eq!(check_address(ip(address), false).err(), expected, "{address}");
+    }
+    assert!(check_address(ip("fe80::1"), true).is_ok(), "the interface identifies the link");
+}
+
+#[test]
+fn the_first_and_last_address_of_a_wide_prefix_are_refused() {
+    for (prefix, expected) in [
+        ("10.0.0.0/31", None),
+        ("10.0.0.1/31", None),
+        ("10.0.0.0/32", None),
+        ("10.0.0.0/30", Some(RefusalReason::NetworkAddress)),
+        ("10.0.0.1/30", None),
+        ("10.0.0.2/30", None),
+        ("10.0.0.3/30", Some(RefusalReason::Broadcast)),
+        ("10.0.0.255/24", Some(RefusalReason::Broadcast)),
+        ("fd00::/127", None),
+        ("fd00::/64", None),
+    ] {
+        assert_eq!(cloudflare_side(&net(prefix), false).err(), expected, "{prefix}");
+    }
+}
+
+#[test]
+fn the_other_host_of_a_narrow_prefix_is_the_customer() {
+    for (prefix, expected) in [
+        ("10.0.0.10/31", Ok("10.0.0.11")),
+        ("10.49.0.11/31", Ok("10.49.0.10")),
+        ("10.100.0.9/30", Ok("10.100.0.10")),
+        ("10.100.0.10/30", Ok("10.100.0.9")),
+        ("10.100.0.8/30", Err(RefusalReason::NoPeer)),
+        ("10.100.0.11/30", Err(RefusalReason::NoPeer)),
+        ("10.0.0.1/32", Err(RefusalReason::NoPeer)),
+        ("10.0.0.1/29", Err(RefusalReason::NoPeer)),
+        ("0.0.0.1/31", Err(RefusalReason::Unspecified)),
+        ("fd00::2/127", Ok("fd00::3")),
+        ("fd00::3/127", Ok("fd00::2")),
+        ("fd00::1/128", Err(RefusalReason::NoPeer)),
+        ("fd00::1/126", Err(RefusalReason::NoPeer)),
+    ] {
+        assert_eq!(customer_side(&tunnel("t1"), &net(prefix), false), expected.map(ip), "{prefix}");
+    }
+}
+
+/// A tunnel with these customer addresses in its BGP session and its health check.
+fn using(speaker: Option<&str>, direction: CheckDirection, effective: &str) -> Tunnel {
+    let mut tunnel = reporting(tunnel("t1"), BgpState::Up);
+    if let Some(status) = &mut tunnel.bgp_status {
+        status.customer_speaker.ip = speaker.map(ip);
+    }
+    tunnel.health_check = Some(HealthCheck {
+        direction: Some(direction),
+        target: CheckTarget { saved: None, effective: Some(effective.into()) },
+        ..HealthCheck::default()
+    });
+    tunnel
+}
+
+#[test]
+fn addresses_that_cloudflare_uses_come_first() {
+    use CheckDirection::{Bidirectional, Unidirectional};
+    let prefix = net("10.0.0.1/29");
+    for (what, tunnel, expected) in [
+        ("the speaker has priority", using(Some("10.0.0.2"), Bidirectional, "10.0.0.3"), Ok("10.0.0.2")),
+        ("then the health check", using(None, Bidirectional, "10.0.0.3"), Ok("10.0.0.3")),
+        ("written as a prefix", using(None, Bidirectional, "10.0.0.3/32"), Ok("10.0.0.3")),
+        (
+            "a speaker outside the prefix is ignored",
+            using(Some("192.0.2.7"), Bidirectional, "10.0.0.3"),
+            Ok("10.0.0.3"),
+        ),
+        ("so is Cloudflare's side", using(Some("10.0.0.1"), Bidirectional, "10.0.0.3"), Ok("10.0.0.3")),
+        ("so is a unidirectional check", using(None, Unidirectional, "10.0.0.3"), Err(RefusalReason::NoPeer)),
+        ("so is a target outside the prefix", using(None, Bidirectional, "203.0.113.1"), Err(RefusalReason::NoPeer)),
+        ("so is invalid text", using(None, Bidirectional, "router.example"), Err(RefusalReason::NoPeer)),
+    ] {
+        assert_eq!(customer_side(&tunnel, &prefix, false), expected.map(ip), "{what}");
+    }
 }

@@ -6,17 +6,17 @@ use super::*;
 use crate::{
     domain::{
         fixtures::{addressed, fleet},
-        probe::{Outcome, Silence},
+        probe::{EchoOutcome, Silence},
     },
-    prober::settings::Pace,
+    prober::settings::SessionSettings,
 };
 
 fn roster() -> Roster {
     Roster::new(Arc::default(), Arc::default(), Arc::default())
 }
 
-fn on() -> Arc<Settings> {
-    Arc::new(Settings { enabled: true, ..Settings::default() })
+fn on() -> Arc<ProbeSettings> {
+    Arc::new(ProbeSettings { enabled: true, ..ProbeSettings::default() })
 }
 
 fn addresses<'a>(keys: impl IntoIterator<Item = &'a SessionKey>) -> Vec<String> {
@@ -25,20 +25,24 @@ fn addresses<'a>(keys: impl IntoIterator<Item = &'a SessionKey>) -> Vec<String> 
     addresses
 }
 
-fn started(change: &Change) -> Vec<String> {
+fn started(change: &PlanChange) -> Vec<String> {
     addresses(change.start.iter().map(|(key, _)| key))
 }
 
-/// Requests counted of the `n`th target of a tunnel.
+/// Number of requests to the `n`th target of a tunnel.
 fn requests(roster: &Roster, id: &str, n: usize) -> u64 {
     let (_, probes) = roster.board().tunnels.iter().find(|(key, _)| key.id.as_str() == id).unwrap();
     probes.targets[n].tally.read().requests
 }
 
-fn probe_everybody_once(roster: &Roster) {
+fn probe_each_once(roster: &Roster) {
     for (_, tally) in roster.board().sessions.iter() {
         tally.begin();
-        tally.finish(Outcome::Reply { rtt: Duration::from_millis(1) }, clock::now(), Pace::default().thresholds);
+        tally.finish(
+            EchoOutcome::Reply { rtt: Duration::from_millis(1) },
+            clock::now(),
+            SessionSettings::default().thresholds,
+        );
     }
 }
 
@@ -46,41 +50,41 @@ fn probe_everybody_once(roster: &Roster) {
 fn the_same_inventory_changes_nothing() {
     let mut roster = roster();
     let fleet = fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]);
-    assert_eq!(started(&roster.adopt(&fleet, &on())), ["10.0.0.0", "203.0.113.1"]);
-    let again = roster.adopt(&fleet, &on());
+    assert_eq!(started(&roster.update(&fleet, &on())), ["10.0.0.0", "203.0.113.1"]);
+    let again = roster.update(&fleet, &on());
     assert!(again.start.is_empty() && again.stop.is_empty() && again.board.is_none());
 }
 
 #[test]
-fn a_new_tunnel_leaves_the_others_and_their_counters_alone() {
+fn a_new_tunnel_does_not_affect_other_counters() {
     let mut roster = roster();
     let t1 = || addressed("t1", "203.0.113.1", "10.0.0.0/31", "");
-    roster.adopt(&fleet([t1()]), &on());
-    probe_everybody_once(&roster);
-    let change = roster.adopt(&fleet([t1(), addressed("t2", "203.0.113.2", "", "")]), &on());
+    roster.update(&fleet([t1()]), &on());
+    probe_each_once(&roster);
+    let change = roster.update(&fleet([t1(), addressed("t2", "203.0.113.2", "", "")]), &on());
     assert_eq!(started(&change), ["203.0.113.2"]);
     assert!(change.stop.is_empty());
     assert_eq!((requests(&roster, "t1", 0), requests(&roster, "t2", 0)), (1, 0));
 }
 
 #[test]
-fn a_changed_address_restarts_that_target_alone() {
+fn a_changed_address_restarts_only_that_target() {
     let mut roster = roster();
-    roster.adopt(&fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]), &on());
-    probe_everybody_once(&roster);
-    let change = roster.adopt(&fleet([addressed("t1", "203.0.113.9", "10.0.0.0/31", "")]), &on());
+    roster.update(&fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]), &on());
+    probe_each_once(&roster);
+    let change = roster.update(&fleet([addressed("t1", "203.0.113.9", "10.0.0.0/31", "")]), &on());
     assert_eq!(started(&change), ["203.0.113.9"]);
     assert_eq!(addresses(&change.stop), ["203.0.113.1"]);
     assert_eq!((requests(&roster, "t1", 0), requests(&roster, "t1", 1)), (0, 1));
 }
 
 #[test]
-fn a_removed_tunnel_takes_its_counters_with_it_but_not_those_that_others_share() {
+fn a_removed_tunnel_drops_its_counters_except_shared_ones() {
     let mut roster = roster();
     let t2 = || addressed("t2", "203.0.113.1", "", "");
-    roster.adopt(&fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", ""), t2()]), &on());
-    probe_everybody_once(&roster);
-    let change = roster.adopt(&fleet([t2()]), &on());
+    roster.update(&fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", ""), t2()]), &on());
+    probe_each_once(&roster);
+    let change = roster.update(&fleet([t2()]), &on());
     assert_eq!(addresses(&change.stop), ["10.0.0.0"]);
     assert_eq!(requests(&roster, "t2", 0), 1);
     assert_eq!(roster.board().tunnels.len(), 1);
@@ -88,34 +92,35 @@ fn a_removed_tunnel_takes_its_counters_with_it_but_not_those_that_others_share()
 }
 
 #[test]
-fn switching_probing_off_empties_the_board() {
+fn disabling_probing_empties_the_board() {
     let mut roster = roster();
     let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
-    roster.adopt(&fleet, &on());
-    let change = roster.adopt(&fleet, &Arc::default());
+    roster.update(&fleet, &on());
+    let change = roster.update(&fleet, &Arc::default());
     assert_eq!(addresses(&change.stop), ["203.0.113.1"]);
     assert!(roster.board().tunnels.is_empty() && roster.board().sessions.is_empty());
 }
 
 #[test]
-fn another_pace_or_other_buckets_restart_nobody() {
+fn new_buckets_restart_no_session() {
     let mut roster = roster();
     let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
-    roster.adopt(&fleet, &on());
-    probe_everybody_once(&roster);
+    roster.update(&fleet, &on());
+    probe_each_once(&roster);
     let mut settings = on();
     Arc::make_mut(&mut settings).buckets = Buckets::new([Duration::from_secs(1)]).unwrap();
-    let change = roster.adopt(&fleet, &settings);
+    let change = roster.update(&fleet, &settings);
     assert!(change.start.is_empty() && change.stop.is_empty());
     let reading = roster.board().sessions[0].1.read();
     assert_eq!((reading.requests, reading.rtt.counts().len()), (1, 2));
 }
 
 #[test]
-fn another_silence_rule_reaches_the_board() {
+fn a_new_silence_rule_is_on_the_board() {
     let mut roster = roster();
     let fleet = fleet([addressed("t1", "203.0.113.1", "", "")]);
-    roster.adopt(&fleet, &on());
-    let change = roster.adopt(&fleet, &Arc::new(Settings { silence: Silence::Always, ..Settings::clone(&on()) }));
+    roster.update(&fleet, &on());
+    let change =
+        roster.update(&fleet, &Arc::new(ProbeSettings { silence: Silence::Always, ..ProbeSettings::clone(&on()) }));
     assert_eq!(change.board.unwrap().settings.silence, Silence::Always);
 }

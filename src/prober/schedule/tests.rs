@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use tokio::{task::JoinSet, time};
 
 use super::*;
 
@@ -14,60 +15,60 @@ fn ms(value: u64) -> Duration {
 }
 
 #[test]
-fn turns_are_one_interval_apart() {
+fn sends_are_one_interval_apart() {
     let start = origin();
-    let mut schedule = Schedule::new(start, Phase(1 << 31), SECOND, start);
-    for turn in 0..5 {
-        assert_eq!(schedule.due(), start + ms(500) + turn * SECOND);
-        assert_eq!(schedule.take_turn(schedule.due()), Some(Duration::ZERO));
+    let mut schedule = Schedule::new(start, SendPhase(1 << 31), SECOND, start);
+    for count in 0..5 {
+        assert_eq!(schedule.due(), start + ms(500) + count * SECOND);
+        assert_eq!(schedule.advance(schedule.due()), Some(Duration::ZERO));
     }
 }
 
 #[test]
-fn before_its_time_no_turn_is_taken() {
+fn nothing_is_sent_before_its_time() {
     let start = origin();
-    let mut schedule = Schedule::new(start, Phase(1 << 31), SECOND, start);
-    assert_eq!(schedule.take_turn(start + ms(499)), None);
-    assert_eq!(schedule.take_turn(start + ms(510)), Some(ms(10)));
-    assert_eq!(schedule.take_turn(start + ms(510)), None);
+    let mut schedule = Schedule::new(start, SendPhase(1 << 31), SECOND, start);
+    assert_eq!(schedule.advance(start + ms(499)), None);
+    assert_eq!(schedule.advance(start + ms(510)), Some(ms(10)));
+    assert_eq!(schedule.advance(start + ms(510)), None);
 }
 
 #[test]
-fn a_late_scheduler_skips_turns_and_never_bursts() {
+fn a_stalled_session_skips_sends_instead_of_bursting() {
     let start = origin();
-    let mut schedule = Schedule::new(start, Phase(0), SECOND, start);
+    let mut schedule = Schedule::new(start, SendPhase(0), SECOND, start);
     let woken = start + ms(61_300);
-    assert_eq!(schedule.take_turn(woken), Some(ms(60_300)));
-    assert_eq!(schedule.take_turn(woken), None);
-    assert_eq!(schedule.due(), start + ms(62_000), "back in step");
+    assert_eq!(schedule.advance(woken), Some(ms(60_300)));
+    assert_eq!(schedule.advance(woken), None);
+    assert_eq!(schedule.due(), start + ms(62_000), "back on schedule");
 }
 
 #[test]
-fn another_interval_counts_at_once() {
+fn a_new_interval_applies_immediately() {
     let start = origin();
-    let mut schedule = Schedule::new(start, Phase(1 << 31), Duration::from_mins(1), start);
+    let mut schedule = Schedule::new(start, SendPhase(1 << 31), Duration::from_mins(1), start);
     assert_eq!(schedule.due(), start + ms(30_000));
     schedule.set_interval(SECOND, start + ms(3_000));
     assert_eq!(schedule.due(), start + ms(3_500));
 }
 
 #[test]
-fn sessions_whose_turns_are_close_wake_the_prober_once() {
+fn sessions_close_to_each_other_share_a_wake_up() {
     let start = origin();
-    let mut phases = Phases::default();
-    let turns = (0..10_000).map(|_| Schedule::new(start, phases.take(), SECOND, start).due() - start);
-    let mut sessions_of_a_wake_up = std::collections::BTreeMap::<Duration, u32>::new();
-    for turn in turns {
-        *sessions_of_a_wake_up.entry(turn).or_default() += 1;
+    let mut phases = PhaseSequence::default();
+    let sends = (0..10_000).map(|_| Schedule::new(start, phases.next_phase(), SECOND, start).due() - start);
+    let mut sessions_per_wake_up = std::collections::BTreeMap::<Duration, u32>::new();
+    for send in sends {
+        *sessions_per_wake_up.entry(send).or_default() += 1;
     }
-    assert_eq!(sessions_of_a_wake_up.len(), 500);
-    assert!(sessions_of_a_wake_up.values().all(|&sessions| sessions <= 22), "{sessions_of_a_wake_up:?}");
+    assert_eq!(sessions_per_wake_up.len(), 500);
+    assert!(sessions_per_wake_up.values().all(|&sessions| sessions <= 22), "{sessions_per_wake_up:?}");
 }
 
-/// The most sends that fall into any window of a hundredth of the interval, of `sessions` with phases handed out in turn.
+/// Maximum number of sends in any hundredth of the interval, for `sessions` with consecutive phases.
 fn densest_hundredth(sessions: u32) -> usize {
-    let mut phases = Phases::default();
-    let mut sends: Vec<u64> = (0..sessions).map(|_| u64::from(phases.take().0)).collect();
+    let mut phases = PhaseSequence::default();
+    let mut sends: Vec<u64> = (0..sessions).map(|_| u64::from(phases.next_phase().0)).collect();
     sends.sort_unstable();
     let again: Vec<u64> = sends.iter().map(|at| at + (1 << 32)).collect();
     sends.extend(again);
@@ -84,7 +85,7 @@ fn densest_hundredth(sessions: u32) -> usize {
 }
 
 #[test]
-fn sends_are_spread_evenly_whatever_their_number() {
+fn any_number_of_sends_is_distributed_evenly() {
     for (sessions, most) in [(1, 1), (10, 1), (100, 3), (1_000, 13), (10_000, 103)] {
         let densest = densest_hundredth(sessions);
         assert!(densest <= most, "{sessions} sessions: {densest} in a hundredth of the interval");
@@ -92,32 +93,71 @@ fn sends_are_spread_evenly_whatever_their_number() {
 }
 
 proptest! {
-    /// The next turn is always ahead, never more than an interval away, and in step with the phase.
+    /// The next send is always in the future, at most one interval away.
     #[test]
-    fn the_next_turn_is_within_one_interval(
+    fn the_next_send_is_within_one_interval(
         phase: u32,
         interval_ms in 100..120_000_u64,
         elapsed_us in 0..10_000_000_000_u64,
     ) {
         let start = origin();
         let now = start + Duration::from_micros(elapsed_us);
-        let schedule = Schedule::new(start, Phase(phase), ms(interval_ms), now);
+        let schedule = Schedule::new(start, SendPhase(phase), ms(interval_ms), now);
         prop_assert!(schedule.due() > now);
         prop_assert!(schedule.due() <= now + ms(interval_ms));
     }
 
-    /// However the driver stumbles, there are never more turns than intervals have passed, plus one.
+    /// Whatever the stalls, there is at most one send per interval, plus one.
     #[test]
-    fn turns_never_outnumber_intervals(sleeps in proptest::collection::vec(0..5_000_u64, 1..200), phase: u32) {
+    fn sends_never_outnumber_intervals(sleeps in proptest::collection::vec(0..5_000_u64, 1..200), phase: u32) {
         let start = origin();
         let mut now = start;
-        let mut schedule = Schedule::new(start, Phase(phase), SECOND, now);
-        let mut turns = 0;
+        let mut schedule = Schedule::new(start, SendPhase(phase), SECOND, now);
+        let mut sends = 0;
         for sleep in sleeps {
             now += ms(sleep);
-            turns += u64::from(schedule.take_turn(now).is_some());
-            prop_assert_eq!(schedule.take_turn(now), None);
+            sends += u64::from(schedule.advance(now).is_some());
+            prop_assert_eq!(schedule.advance(now), None);
         }
-        prop_assert!(turns <= (now - start).as_secs() + 1);
+        prop_assert!(sends <= (now - start).as_secs() + 1);
     }
+}
+
+/// Starts `count` sessions that were due `lateness` ago. Returns how many have sent when this task runs again, and how
+/// many in total.
+async fn count_sends(count: usize, lateness: Duration) -> (usize, usize) {
+    let gate = SendGate::default();
+    let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let due = clock::now().instant;
+    time::advance(lateness).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..count {
+        let (gate, sent) = (gate.clone(), Arc::clone(&sent));
+        tasks.spawn(async move {
+            let permit = gate.acquire(due).await;
+            let echo = async {
+                sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                time::sleep(Duration::from_millis(1)).await;
+            };
+            permit.send(pin!(echo)).await;
+        });
+    }
+    yield_now().await;
+    let first = sent.load(std::sync::atomic::Ordering::Relaxed);
+    while tasks.join_next().await.is_some() {}
+    (first, sent.load(std::sync::atomic::Ordering::Relaxed))
+}
+
+#[tokio::test(start_paused = true)]
+async fn punctual_sessions_do_not_wait() {
+    let (first, all) = count_sends(1_000, Duration::from_millis(2)).await;
+    assert!(first > PERMITS, "{first}");
+    assert_eq!(all, 1_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn late_sessions_send_a_few_at_a_time() {
+    let (first, all) = count_sends(1_000, Duration::from_secs(1)).await;
+    assert!(first <= PERMITS, "{first}");
+    assert_eq!(all, 1_000);
 }

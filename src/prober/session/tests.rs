@@ -6,7 +6,7 @@ use tokio::{task::JoinSet, time};
 use super::*;
 use crate::{
     domain::{label::Label, probe::Thresholds},
-    prober::{histogram::Buckets, schedule::Phases},
+    prober::{histogram::Buckets, schedule::PhaseSequence},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -15,24 +15,24 @@ fn address() -> IpAddr {
     "192.0.2.1".parse().unwrap()
 }
 
-/// What the network does to one echo.
+/// What happens to one echo.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
-    /// The reply comes after this time, if the deadline leaves it that much.
+    /// The reply arrives after this time, unless the timeout is shorter.
     After(Duration),
     Lost,
     Fails(ProbeFailure),
 }
 
-/// A network that deals out fates in order, and then the last one for ever.
+/// A network with a list of fates; the last one repeats.
 #[derive(Debug)]
-struct Played {
+struct ScriptedLink {
     fates: Mutex<VecDeque<Fate>>,
     seen: Mutex<Vec<(Instant, Echo)>>,
     renewed: Mutex<u32>,
 }
 
-impl Played {
+impl ScriptedLink {
     fn new(fates: impl IntoIterator<Item = Fate>) -> Arc<Self> {
         let fates = Mutex::new(fates.into_iter().collect());
         Arc::new(Self { fates, seen: Mutex::default(), renewed: Mutex::default() })
@@ -48,23 +48,23 @@ impl Played {
     }
 }
 
-impl Link for Played {
-    async fn echo(&self, echo: Echo) -> Outcome {
+impl Link for ScriptedLink {
+    async fn send_echo(&self, echo: Echo) -> EchoOutcome {
         self.seen.lock().unwrap().push((clock::now().instant, echo));
         match self.fate() {
             Fate::After(rtt) if rtt < echo.timeout => {
                 time::sleep(rtt).await;
-                Outcome::Reply { rtt }
+                EchoOutcome::Reply { rtt }
             }
             Fate::After(_) | Fate::Lost => {
                 time::sleep(echo.timeout).await;
-                Outcome::Failed(ProbeFailure::Timeout)
+                EchoOutcome::Failed(ProbeFailure::Timeout)
             }
-            Fate::Fails(failure) => Outcome::Failed(failure),
+            Fate::Fails(failure) => EchoOutcome::Failed(failure),
         }
     }
 
-    fn renew(&self) {
+    fn renew_identifier(&self) {
         *self.renewed.lock().unwrap() += 1;
     }
 }
@@ -72,30 +72,30 @@ impl Link for Played {
 struct Stage {
     start: Instant,
     tally: Arc<Tally>,
-    pace: watch::Sender<Pace>,
+    settings: watch::Sender<SessionSettings>,
     changes: watch::Receiver<u64>,
     activity: Arc<Activity>,
     tasks: JoinSet<()>,
 }
 
-/// Sets one session going on a played network; its turns are at whole seconds, the first one after one second.
-fn play(link: &Arc<Played>) -> Stage {
-    let (pace, pace_rx) = watch::channel(Pace::default());
+/// Starts one session. It sends at whole seconds, first after one second.
+fn start(link: &Arc<ScriptedLink>) -> Stage {
+    let (settings, settings_rx) = watch::channel(SessionSettings::default());
     let (changes, changes_rx) = watch::channel(0);
-    let common = Common {
+    let context = SessionContext {
         origin: clock::now().instant,
         identifier: 7,
-        pace: pace_rx,
+        settings: settings_rx,
         changes: Arc::new(changes),
         activity: Arc::default(),
-        turnstile: Turnstile::default(),
+        gate: SendGate::default(),
     };
     let tally = Arc::new(Tally::new(Buckets::rtt()));
-    let session = common.session(address(), Phases::default().take(), common.origin);
-    let (start, activity) = (common.origin, Arc::clone(&common.activity));
+    let session = context.create_session(address(), PhaseSequence::default().next_phase(), context.origin);
+    let (start, activity) = (context.origin, Arc::clone(&context.activity));
     let mut tasks = JoinSet::new();
-    tasks.spawn(run(session, Arc::clone(link), Arc::clone(&tally), common));
-    Stage { start, tally, pace, changes: changes_rx, activity, tasks }
+    tasks.spawn(run(session, Arc::clone(link), Arc::clone(&tally), context));
+    Stage { start, tally, settings, changes: changes_rx, activity, tasks }
 }
 
 fn secs(values: impl IntoIterator<Item = u64>) -> Vec<Duration> {
@@ -103,53 +103,54 @@ fn secs(values: impl IntoIterator<Item = u64>) -> Vec<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_healthy_target_is_asked_once_a_second() {
-    let link = Played::new([Fate::After(Duration::from_millis(20))]);
-    let mut stage = play(&link);
+async fn a_healthy_target_is_probed_once_a_second() {
+    let link = ScriptedLink::new([Fate::After(Duration::from_millis(20))]);
+    let mut stage = start(&link);
     time::sleep(Duration::from_millis(10_500)).await;
     assert_eq!(link.sent_at(stage.start), secs(1..=10));
     let reading = stage.tally.read();
     assert_eq!((reading.requests, reading.replies, reading.in_flight), (10, 10, 0));
     assert_eq!(reading.rtt.sum(), Duration::from_millis(200));
-    assert_eq!(reading.standing.up, Some(true));
-    assert_eq!(*stage.changes.borrow_and_update(), 2, "the first answer, and up");
+    assert_eq!(reading.state.up, Some(true));
+    assert_eq!(*stage.changes.borrow_and_update(), 2, "the first reply, and up");
     assert_eq!(stage.activity.lag().count(), 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dead_target_is_down_after_three_timeouts_and_asked_on() {
-    let link = Played::new([Fate::Lost]);
-    let stage = play(&link);
+async fn a_dead_target_is_down_after_three_timeouts_and_probed_further() {
+    let link = ScriptedLink::new([Fate::Lost]);
+    let stage = start(&link);
     time::sleep(Duration::from_millis(3_500)).await;
-    assert_eq!(stage.tally.standing().up, None, "the third echo is in flight");
+    assert_eq!(stage.tally.state().up, None, "the third echo is in flight");
     assert_eq!((stage.tally.read().in_flight, stage.activity.in_flight()), (1, 1));
     time::sleep(SECOND).await;
-    assert_eq!(stage.tally.standing().up, Some(false));
+    assert_eq!(stage.tally.state().up, Some(false));
     time::sleep(Duration::from_mins(1)).await;
     let reading = stage.tally.read();
     assert_eq!(reading.requests, reading.failures(ProbeFailure::Timeout) + reading.in_flight);
-    assert_eq!(reading.requests, 64, "not one turn was missed");
-    assert!(stage.activity.lag().sum() < Duration::from_millis(200), "nor did the turns fall behind");
+    assert_eq!(reading.requests, 64, "no send was missed");
+    assert!(stage.activity.lag().sum() < Duration::from_millis(200), "the sends did not drift");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_error_ends_no_session() {
+async fn a_send_error_does_not_end_the_session() {
     for &failure in ProbeFailure::ALL {
-        let link = Played::new([Fate::Fails(failure), Fate::Fails(failure), Fate::After(Duration::from_millis(5))]);
-        let stage = play(&link);
+        let link =
+            ScriptedLink::new([Fate::Fails(failure), Fate::Fails(failure), Fate::After(Duration::from_millis(5))]);
+        let stage = start(&link);
         time::sleep(Duration::from_millis(5_500)).await;
         let reading = stage.tally.read();
         assert_eq!((reading.requests, reading.failures(failure), reading.replies), (5, 2, 3), "{failure}");
-        assert_eq!(reading.standing.up, Some(true), "{failure}");
+        assert_eq!(reading.state.up, Some(true), "{failure}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prober_that_slept_too_long_skips_turns() {
-    let link = Played::new([Fate::After(Duration::from_millis(5))]);
-    let stage = play(&link);
+async fn a_stalled_prober_skips_sends() {
+    let link = ScriptedLink::new([Fate::After(Duration::from_millis(5))]);
+    let stage = start(&link);
     time::sleep(Duration::from_millis(2_500)).await;
-    // Nobody runs for a minute, as on a suspended machine.
+    // No task runs for a minute, as on a suspended machine.
     time::advance(Duration::from_mins(1)).await;
     time::sleep(SECOND).await;
     let late = Duration::from_millis(62_500);
@@ -158,67 +159,72 @@ async fn a_prober_that_slept_too_long_skips_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_pace_counts_at_once_and_keeps_the_counters() {
-    let link = Played::new([Fate::Lost]);
-    let stage = play(&link);
+async fn new_settings_apply_immediately_and_keep_the_counters() {
+    let link = ScriptedLink::new([Fate::Lost]);
+    let stage = start(&link);
     time::sleep(Duration::from_millis(1_500)).await;
     let timing = Timing::new(Duration::from_millis(200), Duration::from_millis(100)).unwrap();
     let one = NonZeroU32::MIN;
-    stage.pace.send_replace(Pace { timing, thresholds: Thresholds { down_after: one, up_after: one } });
-    // The echo in flight ends as it began, after two seconds; the next ones keep the new pace.
+    stage.settings.send_replace(SessionSettings { timing, thresholds: Thresholds { down_after: one, up_after: one } });
+    // The echo in flight keeps its old timeout and ends after two seconds; later echoes use the new settings.
     time::sleep(SECOND).await;
     let sent = link.sent_at(stage.start);
     assert_eq!(sent, [1_000, 2_200, 2_400].map(Duration::from_millis));
-    assert_eq!(stage.tally.standing().up, Some(false));
+    assert_eq!(stage.tally.state().up, Some(false));
     assert_eq!(stage.tally.read().requests, sent.len() as u64);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_session_ends_with_its_driver() {
-    let mut stage = play(&Played::new([Fate::Lost]));
+    let mut stage = start(&ScriptedLink::new([Fate::Lost]));
     time::sleep(Duration::from_millis(1_500)).await;
-    drop(stage.pace);
+    drop(stage.settings);
     assert!(stage.tasks.join_next().await.unwrap().is_ok());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_session_leaves_nothing_in_flight() {
-    let mut stage = play(&Played::new([Fate::Lost]));
+    let mut stage = start(&ScriptedLink::new([Fate::Lost]));
     time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(stage.activity.in_flight(), 1);
     stage.tasks.shutdown().await;
     assert_eq!(stage.activity.in_flight(), 0);
 }
 
-fn session() -> Session {
+fn session() -> ProbeSession {
     let now = clock::now().instant;
     let timing = Timing::default();
-    Session::new(address(), Schedule::new(now, Phases::default().take(), timing.interval(), now), timing, 7)
+    ProbeSession::new(
+        address(),
+        Schedule::new(now, PhaseSequence::default().next_phase(), timing.interval(), now),
+        timing,
+        7,
+    )
 }
 
-const REPLY: Outcome = Outcome::Reply { rtt: Duration::from_millis(1) };
-const LOST: Outcome = Outcome::Failed(ProbeFailure::Timeout);
+const REPLY: EchoOutcome = EchoOutcome::Reply { rtt: Duration::from_millis(1) };
+const LOST: EchoOutcome = EchoOutcome::Failed(ProbeFailure::Timeout);
 
 #[tokio::test(start_paused = true)]
 async fn sequence_numbers_wrap() {
     let mut session = session();
     let mut last = None;
     for _ in 0..200_000 {
-        let (echo, _) = session.take_turn(session.due()).unwrap();
+        let (echo, _) = session.next_echo(session.due()).unwrap();
         if let Some(last) = last {
             assert_eq!(echo.sequence, u16::wrapping_add(last, 1));
         }
         last = Some(echo.sequence);
-        session.finish(REPLY);
+        session.record_outcome(REPLY);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_run_of_losses_brings_a_new_identifier_and_never_soon_an_old_one() {
+async fn many_losses_change_the_identifier_to_an_unused_one() {
     let mut session = session();
     let mut identifiers = vec![session.identifier];
     for loss in 1..=LOSSES_BEFORE_NEW_IDENTIFIER * 100 {
-        let renewed = session.finish(LOST);
+        let renewed = session.record_outcome(LOST);
         assert_eq!(renewed, loss % LOSSES_BEFORE_NEW_IDENTIFIER == 0);
         if renewed {
             assert!(!identifiers.contains(&session.identifier));
@@ -232,18 +238,18 @@ async fn replies_between_losses_keep_the_identifier_and_unsent_packets_do_not_co
     let mut session = session();
     for _ in 0..1_000 {
         for _ in 1..LOSSES_BEFORE_NEW_IDENTIFIER {
-            assert!(!session.finish(LOST));
+            assert!(!session.record_outcome(LOST));
         }
-        assert!(!session.finish(Outcome::Failed(ProbeFailure::NotSent)));
-        assert!(!session.finish(REPLY));
+        assert!(!session.record_outcome(EchoOutcome::Failed(ProbeFailure::NotSent)));
+        assert!(!session.record_outcome(REPLY));
     }
     assert_eq!(session.identifier, 7);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_link_hears_of_the_new_identifier() {
-    let link = Played::new([Fate::Lost]);
-    let _stage = play(&link);
+async fn the_link_is_told_about_the_new_identifier() {
+    let link = ScriptedLink::new([Fate::Lost]);
+    let _stage = start(&link);
     time::sleep(Duration::from_secs(u64::from(LOSSES_BEFORE_NEW_IDENTIFIER) + 5)).await;
     assert_eq!(*link.renewed.lock().unwrap(), 1);
     let seen = link.seen.lock().unwrap();
@@ -261,16 +267,16 @@ fn fate() -> impl Strategy<Value = Fate> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// On any network, however the process stumbles, every echo has exactly one end and one is in flight at most.
+    /// On any network and with any stalls, every echo has exactly one outcome and at most one is in flight.
     #[test]
-    fn every_echo_has_exactly_one_end(
+    fn every_echo_has_exactly_one_outcome(
         fates in proptest::collection::vec(fate(), 1..100),
         steps in proptest::collection::vec((0..3_000_u64, any::<bool>()), 1..60),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let link = Played::new(fates);
-            let stage = play(&link);
+            let link = ScriptedLink::new(fates);
+            let stage = start(&link);
             for (ms, suspended) in steps {
                 let step = Duration::from_millis(ms);
                 if suspended { time::advance(step).await } else { time::sleep(step).await }

@@ -8,17 +8,17 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A letter for each end of an echo: `.` is a timeout.
-fn outcome(letter: char) -> Outcome {
+/// One letter per outcome; `.` is a timeout.
+fn outcome(letter: char) -> EchoOutcome {
     match letter {
-        'R' => Outcome::Reply { rtt: Duration::from_millis(12) },
-        '.' => Outcome::Failed(ProbeFailure::Timeout),
-        'u' => Outcome::Failed(ProbeFailure::Unreachable),
-        'p' => Outcome::Failed(ProbeFailure::Prohibited),
-        't' => Outcome::Failed(ProbeFailure::TtlExceeded),
-        'b' => Outcome::Failed(ProbeFailure::TooBig),
-        'n' => Outcome::Failed(ProbeFailure::NotSent),
-        other => panic!("no such outcome: {other}"),
+        'R' => EchoOutcome::Reply { rtt: Duration::from_millis(12) },
+        '.' => EchoOutcome::Failed(ProbeFailure::Timeout),
+        'u' => EchoOutcome::Failed(ProbeFailure::Unreachable),
+        'p' => EchoOutcome::Failed(ProbeFailure::Prohibited),
+        't' => EchoOutcome::Failed(ProbeFailure::TtlExceeded),
+        'b' => EchoOutcome::Failed(ProbeFailure::TooBig),
+        'n' => EchoOutcome::Failed(ProbeFailure::NotSent),
+        other => panic!("unknown letter: {other}"),
     }
 }
 
@@ -39,7 +39,7 @@ fn story(results: &str) -> String {
         .map(|letter| {
             tally.begin();
             tally.finish(outcome(letter), at(0), thresholds(3, 2));
-            match tally.standing().up {
+            match tally.state().up {
                 Some(true) => 'U',
                 Some(false) => 'D',
                 None => '-',
@@ -51,37 +51,37 @@ fn story(results: &str) -> String {
 #[test]
 fn states_are_debounced() {
     for (what, results, states) in [
-        ("two replies settle it up", "RR", "-U"),
-        ("three failures settle it down", "...", "--D"),
+        ("two replies: up", "RR", "-U"),
+        ("three failures: down", "...", "--D"),
         ("every reason counts as a failure", "utpb", "--DD"),
-        ("two lost echoes are no outage", "RR..R..R", "-UUUUUUU"),
-        ("the third in a row is", "RR...", "-UUUD"),
-        ("one reply is no recovery", "...R.R.", "--DDDDD"),
-        ("two in a row are", "...RR", "--DDU"),
-        ("packets that never left say nothing", "RRnn..n.", "-UUUUUUD"),
-        ("but without any that left, nothing is known", "RRnnnnRR", "-UUU---U"),
-        ("nor is it after an outage", "...nnn...", "--DDD---D"),
+        ("two lost echoes: still up", "RR..R..R", "-UUUUUUU"),
+        ("the third in a row: down", "RR...", "-UUUD"),
+        ("one reply: still down", "...R.R.", "--DDDDD"),
+        ("two replies in a row: up", "...RR", "--DDU"),
+        ("unsent packets are ignored", "RRnn..n.", "-UUUUUUD"),
+        ("only unsent packets: unknown", "RRnnnnRR", "-UUU---U"),
+        ("only unsent packets after an outage: unknown", "...nnn...", "--DDD---D"),
     ] {
         assert_eq!(story(results), states, "{what}");
     }
 }
 
 #[test]
-fn a_change_is_announced_once() {
+fn a_change_is_reported_once() {
     let tally = Tally::new(Buckets::rtt());
-    let announced: String = "RRRR....RRn"
+    let reported: String = "RRRR....RRn"
         .chars()
         .map(|letter| {
             tally.begin();
             if tally.finish(outcome(letter), at(0), thresholds(3, 2)) { '!' } else { ' ' }
         })
         .collect();
-    // The first answer ever, up, down, up.
-    assert_eq!(announced, "!!    !  ! ");
+    // The first reply, up, down, up.
+    assert_eq!(reported, "!!    !  ! ");
 }
 
 #[test]
-fn the_newest_reply_is_remembered() {
+fn the_time_of_the_latest_reply_is_kept() {
     let tally = Tally::new(Buckets::rtt());
     assert_eq!(tally.read().last_reply, None);
     for (second, letter) in [(100, '.'), (101, 'R'), (102, 'R'), (103, '.')] {
@@ -90,13 +90,13 @@ fn the_newest_reply_is_remembered() {
     }
     let reading = tally.read();
     assert_eq!(reading.last_reply.map(Timestamp::as_second), Some(102));
-    assert!(reading.standing.ever_answered);
+    assert!(reading.state.ever_answered);
     assert_eq!(reading.rtt.count(), 2);
     assert_eq!(reading.rtt.sum(), Duration::from_millis(24));
 }
 
 #[test]
-fn other_buckets_start_empty_and_leave_the_counters_alone() {
+fn new_buckets_are_empty_and_the_counters_are_kept() {
     let tally = Tally::new(Buckets::rtt());
     tally.begin();
     tally.finish(outcome('R'), at(0), thresholds(3, 2));
@@ -106,7 +106,7 @@ fn other_buckets_start_empty_and_leave_the_counters_alone() {
 }
 
 #[test]
-fn a_reader_beside_the_writer_never_sees_an_echo_missing() {
+fn a_concurrent_reader_never_misses_an_echo() {
     let tally = Tally::new(Buckets::rtt());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -128,7 +128,7 @@ fn a_reader_beside_the_writer_never_sees_an_echo_missing() {
 }
 
 proptest! {
-    /// Whatever happens in whatever order, no echo is lost or counted twice.
+    /// Whatever the order of events, every echo is counted exactly once.
     #[test]
     fn requests_are_replies_and_failures_and_in_flight(
         steps in proptest::collection::vec(prop_oneof![Just(None), "[R.uptbn]".prop_map(Some)], 0..300),
@@ -142,10 +142,10 @@ proptest! {
             match step {
                 None => { tally.begin(); open += 1; }
                 Some(letter) if open > 0 => {
-                    let before = tally.standing();
+                    let before = tally.state();
                     let changed =
                         tally.finish(outcome(letter.chars().next().unwrap()), at(0), thresholds(down_after, up_after));
-                    prop_assert_eq!(changed, tally.standing() != before);
+                    prop_assert_eq!(changed, tally.state() != before);
                     open -= 1;
                     ended += 1;
                 }
@@ -155,11 +155,11 @@ proptest! {
             prop_assert_eq!(seen.requests, open + ended);
             prop_assert_eq!(seen.in_flight, open);
             prop_assert_eq!(seen.requests, seen.replies + seen.failures_total() + seen.in_flight);
-            prop_assert_eq!(seen.standing.ever_answered, seen.replies > 0);
+            prop_assert_eq!(seen.state.ever_answered, seen.replies > 0);
         }
     }
 
-    /// Down means that the newest results are all failures, up that no run of failures was long enough since the last proof.
+    /// The state follows from the latest run of replies or failures that is long enough.
     #[test]
     fn the_state_follows_from_the_newest_runs(results in "[R.]{0,60}", down_after in 1..5_u32, up_after in 1..5_u32) {
         let tally = Tally::new(Buckets::rtt());
@@ -173,12 +173,12 @@ proptest! {
             (None, None) => None,
             (up, down) => Some(up > down),
         };
-        prop_assert_eq!(tally.standing().up, expected);
+        prop_assert_eq!(tally.state().up, expected);
     }
 }
 
 #[test]
-fn the_history_counts_what_left_and_outlives_a_change_of_buckets() {
+fn the_history_ignores_unsent_echoes_and_survives_a_change_of_buckets() {
     let tally = Tally::new(Buckets::rtt());
     let start = at(0);
     tally.sample(start.instant);

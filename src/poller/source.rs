@@ -1,0 +1,122 @@
+//! The source of tunnel lists: a trait, and the Cloudflare API as its implementation.
+//!
+//! The credentials are checked before each request, because the file that contains the secret may have changed.
+
+use std::time::Duration;
+
+use tokio::task;
+
+use crate::{
+    cloudflare::{ApiCredentials, ApiFailure, BadCredentials, Client, TunnelListing},
+    domain::{inventory::AccountName, tunnel::TunnelType},
+    secret::{Look, Secret},
+};
+
+/// A source of the tunnel lists of one account.
+pub trait TunnelSource: Send + Sync + 'static {
+    /// Maximum duration of one [`fetch_list`](Self::fetch_list).
+    fn timeout(&self) -> Duration;
+
+    /// Fetches one list. Returns it with the version of the secret that was used.
+    fn fetch_list(
+        &self,
+        tunnel_type: TunnelType,
+        look: Look,
+    ) -> impl Future<Output = (Result<TunnelListing, ApiFailure>, u64)> + Send;
+
+    /// Returns the version of the newest secret.
+    fn secret_version(&self, look: Look) -> impl Future<Output = u64> + Send;
+}
+
+/// An account of the configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiAccount {
+    pub name: AccountName,
+    /// Account id in API paths.
+    pub id: String,
+    pub credentials: CredentialSource,
+}
+
+/// An account and the client for its API.
+#[derive(Debug, Clone)]
+pub struct ApiSource {
+    pub account: ApiAccount,
+    pub client: Client,
+}
+
+impl TunnelSource for ApiSource {
+    fn timeout(&self) -> Duration {
+        self.client.timeout()
+    }
+
+    async fn fetch_list(&self, tunnel_type: TunnelType, look: Look) -> (Result<TunnelListing, ApiFailure>, u64) {
+        let (credentials, version) = self.account.credentials.refresh(look).await;
+        (self.client.list_tunnels(&credentials, &self.account.id, tunnel_type).await, version)
+    }
+
+    async fn secret_version(&self, look: Look) -> u64 {
+        self.account.credentials.refresh(look).await.1
+    }
+}
+
+/// Credentials of an account; the secret may be in a file. `Debug` hides the secret.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CredentialSource {
+    /// API token of a user or of an account.
+    Token(Secret),
+    /// Email address and global API key.
+    Key { email: String, key: Secret },
+}
+
+impl CredentialSource {
+    /// Checks that the current credentials can be sent in HTTP headers.
+    ///
+    /// # Errors
+    /// [`BadCredentials`] if they contain other characters.
+    pub fn check(&self) -> Result<(), BadCredentials> {
+        self.credentials().0.check()
+    }
+
+    /// Checks for a new secret on a blocking thread. Returns the credentials and the version of their secret.
+    pub(super) async fn refresh(&self, look: Look) -> (ApiCredentials, u64) {
+        let secret = self.secret().clone();
+        // The task fails only if it panics or the runtime shuts down; the previous secret stays active.
+        let _ = task::spawn_blocking(move || secret.refresh(look)).await;
+        self.credentials()
+    }
+
+    pub fn secret(&self) -> &Secret {
+        match self {
+            Self::Token(secret) | Self::Key { key: secret, .. } => secret,
+        }
+    }
+
+    /// Returns the current credentials and the version of their secret.
+    pub fn credentials(&self) -> (ApiCredentials, u64) {
+        let (secret, version) = self.secret().current();
+        let credentials = match self {
+            Self::Token(_) => ApiCredentials::Token(secret),
+            Self::Key { email, .. } => ApiCredentials::Key { email: email.clone(), key: secret },
+        };
+        (credentials, version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn each_request_has_the_newest_secret() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "old\n").unwrap();
+        let secret = crate::secret::Secrets::default().file(file.path()).unwrap();
+        let source = CredentialSource::Key { email: "noc@example.com".to_owned(), key: secret };
+        std::fs::write(file.path(), "newer\n").unwrap();
+        let (credentials, version) = source.refresh(Look::IfChanged).await;
+        let ApiCredentials::Key { email, key } = credentials else { panic!("{credentials:?}") };
+        assert_eq!((email.as_str(), key.expose_secret(), version), ("noc@example.com", "newer", 1));
+    }
+}
