@@ -15,12 +15,16 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue},
+    parser::ValueSource,
+};
 use clap_complete::Shell;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use web_toolkit::server::ListenAddress;
+use web_toolkit::{server::ListenAddress, settings::looks_like_secret};
 
 use self::output::OutputFormat;
 use crate::{
@@ -166,13 +170,45 @@ impl From<ConfigError> for EarlyExit {
 
 impl From<clap::Error> for EarlyExit {
     fn from(error: clap::Error) -> Self {
-        let text = error.render().to_string();
+        let mut text = error.render().to_string();
         if !error.use_stderr() {
             return Self::Document(text);
         }
+        for (kind, quoted) in error.context().filter_map(|(kind, value)| Some((kind, as_text(value)?))) {
+            if may_be_secret(kind, quoted) {
+                let length = quoted.chars().count();
+                text = text.replace(&format!("'{quoted}'"), &format!("({length} characters, not shown)"));
+            }
+        }
         let first = text.lines().next().unwrap_or_default();
         let message = first.strip_prefix("error: ").unwrap_or(first);
-        Self::Invalid(format!("{message}; run `{NAME} --help` for a list of flags"))
+        let suggested = error.get(ContextKind::SuggestedArg).or_else(|| error.get(ContextKind::SuggestedSubcommand));
+        let advice = match suggested.and_then(as_text) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("run `{NAME} --help` for a list of flags"),
+        };
+        Self::Invalid(format!("{message}; {advice}"))
+    }
+}
+
+fn as_text(value: &ContextValue) -> Option<&str> {
+    match value {
+        ContextValue::String(text) => Some(text),
+        ContextValue::Strings(texts) => texts.first().map(String::as_str),
+        _ => None,
+    }
+}
+
+/// Whether clap quotes what can be a misplaced token: an argument that is not a flag, or a text that looks like one.
+fn may_be_secret(kind: ContextKind, quoted: &str) -> bool {
+    match kind {
+        ContextKind::InvalidSubcommand => true,
+        ContextKind::InvalidArg => match quoted.strip_prefix('-') {
+            Some(flag) => looks_like_secret(flag) && flag.contains(|c: char| c.is_ascii_digit()),
+            None => !quoted.starts_with('<'),
+        },
+        ContextKind::InvalidValue => looks_like_secret(quoted),
+        _ => false,
     }
 }
 
@@ -295,7 +331,9 @@ impl ValidCommand {
 
 fn fail(code: u8, reason: &dyn Display) -> ExitCode {
     // If standard error is closed, the exit code still reports the failure.
-    let _ = writeln!(io::stderr(), "{NAME}: {reason}");
+    for line in reason.to_string().lines() {
+        let _ = writeln!(io::stderr(), "{NAME}: {line}");
+    }
     ExitCode::from(code)
 }
 

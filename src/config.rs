@@ -1,38 +1,40 @@
-//! Checked configuration: a value that exists is a value that can be used.
+//! Checked configuration: a value that exists is valid.
 //!
-//! Flags and environment come in as text ([`flags`]), and so does the configuration file; every text is checked here, once, and a wrong
-//! one is refused with a sentence that names the key, the value and the rule, and in the file the line. Reading it again gives the
-//! configuration of a reload.
+//! Flags and environment variables are text ([`flags`]), as is the configuration file. Each value is checked here once,
+//! and all mistakes are reported together, each with its name, its value and the rule, and its line if it is in a file.
+//! A reload reads everything again.
 
 pub mod flags;
 
 mod accounts;
-mod check;
 mod inputs;
-mod log;
 mod probe;
 mod sandbox;
 mod tunnels;
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Deserialize;
+pub use web_toolkit::settings::ConfigError;
 use web_toolkit::{
-    check::{duration, parse, switch},
-    document::Section,
-    given::Given,
     server::ListenAddress,
+    settings::{Layout, Mistake, Setting, SettingsReader},
+    web_file::WebFile,
+    yaml::{Node, keys_of},
 };
-pub use web_toolkit::{given::ConfigError, web_file::WebFile};
 
 pub use self::{
     accounts::AccountConfig,
-    inputs::{Environment, Inputs},
-    log::Log,
+    inputs::{Environment, Inputs, Log},
     sandbox::SandboxConfig,
 };
 use self::{
-    flags::{ExporterFlags, Flags, HealthcheckFlags},
-    tunnels::TunnelConfig,
+    accounts::{AccountKeys, CloudflareKeys},
+    flags::{CloudflareFlags, ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
+    inputs::LogKeys,
+    probe::ProbeKeys,
+    sandbox::SandboxKeys,
+    tunnels::{OverrideKeys, TunnelConfig, TunnelKeys},
 };
 use crate::{
     domain::{
@@ -45,13 +47,13 @@ use crate::{
 /// What `serve` runs with.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The configuration file, where there is one.
+    /// The configuration file, if there is one.
     pub file: Option<Arc<str>>,
     pub web: Web,
     pub accounts: Vec<AccountConfig>,
     pub poll: Poll,
     pub probe: prober::settings::ProbeSettings,
-    /// Which tunnels are watched, and where they belong.
+    /// Which tunnels are watched, and their sites.
     pub rules: Arc<TunnelRules>,
     pub log: Log,
 }
@@ -59,18 +61,18 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Web {
     pub listen: Vec<ListenAddress>,
-    /// Path of the metrics; begins with `/`.
+    /// Path of the metrics; starts with `/`.
     pub telemetry_path: String,
-    /// Whether `POST /-/reload` does something.
+    /// Whether `POST /-/reload` is enabled.
     pub enable_lifecycle: bool,
-    /// Whether `/-/healthy` and `/-/ready` are answered without a password.
+    /// Whether `/-/healthy` and `/-/ready` need no password.
     pub open_health: bool,
-    /// TLS and passwords; `None` where no file asks for them.
+    /// TLS and passwords; `None` without a web configuration file.
     pub access: Option<WebFile>,
 }
 
 impl Web {
-    /// What the pages' URLs begin with.
+    /// The scheme of the pages' URLs.
     pub fn scheme(&self) -> &'static str {
         if self.access.as_ref().is_some_and(|file| file.tls.is_some()) { "https" } else { "http" }
     }
@@ -79,7 +81,7 @@ impl Web {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Poll {
     pub interval: Duration,
-    /// For one request.
+    /// Of one request.
     pub timeout: Duration,
     pub stale_after: Duration,
 }
@@ -89,7 +91,7 @@ pub struct Poll {
 pub struct Defaults {
     pub poll_interval: Duration,
     pub probe: prober::settings::ProbeSettings,
-    /// Sites of tunnels that the file does not place elsewhere.
+    /// Sites of tunnels for which the file does not set another one.
     pub sites: Vec<(Selector, Arc<str>)>,
 }
 
@@ -103,127 +105,208 @@ impl Default for Defaults {
     }
 }
 
-/// What `healthcheck` asks.
+/// What `healthcheck` runs with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthcheckConfig {
-    /// Where the exporter listens.
+    /// The addresses of the exporter.
     pub listen: Vec<ListenAddress>,
     pub log: Log,
 }
 
+/// The sections of the configuration file.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ConfigKeys {
+    accounts: Node<AccountKeys>,
+    cloudflare: Node<CloudflareKeys>,
+    log: Node<LogKeys>,
+    poll: Node<PollKeys>,
+    probe: Node<ProbeKeys>,
+    sandbox: Node<SandboxKeys>,
+    tunnels: Node<TunnelKeys>,
+    web: Node<WebKeys>,
+}
+
+/// Every section and its keys.
+fn layout() -> Layout {
+    let sections = vec![
+        ("accounts", keys_of::<AccountKeys>()),
+        ("cloudflare", keys_of::<CloudflareKeys>()),
+        ("log", keys_of::<LogKeys>()),
+        ("poll", keys_of::<PollKeys>()),
+        ("probe", keys_of::<ProbeKeys>()),
+        ("sandbox", keys_of::<SandboxKeys>()),
+        ("tunnels", keys_of::<TunnelKeys>()),
+        ("tunnels.overrides", keys_of::<OverrideKeys>()),
+        ("web", keys_of::<WebKeys>()),
+    ];
+    let secrets = &[("api_token", "api_token_file"), ("token", "api_token_file"), ("api_key", "api_key_file")];
+    Layout { sections, secrets }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WebKeys {
+    listen_address: Node,
+    telemetry_path: Node,
+    enable_lifecycle: Node,
+    open_health: Node,
+    config_file: Node,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PollKeys {
+    interval: Node,
+    timeout: Node,
+    stale_after: Node,
+}
+
+fn open(inputs: &Inputs) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
+    inputs.open(layout())
+}
+
 impl HealthcheckConfig {
-    /// The same addresses as `serve` finds with the same flags, environment and file. Blocks.
+    /// The same addresses as `serve` has with the same flags, environment and file. Blocks.
     ///
     /// # Errors
-    /// The first key whose value breaks a rule; most keys are not looked at.
+    /// Every mistake in these settings; other sections are not checked.
     pub fn load(flags: &HealthcheckFlags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let mut root = inputs.document()?;
-        let log = Log::read(&inputs.log, root.section("log")?)?;
-        Ok(Self { listen: listen(&flags.listen_addresses, &mut root.section("web")?)?, log })
+        let (mut reader, root) = open(inputs)?;
+        let log = Log::read(&inputs.log, &mut reader, root.log);
+        let keys = reader.section("web", root.web);
+        let listen = read_listen(&mut reader, &flags.listen_addresses, keys.listen_address);
+        reader.finish()?;
+        Ok(Self { listen, log })
     }
 }
 
+impl SandboxConfig {
+    /// The flags over the section `sandbox` of the file; `listen` is the default address. Blocks.
+    ///
+    /// # Errors
+    /// Every mistake in these settings; other sections are not checked.
+    pub fn load(flags: &SandboxFlags, listen: &str, inputs: &Inputs) -> Result<Self, ConfigError> {
+        let (mut reader, root) = open(inputs)?;
+        let log = Log::read(&inputs.log, &mut reader, root.log);
+        let config = Self::read(flags, &mut reader, root.sandbox, listen, log, inputs);
+        reader.finish_with(config)
+    }
+}
+
+/// Where the accounts come from.
+enum AccountSource<'a> {
+    Settings(&'a CloudflareFlags),
+    Known(Vec<AccountConfig>),
+}
+
 impl Config {
-    /// What `serve` runs with: flags first, then the environment (which clap has put in the place of missing flags), then the file.
+    /// What `serve` runs with: flags, then the environment (which clap substitutes for missing flags), then the file.
     /// Blocks.
     ///
     /// # Errors
-    /// The first key whose value breaks a rule.
+    /// Every mistake.
     pub fn for_serve(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let mut root = inputs.document()?;
-        let accounts = accounts::read(&flags.cloudflare, &mut root, inputs)?;
-        let by_flag = flags.cloudflare.account_ids.iter().any(|id| !id.trim().is_empty());
-        let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
-        let tunnels = tunnels::read(root.section("tunnels")?, (!by_flag).then_some(&names))?;
-        Self::read(&flags.exporter, root, inputs, accounts, tunnels, &Defaults::default())
+        Self::load(&flags.exporter, inputs, AccountSource::Settings(&flags.cloudflare), &Defaults::default())
     }
 
-    /// The same for accounts that are known already.
+    /// The same with accounts that are known already.
     pub fn with_accounts(
         flags: &ExporterFlags,
         inputs: &Inputs,
         accounts: Vec<AccountConfig>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        let mut root = inputs.document()?;
-        let tunnels = tunnels::read(root.section("tunnels")?, None)?;
-        Self::read(flags, root, inputs, accounts, tunnels, defaults)
+        Self::load(flags, inputs, AccountSource::Known(accounts), defaults)
     }
 
-    fn read(
+    fn load(
         flags: &ExporterFlags,
-        mut root: Section,
         inputs: &Inputs,
-        accounts: Vec<AccountConfig>,
-        tunnels: TunnelConfig,
+        accounts: AccountSource<'_>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        Ok(Self {
-            file: root.place().map(|place| Arc::clone(&place.file)),
-            web: web(flags, root.section("web")?)?,
-            poll: poll(flags, root.section("poll")?, defaults)?,
-            probe: probe::settings(&flags.probe, root.section("probe")?, tunnels.overrides, &defaults.probe)?,
-            log: Log::read(&inputs.log, root.section("log")?)?,
-            rules: Arc::new(TunnelRules {
-                sites: [defaults.sites.clone(), tunnels.rules.sites].concat(),
-                ..tunnels.rules
-            }),
+        let (mut reader, root) = open(inputs)?;
+        let before = reader.mistakes();
+        // Overrides can name accounts of the file only. With a mistake in these, the names are not known.
+        let (accounts, by_name) = match accounts {
+            AccountSource::Known(accounts) => (accounts, false),
+            AccountSource::Settings(flags) => {
+                let accounts = accounts::read(flags, &mut reader, root.cloudflare, root.accounts, inputs);
+                (accounts, accounts::by_flag(flags).is_empty() && reader.mistakes() == before)
+            }
+        };
+        let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
+        let TunnelConfig { rules, overrides } = tunnels::read(&mut reader, root.tunnels, by_name.then_some(&names[..]));
+        let config = Self {
+            file: reader.file(),
+            web: read_web(&mut reader, &flags.web, root.web),
+            poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
+            probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),
+            log: Log::read(&inputs.log, &mut reader, root.log),
+            rules: Arc::new(TunnelRules { sites: [defaults.sites.clone(), rules.sites].concat(), ..rules }),
             accounts,
-        })
+        };
+        reader.finish().map(|()| config)
     }
 }
 
-fn web(flags: &ExporterFlags, mut file: Section) -> Result<Web, ConfigError> {
-    let listen = listen(&flags.listen_addresses, &mut file)?;
-    let path = file.one("telemetry_path", flags.telemetry_path.as_deref())?;
-    let written = file.text("config_file")?;
-    let named = flags.web_config_file.as_ref().map(|path| Given::by_flag("--web.config.file", path)).or(written);
-    let web = Web {
+fn read_web(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) -> Web {
+    let keys = reader.section("web", node);
+    let listen = read_listen(reader, &flags.listen_addresses, keys.listen_address);
+    let path = reader.one(("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path));
+    let path = path.and_then(|setting| reader.check(telemetry_path(&setting)));
+    let lifecycle = reader.one(("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle));
+    let open_health = reader.one(("web.open_health", flags.open_health.as_deref(), keys.open_health));
+    let written = reader.value("web.config_file", keys.config_file);
+    let file = flags.config_file.as_ref().map(|path| Setting::from_flag("--web.config.file", path)).or(written);
+    let file = file.filter(|setting| !setting.trimmed().is_empty());
+    Web {
         listen,
-        telemetry_path: path.map_or(Ok("/metrics".to_owned()), |given| telemetry_path(&given))?,
-        enable_lifecycle: switch(file.one("enable_lifecycle", flags.enable_lifecycle.as_deref())?.as_ref(), false)?,
-        open_health: switch(file.one("open_health", flags.open_health.as_deref())?.as_ref(), false)?,
-        access: named.filter(|given| !given.trimmed().is_empty()).map(WebFile::load).transpose()?,
-    };
-    file.finish()?;
-    Ok(web)
-}
-
-fn listen(flags: &[String], file: &mut Section) -> Result<Vec<ListenAddress>, ConfigError> {
-    let mut listen = file.many("listen_address", flags)?;
-    if listen.is_empty() {
-        listen.push(Given::by_flag("--web.listen-address", ":9847"));
+        telemetry_path: path.unwrap_or_else(|| "/metrics".to_owned()),
+        enable_lifecycle: reader.switch(lifecycle, false),
+        open_health: reader.switch(open_health, false),
+        access: file.and_then(|setting| reader.check(WebFile::load(setting))),
     }
-    listen.iter().map(parse).collect()
 }
 
-fn telemetry_path(given: &Given) -> Result<String, ConfigError> {
-    let path = given.text.as_str();
+fn read_listen(reader: &mut SettingsReader, flags: &[String], node: Node) -> Vec<ListenAddress> {
+    let mut settings = reader.many("web.listen_address", flags, node);
+    if settings.is_empty() {
+        settings.push(Setting::from_flag("--web.listen-address", ":9847"));
+    }
+    settings.iter().filter_map(|setting| reader.parse(setting)).collect()
+}
+
+fn telemetry_path(setting: &Setting) -> Result<String, Mistake> {
+    let path = setting.text.as_str();
     let is_path = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b));
     if !is_path || http::is_taken(path) {
-        let rule = "must be a path such as /metrics: it begins with `/`, and is no page that the exporter has already";
-        return Err(given.wrong(rule));
+        return Err(setting.mistake("must be a path such as /metrics: it starts with `/` and is not another page"));
     }
     Ok(path.to_owned())
 }
 
-fn poll(flags: &ExporterFlags, mut file: Section, defaults: &Defaults) -> Result<Poll, ConfigError> {
+fn read_poll(reader: &mut SettingsReader, flags: &PollFlags, node: Node<PollKeys>, defaults: &Defaults) -> Poll {
     const LEAST: Duration = Duration::from_millis(200);
     const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
-    let interval = file.one("interval", flags.poll_interval.as_deref())?;
-    let interval = duration(interval.as_ref(), defaults.poll_interval, LEAST)?;
-    let timeout = file.one("timeout", flags.poll_timeout.as_deref())?;
-    let timeout = duration(timeout.as_ref(), Duration::from_secs(10), LEAST_TIMEOUT)?;
-    let given = file.one("stale_after", flags.poll_stale_after.as_deref())?;
-    let stale_after = duration(given.as_ref(), Duration::from_mins(5), LEAST)?;
-    file.finish()?;
-    if stale_after <= interval {
+    let keys = reader.section("poll", node);
+    let before = reader.mistakes();
+    let interval = reader.one(("poll.interval", flags.poll_interval.as_deref(), keys.interval));
+    let interval = interval.and_then(|setting| reader.duration(&setting, LEAST)).unwrap_or(defaults.poll_interval);
+    let setting = reader.one(("poll.stale_after", flags.poll_stale_after.as_deref(), keys.stale_after));
+    let stale_after = setting.as_ref().and_then(|setting| reader.duration(setting, LEAST));
+    let stale_after = stale_after.unwrap_or(Duration::from_mins(5));
+    if stale_after <= interval && reader.mistakes() == before {
         let shown = humantime::format_duration(stale_after).to_string();
-        let given = given.unwrap_or_else(|| Given::by_flag("--poll.stale-after", &shown));
+        let setting = setting.unwrap_or_else(|| Setting::from_flag("--poll.stale-after", &shown));
         let interval = humantime::format_duration(interval);
-        return Err(given.wrong(format!("must be longer than `{}` ({interval})", given.spelled("poll.interval"))));
+        let rule = format!("must be longer than `{}` ({interval})", setting.name_like_this("poll.interval"));
+        reader.report(setting.mistake(rule));
     }
-    Ok(Poll { interval, timeout, stale_after })
+    let timeout = reader.one(("poll.timeout", flags.poll_timeout.as_deref(), keys.timeout));
+    let timeout = timeout.and_then(|setting| reader.duration(&setting, LEAST_TIMEOUT));
+    Poll { interval, timeout: timeout.unwrap_or(Duration::from_secs(10)), stale_after }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
-//! Secrets: given at once, or kept in a file that may change while the program runs.
+//! Secrets: constant values, or the contents of files that can change while the program runs.
 //!
-//! A file is read when it is first named, and again when it looks different or somebody has reason to doubt what it said. A new content that
-//! is no secret (a file that is just being rewritten is empty) leaves the last good one in use and says so. Every file is one
-//! [`Kept`] however many accounts name it, so that each of its oddities is told once. Nothing here prints a secret.
+//! A file is read when it is first named, and again when its metadata changes or the API rejects the secret. If the new
+//! content is not a secret (a file is empty while it is rewritten), the last valid one stays in use, and a warning is
+//! logged. Each file is one [`Kept`], however many accounts name it, so that each problem is logged once. Nothing here
+//! prints a secret.
 
 use std::{
     collections::BTreeMap,
@@ -14,75 +15,78 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::{info, warn};
-use web_toolkit::file::{self, FileError, Fingerprint};
+use web_toolkit::{
+    file::{self, FileError, Fingerprint},
+    settings::{Mistake, Setting, looks_like_secret},
+};
 
-/// A token has 40 characters; this leaves room for whatever comes.
+/// A token has 40 characters today.
 const MOST_BYTES: u64 = 4096;
 
-/// Why something is no secret that a request could carry. Each is the rest of a sentence that begins with the key or the file.
+/// Why a text cannot be sent as a secret. Each message continues after the name of a setting or a file.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error(transparent)]
     File(#[from] FileError),
     #[error("must hold a secret: the file is empty")]
     Empty,
-    #[error("must hold one secret on one line: there is a line break in it")]
+    #[error("must hold one secret on one line: it contains a line break")]
     SeveralLines,
-    #[error("must hold a secret in printable ASCII: there is another character in it, which no HTTP header can carry")]
+    #[error("must hold a secret in printable ASCII: an HTTP header cannot contain other characters")]
     NotPrintable,
 }
 
-/// A secret, wherever it comes from. Cheap to clone; clones of one that is kept in a file share it.
+/// A secret. Cheap to clone; clones of a secret in a file share its state.
 #[derive(Clone)]
-pub struct Secret(Inner);
+pub struct Secret(SecretSource);
 
 #[derive(Clone)]
-enum Inner {
+enum SecretSource {
     Given(SecretString),
     File(Arc<Kept>),
 }
 
 impl Secret {
-    /// One that cannot change while the program runs. Blanks around it are dropped.
+    /// A constant secret. Surrounding blanks are removed.
     pub fn given(text: &str) -> Result<Self, SecretError> {
-        checked(text).map(|value| Self(Inner::Given(value)))
+        checked(text).map(|value| Self(SecretSource::Given(value)))
     }
 
-    /// The newest good value, and a number that grows with each new one.
+    /// The newest valid value, and a version that grows with each change.
     pub fn current(&self) -> (SecretString, u64) {
         match &self.0 {
-            Inner::Given(value) => (value.clone(), 0),
-            Inner::File(kept) => {
+            SecretSource::Given(value) => (value.clone(), 0),
+            SecretSource::File(kept) => {
                 let state = kept.state();
                 (state.value.clone(), state.version)
             }
         }
     }
 
-    /// The file that it is kept in, and whether any user of this machine may read that.
+    /// The file of the secret, and whether every user of this machine can read it.
     pub fn file(&self) -> Option<(&Path, bool)> {
         match &self.0 {
-            Inner::Given(_) => None,
-            Inner::File(kept) => Some((&kept.path, kept.state().world_readable)),
+            SecretSource::Given(_) => None,
+            SecretSource::File(kept) => Some((&kept.path, kept.state().world_readable)),
         }
     }
 
-    /// Takes in a new content of its file, if the file looks different, or in any case. Blocks.
+    /// Reads its file again, always or only if its metadata has changed. Blocks.
     pub fn refresh(&self, look: Look) {
-        if let Inner::File(kept) = &self.0 {
-            // What is wrong was logged.
+        if let SecretSource::File(kept) = &self.0 {
+            // An error was logged already.
             let _ = kept.refresh(look);
         }
     }
 }
 
-/// Whether it is the same source, not whether it holds the same value: a file that changes is still the same file.
+/// Compares sources, not values: a file that changes is still the same source.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
-            (Inner::Given(own), Inner::Given(other)) => own.expose_secret() == other.expose_secret(),
-            (Inner::File(own), Inner::File(other)) => own.path == other.path,
-            (Inner::Given(_), Inner::File(_)) | (Inner::File(_), Inner::Given(_)) => false,
+            (SecretSource::Given(own), SecretSource::Given(other)) => own.expose_secret() == other.expose_secret(),
+            (SecretSource::File(own), SecretSource::File(other)) => own.path == other.path,
+            (SecretSource::Given(_), SecretSource::File(_)) | (SecretSource::File(_), SecretSource::Given(_)) => false,
         }
     }
 }
@@ -90,57 +94,71 @@ impl PartialEq for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Inner::Given(_) => f.write_str("Secret(…)"),
-            Inner::File(kept) => write!(f, "Secret({:?})", kept.path),
+            SecretSource::Given(_) => f.write_str("Secret(…)"),
+            SecretSource::File(kept) => write!(f, "Secret({:?})", kept.path),
         }
     }
 }
 
-/// How hard to look for a new content.
+/// When to read a file again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
     /// Costs one `stat` while nothing changes.
     IfChanged,
-    /// Reads the file: somebody has reason to doubt the value.
+    /// Reads the file, because the value may be outdated.
     Again,
 }
 
-/// Every file with a secret that this process uses.
+/// All secrets in files that this process uses.
 #[derive(Debug, Default)]
 pub struct Secrets(Mutex<BTreeMap<PathBuf, Weak<Kept>>>);
 
 impl Secrets {
-    /// The secret in a file, which is read now. Blocks.
+    /// Reads the secret in a file. Blocks.
     ///
     /// # Errors
-    /// The file holds no secret at this moment. A value that was good before stays in use where it is used.
+    /// The file holds no secret now. Existing users of the file keep its last valid value.
     pub fn file(&self, path: &Path) -> Result<Secret, SecretError> {
         let mut files = self.0.lock();
         files.retain(|_, kept| kept.strong_count() > 0);
         if let Some(kept) = files.get(path).and_then(Weak::upgrade) {
             kept.refresh(Look::Again)?;
-            return Ok(Secret(Inner::File(kept)));
+            return Ok(Secret(SecretSource::File(kept)));
         }
         let kept = Arc::new(Kept::read(path)?);
         files.insert(path.to_owned(), Arc::downgrade(&kept));
-        Ok(Secret(Inner::File(kept)))
+        Ok(Secret(SecretSource::File(kept)))
+    }
+
+    /// Reads the secret in the file that `setting` names. Blocks.
+    ///
+    /// # Errors
+    /// The file holds no secret now, or `setting` seems to be the secret itself.
+    pub fn named_by(&self, setting: &Setting) -> Result<Secret, Mistake> {
+        self.file(&setting.path()).map_err(|error| match error {
+            SecretError::File(FileError::Unreadable(_)) if looks_like_secret(setting.trimmed()) => setting.unquoted_mistake(
+                "is not the path of a readable file, and looks like the secret itself: write the secret to a file and set \
+                 the path of that file",
+            ),
+            error => setting.mistake(error),
+        })
     }
 }
 
 /// A file with one secret.
 struct Kept {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<KeptState>,
 }
 
-struct State {
+struct KeptState {
     value: SecretString,
     version: u64,
-    /// What the file looked like before it was read.
+    /// The metadata of the file before it was read.
     seen: Option<Fingerprint>,
     world_readable: bool,
     warned: bool,
-    /// What is wrong with the present content, as it was logged.
+    /// The last error that was logged for the present content.
     complaint: Option<String>,
 }
 
@@ -148,22 +166,22 @@ impl Kept {
     fn read(path: &Path) -> Result<Self, SecretError> {
         let seen = Fingerprint::read(path);
         let (value, world_readable) = read(path)?;
-        let state = State { value, version: 0, seen, world_readable, warned: false, complaint: None };
+        let state = KeptState { value, version: 0, seen, world_readable, warned: false, complaint: None };
         Ok(Self { path: path.to_owned(), state: Mutex::new(state) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, KeptState> {
         self.state.lock()
     }
 
     fn refresh(&self, look: Look) -> Result<(), SecretError> {
-        // Before the content, so that a change in between is seen the next time.
+        // Taken before the content, so that a change in between is noticed the next time.
         let seen = Fingerprint::read(&self.path);
         if look == Look::IfChanged && seen.is_some() && seen == self.state().seen {
             self.state().warn_of_readers(&self.path);
             return Ok(());
         }
-        // Nobody waits for the lock while the file is read.
+        // The lock is not held while the file is read.
         let read = read(&self.path);
         let mut state = self.state();
         match read {
@@ -181,14 +199,14 @@ impl Kept {
     }
 }
 
-impl State {
+impl KeptState {
     fn take(&mut self, path: &Path, value: SecretString, seen: Option<Fingerprint>) {
         self.seen = seen;
         let file = path.display();
         if value.expose_secret() != self.value.expose_secret() {
             self.value = value;
             self.version += 1;
-            info!(%file, "the secret in {file} has changed: the new one is used from now on");
+            info!(%file, "the secret in {file} has changed; the new one is in use");
         } else if self.complaint.is_some() {
             info!(%file, "{file} holds its secret again");
         }
@@ -199,22 +217,22 @@ impl State {
         let complaint = error.to_string();
         if self.complaint.as_ref() != Some(&complaint) {
             let file = path.display();
-            warn!(%file, "{file} {complaint}; the last good secret stays in use");
+            warn!(%file, "{file} {complaint}; the previous secret stays in use");
             self.complaint = Some(complaint);
         }
     }
 
-    /// Once for each file, and not before somebody uses the secret, for then there is a log.
+    /// Warns once for each file, when the secret is used, because logging has started by then.
     fn warn_of_readers(&mut self, path: &Path) {
         if self.world_readable && !self.warned {
             self.warned = true;
             let file = path.display();
-            warn!(%file, "every user of this machine can read the secret in {file}: chmod o-r it");
+            warn!(%file, "every user of this machine can read the secret in {file}: run `chmod o-r` on it");
         }
     }
 }
 
-/// The secret in a file, and whether any user of this machine may read it.
+/// The secret in a file, and whether every user of this machine can read it.
 fn read(path: &Path) -> Result<(SecretString, bool), SecretError> {
     let content = file::read(path, MOST_BYTES)?;
     let text = str::from_utf8(&content.bytes).map_err(|_| SecretError::NotPrintable)?;

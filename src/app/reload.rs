@@ -13,7 +13,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use web_toolkit::{access::Access, clock};
+use web_toolkit::{
+    access::{Access, Replacement},
+    clock,
+};
 
 use super::{
     difference::Difference,
@@ -152,8 +155,8 @@ impl Supervisor {
         let (loader, access, clients) = (self.loader.clone(), Arc::clone(&self.access), self.clients.clone());
         let prepared = task::spawn_blocking(move || prepare(&loader, &access, clients)).await;
         match prepared.unwrap_or_else(|panic| Err(format!("reading the configuration failed: {panic}"))) {
-            Ok((config, clients)) => {
-                let difference = self.apply(config, clients).await?;
+            Ok(next) => {
+                let difference = self.apply(next).await?;
                 self.metrics.set_succeeded(clock::now());
                 Ok(Ok(self.log_changes(&difference)))
             }
@@ -165,10 +168,11 @@ impl Supervisor {
         }
     }
 
-    async fn apply(&mut self, config: Config, clients: ApiClients) -> Result<Difference, PollerEnded> {
+    async fn apply(&mut self, next: Prepared) -> Result<Difference, PollerEnded> {
+        let Prepared { config, clients, access } = next;
         let difference = Difference::between(&self.config, &config);
         self.pollers.apply(&difference, &config, &clients).await?;
-        self.access.apply(config.web.access.clone());
+        self.access.apply(access);
         self.settings.apply(&config);
         self.clients = clients;
         // Keys that need a restart keep their old values, so that the next reload reports them again.
@@ -195,10 +199,17 @@ impl Supervisor {
     }
 }
 
+/// Everything that a reload applies, validated.
+struct Prepared {
+    config: Config,
+    clients: ApiClients,
+    access: Replacement,
+}
+
 /// Reads and validates everything that a reload applies. Blocks.
-fn prepare(loader: &ConfigLoader, access: &Access, mut clients: ApiClients) -> Result<(Config, ApiClients), String> {
+fn prepare(loader: &ConfigLoader, access: &Access, mut clients: ApiClients) -> Result<Prepared, String> {
     let config = (loader.0)().map_err(|error| error.to_string())?;
-    access.check(config.web.access.as_ref())?;
+    let access = access.prepare(config.web.access.clone())?;
     clients.update(&config).map_err(|error| error.to_string())?;
-    Ok((config, clients))
+    Ok(Prepared { config, clients, access })
 }

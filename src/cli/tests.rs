@@ -16,12 +16,42 @@ fn invalid(arguments: &[&str]) -> String {
 fn an_invalid_line_gets_a_message_of_one_line() {
     for (arguments, beginning) in [
         (&["--nonsense"][..], "unexpected argument '--nonsense' found"),
-        (&["probe"], "unrecognized subcommand 'probe'"),
+        (&["probe"], "unrecognized subcommand (5 characters, not shown)"),
         (&["--poll.interval"], "a value is required for '--poll.interval <DURATION>' but none was supplied"),
     ] {
         let message = invalid(arguments);
         assert!(message.starts_with(beginning) && !message.contains('\n'), "{message}");
         assert!(message.ends_with("; run `magic-tunnel-exporter --help` for a list of flags"));
+    }
+}
+
+#[test]
+fn a_misspelt_name_gets_a_suggestion() {
+    for (arguments, message) in [
+        (&["serv"][..], "unrecognized subcommand (4 characters, not shown); did you mean `serve`?"),
+        (&["--poll.intervall=1m"], "unexpected argument '--poll.intervall' found; did you mean `--poll.interval`?"),
+    ] {
+        assert_eq!(invalid(arguments), message);
+    }
+}
+
+#[test]
+fn an_argument_that_can_be_a_secret_is_described_by_its_length() {
+    const TOKEN: &str = "v1.0-hunter2hunter2hunter2";
+    let flag = format!("--{TOKEN}");
+    for arguments in [
+        &[TOKEN][..],
+        &["serve", TOKEN],
+        &["serve", "hunter2"],
+        &["serve", "hunter2\nhunter2"],
+        &["demo", "--probe", TOKEN],
+        &["tunnels", "--output", TOKEN],
+        &["completions", TOKEN],
+        &["-xhunter2"],
+        &[&flag],
+    ] {
+        let message = invalid(arguments);
+        assert!(!message.contains("unter2") && !message.contains('\n'), "{arguments:?}: {message}");
     }
 }
 

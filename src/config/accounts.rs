@@ -1,14 +1,14 @@
-//! Whose tunnels are watched: the accounts of the flags, or else those of the file, each with its credentials and its API.
+//! The accounts whose tunnels are watched, from flags or else from the file, each with its credentials and its API.
 
 use std::path::Path;
 
+use serde::Deserialize;
 use web_toolkit::{
-    document::Section,
-    given::{ConfigError, Given},
-    text,
+    settings::{Mistake, Setting, SettingsReader},
+    yaml::Node,
 };
 
-use super::{check::secret_file, flags::CloudflareFlags, inputs::Inputs};
+use super::{flags::CloudflareFlags, inputs::Inputs, tunnels};
 use crate::{
     cloudflare::{ApiUrl, ApiUrlError},
     domain::inventory::AccountName,
@@ -16,243 +16,266 @@ use crate::{
     secret::Secret,
 };
 
-/// An account, and the API that knows it.
+/// An account, and the API that serves it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccountConfig {
     pub account: ApiAccount,
     pub url: ApiUrl,
 }
 
-const NO_ACCOUNT: &str = "is missing: give `--cloudflare.account-id` or set CLOUDFLARE_ACCOUNT_ID, or list `accounts` in a file \
-    for `--config.file` (to see the exporter at work without an account, run `magic-tunnel-exporter demo`)";
-const NO_TOKEN: &str = "is missing: give a file with `--cloudflare.api-token-file`, or set CLOUDFLARE_API_TOKEN \
-    (to see the exporter at work without a token, run `magic-tunnel-exporter demo`)";
-const NOT_HERE: &str = "must not stand in this file: write the secret to a file of its own and name that one with";
-
-/// What systemd's `LoadCredential=` is told to call the token.
-const CREDENTIAL: &str = "cloudflare-api-token";
-
-/// Reads the sections `cloudflare` and `accounts`. Accounts that were given by flag or environment stand in for all of the file's.
-pub(super) fn read(
-    flags: &CloudflareFlags,
-    root: &mut Section,
-    inputs: &Inputs,
-) -> Result<Vec<AccountConfig>, ConfigError> {
-    let shared = Shared::read(flags, root.section("cloudflare")?, inputs)?;
-    let sections = root.sections("accounts")?;
-    sections.iter().try_for_each(refuse_secrets)?;
-    let given: Vec<Given> = flags.account_ids.iter().map(|id| Given::by_flag("--cloudflare.account-id", id)).collect();
-    let given: Vec<Given> = given.into_iter().filter(|given| !given.trimmed().is_empty()).collect();
-    let mut accounts: Vec<AccountConfig> = Vec::new();
-    if given.is_empty() {
-        for section in sections {
-            let place = section.place().cloned();
-            let account = shared.account(section, inputs)?;
-            refuse_twins(&account, &accounts).map_err(|error| error.at(place))?;
-            accounts.push(account);
-        }
-    } else {
-        for id in given {
-            let account = shared.with(account_id(&id)?, None, None, None)?;
-            if !accounts.contains(&account) {
-                accounts.push(account);
-            }
-        }
-    }
-    if accounts.is_empty() {
-        return Err(ConfigError::without_value("--cloudflare.account-id", NO_ACCOUNT));
-    }
-    Ok(accounts)
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CloudflareKeys {
+    api_token_file: Node,
+    api_key_file: Node,
+    email: Node,
+    api_url: Node,
 }
 
-/// What holds for every account that does not say otherwise.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct AccountKeys {
+    id: Node,
+    name: Node,
+    api_token_file: Node,
+    api_key_file: Node,
+    email: Node,
+    api_url: Node,
+}
+
+const NO_ACCOUNT: &str = "is missing: set `--cloudflare.account-id` or CLOUDFLARE_ACCOUNT_ID, or list `accounts` in a file \
+    for `--config.file` (to try the exporter without an account, run `magic-tunnel-exporter demo`)";
+const NO_TOKEN: &str = "is missing: name a file with `--cloudflare.api-token-file`, or set CLOUDFLARE_API_TOKEN \
+    (to try the exporter without a token, run `magic-tunnel-exporter demo`)";
+
+/// The name of the token in systemd's `LoadCredential=`.
+const CREDENTIAL: &str = "cloudflare-api-token";
+
+/// Reads the sections `cloudflare` and `accounts`. Accounts of flags or the environment replace all accounts of the file.
+/// A missing value is reported only if there is no other mistake, because that can be the reason.
+pub(super) fn read(
+    flags: &CloudflareFlags,
+    reader: &mut SettingsReader,
+    cloudflare: Node<CloudflareKeys>,
+    accounts: Node<AccountKeys>,
+    inputs: &Inputs,
+) -> Vec<AccountConfig> {
+    let shared = Shared::read(flags, reader, cloudflare, inputs);
+    let sections = reader.sections("accounts", accounts);
+    let by_flag = by_flag(flags);
+    let accounts = if by_flag.is_empty() {
+        let mut accounts = Vec::new();
+        for (line, keys) in sections {
+            accounts.extend(shared.account(reader, line, keys, inputs, &accounts));
+        }
+        accounts
+    } else {
+        shared.accounts_of_flags(reader, &by_flag)
+    };
+    if accounts.is_empty() && reader.mistakes() == 0 {
+        reader.report(Mistake::unquoted("--cloudflare.account-id", NO_ACCOUNT));
+    }
+    accounts
+}
+
+/// The account ids of flags or the environment that are not empty.
+pub(super) fn by_flag(flags: &CloudflareFlags) -> Vec<Setting> {
+    let ids = flags.account_ids.iter().filter(|id| !id.trim().is_empty());
+    ids.map(|id| Setting::from_flag("--cloudflare.account-id", id)).collect()
+}
+
+/// The defaults of every account.
 struct Shared {
     credentials: Option<CredentialSource>,
     email: Option<String>,
-    url: ApiUrl,
+    url: Option<ApiUrl>,
 }
 
 impl Shared {
-    fn read(flags: &CloudflareFlags, mut file: Section, inputs: &Inputs) -> Result<Self, ConfigError> {
-        refuse_secrets(&file)?;
-        let email = file.text("email")?;
-        let email = variable(inputs, "CLOUDFLARE_EMAIL").or(email).map(|given| given.trimmed().to_owned());
-        let credentials = Self::credentials(flags, &mut file, inputs, email.as_deref())?;
-        let url = match file.one("api_url", flags.api_url.as_deref())? {
-            Some(given) => api_url(&given)?,
-            None => api_url(&Given::by_flag("--cloudflare.api-url", ApiUrl::DEFAULT))?,
+    fn read(flags: &CloudflareFlags, reader: &mut SettingsReader, node: Node<CloudflareKeys>, inputs: &Inputs) -> Self {
+        let keys = reader.section("cloudflare", node);
+        let email = reader.value("cloudflare.email", keys.email);
+        let email = inputs.variable("CLOUDFLARE_EMAIL").or(email).map(|setting| setting.trimmed().to_owned());
+        let files = SecretFiles {
+            token: reader.value("cloudflare.api_token_file", keys.api_token_file),
+            key: reader.value("cloudflare.api_key_file", keys.api_key_file),
         };
-        file.finish()?;
-        Ok(Self { credentials, email, url })
+        let credentials = shared_credentials(flags, &files, inputs, email.as_deref());
+        let url = reader.one(("cloudflare.api_url", flags.api_url.as_deref(), keys.api_url));
+        let url = url.unwrap_or_else(|| Setting::from_flag("--cloudflare.api-url", ApiUrl::DEFAULT));
+        let credentials = reader.check(credentials).flatten();
+        Self { credentials, email, url: reader.check(api_url(&url)) }
     }
 
-    /// The first that is given: by flag, in the environment, in the file, by systemd; a token before a key.
-    fn credentials(
-        flags: &CloudflareFlags,
-        file: &mut Section,
+    /// The accounts that flags name, without repetitions.
+    fn accounts_of_flags(&self, reader: &mut SettingsReader, ids: &[Setting]) -> Vec<AccountConfig> {
+        let mut accounts = Vec::new();
+        let ids: Vec<String> = ids.iter().filter_map(|id| reader.check(account_id(id))).collect();
+        if self.credentials.is_none() && reader.mistakes() == 0 {
+            reader.report(Mistake::unquoted("--cloudflare.api-token-file", NO_TOKEN));
+        }
+        for id in ids {
+            let account = self.complete(id, None, None, None);
+            accounts.extend(account.filter(|account| !accounts.contains(account)));
+        }
+        accounts
+    }
+
+    fn account(
+        &self,
+        reader: &mut SettingsReader,
+        line: u64,
+        keys: AccountKeys,
         inputs: &Inputs,
-        email: Option<&str>,
-    ) -> Result<Option<CredentialSource>, ConfigError> {
-        let written = Written::take(file)?;
-        let given = |flag: &'static str, path: &Option<String>| path.as_ref().map(|path| Given::by_flag(flag, path));
-        if let Some(path) = given("--cloudflare.api-token-file", &flags.api_token_file) {
-            return token(&path, secret_file(&path, &inputs.secrets)?).map(Some);
-        }
-        if let Some(given) = variable(inputs, "CLOUDFLARE_API_TOKEN") {
-            return token(&given, in_environment(&given)?).map(Some);
-        }
-        if let Some(path) = given("--cloudflare.api-key-file", &flags.api_key_file) {
-            return pair(&path, secret_file(&path, &inputs.secrets)?, email).map(Some);
-        }
-        if let Some(given) = variable(inputs, "CLOUDFLARE_API_KEY") {
-            return pair(&given, in_environment(&given)?, email).map(Some);
-        }
-        match written.credentials(inputs, email)? {
-            Some(credentials) => Ok(Some(credentials)),
-            None => from_systemd(inputs),
-        }
-    }
-
-    fn account(&self, mut section: Section, inputs: &Inputs) -> Result<AccountConfig, ConfigError> {
-        let Some(id) = section.text("id")? else {
-            let rule = "is missing: it is the id of the account, as the dashboard's address shows it";
-            return Err(ConfigError::without_value(section.name("id"), rule).at(section.place().cloned()));
+        others: &[AccountConfig],
+    ) -> Option<AccountConfig> {
+        let missing = "set the id of the account, as the URL of the dashboard shows it";
+        let id = reader.required(line, "accounts.id", keys.id, missing);
+        let name = reader.value("accounts.name", keys.name);
+        let email = reader.value("accounts.email", keys.email).map(|setting| setting.trimmed().to_owned());
+        let files = SecretFiles {
+            token: reader.value("accounts.api_token_file", keys.api_token_file),
+            key: reader.value("accounts.api_key_file", keys.api_key_file),
         };
-        let name = section.text("name")?.map(|name| account_name(&name)).transpose()?;
-        let email = section.text("email")?.map(|given| given.trimmed().to_owned());
-        let own = Written::take(&mut section)?;
-        let own = own.credentials(inputs, email.as_deref().or(self.email.as_deref()))?;
-        let url = section.text("api_url")?.map(|given| api_url(&given)).transpose()?;
-        let id = account_id(&id)?;
-        let place = section.place().cloned();
-        section.finish()?;
-        self.with(id, name, own, url).map_err(|error| error.at(place))
+        let url = reader.value("accounts.api_url", keys.api_url);
+        let checked_name = name.as_ref().and_then(|name| reader.check(tunnels::name(name))).map(AccountName::new);
+        let credentials = reader.check(files.credentials(inputs, email.as_deref().or(self.email.as_deref()))).flatten();
+        if credentials.as_ref().or(self.credentials.as_ref()).is_none() && reader.mistakes() == 0 {
+            reader.report_at(line, "--cloudflare.api-token-file", NO_TOKEN);
+        }
+        let url = url.and_then(|url| reader.check(api_url(&url)));
+        let id = id?;
+        let account = self.complete(reader.check(account_id(&id))?, checked_name, credentials, url)?;
+        refuse_twins(reader, &account, others, &id, name.as_ref().unwrap_or(&id));
+        Some(account)
     }
 
-    fn with(
+    /// `None`: a value is missing because of a mistake that was reported.
+    fn complete(
         &self,
         id: String,
         name: Option<AccountName>,
         credentials: Option<CredentialSource>,
         url: Option<ApiUrl>,
-    ) -> Result<AccountConfig, ConfigError> {
-        let missing = || ConfigError::without_value("--cloudflare.api-token-file", NO_TOKEN);
-        let credentials = credentials.or_else(|| self.credentials.clone()).ok_or_else(missing)?;
+    ) -> Option<AccountConfig> {
+        let credentials = credentials.or_else(|| self.credentials.clone())?;
         let name = name.unwrap_or_else(|| AccountName::new(id.clone()));
-        Ok(AccountConfig {
-            account: ApiAccount { name, id, credentials },
-            url: url.unwrap_or_else(|| self.url.clone()),
-        })
+        Some(AccountConfig { account: ApiAccount { name, id, credentials }, url: url.or_else(|| self.url.clone())? })
     }
 }
 
 /// The files with a secret that a section of the file names.
-struct Written {
-    token: Option<Given>,
-    key: Option<Given>,
+struct SecretFiles {
+    token: Option<Setting>,
+    key: Option<Setting>,
 }
 
-impl Written {
-    fn take(section: &mut Section) -> Result<Self, ConfigError> {
-        let (token, key) = (section.text("api_token_file")?, section.text("api_key_file")?);
-        match (token, key) {
+impl SecretFiles {
+    fn credentials(&self, inputs: &Inputs, email: Option<&str>) -> Result<Option<CredentialSource>, Mistake> {
+        match (&self.token, &self.key) {
             (Some(_), Some(key)) => {
-                Err(key.secretly_wrong("must not be given beside `api_token_file`: take one of them away"))
+                Err(key.unquoted_mistake("must not be set together with `api_token_file`: remove one of them"))
             }
-            (token, key) => Ok(Self { token, key }),
+            (Some(path), None) => token(path, inputs.secrets.named_by(path)?).map(Some),
+            (None, Some(path)) => pair(path, inputs.secrets.named_by(path)?, email).map(Some),
+            (None, None) => Ok(None),
         }
     }
+}
 
-    fn credentials(self, inputs: &Inputs, email: Option<&str>) -> Result<Option<CredentialSource>, ConfigError> {
-        if let Some(path) = self.token {
-            return token(&path, secret_file(&path, &inputs.secrets)?).map(Some);
-        }
-        let Some(path) = self.key else { return Ok(None) };
-        pair(&path, secret_file(&path, &inputs.secrets)?, email).map(Some)
+/// The first that is set: flag, environment, file, systemd; a token before a key.
+fn shared_credentials(
+    flags: &CloudflareFlags,
+    files: &SecretFiles,
+    inputs: &Inputs,
+    email: Option<&str>,
+) -> Result<Option<CredentialSource>, Mistake> {
+    let flag = |name: &'static str, path: &Option<String>| Some(Setting::from_flag(name, path.as_ref()?));
+    if let Some(path) = flag("--cloudflare.api-token-file", &flags.api_token_file) {
+        return token(&path, inputs.secrets.named_by(&path)?).map(Some);
+    }
+    if let Some(setting) = inputs.variable("CLOUDFLARE_API_TOKEN") {
+        return token(&setting, secret_in(&setting)?).map(Some);
+    }
+    if let Some(path) = flag("--cloudflare.api-key-file", &flags.api_key_file) {
+        return pair(&path, inputs.secrets.named_by(&path)?, email).map(Some);
+    }
+    if let Some(setting) = inputs.variable("CLOUDFLARE_API_KEY") {
+        return pair(&setting, secret_in(&setting)?, email).map(Some);
+    }
+    match files.credentials(inputs, email)? {
+        Some(credentials) => Ok(Some(credentials)),
+        None => from_systemd(inputs),
     }
 }
 
-/// An operator who is about to put a secret where it would be copied and shown learns where it belongs.
-fn refuse_secrets(section: &Section) -> Result<(), ConfigError> {
-    for (key, instead) in [("api_token", "api_token_file"), ("token", "api_token_file"), ("api_key", "api_key_file")] {
-        section.refuse(key, &format!("{NOT_HERE} `{instead}`"))?;
-    }
-    Ok(())
+fn secret_in(setting: &Setting) -> Result<Secret, Mistake> {
+    Secret::given(&setting.text).map_err(|error| setting.unquoted_mistake(error))
 }
 
-fn variable(inputs: &Inputs, name: &'static str) -> Option<Given> {
-    inputs.variable(name).map(|text| Given::by_flag(name, &text))
+fn token(setting: &Setting, secret: Secret) -> Result<CredentialSource, Mistake> {
+    usable(setting, CredentialSource::Token(secret))
 }
 
-fn in_environment(given: &Given) -> Result<Secret, ConfigError> {
-    Secret::given(&given.text).map_err(|error| given.secretly_wrong(error.to_string()))
-}
-
-fn token(given: &Given, secret: Secret) -> Result<CredentialSource, ConfigError> {
-    usable(given, CredentialSource::Token(secret))
-}
-
-fn pair(given: &Given, key: Secret, email: Option<&str>) -> Result<CredentialSource, ConfigError> {
+fn pair(setting: &Setting, key: Secret, email: Option<&str>) -> Result<CredentialSource, Mistake> {
     let Some(email) = email else {
-        let (name, way) = match given.place {
-            Some(_) => ("email", "set it beside `api_key_file`, or CLOUDFLARE_EMAIL"),
-            None => ("CLOUDFLARE_EMAIL", "set it, or `cloudflare.email` in the file"),
+        let (name, way) = if setting.is_in_file() {
+            ("email", "set it next to `api_key_file`, or set CLOUDFLARE_EMAIL")
+        } else {
+            ("CLOUDFLARE_EMAIL", "set it, or `cloudflare.email` in the file")
         };
         let rule = format!("is missing: an API key needs the e-mail address of its user; {way}");
-        return Err(ConfigError::without_value(name, rule).at(given.place.clone()));
+        return Err(setting.with_name(name).unquoted_mistake(rule));
     };
-    usable(given, CredentialSource::Key { email: email.to_owned(), key })
+    usable(setting, CredentialSource::Key { email: email.to_owned(), key })
 }
 
-fn usable(given: &Given, credentials: CredentialSource) -> Result<CredentialSource, ConfigError> {
+fn usable(setting: &Setting, credentials: CredentialSource) -> Result<CredentialSource, Mistake> {
     match credentials.check() {
         Ok(()) => Ok(credentials),
-        Err(error) => Err(given.secretly_wrong(format!("cannot be used: {error}"))),
+        Err(error) => Err(setting.unquoted_mistake(format!("cannot be used: {error}"))),
     }
 }
 
-/// `LoadCredential=cloudflare-api-token:…` is enough: the file is there, nobody has to name it.
-fn from_systemd(inputs: &Inputs) -> Result<Option<CredentialSource>, ConfigError> {
+/// With `LoadCredential=cloudflare-api-token:…` no flag is needed.
+fn from_systemd(inputs: &Inputs) -> Result<Option<CredentialSource>, Mistake> {
     let Some(folder) = inputs.variable("CREDENTIALS_DIRECTORY") else { return Ok(None) };
-    let path = Path::new(&folder).join(CREDENTIAL);
+    let path = Path::new(&folder.text).join(CREDENTIAL);
     if !path.is_file() {
         return Ok(None);
     }
-    let given = Given::by_flag("CREDENTIALS_DIRECTORY", &path.to_string_lossy());
-    token(&given, secret_file(&given, &inputs.secrets)?).map(Some)
+    let setting = folder.with_text(path.to_string_lossy());
+    token(&setting, inputs.secrets.named_by(&setting)?).map(Some)
 }
 
-fn account_id(given: &Given) -> Result<String, ConfigError> {
-    let id = given.trimmed();
+/// The id is not quoted, because it may be a token that was set by mistake.
+fn account_id(setting: &Setting) -> Result<String, Mistake> {
+    let id = setting.trimmed();
     if id.is_empty() || id.len() > 32 || !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        let rule = "must be an account id: at most 32 letters and digits, as the dashboard's address shows it";
-        return Err(given.wrong(rule));
+        let rule = "must be an account id: at most 32 letters and digits, as the URL of the dashboard shows it";
+        return Err(setting.measured_mistake(rule));
     }
     Ok(id.to_owned())
 }
 
-fn account_name(given: &Given) -> Result<AccountName, ConfigError> {
-    match given.trimmed() {
-        name if !name.is_empty() && text::shown(name) == name => Ok(AccountName::new(name)),
-        _ => Err(given.wrong(format!("must be 1 to {} printable characters", text::LONGEST))),
+fn refuse_twins(
+    reader: &mut SettingsReader,
+    account: &AccountConfig,
+    others: &[AccountConfig],
+    id: &Setting,
+    name: &Setting,
+) {
+    if others.iter().any(|other| other.account.id == account.account.id && other.url == account.url) {
+        reader.report(id.measured_mistake("must be listed once: its tunnels would be counted twice"));
+    } else if others.iter().any(|other| other.account.name == account.account.name) {
+        reader.report(name.mistake("must be the name of one account only"));
     }
 }
 
-fn refuse_twins(account: &AccountConfig, others: &[AccountConfig]) -> Result<(), ConfigError> {
-    let AccountConfig { account: ApiAccount { name, id, .. }, url } = account;
-    if others.iter().any(|other| other.account.name == *name) {
-        return Err(ConfigError::new("accounts.name", name.as_str(), "must be the name of one account only"));
-    }
-    if others.iter().any(|other| other.account.id == *id && other.url == *url) {
-        return Err(ConfigError::new("accounts.id", id, "must be listed once: its tunnels would be counted twice"));
-    }
-    Ok(())
-}
-
-/// The URL is not shown where it may hold a password.
-fn api_url(given: &Given) -> Result<ApiUrl, ConfigError> {
-    given.trimmed().parse().map_err(|error: ApiUrlError| match error {
-        ApiUrlError::Extras => given.secretly_wrong(error.to_string()),
-        ApiUrlError::NotAUrl | ApiUrlError::NotHttps => given.wrong(error.to_string()),
+/// The URL is not quoted if it may contain a password.
+fn api_url(setting: &Setting) -> Result<ApiUrl, Mistake> {
+    setting.trimmed().parse().map_err(|error: ApiUrlError| match error {
+        ApiUrlError::Extras => setting.unquoted_mistake(error),
+        ApiUrlError::NotAUrl | ApiUrlError::NotHttps => setting.mistake(error),
     })
 }

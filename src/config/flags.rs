@@ -1,6 +1,17 @@
-//! The flags, each with its environment variable. All are text here; [`super::Config`] checks them.
+//! The flags, each with its environment variable. All values are text; [`super::Config`] checks them.
 
-use clap::Args;
+use clap::{Arg, Args};
+
+/// Makes an argument Boolean: `--flag` sets it, and `--flag=false` overrides a variable or the file.
+trait BooleanArg {
+    fn boolean(self, without_value: &'static str) -> Self;
+}
+
+impl BooleanArg for Arg {
+    fn boolean(self, without_value: &'static str) -> Self {
+        self.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value(without_value)
+    }
+}
 
 /// Flags of `serve`.
 #[derive(Debug, Clone, Default, Args)]
@@ -12,269 +23,196 @@ pub struct Flags {
     pub exporter: ExporterFlags,
 }
 
-/// Flags of `serve` and `demo`: the exporter, whatever it watches.
+/// Flags of `serve` and `demo`: the exporter, independent of the accounts.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ExporterFlags {
-    /// Address to serve on; repeat it for several [default: :9847]
-    #[arg(
-        long = "web.listen-address",
-        env = "MTE_WEB_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        help_heading = "Web"
-    )]
-    pub listen_addresses: Vec<String>,
+    #[command(flatten)]
+    pub web: WebFlags,
 
-    /// Path of the metrics [default: /metrics]
-    #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH", help_heading = "Web")]
-    pub telemetry_path: Option<String>,
-
-    /// YAML file with TLS certificates and users, in the format that Prometheus and its exporters share [default: none]
-    #[arg(long = "web.config.file", env = "MTE_WEB_CONFIG_FILE", value_name = "FILE", help_heading = "Web")]
-    pub web_config_file: Option<String>,
-
-    /// Answer /-/healthy and /-/ready without a password and at any rate [default: off]
-    #[arg(
-        long = "web.open-health",
-        env = "MTE_WEB_OPEN_HEALTH",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        help_heading = "Web"
-    )]
-    pub open_health: Option<String>,
-
-    /// Reload the configuration at `POST /-/reload`, too; SIGHUP always does [default: off]
-    #[arg(
-        long = "web.enable-lifecycle",
-        env = "MTE_WEB_ENABLE_LIFECYCLE",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        help_heading = "Web"
-    )]
-    pub enable_lifecycle: Option<String>,
-
-    /// Time from one poll of the API to the next [default: 60s]
-    #[arg(long = "poll.interval", env = "MTE_POLL_INTERVAL", value_name = "DURATION", help_heading = "Poll")]
-    pub poll_interval: Option<String>,
-
-    /// Longest time one request may take [default: 10s]
-    #[arg(long = "poll.timeout", env = "MTE_POLL_TIMEOUT", value_name = "DURATION", help_heading = "Poll")]
-    pub poll_timeout: Option<String>,
-
-    /// What the API said is left out this long after the last successful poll [default: 5m]
-    #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION", help_heading = "Poll")]
-    pub poll_stale_after: Option<String>,
+    #[command(flatten)]
+    pub poll: PollFlags,
 
     #[command(flatten)]
     pub probe: ProbeFlags,
 }
 
-/// What is probed, from where, and what that counts for.
+/// The web server of the exporter.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Web")]
+pub struct WebFlags {
+    /// Address to serve on; repeat it for several [default: :9847]
+    #[arg(long = "web.listen-address", env = "MTE_WEB_LISTEN_ADDRESS", value_name = "ADDRESS", value_delimiter = ',')]
+    pub listen_addresses: Vec<String>,
+
+    /// Path of the metrics page [default: /metrics]
+    #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH")]
+    pub telemetry_path: Option<String>,
+
+    /// YAML file with TLS certificates and users, in the format of Prometheus and its exporters [default: none]
+    #[arg(long = "web.config.file", env = "MTE_WEB_CONFIG_FILE", value_name = "FILE")]
+    pub config_file: Option<String>,
+
+    /// Answer /-/healthy and /-/ready without a password and without a rate limit [default: off]
+    #[arg(long = "web.open-health", env = "MTE_WEB_OPEN_HEALTH", boolean = "true")]
+    pub open_health: Option<String>,
+
+    /// Reload the configuration on `POST /-/reload` as well as on SIGHUP [default: off]
+    #[arg(long = "web.enable-lifecycle", env = "MTE_WEB_ENABLE_LIFECYCLE", boolean = "true")]
+    pub enable_lifecycle: Option<String>,
+}
+
+/// The polls of the API.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Poll")]
+pub struct PollFlags {
+    /// Time between polls of the API [default: 60s]
+    #[arg(long = "poll.interval", env = "MTE_POLL_INTERVAL", value_name = "DURATION")]
+    pub poll_interval: Option<String>,
+
+    /// Maximum duration of one request [default: 10s]
+    #[arg(long = "poll.timeout", env = "MTE_POLL_TIMEOUT", value_name = "DURATION")]
+    pub poll_timeout: Option<String>,
+
+    /// Time after the last successful poll until data of the API is no longer exported [default: 5m]
+    #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION")]
+    pub poll_stale_after: Option<String>,
+}
+
+/// The prober.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Probe")]
 pub struct ProbeFlags {
     /// Send ICMP echoes to the addresses of every tunnel [default: off; on in `demo`]
-    #[arg(
-        long = "probe",
-        env = "MTE_PROBE",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        help_heading = "Probe"
-    )]
+    #[arg(long = "probe", env = "MTE_PROBE", boolean = "true")]
     pub enabled: Option<String>,
 
-    /// Time from one echo to an address to the next [default: 1s]
-    #[arg(long = "probe.interval", env = "MTE_PROBE_INTERVAL", value_name = "DURATION", help_heading = "Probe")]
+    /// Time between echoes to an address [default: 1s]
+    #[arg(long = "probe.interval", env = "MTE_PROBE_INTERVAL", value_name = "DURATION")]
     pub interval: Option<String>,
 
-    /// Longest time a reply may take; not above the interval [default: 1s]
-    #[arg(long = "probe.timeout", env = "MTE_PROBE_TIMEOUT", value_name = "DURATION", help_heading = "Probe")]
+    /// Maximum time until a reply; at most the interval [default: 1s]
+    #[arg(long = "probe.timeout", env = "MTE_PROBE_TIMEOUT", value_name = "DURATION")]
     pub timeout: Option<String>,
 
-    /// Failures in a row until an address is down [default: 3]
-    #[arg(long = "probe.down-after", env = "MTE_PROBE_DOWN_AFTER", value_name = "COUNT", help_heading = "Probe")]
+    /// Consecutive failures until an address is down [default: 3]
+    #[arg(long = "probe.down-after", env = "MTE_PROBE_DOWN_AFTER", value_name = "COUNT")]
     pub down_after: Option<String>,
 
-    /// Replies in a row until an address is up [default: 2]
-    #[arg(long = "probe.up-after", env = "MTE_PROBE_UP_AFTER", value_name = "COUNT", help_heading = "Probe")]
+    /// Consecutive replies until an address is up [default: 2]
+    #[arg(long = "probe.up-after", env = "MTE_PROBE_UP_AFTER", value_name = "COUNT")]
     pub up_after: Option<String>,
 
     /// What to probe: `customer_endpoint`, `interface_address`, `interface_address6`, `interface_peer`, `interface_peer6`,
     /// `health_check_target` [default: the first three]
-    #[arg(
-        long = "probe.targets",
-        env = "MTE_PROBE_TARGETS",
-        value_name = "TARGET",
-        value_delimiter = ',',
-        help_heading = "Probe"
-    )]
+    #[arg(long = "probe.targets", env = "MTE_PROBE_TARGETS", value_name = "TARGET", value_delimiter = ',')]
     pub targets: Vec<String>,
 
     /// Address to send from; repeat it for IPv4 and IPv6
-    #[arg(
-        long = "probe.source",
-        env = "MTE_PROBE_SOURCE",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        help_heading = "Probe"
-    )]
+    #[arg(long = "probe.source", env = "MTE_PROBE_SOURCE", value_name = "ADDRESS", value_delimiter = ',')]
     pub sources: Vec<String>,
 
     /// Network interface to send through [default: as routed; `lo` in `demo`]
-    #[arg(long = "probe.interface", env = "MTE_PROBE_INTERFACE", value_name = "NAME", help_heading = "Probe")]
+    #[arg(long = "probe.interface", env = "MTE_PROBE_INTERFACE", value_name = "NAME")]
     pub interface: Option<String>,
 
     /// Kind of ICMP socket: auto, dgram, raw [default: auto]
-    #[arg(long = "probe.socket", env = "MTE_PROBE_SOCKET", value_name = "MODE", help_heading = "Probe")]
+    #[arg(long = "probe.socket", env = "MTE_PROBE_SOCKET", value_name = "MODE")]
     pub socket: Option<String>,
 
-    /// Where the prober stands: site (behind the tunnels' own router), remote (reached over Magic WAN) [default: site]
-    #[arg(long = "probe.vantage", env = "MTE_PROBE_VANTAGE", value_name = "VANTAGE", help_heading = "Probe")]
+    /// Vantage point of the prober: site (behind the router of the tunnels), remote (reached over Magic WAN) [default: site]
+    #[arg(long = "probe.vantage", env = "MTE_PROBE_VANTAGE", value_name = "VANTAGE")]
     pub vantage: Option<String>,
 
-    /// Address outside all tunnels that answers while this site is connected; repeat it for several
-    #[arg(
-        long = "probe.uplink",
-        env = "MTE_PROBE_UPLINK",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        help_heading = "Probe"
-    )]
+    /// Address outside all tunnels that replies while this site has Internet access; repeat it for several
+    #[arg(long = "probe.uplink", env = "MTE_PROBE_UPLINK", value_name = "ADDRESS", value_delimiter = ',')]
     pub uplinks: Vec<String>,
 
-    /// When silence counts: after-answer, always [default: after-answer; always in `demo`]
-    #[arg(long = "probe.silence", env = "MTE_PROBE_SILENCE", value_name = "WHEN", help_heading = "Probe")]
+    /// When a missing reply counts: after-answer, always [default: after-answer; always in `demo`]
+    #[arg(long = "probe.silence", env = "MTE_PROBE_SILENCE", value_name = "WHEN")]
     pub silence: Option<String>,
 
     /// Upper bounds of the round-trip time histogram, ascending [default: 500us,1ms,2ms,5ms,…,2s]
-    #[arg(
-        long = "probe.rtt-buckets",
-        env = "MTE_PROBE_RTT_BUCKETS",
-        value_name = "DURATION",
-        value_delimiter = ',',
-        help_heading = "Probe"
-    )]
+    #[arg(long = "probe.rtt-buckets", env = "MTE_PROBE_RTT_BUCKETS", value_name = "DURATION", value_delimiter = ',')]
     pub rtt_buckets: Vec<String>,
 }
 
-/// Whose tunnels are watched, and how to prove that we may.
+/// The accounts and their credentials.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Cloudflare")]
 pub struct CloudflareFlags {
-    /// Account whose tunnels are watched; repeat it for several
-    #[arg(
-        long = "cloudflare.account-id",
-        env = "CLOUDFLARE_ACCOUNT_ID",
-        value_name = "ID",
-        value_delimiter = ',',
-        help_heading = "Cloudflare"
-    )]
+    /// ID of an account to watch; repeat it for several
+    #[arg(long = "cloudflare.account-id", env = "CLOUDFLARE_ACCOUNT_ID", value_name = "ID", value_delimiter = ',')]
     pub account_ids: Vec<String>,
 
     /// File with the API token (or set `CLOUDFLARE_API_TOKEN`); it needs `Magic WAN Read` or `Magic Transit Read`
-    #[arg(
-        long = "cloudflare.api-token-file",
-        env = "CLOUDFLARE_API_TOKEN_FILE",
-        value_name = "FILE",
-        help_heading = "Cloudflare"
-    )]
+    #[arg(long = "cloudflare.api-token-file", env = "CLOUDFLARE_API_TOKEN_FILE", value_name = "FILE")]
     pub api_token_file: Option<String>,
 
     /// File with the older global API key, used with `CLOUDFLARE_EMAIL` (or set `CLOUDFLARE_API_KEY`)
-    #[arg(
-        long = "cloudflare.api-key-file",
-        env = "CLOUDFLARE_API_KEY_FILE",
-        value_name = "FILE",
-        help_heading = "Cloudflare"
-    )]
+    #[arg(long = "cloudflare.api-key-file", env = "CLOUDFLARE_API_KEY_FILE", value_name = "FILE")]
     pub api_key_file: Option<String>,
 
     /// Base URL of the API; https, or http on loopback [default: `https://api.cloudflare.com/client/v4`]
-    #[arg(long = "cloudflare.api-url", env = "CLOUDFLARE_API_URL", value_name = "URL", help_heading = "Cloudflare")]
+    #[arg(long = "cloudflare.api-url", env = "CLOUDFLARE_API_URL", value_name = "URL")]
     pub api_url: Option<String>,
 }
 
 /// Flags of `sandbox` and `demo`.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Sandbox")]
 pub struct SandboxFlags {
-    /// Address on which the sandbox plays the API [default: 127.0.0.1:9848; for `demo` a free port]
-    #[arg(
-        long = "sandbox.listen-address",
-        env = "MTE_SANDBOX_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        help_heading = "Sandbox"
-    )]
+    /// Address of the sandbox API [default: 127.0.0.1:9848; in `demo` a free port]
+    #[arg(long = "sandbox.listen-address", env = "MTE_SANDBOX_LISTEN_ADDRESS", value_name = "ADDRESS")]
     pub listen_address: Option<String>,
 
-    /// File with the one secret that is accepted as a token or a key (or set `MTE_SANDBOX_TOKEN`) [default: any]
-    #[arg(long = "sandbox.token-file", env = "MTE_SANDBOX_TOKEN_FILE", value_name = "FILE", help_heading = "Sandbox")]
+    /// File with the only accepted token or key (or set `MTE_SANDBOX_TOKEN`) [default: any is accepted]
+    #[arg(long = "sandbox.token-file", env = "MTE_SANDBOX_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<String>,
 
-    /// Refuse interface addresses outside the private ranges, as the API reference does and the API does not [default: off]
-    #[arg(
-        long = "sandbox.strict",
-        env = "MTE_SANDBOX_STRICT",
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "true",
-        help_heading = "Sandbox"
-    )]
+    /// Refuse interface addresses outside the private ranges, as the API reference says; the API accepts them [default: off]
+    #[arg(long = "sandbox.strict", env = "MTE_SANDBOX_STRICT", boolean = "true")]
     pub strict: Option<String>,
 
-    /// Generated tunnels in the first account beside those of the story, IPsec and GRE by turns [default: 0]
-    #[arg(long = "sandbox.tunnels", env = "MTE_SANDBOX_TUNNELS", value_name = "COUNT", help_heading = "Sandbox")]
+    /// Generated tunnels in the first account in addition to the story, alternately IPsec and GRE [default: 0]
+    #[arg(long = "sandbox.tunnels", env = "MTE_SANDBOX_TUNNELS", value_name = "COUNT")]
     pub tunnels: Option<String>,
 
-    /// YAML file with accounts, tunnels and timed events, as docs/SANDBOX.md describes it [default: the demo's story]
-    #[arg(long = "sandbox.story", env = "MTE_SANDBOX_STORY", value_name = "FILE", help_heading = "Sandbox")]
+    /// YAML file with accounts, tunnels and timed events, see docs/SANDBOX.md [default: the story of the demo]
+    #[arg(long = "sandbox.story", env = "MTE_SANDBOX_STORY", value_name = "FILE")]
     pub story: Option<String>,
 
-    /// File with faults that are in force from the start, as for `PUT /sandbox/faults`, YAML or JSON [default: none]
-    #[arg(long = "sandbox.faults", env = "MTE_SANDBOX_FAULTS", value_name = "FILE", help_heading = "Sandbox")]
+    /// YAML or JSON file with faults that are active from the start, as for `PUT /sandbox/faults` [default: none]
+    #[arg(long = "sandbox.faults", env = "MTE_SANDBOX_FAULTS", value_name = "FILE")]
     pub faults: Option<String>,
 }
 
 /// Flags of `healthcheck`.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Web")]
 pub struct HealthcheckFlags {
-    /// Where the exporter listens; the first of several is asked [default: :9847]
-    #[arg(
-        long = "web.listen-address",
-        env = "MTE_WEB_LISTEN_ADDRESS",
-        value_name = "ADDRESS",
-        value_delimiter = ',',
-        help_heading = "Web"
-    )]
+    /// Address of the exporter; only the first of several is checked [default: :9847]
+    #[arg(long = "web.listen-address", env = "MTE_WEB_LISTEN_ADDRESS", value_name = "ADDRESS", value_delimiter = ',')]
     pub listen_addresses: Vec<String>,
 }
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Configuration")]
 pub struct FileFlags {
-    /// YAML file with the same keys and more, as docs/CONFIGURATION.md lists them; a flag or a variable beats it
-    #[arg(
-        long = "config.file",
-        env = "MTE_CONFIG_FILE",
-        value_name = "FILE",
-        global = true,
-        help_heading = "Configuration"
-    )]
+    /// YAML file with the same settings and more, see docs/CONFIGURATION.md; flags and variables override it
+    #[arg(long = "config.file", env = "MTE_CONFIG_FILE", value_name = "FILE", global = true)]
     pub path: Option<String>,
 }
 
 /// Flags of every command.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Log")]
 pub struct LogFlags {
-    /// Least severe messages that are written: trace, debug, info, warn, error [default: info]
-    #[arg(long = "log.level", env = "MTE_LOG_LEVEL", value_name = "LEVEL", global = true, help_heading = "Log")]
+    /// Minimum level of log messages: trace, debug, info, warn, error [default: info]
+    #[arg(long = "log.level", env = "MTE_LOG_LEVEL", value_name = "LEVEL", global = true)]
     pub level: Option<String>,
 
-    /// Form of a line: logfmt, json [default: logfmt]
-    #[arg(long = "log.format", env = "MTE_LOG_FORMAT", value_name = "FORMAT", global = true, help_heading = "Log")]
+    /// Format of log messages: logfmt, json [default: logfmt]
+    #[arg(long = "log.format", env = "MTE_LOG_FORMAT", value_name = "FORMAT", global = true)]
     pub format: Option<String>,
 }

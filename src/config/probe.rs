@@ -1,17 +1,14 @@
-//! The checked settings of the prober.
+//! The settings of the prober.
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
+use serde::Deserialize;
 use web_toolkit::{
-    check::{duration, parse, switch},
-    document::Section,
-    given::{ConfigError, Given},
+    settings::{Input, Setting, SettingsReader},
+    yaml::Node,
 };
 
-use super::{
-    check::{member, member_of},
-    flags::ProbeFlags,
-};
+use super::{flags::ProbeFlags, inputs::label};
 use crate::{
     domain::{
         label::Label as _,
@@ -23,124 +20,162 @@ use crate::{
     },
 };
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ProbeKeys {
+    enabled: Node,
+    interval: Node,
+    timeout: Node,
+    down_after: Node,
+    up_after: Node,
+    targets: Node,
+    source: Node,
+    interface: Node,
+    socket: Node,
+    vantage: Node,
+    uplink: Node,
+    silence: Node,
+    rtt_buckets: Node,
+}
+
 /// The flags over the section `probe` over `defaults`.
 pub(super) fn settings(
     flags: &ProbeFlags,
-    mut file: Section,
+    reader: &mut SettingsReader,
+    node: Node<ProbeKeys>,
     overrides: Vec<ProbeOverride>,
     defaults: &ProbeSettings,
-) -> Result<ProbeSettings, ConfigError> {
-    // The one flag whose name is that of its section.
-    let enabled = file.text("enabled")?;
-    let enabled = flags.enabled.as_deref().map(|text| Given::by_flag("--probe", text)).or(enabled);
-    let settings = ProbeSettings {
-        enabled: switch(enabled.as_ref(), defaults.enabled)?,
-        session: pace(flags, &mut file, defaults.session)?,
-        socket: member(file.one("socket", flags.socket.as_deref())?.as_ref(), defaults.socket)?,
-        silence: member(file.one("silence", flags.silence.as_deref())?.as_ref(), defaults.silence)?,
-        buckets: buckets(&file.many("rtt_buckets", &flags.rtt_buckets)?, &defaults.buckets)?,
-        uplinks: uplinks(&file.many("uplink", &flags.uplinks)?)?,
-        tunnels: tunnels(flags, &mut file, &defaults.tunnels)?,
+) -> ProbeSettings {
+    let keys = reader.section("probe", node);
+    // The only flag that has the name of its section.
+    let written = reader.value("probe.enabled", keys.enabled);
+    let enabled = flags.enabled.as_deref().map(|text| Setting::from_flag("--probe", text)).or(written);
+    let targets = reader.many("probe.targets", &flags.targets, keys.targets);
+    let source = reader.many("probe.source", &flags.sources, keys.source);
+    let uplink = reader.many("probe.uplink", &flags.uplinks, keys.uplink);
+    let rtt_buckets = reader.many("probe.rtt_buckets", &flags.rtt_buckets, keys.rtt_buckets);
+    let interface = reader.one(("probe.interface", flags.interface.as_deref(), keys.interface));
+    let vantage = label(reader, ("probe.vantage", flags.vantage.as_deref(), keys.vantage));
+    let socket = label(reader, ("probe.socket", flags.socket.as_deref(), keys.socket));
+    let silence = label(reader, ("probe.silence", flags.silence.as_deref(), keys.silence));
+    let usual = &defaults.tunnels;
+    ProbeSettings {
+        enabled: reader.switch(enabled, defaults.enabled),
+        session: session(
+            flags,
+            reader,
+            [keys.interval, keys.timeout, keys.down_after, keys.up_after],
+            defaults.session,
+        ),
+        socket: socket.unwrap_or(defaults.socket),
+        silence: silence.unwrap_or(defaults.silence),
+        buckets: buckets(reader, &rtt_buckets).unwrap_or_else(|| defaults.buckets.clone()),
+        uplinks: uplinks(reader, &uplink),
+        tunnels: TunnelSettings {
+            vantage: vantage.unwrap_or(usual.vantage),
+            targets: if targets.is_empty() { usual.targets.clone() } else { self::targets(reader, &targets) },
+            sources: addresses(reader, &source),
+            interface: self::interface(reader, interface).or_else(|| usual.interface.clone()),
+            ..usual.clone()
+        },
         overrides,
-    };
-    file.finish()?;
-    Ok(settings)
+    }
 }
 
-fn pace(flags: &ProbeFlags, file: &mut Section, defaults: SessionSettings) -> Result<SessionSettings, ConfigError> {
-    let interval = file.one("interval", flags.interval.as_deref())?;
-    let interval = duration(interval.as_ref(), defaults.timing.interval(), Timing::MIN_INTERVAL)?;
-    let given = file.one("timeout", flags.timeout.as_deref())?;
-    // A shorter interval alone shortens the patience with it.
-    let patience = defaults.timing.timeout().min(interval);
-    let timeout = duration(given.as_ref(), patience, Timing::MIN_TIMEOUT)?;
+fn session(
+    flags: &ProbeFlags,
+    reader: &mut SettingsReader,
+    keys: [Node; 4],
+    defaults: SessionSettings,
+) -> SessionSettings {
+    let before = reader.mistakes();
+    let [interval, timeout, down_after, up_after] = keys;
+    let interval = reader.one(("probe.interval", flags.interval.as_deref(), interval));
+    let interval = interval.and_then(|setting| reader.duration(&setting, Timing::MIN_INTERVAL));
+    let interval = interval.unwrap_or(defaults.timing.interval());
+    let setting = reader.one(("probe.timeout", flags.timeout.as_deref(), timeout));
+    // If only the interval is set and shorter than the default timeout, it is the timeout as well.
+    let usual = defaults.timing.timeout().min(interval);
+    let timeout = setting.as_ref().and_then(|setting| reader.duration(setting, Timing::MIN_TIMEOUT)).unwrap_or(usual);
     let timing = Timing::new(interval, timeout).map_err(|error| {
-        let given = given.unwrap_or_else(|| Given::by_flag("--probe.timeout", &shown(timeout)));
-        given.wrong(match error {
+        let setting = setting.unwrap_or_else(|| Setting::from_flag("--probe.timeout", &shown(timeout)));
+        setting.mistake(match error {
             TimingError::TimeoutAboveInterval => {
-                format!("must not be longer than `{}` ({})", given.spelled("probe.interval"), shown(interval))
+                format!("must not be longer than `{}` ({})", setting.name_like_this("probe.interval"), shown(interval))
             }
             TimingError::IntervalTooShort | TimingError::TimeoutTooShort => error.to_string(),
         })
-    })?;
-    let thresholds = Thresholds {
-        down_after: count(file.one("down_after", flags.down_after.as_deref())?, defaults.thresholds.down_after)?,
-        up_after: count(file.one("up_after", flags.up_after.as_deref())?, defaults.thresholds.up_after)?,
-    };
-    Ok(SessionSettings { timing, thresholds })
+    });
+    // A mistake of either duration was reported.
+    let timing = if reader.mistakes() == before { reader.check(timing) } else { timing.ok() };
+    let down_after = count(reader, ("probe.down_after", flags.down_after.as_deref(), down_after));
+    let up_after = count(reader, ("probe.up_after", flags.up_after.as_deref(), up_after));
+    let Thresholds { down_after: usual_down, up_after: usual_up } = defaults.thresholds;
+    let thresholds =
+        Thresholds { down_after: down_after.unwrap_or(usual_down), up_after: up_after.unwrap_or(usual_up) };
+    SessionSettings { timing: timing.unwrap_or(defaults.timing), thresholds }
 }
 
 fn shown(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
-fn count(given: Option<Given>, default: NonZeroU32) -> Result<NonZeroU32, ConfigError> {
-    const MOST: u32 = 1000;
-    let Some(given) = given else { return Ok(default) };
-    let count = given.trimmed().parse::<NonZeroU32>().ok().filter(|count| count.get() <= MOST);
-    count.ok_or_else(|| given.wrong(format!("must be a whole number from 1 to {MOST}")))
+fn count(reader: &mut SettingsReader, input: Input<'_>) -> Option<NonZeroU32> {
+    let setting = reader.one(input)?;
+    reader.number(&setting, 1..=1000).and_then(NonZeroU32::new)
 }
 
-fn buckets(given: &[Given], default: &Buckets) -> Result<Buckets, ConfigError> {
-    let [first, ..] = given else { return Ok(default.clone()) };
-    let bound = |given: &Given| duration(Some(given), Duration::ZERO, Duration::from_nanos(1));
-    let bounds = given.iter().map(bound).collect::<Result<Vec<_>, _>>()?;
-    Buckets::new(bounds).map_err(|error| together(first, given).wrong(error.to_string()))
+fn buckets(reader: &mut SettingsReader, settings: &[Setting]) -> Option<Buckets> {
+    let (first, before) = (settings.first()?, reader.mistakes());
+    let bounds: Vec<_> =
+        settings.iter().filter_map(|setting| reader.duration(setting, Duration::from_nanos(1))).collect();
+    let buckets = Buckets::new(bounds).map_err(|error| together(first, settings).mistake(error));
+    if reader.mistakes() == before { reader.check(buckets) } else { None }
 }
 
-/// All members of a list as one text, to be shown.
-fn together(first: &Given, all: &[Given]) -> Given {
-    let texts: Vec<&str> = all.iter().map(|given| given.text.as_str()).collect();
-    Given { text: texts.join(","), ..first.clone() }
+/// All members of a list as one text.
+fn together(first: &Setting, all: &[Setting]) -> Setting {
+    let texts: Vec<&str> = all.iter().map(|setting| setting.text.as_str()).collect();
+    first.with_text(texts.join(","))
 }
 
-fn tunnels(flags: &ProbeFlags, file: &mut Section, defaults: &TunnelSettings) -> Result<TunnelSettings, ConfigError> {
-    let interface = interface(file.one("interface", flags.interface.as_deref())?)?;
-    let targets = file.many("targets", &flags.targets)?;
-    Ok(TunnelSettings {
-        vantage: member(file.one("vantage", flags.vantage.as_deref())?.as_ref(), defaults.vantage)?,
-        targets: if targets.is_empty() { defaults.targets.clone() } else { self::targets(&targets)? },
-        sources: addresses(&file.many("source", &flags.sources)?)?,
-        interface: interface.or_else(|| defaults.interface.clone()),
-        ..defaults.clone()
-    })
-}
-
-/// An empty name is none.
-pub(super) fn interface(given: Option<Given>) -> Result<Option<Arc<str>>, ConfigError> {
-    let Some(given) = given.filter(|given| !given.trimmed().is_empty()) else { return Ok(None) };
-    if !is_interface_name(given.trimmed()) {
-        let rule = "must be the name of a network interface: at most 15 characters, no blank and no `/`";
-        return Err(given.wrong(rule));
+/// An empty name means no interface.
+pub(super) fn interface(reader: &mut SettingsReader, setting: Option<Setting>) -> Option<Arc<str>> {
+    let setting = setting.filter(|setting| !setting.trimmed().is_empty())?;
+    if !is_interface_name(setting.trimmed()) {
+        let rule = "must be the name of a network interface: at most 15 characters, without blanks and `/`";
+        reader.report(setting.mistake(rule));
     }
-    Ok(Some(given.trimmed().into()))
+    Some(setting.trimmed().into())
 }
 
-/// What the kernel takes for one (`dev_valid_name` of Linux).
+/// Whether the kernel accepts the name (`dev_valid_name` of Linux).
 fn is_interface_name(name: &str) -> bool {
     name.len() <= 15 && name != "." && name != ".." && !name.bytes().any(|b| b == b'/' || b.is_ascii_whitespace())
 }
 
-pub(super) fn targets(given: &[Given]) -> Result<BTreeSet<ProbeTarget>, ConfigError> {
-    let stated = ProbeTarget::ALL.iter().copied().filter(|target| !target.is_extra());
-    given.iter().map(|given| member_of(given, stated.clone())).collect()
+pub(super) fn targets(reader: &mut SettingsReader, settings: &[Setting]) -> BTreeSet<ProbeTarget> {
+    let stated = ProbeTarget::ALL.iter().filter(|target| !target.is_extra()).map(|target| (target.as_str(), *target));
+    settings.iter().filter_map(|setting| reader.choice(setting, stated.clone())).collect()
 }
 
-pub(super) fn uplinks(given: &[Given]) -> Result<Vec<IpAddr>, ConfigError> {
-    given.iter().map(parse).collect()
+pub(super) fn uplinks(reader: &mut SettingsReader, settings: &[Setting]) -> Vec<IpAddr> {
+    settings.iter().filter_map(|setting| reader.parse(setting)).collect()
 }
 
-/// At most one for each version of the protocol.
-pub(super) fn addresses(given: &[Given]) -> Result<AddressPair, ConfigError> {
+/// At most one address of each IP version.
+pub(super) fn addresses(reader: &mut SettingsReader, settings: &[Setting]) -> AddressPair {
     let mut addresses = AddressPair::default();
-    for one in given {
-        let taken = match parse::<IpAddr>(one)? {
-            IpAddr::V4(v4) => addresses.v4.replace(v4).is_some(),
-            IpAddr::V6(v6) => addresses.v6.replace(v6).is_some(),
+    for setting in settings {
+        let replaced = match reader.parse(setting) {
+            Some(IpAddr::V4(v4)) => addresses.v4.replace(v4).is_some(),
+            Some(IpAddr::V6(v6)) => addresses.v6.replace(v6).is_some(),
+            None => false,
         };
-        if taken {
-            return Err(together(one, given).wrong("must be given once for IPv4 and once for IPv6 at most"));
+        if replaced {
+            let rule = "must be given once for IPv4 and once for IPv6 at most";
+            reader.report(together(setting, settings).mistake(rule));
         }
     }
-    Ok(addresses)
+    addresses
 }

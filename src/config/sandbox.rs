@@ -1,27 +1,28 @@
-//! The checked settings of a sandbox.
-
-use std::{fmt::Display, path::Path};
+//! The settings of a sandbox.
 
 use magic_sandbox::{Faults, SandboxSettings, Story};
 use secrecy::SecretString;
+use serde::Deserialize;
 use web_toolkit::{
-    check::{parse, switch},
-    document::Section,
     file,
-    given::{ConfigError, Given},
     server::ListenAddress,
+    settings::{ConfigError, Setting, SettingsReader},
+    yaml::Node,
 };
 
-use super::{check::secret_file, flags::SandboxFlags, inputs::Inputs, log::Log};
+use super::{
+    flags::SandboxFlags,
+    inputs::{Inputs, Log},
+};
 use crate::secret::Secret;
 
-/// A story is a page or two.
+/// A story has a page or two.
 const MOST_BYTES: u64 = 4 << 20;
 
-/// The most tunnels that are made; the list of so many is larger than any client takes.
+/// The list of more tunnels would be larger than any client accepts.
 const MOST_TUNNELS: usize = 100_000;
 
-/// What `sandbox` runs with, and `demo` beside its exporter.
+/// What `sandbox` runs with, and `demo` in addition to its exporter.
 #[derive(Debug)]
 pub struct SandboxConfig {
     pub listen: ListenAddress,
@@ -29,62 +30,74 @@ pub struct SandboxConfig {
     pub log: Log,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct SandboxKeys {
+    listen_address: Node,
+    token_file: Node,
+    strict: Node,
+    tunnels: Node,
+    story: Node,
+    faults: Node,
+}
+
 impl SandboxConfig {
-    /// The flags over the section `sandbox` of the file; `listen` is where it listens when nobody says. Blocks.
-    ///
-    /// # Errors
-    /// The first key whose value breaks a rule.
-    pub fn load(flags: &SandboxFlags, listen: &str, inputs: &Inputs) -> Result<Self, ConfigError> {
-        let mut root = inputs.document()?;
-        let log = Log::read(&inputs.log, root.section("log")?)?;
-        let mut file = root.section("sandbox")?;
-        let given = file.one("listen_address", flags.listen_address.as_deref())?;
-        let given = given.unwrap_or_else(|| Given::by_flag("--sandbox.listen-address", listen));
-        let story = from_file(file.one("story", flags.story.as_deref())?, Story::parse)?;
-        let faults = from_file(file.one("faults", flags.faults.as_deref())?, Faults::parse)?;
+    /// The flags over the section `sandbox`; `listen` is the default address. `None`: there is a mistake.
+    pub(super) fn read(
+        flags: &SandboxFlags,
+        reader: &mut SettingsReader,
+        node: Node<SandboxKeys>,
+        listen: &str,
+        log: Log,
+        inputs: &Inputs,
+    ) -> Option<Self> {
+        let keys = reader.section("sandbox", node);
+        let address = reader.one(("sandbox.listen_address", flags.listen_address.as_deref(), keys.listen_address));
+        let address = address.unwrap_or_else(|| Setting::from_flag("--sandbox.listen-address", listen));
+        let strict = reader.one(("sandbox.strict", flags.strict.as_deref(), keys.strict));
+        let tunnels = reader.one(("sandbox.tunnels", flags.tunnels.as_deref(), keys.tunnels));
+        let story = reader.one(("sandbox.story", flags.story.as_deref(), keys.story));
+        let faults = reader.one(("sandbox.faults", flags.faults.as_deref(), keys.faults));
+        let token_file = reader.one(("sandbox.token_file", flags.token_file.as_deref(), keys.token_file));
         let settings = SandboxSettings {
-            token: token(flags, &mut file, inputs)?,
-            strict: switch(file.one("strict", flags.strict.as_deref())?.as_ref(), false)?,
-            tunnels: tunnels(file.one("tunnels", flags.tunnels.as_deref())?)?,
-            story: story.unwrap_or_else(Story::demo),
-            faults: faults.unwrap_or_default(),
+            token: token(reader, inputs, token_file),
+            strict: reader.switch(strict, false),
+            tunnels: tunnels.and_then(|setting| reader.number(&setting, 0..=MOST_TUNNELS)).unwrap_or(0),
+            story: from_file(reader, story, Story::parse).unwrap_or_else(Story::demo),
+            faults: from_file(reader, faults, Faults::parse).unwrap_or_default(),
         };
-        file.finish()?;
-        Ok(Self { listen: parse(&given)?, settings, log })
+        Some(Self { listen: reader.parse(&address)?, settings, log })
     }
 }
 
-/// The file that the flag names, or else the environment, or else the file that the configuration names. A secret that no client could
-/// send is refused here.
-fn token(flags: &SandboxFlags, file: &mut Section, inputs: &Inputs) -> Result<Option<SecretString>, ConfigError> {
-    const VARIABLE: &str = "MTE_SANDBOX_TOKEN";
-    let path = file.one("token_file", flags.token_file.as_deref())?;
-    let set = inputs.variable(VARIABLE).map(|text| Given::by_flag(VARIABLE, &text));
-    let secret = match (path, set) {
-        (Some(path), Some(_)) if path.place.is_none() => Some(secret_file(&path, &inputs.secrets)?),
-        (_, Some(given)) => {
-            Some(Secret::given(&given.text).map_err(|error| given.secretly_wrong(format!("cannot be used: {error}")))?)
+/// The secret from the file of the flag, the environment, or the file that the configuration file names, in this order.
+fn token(reader: &mut SettingsReader, inputs: &Inputs, path: Option<Setting>) -> Option<SecretString> {
+    let secret = match (path, inputs.variable("MTE_SANDBOX_TOKEN")) {
+        (Some(path), None) => inputs.secrets.named_by(&path),
+        (Some(path), Some(_)) if !path.is_in_file() => inputs.secrets.named_by(&path),
+        (_, Some(setting)) => {
+            Secret::given(&setting.text).map_err(|error| setting.unquoted_mistake(format!("cannot be used: {error}")))
         }
-        (Some(path), None) => Some(secret_file(&path, &inputs.secrets)?),
-        (None, None) => None,
+        (None, None) => return None,
     };
-    Ok(secret.map(|secret| secret.current().0))
+    reader.check(secret).map(|secret| secret.current().0)
 }
 
-fn tunnels(given: Option<Given>) -> Result<usize, ConfigError> {
-    let Some(given) = given else { return Ok(0) };
-    let count = given.trimmed().parse().ok().filter(|count| *count <= MOST_TUNNELS);
-    count.ok_or_else(|| given.wrong(format!("must be a whole number from 0 to {MOST_TUNNELS}")))
-}
-
-/// What stands in a file, read by `parse`, whose errors name the file and the line.
-fn from_file<T, E: Display>(
-    given: Option<Given>,
-    parse: impl FnOnce(&str, &str) -> Result<T, E>,
-) -> Result<Option<T>, ConfigError> {
-    let Some(given) = given else { return Ok(None) };
-    let path = given.path();
-    let text = file::read_text(Path::new(&path), MOST_BYTES).map_err(|error| given.wrong(error.to_string()))?;
-    let read = parse(&path.to_string_lossy(), &text);
-    read.map(Some).map_err(|error| given.secretly_wrong(format!("cannot be used: {error}")))
+/// What `parse` reads from the file, whose mistakes name the file and the line.
+fn from_file<T>(
+    reader: &mut SettingsReader,
+    setting: Option<Setting>,
+    parse: fn(&str, &str) -> Result<T, ConfigError>,
+) -> Option<T> {
+    let setting = setting?;
+    let path = setting.path();
+    let text = file::read_text(&path, MOST_BYTES).map_err(|error| setting.mistake(error));
+    let error = match parse(&path.to_string_lossy(), &reader.check(text)?) {
+        Ok(parsed) => return Some(parsed),
+        Err(error) => error,
+    };
+    for mistake in error.mistakes() {
+        reader.report(setting.unquoted_mistake(format!("cannot be used: {mistake}")));
+    }
+    None
 }

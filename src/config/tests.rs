@@ -25,7 +25,7 @@ fn token(name: &str) -> Option<String> {
     (name == "CLOUDFLARE_API_TOKEN").then(|| "token\n".to_owned())
 }
 
-/// An environment, for one test.
+/// The environment of one test.
 trait Variables: Fn(&str) -> Option<String> + Send + Sync + 'static {}
 impl<T: Fn(&str) -> Option<String> + Send + Sync + 'static> Variables for T {}
 
@@ -53,7 +53,7 @@ fn an_account_and_a_token_are_enough() {
 }
 
 #[test]
-fn the_metrics_take_no_page_that_is_there_already() {
+fn the_path_of_the_metrics_is_not_that_of_another_page() {
     for path in [
         "metrics",
         "/",
@@ -66,14 +66,14 @@ fn the_metrics_take_no_page_that_is_there_already() {
         "/assets/x",
         "/a b",
     ] {
-        let rule = "must be a path such as /metrics: it begins with `/`, and is no page that the exporter has already";
+        let rule = "must be a path such as /metrics: it starts with `/` and is not another page";
         let error = config(&[ACCOUNT, &format!("--web.telemetry-path={path}")], token).unwrap_err();
         assert_eq!(error, format!("`--web.telemetry-path` is `{path}`: {rule}"));
     }
 }
 
 #[test]
-fn a_wrong_value_is_one_sentence_with_key_value_and_rule() {
+fn a_wrong_value_is_reported_with_name_value_and_rule() {
     let table = [
         ("--poll.interval=5x", "`--poll.interval` is `5x`: must be a duration such as 30s, 5m or 1h"),
         ("--poll.interval=1ms", "`--poll.interval` is `1ms`: must be between 200ms and 24h"),
@@ -95,7 +95,8 @@ fn a_wrong_value_is_one_sentence_with_key_value_and_rule() {
         ),
         (
             "--cloudflare.account-id=../x",
-            "`--cloudflare.account-id` is `../x`: must be an account id: at most 32 letters and digits, as the dashboard's address shows it",
+            "`--cloudflare.account-id` (4 characters, not shown): must be an account id: at most 32 letters and digits, as the \
+             URL of the dashboard shows it",
         ),
         ("--log.level=loud", "`--log.level` is `loud`: must be one of trace, debug, info, warn, error"),
         ("--log.format=xml", "`--log.format` is `xml`: must be one of logfmt, json"),
@@ -106,7 +107,7 @@ fn a_wrong_value_is_one_sentence_with_key_value_and_rule() {
 }
 
 #[test]
-fn what_is_missing_is_said_with_both_ways_to_give_it_and_the_demo() {
+fn a_missing_account_or_token_is_reported_with_both_ways_to_set_it_and_the_demo() {
     let no_account = config(&[], token).unwrap_err();
     let no_token = config(&[ACCOUNT], |_: &str| None).unwrap_err();
     for (sentence, ways) in [
@@ -118,7 +119,7 @@ fn what_is_missing_is_said_with_both_ways_to_give_it_and_the_demo() {
 }
 
 #[test]
-fn the_older_pair_needs_both_halves() {
+fn an_api_key_needs_an_email_address() {
     fn key_only(name: &str) -> Option<String> {
         (name == "CLOUDFLARE_API_KEY").then(|| "hunter2".to_owned())
     }
@@ -135,7 +136,7 @@ fn the_older_pair_needs_both_halves() {
 }
 
 #[test]
-fn a_token_file_beats_the_environment_and_loses_its_line_break() {
+fn a_token_file_overrides_the_environment_and_its_line_break_is_removed() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let flag = format!("--cloudflare.api-token-file={}", file.path().display());
     let sentence = config(&[ACCOUNT, &flag], token).unwrap_err();
@@ -157,7 +158,7 @@ fn accounts_are_listed_once_each() {
 }
 
 #[test]
-fn probing_is_off_until_it_is_asked_for() {
+fn probing_is_off_by_default() {
     let silent = config(&[ACCOUNT], token).unwrap().probe;
     assert_eq!(silent, prober::settings::ProbeSettings::default());
     for (argument, on) in [("--probe", true), ("--probe=true", true), ("--probe=false", false)] {
@@ -199,7 +200,7 @@ fn every_probe_flag_reaches_the_prober() {
 }
 
 #[test]
-fn a_wrong_probe_flag_is_one_sentence_too() {
+fn a_wrong_probe_flag_is_reported_too() {
     let table = [
         ("--probe=perhaps", "`--probe` is `perhaps`: must be true or false"),
         ("--probe.interval=10ms", "`--probe.interval` is `10ms`: must be between 100ms and 24h"),
@@ -218,7 +219,7 @@ fn a_wrong_probe_flag_is_one_sentence_too() {
         ),
         (
             "--probe.interface=a/b",
-            "`--probe.interface` is `a/b`: must be the name of a network interface: at most 15 characters, no blank and no `/`",
+            "`--probe.interface` is `a/b`: must be the name of a network interface: at most 15 characters, without blanks and `/`",
         ),
         ("--probe.socket=udp", "`--probe.socket` is `udp`: must be one of auto, dgram, raw"),
         ("--probe.vantage=moon", "`--probe.vantage` is `moon`: must be one of site, remote"),
@@ -275,7 +276,7 @@ fn every_sandbox_flag_reaches_the_sandbox() {
 }
 
 #[test]
-fn a_wrong_sandbox_flag_is_one_sentence_too() {
+fn a_wrong_sandbox_flag_is_reported_too() {
     let table = [
         ("--sandbox.strict=perhaps", "`--sandbox.strict` is `perhaps`: must be true or false"),
         ("--sandbox.tunnels=many", "`--sandbox.tunnels` is `many`: must be a whole number from 0 to 100000"),

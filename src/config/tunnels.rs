@@ -1,101 +1,143 @@
-//! The section `tunnels`: which are watched, and what differs from tunnel to tunnel.
+//! The section `tunnels`: which tunnels are watched, and settings of single tunnels.
 
 use std::sync::Arc;
 
+use serde::Deserialize;
 use web_toolkit::{
-    check::switch,
-    document::Section,
-    given::{ConfigError, Given},
+    settings::{Mistake, Setting, SettingsReader, looks_like_secret},
     text,
+    yaml::Node,
 };
 
-use super::{check::member, probe};
+use super::{inputs::label, probe};
 use crate::{
     domain::{
         inventory::AccountName,
-        probe::Vantage,
         rules::{Pattern, Selector, TunnelMatch, TunnelRules},
     },
     prober::settings::ProbeOverride,
 };
 
-/// What the section says, for those who need it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TunnelKeys {
+    include: Node,
+    exclude: Node,
+    overrides: Node<OverrideKeys>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct OverrideKeys {
+    account: Node,
+    id: Node,
+    name: Node,
+    site: Node,
+    probe: Node,
+    vantage: Node,
+    targets: Node,
+    source: Node,
+    interface: Node,
+    extra_address: Node,
+    uplink: Node,
+}
+
+/// The section, for the inventory and for the prober.
 #[derive(Debug, Default)]
 pub(super) struct TunnelConfig {
     pub(super) rules: TunnelRules,
     pub(super) overrides: Vec<ProbeOverride>,
 }
 
-/// Reads the section. `accounts` are the names that an override may use, where they are known.
-pub(super) fn read(mut file: Section, accounts: Option<&[&AccountName]>) -> Result<TunnelConfig, ConfigError> {
+/// Reads the section. `accounts` are the names that an override may use, if they are known.
+pub(super) fn read(
+    reader: &mut SettingsReader,
+    node: Node<TunnelKeys>,
+    accounts: Option<&[&AccountName]>,
+) -> TunnelConfig {
+    let keys = reader.section("tunnels", node);
+    let include = reader.many("tunnels.include", &[], keys.include);
+    let exclude = reader.many("tunnels.exclude", &[], keys.exclude);
     let mut config = TunnelConfig::default();
-    config.rules.include = patterns(&file.many("include", &[])?)?;
-    config.rules.exclude = patterns(&file.many("exclude", &[])?)?;
-    for mut section in file.sections("overrides")? {
-        let selector = selector(&mut section, accounts)?;
-        if let Some(site) = section.text("site")? {
-            config.rules.sites.push((selector.clone(), site_name(&site)?));
-        }
-        config.overrides.push(one(selector, &mut section)?);
-        section.finish()?;
+    config.rules.include = patterns(reader, &include);
+    config.rules.exclude = patterns(reader, &exclude);
+    for (line, keys) in reader.sections("tunnels.overrides", keys.overrides) {
+        read_override(reader, line, keys, accounts, &mut config);
     }
-    file.finish()?;
-    Ok(config)
+    config
 }
 
-fn patterns(given: &[Given]) -> Result<Vec<Pattern>, ConfigError> {
-    given.iter().map(|given| not_empty(given).map(Pattern::new)).collect()
+fn read_override(
+    reader: &mut SettingsReader,
+    line: u64,
+    keys: OverrideKeys,
+    accounts: Option<&[&AccountName]>,
+    config: &mut TunnelConfig,
+) {
+    let site = reader.value("tunnels.overrides.site", keys.site);
+    let site = site.and_then(|setting| reader.check(name(&setting)));
+    let account = reader.value("tunnels.overrides.account", keys.account);
+    let account = account.and_then(|setting| reader.check(self::account(&setting, accounts)));
+    let id = reader.value("tunnels.overrides.id", keys.id);
+    let name = reader.value("tunnels.overrides.name", keys.name);
+    let tunnel = match (id, name) {
+        (Some(id), None) => reader.check(not_empty(&id)).map(|id| TunnelMatch::Id(id.into())),
+        (None, Some(name)) => reader.check(not_empty(&name)).map(|name| TunnelMatch::Name(Pattern::new(name))),
+        (Some(_), Some(_)) | (None, None) => {
+            let rule =
+                "needs either the `id` of a tunnel or the `name` of tunnels, in which `*` matches any characters";
+            reader.report_at(line, "tunnels.overrides", rule);
+            None
+        }
+    };
+    let probe = reader.value("tunnels.overrides.probe", keys.probe);
+    let vantage = label(reader, ("tunnels.overrides.vantage", None, keys.vantage));
+    let targets = reader.values("tunnels.overrides.targets", keys.targets);
+    let source = reader.values("tunnels.overrides.source", keys.source);
+    let interface = reader.value("tunnels.overrides.interface", keys.interface);
+    let extra = reader.values("tunnels.overrides.extra_address", keys.extra_address);
+    let uplink = reader.values("tunnels.overrides.uplink", keys.uplink);
+    // Any selector will do if it has a mistake: the configuration is refused.
+    let selector = Selector { account, tunnel: tunnel.unwrap_or_else(|| TunnelMatch::Name(Pattern::new(""))) };
+    config.rules.sites.extend(site.map(|site| (selector.clone(), site)));
+    config.overrides.push(ProbeOverride {
+        selector,
+        enabled: probe.map(|setting| reader.switch(Some(setting), true)),
+        vantage,
+        targets: targets.map(|settings| probe::targets(reader, &settings)),
+        sources: source.map(|settings| probe::addresses(reader, &settings)),
+        interface: probe::interface(reader, interface),
+        extra: extra.map(|settings| probe::addresses(reader, &settings)),
+        uplinks: uplink.map(|settings| probe::uplinks(reader, &settings)),
+    });
 }
 
-fn not_empty(given: &Given) -> Result<&str, ConfigError> {
-    match given.trimmed() {
-        "" => Err(given.wrong("must not be empty: it would fit no tunnel")),
+fn patterns(reader: &mut SettingsReader, settings: &[Setting]) -> Vec<Pattern> {
+    settings.iter().filter_map(|setting| reader.check(not_empty(setting)).map(Pattern::new)).collect()
+}
+
+fn not_empty(setting: &Setting) -> Result<&str, Mistake> {
+    match setting.trimmed() {
+        "" => Err(setting.mistake("must not be empty: it would match no tunnel")),
         text => Ok(text),
     }
 }
 
-fn selector(section: &mut Section, accounts: Option<&[&AccountName]>) -> Result<Selector, ConfigError> {
-    let account = section.text("account")?.map(|given| account(&given, accounts)).transpose()?;
-    let tunnel = match (section.text("id")?, section.text("name")?) {
-        (Some(id), None) => TunnelMatch::Id(not_empty(&id)?.into()),
-        (None, Some(name)) => TunnelMatch::Name(Pattern::new(not_empty(&name)?)),
-        (Some(_), Some(_)) | (None, None) => {
-            let rule = "needs either the `id` of a tunnel or the `name` of some, where `*` stands for any characters";
-            return Err(ConfigError::without_value("tunnels.overrides", rule).at(section.place().cloned()));
-        }
-    };
-    Ok(Selector { account, tunnel })
-}
-
-fn account(given: &Given, accounts: Option<&[&AccountName]>) -> Result<AccountName, ConfigError> {
+fn account(setting: &Setting, accounts: Option<&[&AccountName]>) -> Result<AccountName, Mistake> {
     if let Some(accounts) = accounts
-        && !accounts.iter().any(|account| account.as_str() == given.trimmed())
+        && !accounts.iter().any(|account| account.as_str() == setting.trimmed())
     {
-        let names: Vec<&str> = accounts.iter().map(|account| account.as_str()).collect();
-        return Err(given.wrong(format!("must be the name of an account; there are {}", names.join(", "))));
+        let names = accounts.iter().map(|account| account.as_str()).filter(|name| !looks_like_secret(name));
+        let names = names.collect::<Vec<_>>().join(", ");
+        return Err(setting.mistake(format!("must be the name of an account; expected one of {names}")));
     }
-    Ok(AccountName::new(given.trimmed()))
+    Ok(AccountName::new(setting.trimmed()))
 }
 
-fn site_name(given: &Given) -> Result<Arc<str>, ConfigError> {
-    match given.trimmed() {
+/// The name of a site or an account.
+pub(super) fn name(setting: &Setting) -> Result<Arc<str>, Mistake> {
+    match setting.trimmed() {
         name if !name.is_empty() && text::shown(name) == name => Ok(name.into()),
-        _ => Err(given.wrong(format!("must be 1 to {} printable characters", text::LONGEST))),
+        _ => Err(setting.mistake(format!("must be 1 to {} printable characters", text::LONGEST))),
     }
-}
-
-fn one(selector: Selector, section: &mut Section) -> Result<ProbeOverride, ConfigError> {
-    let enabled = section.text("probe")?;
-    let vantage = section.text("vantage")?;
-    let extra = section.texts("extra_address")?;
-    Ok(ProbeOverride {
-        selector,
-        enabled: enabled.map(|given| switch(Some(&given), true)).transpose()?,
-        vantage: vantage.map(|given| member(Some(&given), Vantage::Site)).transpose()?,
-        targets: section.texts("targets")?.map(|given| probe::targets(&given)).transpose()?,
-        sources: section.texts("source")?.map(|given| probe::addresses(&given)).transpose()?,
-        interface: probe::interface(section.text("interface")?)?,
-        extra: extra.map(|given| probe::addresses(&given)).transpose()?,
-        uplinks: section.texts("uplink")?.map(|given| probe::uplinks(&given)).transpose()?,
-    })
 }

@@ -8,25 +8,19 @@ fn shown(secret: &Secret) -> (String, u64) {
 }
 
 #[test]
-fn what_is_no_secret_is_refused_with_the_rule_and_not_repeated() {
+fn invalid_content_is_refused_with_the_rule_and_not_quoted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     for (content, sentence) in [
         (&b""[..], "must hold a secret: the file is empty"),
         (b" \n\n", "must hold a secret: the file is empty"),
-        (b"hunter2\nhunter3\n", "must hold one secret on one line: there is a line break in it"),
+        (b"hunter2\nhunter3\n", "must hold one secret on one line: it contains a line break"),
         (
             "hunt\u{e9}r2\n".as_bytes(),
-            "must hold a secret in printable ASCII: there is another character in it, which no HTTP header can carry",
+            "must hold a secret in printable ASCII: an HTTP header cannot contain other characters",
         ),
-        (
-            b"hunter2\x07",
-            "must hold a secret in printable ASCII: there is another character in it, which no HTTP header can carry",
-        ),
-        (
-            b"\xff\xfe",
-            "must hold a secret in printable ASCII: there is another character in it, which no HTTP header can carry",
-        ),
+        (b"hunter2\x07", "must hold a secret in printable ASCII: an HTTP header cannot contain other characters"),
+        (b"\xff\xfe", "must hold a secret in printable ASCII: an HTTP header cannot contain other characters"),
         (&[b'x'; 4097], "must be at most 4 KiB"),
     ] {
         fs::write(&path, content).unwrap();
@@ -35,7 +29,7 @@ fn what_is_no_secret_is_refused_with_the_rule_and_not_repeated() {
 }
 
 #[test]
-fn a_secret_loses_its_line_break_and_no_debug_shows_it() {
+fn the_line_break_of_a_secret_is_removed_and_debug_does_not_show_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "hunter2\r\n").unwrap();
@@ -52,7 +46,7 @@ fn a_rewritten_file_is_noticed_and_a_bad_rewrite_keeps_the_old_secret() {
     let path = folder.path().join("token");
     fs::write(&path, "old\n").unwrap();
     let secret = Secrets::default().file(&path).unwrap();
-    // In the middle of a rewrite it is empty.
+    // A file is empty while it is rewritten.
     fs::write(&path, "").unwrap();
     secret.refresh(Look::IfChanged);
     assert_eq!(shown(&secret), ("old".to_owned(), 0));
@@ -81,7 +75,7 @@ fn a_link_that_is_swapped_is_noticed_as_kubernetes_does_it() {
 }
 
 #[test]
-fn a_rewrite_that_looks_the_same_is_found_by_who_doubts() {
+fn a_rewrite_with_the_same_metadata_is_found_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("token");
     fs::write(&path, "aaaa").unwrap();
@@ -101,9 +95,9 @@ fn a_file_is_one_secret_however_often_it_is_named() {
     fs::write(&path, "new").unwrap();
     let second = secrets.file(&path).unwrap();
     assert!(first == second);
-    assert_eq!(shown(&first), ("new".to_owned(), 1), "whoever names it again sees the newest, and so do all");
+    assert_eq!(shown(&first), ("new".to_owned(), 1), "all users of the file see the newest value");
     fs::write(&path, "").unwrap();
-    assert!(secrets.file(&path).is_err(), "a reload is told");
+    assert!(secrets.file(&path).is_err(), "a reload reports the error");
     assert_eq!(shown(&first).0, "new");
     assert!(first != Secret::given("new").unwrap());
 }

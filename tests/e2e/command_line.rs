@@ -79,10 +79,10 @@ fn a_wrong_value_for_the_sandbox_is_reported_before_anything_starts() {
 
 #[test]
 fn an_unknown_flag_or_command_is_refused() {
-    for arg in ["--no.such-flag", "dance"] {
+    for (arg, shown) in [("--no.such-flag", "--no.such-flag"), ("dance", "5 characters, not shown")] {
         let ended = run(program().arg(arg));
         assert_eq!(ended.status.code(), Some(USAGE), "{arg}: {ended:?}");
-        assert!(ended.stderr.contains(arg), "{arg}: {}", ended.stderr);
+        assert!(ended.stderr.contains(shown), "{arg}: {}", ended.stderr);
     }
 }
 

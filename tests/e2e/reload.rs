@@ -157,7 +157,7 @@ fn a_bad_file_changes_nothing_and_is_reported_in_the_answer_the_log_and_a_metric
     let before = house.exporter.samples();
     assert_eq!(successful(&before), 1.0);
     house.configure(&["lab", "office"], "poll_interval: 1s\n");
-    let sentence = "`poll_interval` is no key here";
+    let sentence = "unknown key `poll_interval`; nest `interval` under `poll`";
     let reply = house.post();
     assert_eq!(reply.status, 500, "{}", reply.text());
     assert!(reply.text().contains(sentence) && reply.text().contains("mte.yml: line 6: "), "{}", reply.text());
@@ -303,7 +303,7 @@ fn a_token_is_rotated_by_writing_its_file() {
     fs::write(path("token"), "").expect("a file");
     eventually("a line about the empty file", SOON, || {
         let said = exporter.process.said();
-        if said.contains("the last good secret stays in use") { Ok(()) } else { Err(said) }
+        if said.contains("the previous secret stays in use") { Ok(()) } else { Err(said) }
     });
     exporter.await_page("both lists still", SOON, |page| up(page, 1.0));
     drop(sandbox);
@@ -317,7 +317,7 @@ fn a_token_is_rotated_by_writing_its_file() {
     fs::write(path("token"), "second-e2e-secret\n").expect("a file");
     exporter.await_page("the new token to be used", SOON, |page| up(page, 1.0));
     let said = exporter.process.said();
-    assert!(said.contains("has changed: the new one is used"), "{said}");
+    assert!(said.contains("has changed; the new one is in use"), "{said}");
     assert!(!said.contains("e2e-secret"), "no secret is shown:\n{said}");
 }
 

@@ -234,11 +234,11 @@ fn a_new_certificate_is_used_without_a_restart_and_a_bad_one_is_ignored() {
     // A new certificate without its key is an incomplete change: the previous pair stays active.
     let renewed = Folder::new();
     folder.write("server.crt", &renewed.authority.signs(&[NAME]).certificate);
-    await_line(&mut exporter, &["stays in force", "key_file", "does not belong to the certificate"]);
+    await_line(&mut exporter, &["stays in use", "key_file", "does not belong to the certificate"]);
     assert_eq!(outcome(&folder.curl(&exporter, &["--user", &login]).expect("curl")), "200 0");
 
     folder.write_pair("server", &renewed.authority.signs(&[NAME]));
-    await_line(&mut exporter, &["loaded the web configuration file"]);
+    await_line(&mut exporter, &["reloaded the web configuration file"]);
     let by_new = renewed.curl(&exporter, &["--user", &login]).expect("curl");
     assert_eq!(outcome(&by_new), "200 0", "{}", said(&by_new));
     let by_old = folder.curl(&exporter, &["--user", &login]).expect("curl");
@@ -249,11 +249,7 @@ fn a_new_certificate_is_used_without_a_restart_and_a_bad_one_is_ignored() {
         folder.write("web.yml", half);
         await_line(
             &mut exporter,
-            &[
-                "stays in force",
-                "a restart only",
-                if half.is_empty() { "tls_server_config" } else { "basic_auth_users" },
-            ],
+            &["stays in use", "only a restart", if half.is_empty() { "tls_server_config" } else { "basic_auth_users" }],
         );
         assert_eq!(outcome(&renewed.curl(&exporter, &[]).expect("curl")), "401 0", "passwords are still asked for");
     }
@@ -268,7 +264,7 @@ fn a_new_certificate_is_used_without_a_restart_and_a_bad_one_is_ignored() {
         "401 0",
         "alice is not in the file any more"
     );
-    for words in [&["stays in force", "does not belong"][..], &["stays in force", "tls_server_config any more"]] {
+    for words in [&["stays in use", "does not belong"][..], &["stays in use", "no longer has tls_server_config"]] {
         assert_eq!(await_line(&mut exporter, words), 1, "each problem is logged once");
     }
 }
@@ -345,7 +341,7 @@ fn a_reload_needs_the_password_and_applies_the_whole_file_or_nothing() {
     assert!(refused.text().contains("`basic_auth_users.alice` must be a bcrypt hash"), "{}", refused.text());
     folder.write("web.yml", "");
     let refused = reload(&credentials());
-    assert!(refused.status == 500 && refused.text().contains("opened by a restart only"), "{}", refused.text());
+    assert!(refused.status == 500 && refused.text().contains("only a restart can open access"), "{}", refused.text());
 
     folder.write("web.yml", &users().replace(USER, "bob"));
     // The file watcher may have removed alice before this request.

@@ -9,7 +9,10 @@ use hyper::Method;
 use rand::{RngExt as _, rngs::StdRng};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
-use web_toolkit::yaml::{self, YamlError};
+use web_toolkit::{
+    settings::{ConfigError, Layout, SettingsReader},
+    yaml::{Node, YamlError, keys_of},
+};
 
 pub(crate) use self::effect::MatchedFaults;
 use self::effect::{FaultEffect, deserialize_checked};
@@ -45,6 +48,12 @@ struct FaultList {
     faults: Vec<Fault>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct FaultKeys {
+    faults: Node<Fault>,
+}
+
 /// The faults in force, in the given order.
 #[derive(Debug, Clone, Default)]
 pub struct Faults(Vec<Fault>);
@@ -57,10 +66,16 @@ impl Faults {
     }
 
     /// Parses the same from a file in YAML or JSON. `name` is the name of the file in errors.
-    pub fn parse(name: &str, text: &str) -> Result<Self, YamlError> {
-        let faults = yaml::read(text)
-            .and_then(|list: FaultList| Self::new(list.faults).map_err(|what| yaml::Mistake { line: 1, what }));
-        faults.map_err(|mistake| mistake.of(name))
+    ///
+    /// # Errors
+    /// Every wrong key, or else the first wrong value.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let layout = Layout { sections: vec![("faults", keys_of::<Fault>())], secrets: &[] };
+        let (mut reader, file) = SettingsReader::open::<FaultKeys>(name, text, layout)?;
+        let faults = reader.sections("faults", file.faults).into_iter().map(|(_, fault)| fault);
+        let faults = Self::new(faults.collect()).map_err(|what| YamlError { line: 1, what });
+        let faults = reader.check_line(faults);
+        reader.finish_with(faults)
     }
 
     pub(crate) fn new(faults: Vec<Fault>) -> Result<Self, String> {

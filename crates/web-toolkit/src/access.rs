@@ -1,31 +1,28 @@
-//! The web configuration file while it is in force: what connections and requests are judged by, and what becomes of it when the file
-//! or one that it names changes.
+//! The web configuration file while it is in use.
 //!
-//! A new file is checked as a whole before any of it counts; one with a mistake leaves the old one in force. Connections that are open
-//! keep the encryption they began with.
-
-mod watcher;
+//! [`Access`] owns the configuration that connections and requests are checked against, and reloads it when the file or
+//! a file that it names changes. A new file replaces the old one completely, or not at all if it has a mistake. Open
+//! connections keep the encryption they started with.
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::watch, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::watcher::Watcher;
 use crate::{
     clock,
-    file::Fingerprint,
+    file::{Fingerprint, Fingerprints},
     guard::RequestRules,
     server::tls::{Encryption, TlsConfig},
     web_file::WebFile,
 };
 
-/// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the files are checked for changes.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is in force. All or nothing of a file is.
+/// The configuration in use, which is published to connections and requests.
 #[derive(Debug)]
 pub struct Access {
     file: Mutex<Option<WebFile>>,
@@ -33,10 +30,14 @@ pub struct Access {
     rules: watch::Sender<Arc<RequestRules>>,
 }
 
+/// A web configuration file, or none, that may replace the one in use.
+#[derive(Debug)]
+pub struct Replacement(Option<WebFile>);
+
 impl Access {
     pub fn new(file: Option<WebFile>) -> Self {
         let access = Self { file: Mutex::new(None), tls: watch::Sender::new(None), rules: watch::Sender::default() };
-        access.apply(file);
+        access.apply(Replacement(file));
         access
     }
 
@@ -48,87 +49,117 @@ impl Access {
         self.rules.subscribe()
     }
 
-    /// Whether `next` may come into force while this program runs. It may not where it asks less of clients: a file that is just being
-    /// written looks like that, too.
-    pub fn check(&self, next: Option<&WebFile>) -> Result<(), String> {
-        let file = self.file.lock();
-        let Some(old) = file.as_ref() else { return Ok(()) };
-        let weaker = match next {
+    /// Checks whether `next` may replace the file in use. Dropping the result leaves everything unchanged.
+    ///
+    /// # Errors
+    /// `next` requires less of clients. A file that is being written can look like that, so only a restart accepts it.
+    pub fn prepare(&self, next: Option<WebFile>) -> Result<Replacement, String> {
+        let file = self.file();
+        let Some(old) = file.as_ref() else { return Ok(Replacement(next)) };
+        let weaker = match &next {
             Some(next) => old.weakened_by(next),
-            None if old.tls.is_some() || old.rules.users().is_some() => Some("there is none any more"),
+            None if old.tls.is_some() || old.rules.users().is_some() => Some("it is no longer configured"),
             None => None,
         };
-        match weaker {
-            Some(how) => Err(format!(
-                "`{}` cannot be loaded: {how}, and access is opened by a restart only",
-                next.unwrap_or(old).path().display()
-            )),
-            None => Ok(()),
-        }
+        let Some(how) = weaker else { return Ok(Replacement(next)) };
+        let path = next.as_ref().unwrap_or(old).path();
+        Err(format!("`{}` cannot be loaded: {how}, and only a restart can open access", path.display()))
     }
 
-    /// From now on `next` counts, for new connections and all requests.
-    pub fn apply(&self, next: Option<WebFile>) {
+    /// Puts the configuration in use, for new connections and all requests.
+    pub fn apply(&self, Replacement(next): Replacement) {
         if let Some(file) = &next {
-            for remark in file.warnings(clock::now().wall) {
-                warn!("{}: {remark}", file.path().display());
+            for warning in file.warnings(clock::now().wall) {
+                warn!("{}: {warning}", file.path().display());
             }
         }
         self.rules.send_replace(next.as_ref().map(|file| Arc::clone(&file.rules)).unwrap_or_default());
         self.tls.send_replace(next.as_ref().and_then(|file| file.tls.clone()));
-        *self.file.lock() = next;
+        *self.file() = next;
     }
 
-    /// Reads `file` again and puts it in force. Blocks.
-    fn reload(&self, file: &WebFile) -> Result<(), String> {
-        let next = file.again().map_err(|error| error.to_string())?;
-        self.check(Some(&next))?;
-        self.apply(Some(next));
-        Ok(())
-    }
-
-    /// Reloads whenever the files have changed, until `stop`.
+    /// Reloads the file whenever it or a file that it names has changed, until `stop`.
     pub async fn follow(self: Arc<Self>, stop: CancellationToken) {
         let mut watcher = Watcher::default();
         loop {
-            // Cancel safety: nothing is under way while it sleeps.
+            // Cancel safety: nothing is in progress while it sleeps.
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(WATCH_INTERVAL) => {}
             }
             let access = Arc::clone(&self);
-            // The watcher goes along and comes back: all that is done with it blocks.
-            let looked = spawn_blocking(move || {
-                access.look(&mut watcher);
+            // The watcher moves to the blocking task and back.
+            let checked = spawn_blocking(move || {
+                access.reload_if_changed(&mut watcher);
                 watcher
             });
-            match looked.await {
+            match checked.await {
                 Ok(same) => watcher = same,
-                Err(panicked) => return warn!("the web configuration file is not followed any more: {panicked}"),
+                Err(panicked) => return warn!("the web configuration file is no longer watched: {panicked}"),
             }
         }
     }
 
-    /// One look at the files, and what follows from it.
-    fn look(&self, watcher: &mut Watcher) {
-        let Some(file) = self.file.lock().clone() else { return };
+    fn reload_if_changed(&self, watcher: &mut Watcher) {
+        let Some(file) = self.file().clone() else { return };
         let now = file.files.keys().map(|path| (path.clone(), Fingerprint::read(path))).collect();
         if !watcher.wants_reload(&file.files, now) {
             return;
         }
-        match self.reload(&file) {
-            Ok(()) => {
+        let next = file.reload().map_err(|error| error.to_string());
+        match next.and_then(|next| self.prepare(Some(next))) {
+            Ok(next) => {
+                self.apply(next);
                 watcher.succeeded();
                 info!(
-                    "loaded the web configuration file `{}` again: it, or a file that it names, has changed",
+                    "reloaded the web configuration file `{}`, because it or a file that it names has changed",
                     file.path().display()
                 );
             }
-            Err(sentence) => {
-                if watcher.failed(&sentence) {
-                    warn!("what was loaded last stays in force: {sentence}");
+            Err(error) => {
+                if watcher.failed(&error) {
+                    warn!("the previous configuration stays in use: {error}");
                 }
             }
         }
     }
+
+    fn file(&self) -> MutexGuard<'_, Option<WebFile>> {
+        self.file.lock()
+    }
 }
+
+/// Decides when to read files again.
+///
+/// Files are read if they differ from what was loaded and are unchanged for one interval, so that a certificate and its
+/// key, which are written one after the other, are read together. After a failure they are read at every check, because
+/// a missing file may exist now.
+#[derive(Debug, Default)]
+struct Watcher {
+    seen: Fingerprints,
+    complaint: Option<(Fingerprints, String)>,
+}
+
+impl Watcher {
+    /// `loaded` are the fingerprints of what was read last, `now` the current ones.
+    fn wants_reload(&mut self, loaded: &Fingerprints, now: Fingerprints) -> bool {
+        let unchanged = self.seen == now;
+        self.seen = now;
+        unchanged && (*loaded != self.seen || self.complaint.is_some())
+    }
+
+    fn succeeded(&mut self) {
+        self.complaint = None;
+    }
+
+    /// Returns whether the error is new, for these files.
+    fn failed(&mut self, error: &str) -> bool {
+        let complaint = Some((self.seen.clone(), error.to_owned()));
+        let is_new = self.complaint != complaint;
+        self.complaint = complaint;
+        is_new
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,100 +1,126 @@
-//! The web configuration file (`--web.config.file`): TLS, passwords, headers and a rate, in the format that Prometheus and its exporters
-//! share.
+//! The web configuration file (`--web.config.file`): TLS, passwords, headers and a rate limit, in the format that
+//! Prometheus and its exporters share.
 //!
-//! [`WebFile`] reads the file and all that it names and checks everything; what it returns can be served as it is. Sentences
-//! name lines and keys, and values only where they cannot be secrets.
+//! [`WebFile`] reads the file and all files that it names. A `WebFile` is completely checked, so it can be used as it is.
 
-mod access;
-mod material;
+mod rules;
 mod tls;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use jiff::{Timestamp, Unit};
+use serde::Deserialize;
 
-use self::material::Material;
-use super::{
-    document,
-    given::{ConfigError, Given},
+use self::{
+    rules::{HttpKeys, RateKeys},
+    tls::{TlsKeys, TlsReader},
 };
 use crate::{
     file::{self, FileError, Fingerprint, Fingerprints},
     guard::RequestRules,
     server::tls::{Clients, TlsConfig},
+    settings::{ConfigError, Layout, Setting, SettingsReader},
+    yaml::{Node, keys_of},
 };
 
 /// With certificates and keys in the text itself it is still a small file.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// A web configuration file that was read and holds together.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WebFileKeys {
+    tls_server_config: Node<TlsKeys>,
+    http_server_config: Node<HttpKeys>,
+    basic_auth_users: Node<BTreeMap<String, Node>>,
+    rate_limit: Node<RateKeys>,
+}
+
+fn layout() -> Layout {
+    let sections = vec![
+        ("tls_server_config", keys_of::<TlsKeys>()),
+        ("http_server_config", keys_of::<HttpKeys>()),
+        ("rate_limit", keys_of::<RateKeys>()),
+    ];
+    Layout { sections, secrets: &[] }
+}
+
+/// A web configuration file that was read and is valid.
 #[derive(Debug, Clone)]
 pub struct WebFile {
-    /// Who named it.
-    given: Given,
-    /// `None` where HTTP is served in the clear.
+    /// The flag or the key with the path of the file.
+    setting: Setting,
+    /// `None`: HTTP is served without TLS.
     pub tls: Option<Arc<TlsConfig>>,
     pub rules: Arc<RequestRules>,
-    /// The file and those it names, as they looked when they were read.
+    /// The file and those it names, as they were before they were read.
     pub files: Fingerprints,
-    /// Of what it is made, and that is no mistake but should not stay so. Each is a sentence.
+    /// Warnings about the file: valid, but insecure or without effect.
     remarks: Vec<String>,
 }
 
 impl WebFile {
-    pub fn load(given: Given) -> Result<Self, ConfigError> {
-        let path = given.path();
-        let unreadable = |error: FileError| given.wrong(error.to_string());
-        let looks = Fingerprint::read(&path);
-        let content = file::read(&path, MOST_BYTES).map_err(unreadable)?;
-        let text = String::from_utf8(content.bytes).map_err(|_| unreadable(FileError::NotText))?;
-        let mut root = document::parse(&path.to_string_lossy(), &text)?;
-        let mut material = Material::new(content.world_readable);
-        let tls = tls::read(root.section("tls_server_config")?, &mut material)?;
-        let rules = access::read(&mut root)?;
-        root.finish()?;
-        let remarks = [material.remarks, remarks(tls.is_some(), &rules)].concat();
-        let files = material.files.into_iter().chain([(path, looks)]).collect();
-        Ok(Self { given, tls: tls.map(Arc::new), rules: Arc::new(rules), files, remarks })
-    }
-
-    /// The same file as it is now. Blocks.
+    /// Reads the file that `setting` names. Blocks.
     ///
     /// # Errors
-    /// The first key whose value breaks a rule.
-    pub fn again(&self) -> Result<Self, ConfigError> {
-        Self::load(self.given.clone())
+    /// Every mistake of the file.
+    pub fn load(setting: Setting) -> Result<Self, ConfigError> {
+        let path = setting.path();
+        let seen = Fingerprint::read(&path);
+        let content = file::read(&path, MOST_BYTES).map_err(|error| setting.mistake(error))?;
+        let text = String::from_utf8(content.bytes).map_err(|_| setting.mistake(FileError::NotText))?;
+        let (mut reader, keys) = SettingsReader::open::<WebFileKeys>(&path.to_string_lossy(), text, layout())?;
+        let mut tls_reader = TlsReader {
+            reader: &mut reader,
+            world_readable: content.world_readable,
+            files: [(path, seen)].into(),
+            remarks: Vec::new(),
+        };
+        let tls = tls_reader.read(keys.tls_server_config).map(Arc::new);
+        let TlsReader { files, mut remarks, .. } = tls_reader;
+        let rules = rules::read(&mut reader, keys.http_server_config, keys.basic_auth_users, keys.rate_limit);
+        reader.finish()?;
+        remarks.extend(remark_on_access(tls.is_some(), &rules));
+        Ok(Self { setting, tls, rules: Arc::new(rules), files, remarks })
+    }
+
+    /// Reads the same file again. Blocks.
+    ///
+    /// # Errors
+    /// Every mistake of the file.
+    pub fn reload(&self) -> Result<Self, ConfigError> {
+        Self::load(self.setting.clone())
     }
 
     pub fn path(&self) -> PathBuf {
-        self.given.path()
+        self.setting.path()
     }
 
-    /// What an operator should know of a file that is in force.
+    /// Warnings about the file at the time `now`: valid, but insecure, without effect or expired.
     pub fn warnings(&self, now: Timestamp) -> Vec<String> {
-        let expiry = self.tls.as_ref().and_then(|tls| out_of_time(tls, now));
+        let expiry = self.tls.as_ref().and_then(|tls| remark_on_validity(tls, now));
         expiry.into_iter().chain(self.remarks.iter().cloned()).collect()
     }
 
-    /// The same without the time: what it is made of.
+    /// The warnings that do not depend on the time.
     pub fn remarks(&self) -> &[String] {
         &self.remarks
     }
 
-    /// What `next` would no longer ask for, if that is something. A file that is being written can look like one that asks for less.
+    /// What `next` no longer requires of clients, if anything. A file that is being written can look like a weaker one.
     pub fn weakened_by(&self, next: &Self) -> Option<&'static str> {
         match (&self.tls, &next.tls) {
-            (Some(_), None) => return Some("it has no tls_server_config any more"),
-            (Some(old), Some(new)) if proof(old.clients()) > proof(new.clients()) => {
-                return Some("it asks less of the certificates of clients");
+            (Some(_), None) => return Some("it no longer has tls_server_config"),
+            (Some(old), Some(new)) if strictness(old.clients()) > strictness(new.clients()) => {
+                return Some("it requires less of client certificates");
             }
             _ => {}
         }
         let passwords_end = self.rules.users().is_some() && next.rules.users().is_none();
-        passwords_end.then_some("it has no basic_auth_users any more")
+        passwords_end.then_some("it no longer has basic_auth_users")
     }
 }
 
-/// The same files in the same state make the same configuration.
+/// Equal if the same files were read in the same state.
 impl PartialEq for WebFile {
     fn eq(&self, other: &Self) -> bool {
         self.path() == other.path() && self.files == other.files
@@ -103,17 +129,17 @@ impl PartialEq for WebFile {
 
 impl Eq for WebFile {}
 
-fn remarks(has_tls: bool, rules: &RequestRules) -> Vec<String> {
+fn remark_on_access(has_tls: bool, rules: &RequestRules) -> Option<String> {
     let remark = match (has_tls, rules.users().is_some()) {
-        (true, _) => return Vec::new(),
-        (false, true) => "passwords are asked for without TLS: they cross the network in the clear",
-        (false, false) => "neither TLS nor a password is asked for: anybody who reaches the port can read it",
+        (true, _) => return None,
+        (false, true) => "passwords are required, but TLS is not: they cross the network in clear text",
+        (false, false) => "neither TLS nor a password is required: everything that reaches the port can read it",
     };
-    vec![remark.to_owned()]
+    Some(remark.to_owned())
 }
 
-/// How much clients have to prove.
-fn proof(clients: &Clients) -> u8 {
+/// Orders policies by what clients have to prove.
+fn strictness(clients: &Clients) -> u8 {
     match clients {
         Clients::All => 0,
         Clients::VerifiedIfGiven { .. } => 1,
@@ -122,17 +148,17 @@ fn proof(clients: &Clients) -> u8 {
     }
 }
 
-/// Served all the same, as other exporters do: clients that do not check it go on to work, those that do say why they stop.
-fn out_of_time(tls: &TlsConfig, now: Timestamp) -> Option<String> {
+/// An expired certificate is served all the same, as other exporters do, because clients report the reason themselves.
+fn remark_on_validity(tls: &TlsConfig, now: Timestamp) -> Option<String> {
     let validity = tls.validity();
     let at = |time: Timestamp| time.round(Unit::Second).unwrap_or(time);
     if now > validity.not_after {
-        return Some(format!("its certificate expired at {}: clients that check it refuse it", at(validity.not_after)));
+        let expired = at(validity.not_after);
+        return Some(format!("the certificate expired at {expired}: clients that verify it refuse to connect"));
     }
-    let early = now < validity.not_before;
-    early.then(|| {
-        format!("its certificate holds only from {} on: clients that check it refuse it", at(validity.not_before))
-    })
+    let valid = at(validity.not_before);
+    (now < validity.not_before)
+        .then(|| format!("the certificate is not valid before {valid}: clients that verify it refuse to connect"))
 }
 
 #[cfg(test)]

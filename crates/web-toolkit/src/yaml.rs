@@ -1,69 +1,53 @@
-//! Reads YAML, and JSON with it. The only place that knows the YAML crate's options: its errors would print the lines
-//! around a mistake, secrets included.
+//! Reads YAML, and JSON with it, into derived structs that keep line numbers.
+//!
+//! The struct of a mapping derives `Default` and `Deserialize` (with `#[serde(default)]`), and its fields are [`Node`]s.
+//! Reading fails only if the text is not YAML: a value of the wrong shape, an unknown key and a repeated key are stored
+//! in the field, so that [`crate::settings`] can report them together with wrong values.
+//!
+//! This is the only module that sets options of the YAML crate, whose own error messages can quote secrets.
 
-mod node;
+use std::{collections::BTreeSet, fmt, iter, marker::PhantomData};
 
-use serde::de::DeserializeOwned;
-use serde_saphyr::{Error, Spanned, options::NonFiniteFloatPolicy};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        DeserializeSeed, IgnoredAny, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+        value::{Error as ValueError, MapDeserializer},
+    },
+    forward_to_deserialize_any,
+};
+use serde_saphyr::{
+    Error, Location, Spanned,
+    options::{DuplicateKeyPolicy, NonFiniteFloatPolicy},
+};
 
-pub use self::node::{Key, Node, Value};
-use self::node::{Raw, as_written};
-
-/// Where text is wrong, and how, in one line.
+/// The line of a mistake, and what is wrong there. Quotes nothing but keys.
 #[derive(Debug)]
-pub struct Mistake {
+pub struct YamlError {
     pub line: u64,
     pub what: String,
 }
 
-/// Where a file is wrong, and how.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: line {line}: {what}")]
-pub struct YamlError {
-    file: String,
-    line: u64,
-    what: String,
-}
-
-impl Mistake {
-    /// With the file's name.
-    pub fn of(self, file: &str) -> YamlError {
-        YamlError { file: file.to_owned(), line: self.line, what: self.what }
-    }
-}
-
-/// Reads one document; a mistake is one line that never repeats more than the offending word.
-pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| Mistake {
+/// Reads one document.
+///
+/// # Errors
+/// The text is not YAML, has more than one document, or does not fit a field of `M` that is not a [`Node`].
+pub fn read<'de, M: Deserialize<'de>>(text: &'de str) -> Result<Node<M>, YamlError> {
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        // Both are passed on: `.inf` can be a name, and a repeated key is reported with all other mistakes.
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+        duplicate_keys: DuplicateKeyPolicy::LastWins,
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| YamlError {
         line: error.location().map_or(1, |location| location.line()),
-        what: error.without_snippet().to_string(),
+        what: without_quotes(error.without_snippet(), text),
     })
 }
 
-/// Reads one document as it is written, whatever its shape. An empty one is [`Value::Empty`].
-///
-/// # Errors
-/// It is no YAML, has more than one document, or names a key twice. No part of the text is repeated but the key that is given twice.
-pub fn tree(text: &str) -> Result<Node, Mistake> {
-    // What would be no number is text all the same.
-    let options =
-        serde_saphyr::options! { with_snippet: false, non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
-    match serde_saphyr::from_str_with_options::<Spanned<Raw>>(text, options) {
-        Ok(raw) => Ok(as_written(raw, text)),
-        Err(error) => Err(Mistake {
-            line: error.location().map_or(1, |location| location.line()),
-            what: discreet(error.without_snippet(), text),
-        }),
-    }
-}
-
-/// What is wrong, unless that would quote the text: what is quoted may be a secret.
-fn discreet(error: &Error, text: &str) -> String {
+/// The message of `error`, or a general one if the message quotes a long word of `text`, which may be a secret.
+fn without_quotes(error: &Error, text: &str) -> String {
     const LONGEST_QUOTE: usize = 12;
-    if let Error::DuplicateMappingKey { key: Some(key), .. } = error {
-        return format!("`{key}` is given twice");
-    }
     let message = error.to_string();
     let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
     let words = text.split(|c: char| c.is_whitespace() || "\"':,[]{}".contains(c));
@@ -71,109 +55,197 @@ fn discreet(error: &Error, text: &str) -> String {
     if quotes { "cannot be read as YAML".to_owned() } else { what.replace('\n', " ") }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The keys of a struct that derives `Deserialize` with `#[serde(default)]`, in the order of its fields.
+pub fn keys_of<M: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
+    let mut keys = Keys::default();
+    let nothing = MapDeserializer::<_, ValueError>::new(iter::empty::<((), ())>());
+    // The struct itself is of no interest.
+    let _ = M::deserialize(Mapping { map: nothing, keys: &mut keys });
+    keys.known
+}
 
-    /// The document in one line, keys and lines included.
-    fn drawn(node: &Node) -> String {
-        let value = match &node.value {
-            Value::Empty => "-".to_owned(),
-            Value::Text(text) => format!("{text:?}"),
-            Value::List(list) => format!("[{}]", list.iter().map(drawn).collect::<Vec<_>>().join(", ")),
-            Value::Map(map) => {
-                let entries = map.iter().map(|(key, node)| format!("{}@{} = {}", key.name, key.line, drawn(node)));
-                format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
-            }
-        };
-        format!("{value}@{}", node.line)
+/// The value of a key, which may be absent, and the line on which it begins.
+///
+/// `M` is the struct of a mapping; without it, a mapping is the wrong shape.
+pub struct Node<M = IgnoredAny> {
+    location: Location,
+    pub(crate) value: NodeValue<M>,
+}
+
+/// What the value of a key looks like.
+#[derive(Default)]
+pub(crate) enum NodeValue<M> {
+    #[default]
+    Absent,
+    /// Nothing, `~` or `null`.
+    Empty,
+    /// `None`: the YAML crate parsed a number or a Boolean; [`Node::into_text`] restores the text.
+    Text(Option<String>),
+    List(Vec<Node<M>>),
+    Mapping(M, Keys),
+}
+
+/// The keys of a mapping that its struct cannot hold.
+#[derive(Default)]
+pub(crate) struct Keys {
+    pub(crate) known: &'static [&'static str],
+    /// Unknown or repeated keys, each with its line.
+    pub(crate) refused: Vec<(u64, String)>,
+}
+
+impl<M> Node<M> {
+    pub fn line(&self) -> u64 {
+        self.location.line()
     }
 
-    #[test]
-    fn scalars_are_taken_as_they_are_written() {
-        for (text, value) in [
-            ("0815", "0815"),
-            ("1e3", "1e3"),
-            ("12345678901234567890123456789012", "12345678901234567890123456789012"),
-            ("00000000000000000000000000000001", "00000000000000000000000000000001"),
-            ("12345678e12345678901234567890123", "12345678e12345678901234567890123"),
-            ("-5", "-5"),
-            ("0x10", "0x10"),
-            ("yes", "yes"),
-            ("off", "off"),
-            (".inf", ".inf"),
-            ("1s   # a comment", "1s"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("\"12\"", "12"),
-            ("'yes'", "yes"),
-            ("müller", "müller"),
-        ] {
-            let document = format!("# ü\nkey: {text}\n");
-            assert_eq!(drawn(&tree(&document).unwrap()), format!("{{key@2 = {value:?}@2}}@2"), "{text}");
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.value, NodeValue::Absent | NodeValue::Empty)
+    }
+
+    /// The text of a single value as it is written in `source`: `0815`, `on` and `1e3` are not converted.
+    pub(crate) fn into_text(self, source: &str) -> String {
+        if let NodeValue::Text(Some(text)) = self.value {
+            return text;
         }
-    }
-
-    #[test]
-    fn values_know_their_line_and_keep_their_order() {
-        let text = "a:\n  - 1\n  - b: ~\n    c:\nz: [on, x]\nd: {e: 5}\n";
-        assert_eq!(
-            drawn(&tree(text).unwrap()),
-            r#"{a@1 = ["1"@2, {b@3 = -@3, c@4 = -@4}@3]@2, z@5 = ["on"@5, "x"@5]@5, d@6 = {e@6 = "5"@6}@6}@1"#
-        );
-    }
-
-    #[test]
-    fn an_alias_is_the_value_that_it_names() {
-        let drawn = drawn(&tree("a: &x 0010\nb: *x\n").unwrap());
-        assert_eq!(drawn, r#"{a@1 = "0010"@1, b@2 = "0010"@1}@1"#);
-    }
-
-    #[test]
-    fn an_empty_document_is_empty() {
-        for text in ["", "# nothing but words\n", "~\n", "---\n"] {
-            assert!(matches!(tree(text).unwrap().value, Value::Empty), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn a_mistake_has_its_line_and_repeats_nothing() {
-        const SECRET: &str = "s3cr3t-0123456789abcdef";
-        for (text, line) in [
-            ("a: 1\nb: \"SECRET\n", 2),
-            ("a: 1\n  b: SECRET\n", 2),
-            ("a: [SECRET\n", 1),
-            ("a: *SECRET\n", 1),
-            ("a: !SECRET x\nb: {SECRET\n", 2),
-            ("a: @SECRET\n", 1),
-            ("a: `SECRET`\n", 1),
-            ("a: %SECRET\n- SECRET\n", 1),
-            ("a: 1\n\tb: SECRET\n", 2),
-            ("a: \"\\qSECRET\"\n", 1),
-            ("SECRET: 1\n---\nSECRET: 2\n", 2),
-            ("a: 1\nSECRET\n", 2),
-            ("? [SECRET]\n: 1\n", 1),
-            ("? {a: SECRET}\n: 1\n", 1),
-            ("a: !!int SECRET\n", 1),
-            ("a: !!binary SECRET\n", 1),
-            ("<<: SECRET\n", 1),
-        ] {
-            let Err(mistake) = tree(&text.replace("SECRET", SECRET)) else { continue };
-            assert!(!mistake.what.contains(SECRET) && !mistake.what.contains('\n'), "{text:?}: {}", mistake.what);
-            assert!(mistake.line.abs_diff(line) <= 1, "{text:?}: line {}: {}", mistake.line, mistake.what);
-        }
-    }
-
-    #[test]
-    fn a_key_that_is_given_twice_is_named() {
-        let Err(mistake) = tree("a:\n  b: 1\n  c: 2\n  b: 3\n") else { panic!("accepted") };
-        assert_eq!((mistake.line, mistake.what.as_str()), (4, "`b` is given twice"));
-    }
-
-    #[test]
-    fn a_bomb_of_aliases_is_refused() {
-        let line = |n: usize| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", "));
-        let text: String = std::iter::once("a0: &a0 [x]\n".to_owned()).chain((1..12).map(line)).collect();
-        assert!(tree(&text).is_err());
-        assert!(tree(&"[".repeat(100_000)).is_err());
+        let span = self.location.span();
+        let bounds = span.byte_offset().zip(span.byte_len()).and_then(|(from, length)| {
+            let from = usize::try_from(from).ok()?;
+            source.get(from..from.checked_add(usize::try_from(length).ok()?)?)
+        });
+        bounds.unwrap_or_default().trim().to_owned()
     }
 }
+
+impl<M> Default for Node<M> {
+    fn default() -> Self {
+        Self { location: Location::UNKNOWN, value: NodeValue::Absent }
+    }
+}
+
+/// The value may be a secret.
+impl<M> fmt::Debug for Node<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("line", &self.line()).finish_non_exhaustive()
+    }
+}
+
+impl<'de, M: Deserialize<'de>> Deserialize<'de> for Node<M> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Spanned { value, defined, .. } = Spanned::deserialize(deserializer)?;
+        Ok(Self { location: defined, value })
+    }
+}
+
+impl<'de, M: Deserialize<'de>> Deserialize<'de> for NodeValue<M> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor(PhantomData))
+    }
+}
+
+struct NodeVisitor<M>(PhantomData<M>);
+
+impl<'de, M: Deserialize<'de>> Visitor<'de> for NodeVisitor<M> {
+    type Value = NodeValue<M>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(NodeValue::Empty)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(NodeValue::Text(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(NodeValue::Text(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(NodeValue::Text(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(NodeValue::Text(None))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(NodeValue::Text(Some(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        iter::from_fn(|| list.next_element().transpose()).collect::<Result<_, _>>().map(NodeValue::List)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        let mut keys = Keys::default();
+        let mapping = M::deserialize(Mapping { map, keys: &mut keys })?;
+        Ok(NodeValue::Mapping(mapping, keys))
+    }
+}
+
+/// Passes a mapping on to a struct or a map, without the keys that it would refuse.
+struct Mapping<'k, A> {
+    map: A,
+    keys: &'k mut Keys,
+}
+
+impl<'de, A: MapAccess<'de>> Deserializer<'de> for Mapping<'_, A> {
+    type Error = A::Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_map(self.map)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_map(AcceptedKeys { known: None, seen: BTreeSet::new(), inner: self })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        self.keys.known = fields;
+        visitor.visit_map(AcceptedKeys { known: Some(fields), seen: BTreeSet::new(), inner: self })
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct enum identifier ignored_any
+    }
+}
+
+struct AcceptedKeys<'k, A> {
+    /// `None`: all.
+    known: Option<&'static [&'static str]>,
+    seen: BTreeSet<String>,
+    inner: Mapping<'k, A>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for AcceptedKeys<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let Mapping { map, keys } = &mut self.inner;
+        while let Some(key) = map.next_key::<Spanned<String>>()? {
+            let is_known = self.known.is_none_or(|known| known.contains(&key.value.as_str()));
+            if is_known && self.seen.insert(key.value.clone()) {
+                return seed.deserialize(key.value.into_deserializer()).map(Some);
+            }
+            map.next_value::<IgnoredAny>()?;
+            keys.refused.push((key.defined.line(), key.value));
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.inner.map.next_value_seed(seed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -268,15 +268,19 @@ fn an_invalid_story_file_is_rejected_with_a_line() {
         ("accounts: []", "line 1:", "accounts: there must be at least one"),
         ("acounts: []", "line 1:", "acounts"),
         ("accounts:\n  - name: a\n    color: red\n", "line 3:", "color"),
-        ("accounts:\n  - name: a\n    id: abc\n", "line 2:", "`abc` is not 32 hex digits"),
-        ("accounts:\n  - name: a\n  - name: a\n", "line 3:", "accounts.name: `a` has the name of another"),
+        (
+            "accounts:\n  - name: a\n    id: abc\n",
+            "line 2:",
+            "accounts.id (3 characters, not shown): must be 32 hex digits",
+        ),
+        ("accounts:\n  - name: a\n  - name: a\n", "line 3:", "accounts.name: `a` is the name of another account"),
         (
             "accounts:\n  - name: a\n    id: 00000000000000000000000000000001\n  - name: b\n    id: 00000000000000000000000000000001\n",
             "line 4:",
-            "accounts.id: `b` has the id of another",
+            "accounts.id: `b` has the id of another account",
         ),
         ("period: 0s\naccounts:\n  - name: a\n", "line 1:", "period: must be at least 1s"),
-        ("period: soon\naccounts:\n  - name: a\n", "line 1:", "`soon` is no duration"),
+        ("period: soon\naccounts:\n  - name: a\n", "line 1:", "`soon` is not a duration"),
         ("accounts: [", "line 1:", ""),
     ] {
         let error = Story::parse("bad.yml", text).unwrap_err().to_string();

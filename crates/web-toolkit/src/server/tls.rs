@@ -7,7 +7,7 @@
 mod certificate;
 mod clients;
 mod config;
-mod names;
+mod version;
 
 use std::{io, sync::Arc};
 
@@ -22,7 +22,7 @@ pub use self::{
     certificate::{Chain, PemError, PrivateKey, Roots, Validity},
     clients::Clients,
     config::{Protocol, TlsConfig, TlsError},
-    names::{Curve, NameError, Suite, Version},
+    version::{Version, VersionError},
 };
 
 /// A TCP or TLS connection.

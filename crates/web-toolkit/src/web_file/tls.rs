@@ -1,104 +1,181 @@
-//! `tls_server_config`.
+//! `tls_server_config`, with the certificates and keys that it names or contains.
 
-use std::{fmt, str::FromStr};
+use serde::Deserialize;
 
-use super::{
-    super::{
-        check::{parse, switch},
-        document::Section,
-        given::{ConfigError, Given},
-    },
-    material::{Material, Place},
+use crate::{
+    file::{self, Content, Fingerprint, Fingerprints},
+    server::tls::{Chain, Clients, PemError, PrivateKey, Protocol, Roots, TlsConfig, TlsError},
+    settings::{Mistake, Setting, SettingsReader},
+    yaml::Node,
 };
-use crate::server::tls::{Chain, Clients, PrivateKey, Protocol, Roots, TlsConfig, TlsError};
 
-const CERTIFICATE: Place = Place { inline: "cert", by_path: "cert_file", secret: false };
-const KEY: Place = Place { inline: "key", by_path: "key_file", secret: true };
-const CLIENT_CA: Place = Place { inline: "client_ca", by_path: "client_ca_file", secret: false };
+/// A certificate chain has a few KiB, a bundle of CAs some hundred.
+const MOST_BYTES: u64 = 1 << 20;
 
-/// `None` where the section says nothing that calls for TLS.
-pub(super) fn read(mut section: Section, material: &mut Material) -> Result<Option<TlsConfig>, ConfigError> {
-    let certificate = material.read(&mut section, &CERTIFICATE, Chain::from_pem)?;
-    let key = material.read(&mut section, &KEY, PrivateKey::from_pem)?;
-    let roots = material.read(&mut section, &CLIENT_CA, Roots::from_pem)?;
-    let clients = clients(&mut section, roots.as_ref())?;
-    let suites = section.texts("cipher_suites")?.unwrap_or_default();
-    let protocol = protocol(&mut section, &suites)?;
-    let (place, name) = (section.place().cloned(), |key: &str| section.name(key));
-    let missing = |key: &str| ConfigError::without_value(name(key), "is missing, and TLS needs it").at(place.clone());
-    let (chain, (key, key_given)) = match (certificate, key) {
-        (Some((chain, _)), Some(key)) => (chain, key),
-        (None, None) if matches!(clients, Clients::All) => return section.finish().map(|()| None),
-        (None, _) => return Err(missing("cert_file")),
-        (_, None) => return Err(missing("key_file")),
-    };
-    section.finish()?;
-    let config = TlsConfig::new(&chain, &key, &protocol, clients).map_err(|error| {
-        let blamed = match error {
-            TlsError::OtherKey | TlsError::UnusableKey => Some(&key_given),
-            TlsError::UnusableRoots => roots.as_ref().map(|(_, given)| given),
-            TlsError::NothingLeft => suites.first(),
-        };
-        blamed.unwrap_or(&key_given).secretly_wrong(error.to_string())
-    })?;
-    Ok(Some(config))
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TlsKeys {
+    cert: Node,
+    cert_file: Node,
+    key: Node,
+    key_file: Node,
+    client_ca: Node,
+    client_ca_file: Node,
+    client_auth_type: Node,
+    client_allowed_sans: Node,
+    min_version: Node,
+    max_version: Node,
+    cipher_suites: Node,
+    curve_preferences: Node,
+    prefer_server_cipher_suites: Node,
 }
 
-fn protocol(section: &mut Section, suites: &[Given]) -> Result<Protocol, ConfigError> {
-    let usual = Protocol::default();
-    let oldest = section.text("min_version")?;
-    let newest = section.text("max_version")?;
-    let protocol = Protocol {
-        oldest: oldest.as_ref().map(parse).transpose()?.unwrap_or(usual.oldest),
-        newest: newest.as_ref().map(parse).transpose()?.unwrap_or(usual.newest),
-        suites: each(suites)?,
-        curves: each(&section.texts("curve_preferences")?.unwrap_or_default())?,
-        server_order: switch(section.text("prefer_server_cipher_suites")?.as_ref(), usual.server_order)?,
-    };
-    match oldest {
-        Some(oldest) if protocol.oldest > protocol.newest => Err(oldest.wrong("must not be above `max_version`")),
-        _ => Ok(protocol),
-    }
+/// Reads the section.
+pub(super) struct TlsReader<'r> {
+    pub(super) reader: &'r mut SettingsReader,
+    /// Whether every user of this machine can read the web configuration file.
+    pub(super) world_readable: bool,
+    /// The files that the section names, as they were before they were read.
+    pub(super) files: Fingerprints,
+    /// What is valid, but insecure or without effect.
+    pub(super) remarks: Vec<String>,
 }
 
-fn each<T: FromStr<Err: fmt::Display>>(given: &[Given]) -> Result<Vec<T>, ConfigError> {
-    given.iter().map(parse).collect()
-}
+/// One part of the material, from the key with the PEM text or the key with the path of a file.
+type Part<T> = Option<(T, Setting)>;
 
-fn clients(section: &mut Section, roots: Option<&(Roots, Given)>) -> Result<Clients, ConfigError> {
-    const STRICT: &str = "`client_auth_type: RequireAndVerifyClientCert`";
-    let policy = section.text("client_auth_type")?;
-    let names = section.texts("client_allowed_sans")?.unwrap_or_default();
-    let policy = policy.unwrap_or_else(|| Given::by_flag(section.name("client_auth_type"), ""));
-    let word = policy.trimmed();
-    if let Some(name) = names.first()
-        && word != "RequireAndVerifyClientCert"
-    {
-        return Err(name.secretly_wrong(format!("needs {STRICT}: nobody vouches for other names")));
-    }
-    match (word, roots) {
-        ("" | "NoClientCert", None) => Ok(Clients::All),
-        ("" | "NoClientCert", Some((_, roots))) => {
-            Err(roots.secretly_wrong(format!("needs {STRICT}, else nobody is asked for a certificate")))
+impl TlsReader<'_> {
+    /// `None`: the section does not configure TLS, or has a mistake.
+    pub(super) fn read(&mut self, node: Node<TlsKeys>) -> Option<TlsConfig> {
+        let (line, before) = (node.line(), self.reader.mistakes());
+        let keys = self.reader.section("tls_server_config", node);
+        let certificate = self.material("cert", keys.cert, keys.cert_file, Chain::from_pem);
+        let key = self.material("key", keys.key, keys.key_file, PrivateKey::from_pem);
+        let roots = self.material("client_ca", keys.client_ca, keys.client_ca_file, Roots::from_pem);
+        let protocol = self.protocol(keys.min_version, keys.max_version);
+        let policy = self.reader.value("tls_server_config.client_auth_type", keys.client_auth_type);
+        let names = self.reader.values("tls_server_config.client_allowed_sans", keys.client_allowed_sans);
+        for (name, node) in [
+            ("cipher_suites", keys.cipher_suites),
+            ("curve_preferences", keys.curve_preferences),
+            ("prefer_server_cipher_suites", keys.prefer_server_cipher_suites),
+        ] {
+            if !node.is_empty() {
+                self.remarks.push(format!("`tls_server_config.{name}` has no effect: the secure defaults are used"));
+            }
         }
-        ("VerifyClientCertIfGiven", Some((roots, _))) => Ok(Clients::VerifiedIfGiven { roots: roots.clone() }),
-        ("RequireAndVerifyClientCert", Some((roots, _))) => {
-            let names = names.iter().map(|given| given.trimmed().to_owned()).collect();
+        if self.reader.mistakes() > before {
+            return None;
+        }
+        let clients = clients(policy.as_ref(), &names.unwrap_or_default(), roots.as_ref());
+        let clients = self.reader.check(clients)?;
+        let (chain, key, key_setting) = match (certificate, key) {
+            (Some((chain, _)), Some((key, setting))) => (chain, key, setting),
+            (None, None) if matches!(clients, Clients::All) => return None,
+            (certificate, _) => {
+                let missing = if certificate.is_none() { "cert_file" } else { "key_file" };
+                let name = format!("tls_server_config.{missing}");
+                self.reader.report_at(line, &name, "is missing, and TLS needs it");
+                return None;
+            }
+        };
+        let config = TlsConfig::new(&chain, &key, protocol, clients).map_err(|error| {
+            let roots = roots.as_ref().filter(|_| error == TlsError::UnusableRoots);
+            roots.map_or(&key_setting, |(_, setting)| setting).unquoted_mistake(error)
+        });
+        self.reader.check(config)
+    }
+
+    fn protocol(&mut self, oldest: Node, newest: Node) -> Protocol {
+        let usual = Protocol::default();
+        let oldest = self.reader.value("tls_server_config.min_version", oldest);
+        let newest = self.reader.value("tls_server_config.max_version", newest);
+        let mut version = |setting: Option<&Setting>| setting.and_then(|setting| self.reader.parse(setting));
+        let protocol = Protocol {
+            oldest: version(oldest.as_ref()).unwrap_or(usual.oldest),
+            newest: version(newest.as_ref()).unwrap_or(usual.newest),
+        };
+        if let Some(oldest) = oldest.filter(|_| protocol.oldest > protocol.newest) {
+            self.reader.report(oldest.mistake("must not be above `max_version`"));
+        }
+        protocol
+    }
+
+    /// What `parse` makes of the text of `inline`, or of the file that `by_path` names. `None`: both are absent or wrong.
+    fn material<T>(
+        &mut self,
+        name: &str,
+        inline: Node,
+        by_path: Node,
+        parse: fn(&[u8]) -> Result<T, PemError>,
+    ) -> Part<T> {
+        let is_set = |setting: &Setting| !setting.trimmed().is_empty();
+        let text = self.reader.value(format!("tls_server_config.{name}"), inline).filter(is_set);
+        let path = self.reader.value(format!("tls_server_config.{name}_file"), by_path).filter(is_set);
+        let content = match (text, path) {
+            (None, None) => return None,
+            (Some(_), Some(path)) => Err(path.unquoted_mistake(format!("must not be set together with `{name}`"))),
+            (Some(text), None) => {
+                let bytes = text.text.clone().into_bytes();
+                Ok((Content { bytes, world_readable: self.world_readable }, text))
+            }
+            (None, Some(path)) => self.read_file(&path).map(|content| (content, path)),
+        };
+        let parsed = content.and_then(|(content, setting)| {
+            if name == "key" && content.world_readable {
+                let remark = "can be read by every user of this machine: run `chmod o-r` on its file";
+                self.remarks.push(format!("`{}` {remark}", setting.name));
+            }
+            let parsed = parse(&content.bytes).map_err(|error| setting.unquoted_mistake(error))?;
+            Ok((parsed, setting))
+        });
+        self.reader.check(parsed)
+    }
+
+    fn read_file(&mut self, setting: &Setting) -> Result<Content, Mistake> {
+        if setting.text.contains("-----BEGIN") || setting.text.contains('\n') {
+            return Err(
+                setting.unquoted_mistake("must be a path: put the text itself into the same key without `_file`")
+            );
+        }
+        let path = setting.path();
+        self.files.insert(path.clone(), Fingerprint::read(&path));
+        file::read(&path, MOST_BYTES).map_err(|error| setting.mistake(error))
+    }
+}
+
+const STRICT: &str = "RequireAndVerifyClientCert";
+
+fn clients(policy: Option<&Setting>, names: &[Setting], roots: Option<&(Roots, Setting)>) -> Result<Clients, Mistake> {
+    let word = policy.map_or("", Setting::trimmed);
+    if let Some(name) = names.first().filter(|_| word != STRICT) {
+        let rule = format!("needs `client_auth_type: {STRICT}`; otherwise the names are not verified");
+        return Err(name.unquoted_mistake(rule));
+    }
+    match (word, roots, policy) {
+        ("VerifyClientCertIfGiven", Some((roots, _)), _) => Ok(Clients::VerifiedIfGiven { roots: roots.clone() }),
+        (STRICT, Some((roots, _)), _) => {
+            let names = names.iter().map(|name| name.trimmed().to_owned()).collect();
             Ok(Clients::Verified { roots: roots.clone(), names })
         }
-        (word, _) => Err(policy.wrong(refusal(word))),
+        ("" | "NoClientCert", Some((_, setting)), _) => {
+            let rule = format!("needs `client_auth_type: {STRICT}`; otherwise clients are not asked for a certificate");
+            Err(setting.unquoted_mistake(rule))
+        }
+        ("" | "NoClientCert", None, _) | (_, _, None) => Ok(Clients::All),
+        (word, _, Some(policy)) => Err(refusal(word, policy)),
     }
 }
 
-/// Why this is no policy that can be followed as things stand.
-fn refusal(policy: &str) -> &'static str {
-    match policy {
-        "VerifyClientCertIfGiven" | "RequireAndVerifyClientCert" => {
-            "needs `client_ca_file`, the CA that signs the certificates of clients"
-        }
-        "RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert" => {
-            "accepts certificates that nobody has signed, which protects nothing: use RequireAndVerifyClientCert or NoClientCert"
-        }
-        _ => "must be NoClientCert, VerifyClientCertIfGiven or RequireAndVerifyClientCert",
+/// Why `word` cannot be the policy.
+fn refusal(word: &str, policy: &Setting) -> Mistake {
+    match word {
+        "VerifyClientCertIfGiven" | STRICT => policy.unquoted_mistake(format!(
+            "is `{word}`: needs `client_ca_file`, the CA that signs the certificates of clients"
+        )),
+        "RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert" => policy.unquoted_mistake(format!(
+            "is `{word}`: it accepts certificates of any issuer, which protects nothing; use {STRICT} or NoClientCert"
+        )),
+        _ => policy.mistake(format!("must be NoClientCert, VerifyClientCertIfGiven or {STRICT}")),
     }
 }

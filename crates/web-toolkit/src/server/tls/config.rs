@@ -2,15 +2,12 @@
 
 use std::{fmt, sync::Arc};
 
-use tokio_rustls::rustls::{
-    ServerConfig, SupportedProtocolVersion,
-    crypto::{CryptoProvider, ring},
-};
+use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, crypto::ring};
 
 use super::{
     certificate::{Chain, PrivateKey, Validity},
     clients::Clients,
-    names::{self, Curve, Suite, Version},
+    version::Version,
 };
 
 /// Individually valid settings that do not fit together. Each message continues a sentence that begins with the name of
@@ -23,32 +20,20 @@ pub enum TlsError {
     UnusableKey,
     #[error("contains a certificate that cannot be used as a CA")]
     UnusableRoots,
-    #[error("leaves no combination of protocol version and cipher suite")]
-    NothingLeft,
+    #[error("leaves no protocol version")]
+    NoVersion,
 }
 
-/// Settings of the TLS protocol, the same for all clients.
-#[derive(Debug, Clone)]
+/// The accepted versions of TLS, the same for all clients.
+#[derive(Debug, Clone, Copy)]
 pub struct Protocol {
     pub oldest: Version,
     pub newest: Version,
-    /// Suites of TLS 1.2, preferred first; all that are safe where it is empty. Those of TLS 1.3 are always spoken.
-    pub suites: Vec<Suite>,
-    /// Preferred first; all that are safe where it is empty.
-    pub curves: Vec<Curve>,
-    /// Whether our order of suites counts, not the client's.
-    pub server_order: bool,
 }
 
 impl Default for Protocol {
     fn default() -> Self {
-        Self {
-            oldest: Version::Tls12,
-            newest: Version::Tls13,
-            suites: Vec::new(),
-            curves: Vec::new(),
-            server_order: true,
-        }
+        Self { oldest: Version::Tls12, newest: Version::Tls13 }
     }
 }
 
@@ -61,13 +46,13 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    pub fn new(chain: &Chain, key: &PrivateKey, protocol: &Protocol, clients: Clients) -> Result<Self, TlsError> {
-        let provider = Arc::new(provider(protocol));
+    pub fn new(chain: &Chain, key: &PrivateKey, protocol: Protocol, clients: Clients) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
         let enabled = Version::ALL.into_iter().filter(|v| (protocol.oldest..=protocol.newest).contains(v));
         let versions: Vec<&SupportedProtocolVersion> = enabled.map(Version::rustls).collect();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions)
-            .map_err(|_| TlsError::NothingLeft)?;
+            .map_err(|_| TlsError::NoVersion)?;
         let signing = provider.key_provider.load_private_key(key.der()).map_err(|_| TlsError::UnusableKey)?;
         if signing.public_key().is_some_and(|public| public.as_ref() != chain.public_key) {
             return Err(TlsError::OtherKey);
@@ -78,7 +63,6 @@ impl TlsConfig {
         };
         let mut rustls =
             builder.with_single_cert(chain.certificates.clone(), key.der()).map_err(|_| TlsError::UnusableKey)?;
-        rustls.ignore_client_order = protocol.server_order;
         // A client that requires HTTP/2 is refused in the handshake, before it sends a request.
         rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { rustls: Arc::new(rustls), validity: chain.validity, clients })
@@ -102,16 +86,4 @@ impl fmt::Debug for TlsConfig {
             .field("clients", &self.clients)
             .finish_non_exhaustive()
     }
-}
-
-/// The cryptography of all handshakes.
-fn provider(protocol: &Protocol) -> CryptoProvider {
-    let mut provider = ring::default_provider();
-    if !protocol.suites.is_empty() {
-        provider.cipher_suites = names::suites(&protocol.suites, &provider.cipher_suites);
-    }
-    if !protocol.curves.is_empty() {
-        provider.kx_groups = protocol.curves.iter().map(|curve| curve.rustls()).collect();
-    }
-    provider
 }

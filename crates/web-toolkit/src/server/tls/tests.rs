@@ -41,7 +41,7 @@ fn dns(name: &str) -> SanType {
     SanType::DnsName(name.try_into().unwrap())
 }
 
-fn config(authority: &Authority, protocol: &Protocol, clients: Clients) -> TlsConfig {
+fn config(authority: &Authority, protocol: Protocol, clients: Clients) -> TlsConfig {
     let (certificate, key) = signed(vec![dns("localhost")], authority);
     let (chain, key) = (Chain::from_pem(certificate.as_bytes()), PrivateKey::from_pem(key.as_bytes()));
     TlsConfig::new(&chain.unwrap(), &key.unwrap(), protocol, clients).unwrap()
@@ -111,28 +111,11 @@ async fn versions_outside_the_configured_range_are_refused() {
     let ca = authority();
     let table = [(Tls12, Tls13, true, true), (Tls13, Tls13, false, true), (Tls12, Tls12, true, false)];
     for (oldest, newest, speaks_12, speaks_13) in table {
-        let protocol = Protocol { oldest, newest, ..Protocol::default() };
-        let server = start(config(&ca, &protocol, Clients::All), Limits::default());
+        let protocol = Protocol { oldest, newest };
+        let server = start(config(&ca, protocol, Clients::All), Limits::default());
         assert_eq!(answers(&server, client(&ca, None, Tls12)).await, speaks_12, "{protocol:?}");
         assert_eq!(answers(&server, client(&ca, None, Tls13)).await, speaks_13, "{protocol:?}");
     }
-}
-
-#[tokio::test]
-async fn the_configured_suites_and_curves_are_used() {
-    let ca = authority();
-    let protocol = Protocol {
-        newest: Version::Tls12,
-        suites: vec!["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256".parse().unwrap()],
-        curves: vec![Curve::P384],
-        ..Protocol::default()
-    };
-    let server = start(config(&ca, &protocol, Clients::All), Limits::default());
-    let stream = connect(&server, client(&ca, None, Version::Tls12)).await.unwrap();
-    let connection = stream.get_ref().1;
-    let suite = connection.negotiated_cipher_suite().unwrap().suite();
-    assert_eq!(suite.as_str(), Some("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"));
-    assert_eq!(format!("{:?}", connection.negotiated_key_exchange_group().unwrap().name()), "secp384r1");
 }
 
 #[tokio::test]
@@ -168,7 +151,7 @@ async fn only_clients_with_an_accepted_certificate_are_let_in() {
     ];
     for (clients, expected) in table {
         for version in Version::ALL {
-            let server = start(config(&ca, &Protocol::default(), clients.clone()), Limits::default());
+            let server = start(config(&ca, Protocol::default(), clients.clone()), Limits::default());
             for (shown, expected) in given.iter().zip(expected) {
                 let answered = answers(&server, client(&ca, *shown, version)).await;
                 assert_eq!(answered, expected, "{version:?}, {clients:?}, presented {:?}", shown.map(|pair| &pair.0));
@@ -180,9 +163,9 @@ async fn only_clients_with_an_accepted_certificate_are_let_in() {
 #[tokio::test]
 async fn a_new_certificate_applies_to_new_connections_and_open_ones_stay() {
     let (old, new) = (authority(), authority());
-    let server = start(config(&old, &Protocol::default(), Clients::All), Limits::default());
+    let server = start(config(&old, Protocol::default(), Clients::All), Limits::default());
     let mut open = connect(&server, client(&old, None, Version::Tls13)).await.unwrap();
-    server.config.send_replace(Some(Arc::new(config(&new, &Protocol::default(), Clients::All))));
+    server.config.send_replace(Some(Arc::new(config(&new, Protocol::default(), Clients::All))));
     assert!(!answers(&server, client(&old, None, Version::Tls13)).await);
     assert!(answers(&server, client(&new, None, Version::Tls13)).await);
     open.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
@@ -194,7 +177,7 @@ async fn a_new_certificate_applies_to_new_connections_and_open_ones_stay() {
 #[tokio::test]
 async fn an_http_request_to_an_https_port_gets_a_readable_400() {
     let ca = authority();
-    let server = start(config(&ca, &Protocol::default(), Clients::All), Limits::default());
+    let server = start(config(&ca, Protocol::default(), Clients::All), Limits::default());
     let mut tcp = TcpStream::connect(server.at).await.unwrap();
     tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let mut answer = String::new();
@@ -209,7 +192,7 @@ async fn an_http_request_to_an_https_port_gets_a_readable_400() {
 async fn an_incomplete_handshake_times_out_and_blocks_no_other_client() {
     let ca = authority();
     let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::default() };
-    let server = start(config(&ca, &Protocol::default(), Clients::All), limits);
+    let server = start(config(&ca, Protocol::default(), Clients::All), limits);
     let mut silent = TcpStream::connect(server.at).await.unwrap();
     let mut half = TcpStream::connect(server.at).await.unwrap();
     half.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
@@ -233,26 +216,4 @@ fn the_validity_period_of_a_certificate_is_parsed() {
     let validity = chain.validity;
     assert_eq!(validity.not_before.to_string(), "2024-02-29T00:00:00Z");
     assert_eq!(validity.not_after.to_string(), "2061-01-01T00:00:00Z", "times after 2049 have another encoding");
-}
-
-#[test]
-fn the_go_names_of_cipher_suites_are_parsed() {
-    for name in [
-        "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-        "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-        "TLS_AES_128_GCM_SHA256",
-        "TLS_AES_256_GCM_SHA384",
-        "TLS_CHACHA20_POLY1305_SHA256",
-    ] {
-        assert!(name.parse::<Suite>().is_ok(), "{name}");
-    }
-    for name in
-        ["", "TLS13_AES_128_GCM_SHA256", "TLS_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"]
-    {
-        assert_eq!(name.parse::<Suite>().unwrap_err(), NameError::Suite, "{name}");
-    }
 }

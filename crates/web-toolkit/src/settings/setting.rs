@@ -1,0 +1,148 @@
+//! A setting, and what can be wrong with it. No message quotes a value that looks like a secret.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::text::shown;
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) file: Arc<str>,
+    pub(super) line: u64,
+}
+
+/// What is wrong with one setting, in one line. Never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// `None` for a flag or an environment variable.
+    pub(super) position: Option<Position>,
+    pub(super) what: String,
+}
+
+impl Mistake {
+    /// A setting that is missing or has a value that must not be quoted.
+    pub fn unquoted(name: &str, rule: impl fmt::Display) -> Self {
+        Self { position: None, what: format!("`{name}` {rule}") }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(Position { file, line }) = &self.position {
+            write!(f, "{file}: line {line}: ")?;
+        }
+        f.write_str(&self.what)
+    }
+}
+
+/// Every mistake of a configuration, one line each: first flags and variables, then the file in its order.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError(Vec<Mistake>);
+
+impl ConfigError {
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.0
+    }
+
+    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+        self.0
+    }
+}
+
+impl From<Vec<Mistake>> for ConfigError {
+    fn from(mistakes: Vec<Mistake>) -> Self {
+        Self(mistakes)
+    }
+}
+
+impl From<Mistake> for ConfigError {
+    fn from(mistake: Mistake) -> Self {
+        Self(vec![mistake])
+    }
+}
+
+/// Whether a text could be a token: 20 or more characters, all of which occur in tokens.
+pub fn looks_like_secret(text: &str) -> bool {
+    const SHORTEST: usize = 20;
+    text.len() >= SHORTEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~+=".contains(&byte))
+}
+
+/// A single value, and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// As the operator writes it: `--poll.interval`, `CLOUDFLARE_EMAIL`, or `poll.interval` in the file.
+    pub name: Cow<'static, str>,
+    pub text: String,
+    pub(super) position: Option<Position>,
+}
+
+impl Setting {
+    /// From the command line or the environment.
+    pub fn from_flag(flag: impl Into<Cow<'static, str>>, text: &str) -> Self {
+        Self { name: flag.into(), text: text.to_owned(), position: None }
+    }
+
+    /// The same place with another name.
+    #[must_use]
+    pub fn with_name(&self, name: impl Into<Cow<'static, str>>) -> Self {
+        Self { name: name.into(), ..self.clone() }
+    }
+
+    /// The same place with another value.
+    #[must_use]
+    pub fn with_text(&self, text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..self.clone() }
+    }
+
+    pub fn trimmed(&self) -> &str {
+        self.text.trim()
+    }
+
+    pub fn is_in_file(&self) -> bool {
+        self.position.is_some()
+    }
+
+    /// Says that the value breaks `rule`, and quotes it unless it looks like a secret.
+    pub fn mistake(&self, rule: impl fmt::Display) -> Mistake {
+        if looks_like_secret(self.trimmed()) {
+            return self.measured_mistake(rule);
+        }
+        let (name, value) = (&self.name, shown(&self.text));
+        Mistake { position: self.position.clone(), what: format!("`{name}` is `{value}`: {rule}") }
+    }
+
+    /// Says that the value breaks `rule`, and quotes only its length.
+    pub fn measured_mistake(&self, rule: impl fmt::Display) -> Mistake {
+        self.unquoted_mistake(format!("({} characters, not shown): {rule}", self.trimmed().chars().count()))
+    }
+
+    /// Says that the setting breaks `rule`, without its value.
+    pub fn unquoted_mistake(&self, rule: impl fmt::Display) -> Mistake {
+        Mistake { position: self.position.clone(), ..Mistake::unquoted(&self.name, rule) }
+    }
+
+    /// The name of another key, as a flag if this setting is a flag.
+    pub fn name_like_this(&self, key: &str) -> String {
+        if self.is_in_file() { key.to_owned() } else { flag_for(key) }
+    }
+
+    /// The path of a file. In a file it is relative to the folder of that file.
+    pub fn path(&self) -> PathBuf {
+        let path = Path::new(self.trimmed());
+        match self.position.as_ref().and_then(|position| Path::new(&*position.file).parent()) {
+            Some(folder) => folder.join(path),
+            None => path.to_owned(),
+        }
+    }
+}
+
+/// `--poll.stale-after` for `poll.stale_after`.
+pub fn flag_for(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}
