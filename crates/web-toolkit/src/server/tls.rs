@@ -7,7 +7,6 @@
 mod certificate;
 mod clients;
 mod config;
-mod version;
 
 use std::{io, sync::Arc};
 
@@ -19,10 +18,9 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 pub use self::{
-    certificate::{Chain, PemError, PrivateKey, Roots, Validity},
+    certificate::{Chain, PemError, PrivateKey, Roots, TlsError, Validity},
     clients::Clients,
-    config::{Protocol, TlsConfig, TlsError},
-    version::{Version, VersionError},
+    config::{Protocol, TlsConfig, Version, VersionError},
 };
 
 /// A TCP or TLS connection.

@@ -129,3 +129,17 @@ fn format_name(name: &GeneralName) -> Option<String> {
 fn parse_ip(octets: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(octets).map(IpAddr::from).or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
+
+/// Individually valid settings that do not fit together. Each message continues a sentence that begins with the name of
+/// the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    #[error("does not belong to the certificate: the public keys differ")]
+    OtherKey,
+    #[error("has an unsupported key type; use an RSA key (2048 bits or more), ECDSA P-256, ECDSA P-384 or Ed25519")]
+    UnusableKey,
+    #[error("contains a certificate that cannot be used as a CA")]
+    UnusableRoots,
+    #[error("leaves no protocol version")]
+    NoVersion,
+}

@@ -14,10 +14,7 @@ use tokio_rustls::rustls::{
 };
 use tracing::debug;
 
-use super::{
-    certificate::{Roots, read_alternative_names},
-    config::TlsError,
-};
+use super::certificate::{Roots, TlsError, read_alternative_names};
 use crate::text::shown;
 
 /// The certificates that clients must present.

@@ -1,27 +1,56 @@
 //! A complete TLS configuration of the server.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, str::FromStr, sync::Arc};
 
-use tokio_rustls::rustls::{ServerConfig, SupportedProtocolVersion, crypto::ring};
-
-use super::{
-    certificate::{Chain, PrivateKey, Validity},
-    clients::Clients,
-    version::Version,
+use tokio_rustls::rustls::{
+    ServerConfig, SupportedProtocolVersion,
+    crypto::ring,
+    version::{TLS12, TLS13},
 };
 
-/// Individually valid settings that do not fit together. Each message continues a sentence that begins with the name of
-/// the key.
+use super::{
+    certificate::{Chain, PrivateKey, TlsError, Validity},
+    clients::Clients,
+};
+
+/// A supported version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    Tls12,
+    Tls13,
+}
+
+impl Version {
+    pub(super) const ALL: [Self; 2] = [Self::Tls12, Self::Tls13];
+
+    pub(super) fn rustls(self) -> &'static SupportedProtocolVersion {
+        match self {
+            Self::Tls12 => &TLS12,
+            Self::Tls13 => &TLS13,
+        }
+    }
+}
+
+impl FromStr for Version {
+    type Err = VersionError;
+
+    fn from_str(text: &str) -> Result<Self, VersionError> {
+        match text {
+            "TLS12" => Ok(Self::Tls12),
+            "TLS13" => Ok(Self::Tls13),
+            "TLS10" | "TLS11" => Err(VersionError::Broken),
+            _ => Err(VersionError::Unknown),
+        }
+    }
+}
+
+/// A name that is not a version we support.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TlsError {
-    #[error("does not belong to the certificate: the public keys differ")]
-    OtherKey,
-    #[error("has an unsupported key type; use an RSA key (2048 bits or more), ECDSA P-256, ECDSA P-384 or Ed25519")]
-    UnusableKey,
-    #[error("contains a certificate that cannot be used as a CA")]
-    UnusableRoots,
-    #[error("leaves no protocol version")]
-    NoVersion,
+pub enum VersionError {
+    #[error("must be TLS12 or TLS13; older versions are insecure and not supported")]
+    Broken,
+    #[error("must be TLS12 or TLS13")]
+    Unknown,
 }
 
 /// The accepted versions of TLS, the same for all clients.
