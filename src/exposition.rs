@@ -7,11 +7,10 @@
 mod capture;
 mod exporter;
 mod family;
-mod observed;
 mod page;
 mod process;
-mod reported;
 mod text;
+mod tunnels;
 
 use std::time::Duration;
 

@@ -8,12 +8,12 @@ use super::{
     capture::Capture,
     exporter,
     family::{Family, Group, Groups, Writer},
-    observed, reported,
     text::Format,
+    tunnels,
 };
 
 /// Every family, in the order of the page.
-const FAMILIES: [&[Family]; 3] = [reported::FAMILIES, observed::FAMILIES, exporter::FAMILIES];
+const FAMILIES: [&[Family]; 3] = [tunnels::REPORTED, tunnels::OBSERVED, exporter::FAMILIES];
 
 /// A page that is being written.
 #[derive(Debug)]

@@ -1,24 +1,30 @@
 //! `/metrics`: the page in the format and the coding that the client prefers.
+//!
+//! Scrapes that arrive at the same moment share one capture of the values. A capture exists while clients read it. While
+//! all slots are taken, further scrapes wait; no client can keep a slot for longer than a stream may take.
 
-mod captures;
-
-use std::{io, mem, sync::Arc};
+use std::{
+    io, mem,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use hyper::{HeaderMap, Response, StatusCode};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use web_toolkit::{
     answer::{internal_error, plain_text},
+    clock,
     server::Body,
     text::shown,
 };
 
-use self::captures::{CapturePool, PinnedCapture};
 use super::{
     body::{EncodedBody, PIECE, PageThreads, Producer},
     headers::{accepted_format, accepts_gzip, answer_metrics},
 };
 use crate::{
     domain::label::Label as _,
-    exposition::{Exposition, Format, Group, Groups, Page},
+    exposition::{Capture, Exposition, Format, Group, Groups, Page},
 };
 
 /// Answers scrapes.
@@ -102,6 +108,54 @@ fn find_group(parameter: &str, name: &str) -> Result<Group, String> {
         let known: Vec<&str> = Group::ALL.iter().map(|group| group.as_str()).collect();
         format!("unknown group `{}` in {parameter}; expected one of {}", shown(name), known.join(", "))
     })
+}
+
+/// Maximum number of captures in memory.
+const MAX_CAPTURES: usize = 4;
+
+/// Maximum age of a capture that another scrape may share.
+const SHARED_FOR: Duration = Duration::from_millis(250);
+
+/// Captures the metrics, once for all scrapes of the same moment.
+#[derive(Debug)]
+struct CapturePool {
+    exposition: Arc<Exposition>,
+    newest: Mutex<Weak<PinnedCapture>>,
+    slots: Arc<Semaphore>,
+    threads: Arc<PageThreads>,
+}
+
+/// A capture and its slot, which is released with it.
+#[derive(Debug)]
+struct PinnedCapture {
+    capture: Arc<Capture>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl CapturePool {
+    fn new(exposition: Exposition, threads: Arc<PageThreads>) -> Self {
+        let slots = Arc::new(Semaphore::new(MAX_CAPTURES));
+        Self { exposition: Arc::new(exposition), newest: Mutex::default(), slots, threads }
+    }
+
+    /// The newest values. Callers that wait for the same capture share it.
+    ///
+    /// # Errors
+    /// Capturing panicked.
+    async fn newest(&self) -> io::Result<Arc<PinnedCapture>> {
+        let mut newest = self.newest.lock().await;
+        if let Some(pinned) = newest.upgrade()
+            && clock::now().since(pinned.capture.taken()) <= SHARED_FOR
+        {
+            return Ok(pinned);
+        }
+        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
+        let (exposition, now) = (Arc::clone(&self.exposition), clock::now());
+        let capture = self.threads.run(move || exposition.capture(now)).await?;
+        let pinned = Arc::new(PinnedCapture { capture: Arc::new(capture), _slot: slot });
+        *newest = Arc::downgrade(&pinned);
+        Ok(pinned)
+    }
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ async fn scrapes_of_one_moment_share_a_capture_and_later_ones_get_a_newer_one() 
     let Scrape { captures, .. } = scrape();
     let first = captures.newest().await.unwrap();
     assert!(Arc::ptr_eq(&first, &captures.newest().await.unwrap()));
-    tokio::time::advance(captures::SHARED_FOR + Duration::from_millis(1)).await;
+    tokio::time::advance(SHARED_FOR + Duration::from_millis(1)).await;
     assert!(!Arc::ptr_eq(&first, &captures.newest().await.unwrap()));
 }
 
@@ -73,7 +73,7 @@ async fn a_capture_is_dropped_with_its_last_reader() {
 async fn slow_readers_pin_a_few_captures_at_most() {
     let Scrape { captures, .. } = scrape();
     let mut pinned = Vec::new();
-    for _ in 0..captures::MAX_CAPTURES {
+    for _ in 0..MAX_CAPTURES {
         pinned.push(captures.newest().await.unwrap());
         tokio::time::advance(Duration::from_secs(1)).await;
     }

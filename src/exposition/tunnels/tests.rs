@@ -31,7 +31,7 @@ fn render(seen: Seen) -> String {
     let snapshot = Snapshot { judged, stale_after: Duration::ZERO, now: at() };
     let capture = Capture::new(snapshot, process::ProcessStats::default(), String::new(), Duration::ZERO);
     let mut text = String::new();
-    Page::with_families(&[FAMILIES, exporter::FAMILIES], Arc::new(capture), Format::OpenMetrics, Groups::ALL)
+    Page::with_families(&[OBSERVED, exporter::FAMILIES], Arc::new(capture), Format::OpenMetrics, Groups::ALL)
         .fill(&mut text, usize::MAX);
     text.replace("cloudflare_magic_", "")
 }

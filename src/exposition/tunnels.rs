@@ -1,13 +1,17 @@
-//! Families of the values that the API reports about each tunnel. A stale value has no series.
+//! Families of each tunnel: the values that the API reports, what the probes observe, and the verdict.
 
 use super::{
     capture::TunnelCapture,
-    family::{Family, Group, counter, gauge},
-    text::Samples,
+    family::{Family, Group, counter, gauge, histogram},
+    text::{LabelPair, Samples},
 };
-use crate::domain::{
-    label::Label,
-    tunnel::{BgpState, BgpStatus, GreDetails, HealthCheck, IpsecDetails, Tunnel, TunnelDetails},
+use crate::{
+    domain::{
+        label::Label,
+        probe::ProbeFailure,
+        tunnel::{BgpState, BgpStatus, GreDetails, HealthCheck, IpsecDetails, Tunnel, TunnelDetails},
+    },
+    prober::tally::TallyReading,
 };
 
 impl TunnelCapture {
@@ -46,7 +50,8 @@ impl TunnelCapture {
     }
 }
 
-pub(super) const FAMILIES: &[Family] = &[
+/// What the API reports. A stale value has no series.
+pub(super) const REPORTED: &[Family] = &[
     gauge("tunnel_info", "Addresses of the tunnel at the last poll. Always 1.").per_tunnel(Group::Info, info),
     gauge(
         "tunnel_site_info",
@@ -131,6 +136,78 @@ pub(super) const FAMILIES: &[Family] = &[
         .value(Group::Tunnels, |tunnel| Some(tunnel.gre()?.ttl?.into())),
 ];
 
+/// What the probes observe, and the verdict. Does not depend on the age of the reported values.
+pub(super) const OBSERVED: &[Family] = &[
+    gauge(
+        "tunnel_reachable",
+        "Whether the addresses inside the tunnel answer, debounced. \
+         No series until a result is settled, or if no address has ever answered.",
+    )
+    .value(Group::Probes, |tunnel| tunnel.reachable.map(Into::into)),
+    gauge(
+        "tunnel_probe_up",
+        "Whether the address answers: down after probe.down-after failures in a row, up after probe.up-after replies.",
+    )
+    .per_tunnel(Group::Probes, |tunnel, out| {
+        each_target(tunnel, |target, reading| out.push_known(&tunnel.labels, &[target], reading.state.up));
+    }),
+    counter(
+        "tunnel_probe_requests",
+        "Echo requests: always the sum of replies, failures and requests in flight. \
+         Tunnels that share an address share its counters.",
+    )
+    .per_tunnel(Group::Probes, |tunnel, out| {
+        each_target(tunnel, |target, reading| out.push(&tunnel.labels, &[target], reading.requests));
+    }),
+    counter("tunnel_probe_replies", "Echo requests that were answered.").per_tunnel(Group::Probes, |tunnel, out| {
+        each_target(tunnel, |target, reading| out.push(&tunnel.labels, &[target], reading.replies));
+    }),
+    counter(
+        "tunnel_probe_failures",
+        "Echo requests that were not answered, by reason; not_sent says nothing about the path.",
+    )
+    .per_tunnel(Group::Probes, |tunnel, out| {
+        each_target(tunnel, |target, reading| {
+            for &reason in ProbeFailure::ALL {
+                out.push(&tunnel.labels, &[target, ("reason", reason.as_str())], reading.failures(reason));
+            }
+        });
+    }),
+    histogram("tunnel_probe_rtt", "Round-trip times of the replies.")
+        .in_seconds()
+        .per_tunnel(Group::Rtt, |tunnel, out| {
+            each_target(tunnel, |target, reading| out.histogram(&tunnel.labels, &[target], &reading.rtt))
+        }),
+    gauge("tunnel_probe_last_reply_timestamp", "When the address last answered. No series before the first reply.")
+        .in_seconds()
+        .per_tunnel(Group::Probes, |tunnel, out| {
+            each_target(tunnel, |target, reading| out.push_known(&tunnel.labels, &[target], reading.last_reply));
+        }),
+    gauge(
+        "tunnel_verdict",
+        "Verdict from what is reported and observed: which layer is at fault. 1 for the current verdict, else 0.",
+    )
+    .per_tunnel(Group::Verdict, |tunnel, out| {
+        if let Some(verdict) = &tunnel.verdict {
+            out.states(&tunnel.labels, "verdict", verdict.verdict);
+        }
+    }),
+    gauge("tunnel_verdict_changed_timestamp", "When the current verdict on the tunnel was reached.")
+        .in_seconds()
+        .value(Group::Verdict, |tunnel| Some(tunnel.verdict.as_ref()?.changed.wall.into())),
+    counter(
+        "tunnel_verdict_changes",
+        "Changes of the verdict since the tunnel was first judged. The first verdict does not count.",
+    )
+    .value(Group::Verdict, |tunnel| Some(tunnel.verdict.as_ref()?.changes.into())),
+];
+
+fn each_target(tunnel: &TunnelCapture, mut write: impl FnMut(LabelPair, &TallyReading)) {
+    for (target, reading) in &tunnel.targets {
+        write(("probe_target", target.as_str()), reading);
+    }
+}
+
 fn info(tunnel: &TunnelCapture, out: &mut Samples<'_>) {
     let Some(reported) = tunnel.tunnel() else { return };
     let labels = tunnel
@@ -181,3 +258,6 @@ fn health_check_info(tunnel: &TunnelCapture, out: &mut Samples<'_>) {
         .and("target_source", check.target.source().as_str());
     out.push(&labels, &[], true);
 }
+
+#[cfg(test)]
+mod tests;
