@@ -128,7 +128,7 @@ stories! {
         let back = lab.all(&[INSIDE, UPLINK, ENDPOINT], "reply");
         in_time("healthy", back, await_verdict(&mut exporter, "fra", "healthy"));
         assert!(sum(&exporter.samples(), "tunnel_verdict_changes_total", &[]) >= 7.0);
-        assert!(exporter.process.said().contains("tunnel fra is tunnel_fault, was path_mismatch: 10.77.0.0 inside the tunnel is silent"));
+        assert!(exporter.process.said().contains("tunnel fra is tunnel_fault, was path_mismatch: 10.77.0.0 inside the tunnel does not answer"));
     }
 
     fn a_remote_prober_uses_only_the_customers_side_of_a_tunnel(lab) {
