@@ -58,17 +58,14 @@ impl Tracker {
         let mut before = std::mem::take(&mut self.tunnels);
         for row in snapshot.rows() {
             let (evidence, verdict) = judge_row(&row, isolated);
-            let (key, tracked) = match before.remove_entry(&row.key) {
-                Some((key, mut tracked)) => {
-                    let old = Arc::clone(&tracked.verdict);
-                    round.changes.extend(tracked.update(&key, &row, evidence, verdict, snapshot.now));
-                    round.moved |= !Arc::ptr_eq(&old, &tracked.verdict);
-                    (key, tracked)
-                }
-                None => {
-                    round.moved = true;
-                    (Arc::new(row.key.clone()), Tracked::new(&row, evidence, verdict, snapshot.now))
-                }
+            let (key, tracked) = if let Some((key, mut tracked)) = before.remove_entry(&row.key) {
+                let old = Arc::clone(&tracked.verdict);
+                round.changes.extend(tracked.update(&key, &row, evidence, verdict, snapshot.now));
+                round.moved |= !Arc::ptr_eq(&old, &tracked.verdict);
+                (key, tracked)
+            } else {
+                round.moved = true;
+                (Arc::new(row.key.clone()), Tracked::new(&row, evidence, verdict, snapshot.now))
             };
             self.tunnels.insert(key, tracked);
         }

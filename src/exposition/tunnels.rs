@@ -173,11 +173,12 @@ pub(super) const OBSERVED: &[Family] = &[
             }
         });
     }),
-    histogram("tunnel_probe_rtt", "Round-trip times of the replies.")
-        .in_seconds()
-        .per_tunnel(Group::Rtt, |tunnel, out| {
-            each_target(tunnel, |target, reading| out.histogram(&tunnel.labels, &[target], &reading.rtt))
-        }),
+    histogram("tunnel_probe_rtt", "Round-trip times of the replies.").in_seconds().per_tunnel(
+        Group::Rtt,
+        |tunnel, out| {
+            each_target(tunnel, |target, reading| out.histogram(&tunnel.labels, &[target], &reading.rtt));
+        },
+    ),
     gauge("tunnel_probe_last_reply_timestamp", "When the address last answered. No series before the first reply.")
         .in_seconds()
         .per_tunnel(Group::Probes, |tunnel, out| {

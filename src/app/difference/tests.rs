@@ -90,11 +90,7 @@ fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
         ),
         ("staleness", |config| config.poll.stale_after = Duration::from_mins(9), ["", "", "", ""]),
         ("probing", |config| config.probe.enabled = true, ["", "", "", ""]),
-        (
-            "an override",
-            |config| config.probe.overrides.push(ProbeOverride::new(Selector::name("x"))),
-            ["", "", "", ""],
-        ),
+        ("override", |config| config.probe.overrides.push(ProbeOverride::new(Selector::name("x"))), ["", "", "", ""]),
         ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
         ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
         ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),
