@@ -7,7 +7,6 @@ mod check;
 mod demo;
 mod difference;
 mod exporter;
-mod metrics;
 mod one_shot;
 mod pollers;
 mod reload;

@@ -4,8 +4,7 @@
 //! that no reader can combine a verdict with a newer inventory. A [`Snapshot`] adds the time; the metrics, the pages, the JSON and
 //! the command line all read from it. Counters of the probes are shared and continue to move.
 
-pub mod concern;
-pub mod filter;
+pub mod listing;
 mod row;
 
 use std::{sync::Arc, time::Duration};
@@ -13,8 +12,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use web_toolkit::clock::Moment;
 
+use self::listing::{Filter, Summary};
 pub use self::row::Row;
-use self::{concern::Summary, filter::Filter};
 use crate::{
     domain::{
         dataset::{Dataset, PollStatus},

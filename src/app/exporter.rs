@@ -19,9 +19,8 @@ use web_toolkit::{
 };
 
 use super::{
-    metrics,
     pollers::{ApiClients, Pollers},
-    reload::{ConfigLoader, LiveSettings, Supervisor, Triggers},
+    reload::{ConfigLoader, LiveSettings, Supervisor, Triggers, register_metrics},
     service_manager,
     shutdown::join_all,
 };
@@ -82,7 +81,7 @@ pub(super) async fn start(
     let status = announce(&config, &bound);
     let pulses = Pulses::default();
     let mut registry = exposition::registry();
-    let metrics = metrics::register(&mut registry, clock::now());
+    let metrics = register_metrics(&mut registry, clock::now());
     let api_metrics = cloudflare::Metrics::register(&mut registry);
     let (clients, pollers) = start_pollers(&config, api_metrics, pulses.clone(), stop).await?;
     let settings = LiveSettings::new(&config);

@@ -3,8 +3,16 @@
 //! A reload is all or nothing: the new configuration is read and validated completely before any of it is applied. Triggers that
 //! arrive during a reload are answered together by the next one, so that a storm of them costs only a few reloads per second.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
+use prometheus_client::{
+    metrics::gauge::Gauge,
+    registry::{Registry, Unit},
+};
 use tokio::{
     signal::unix::Signal,
     sync::{mpsc, oneshot, watch},
@@ -15,18 +23,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use web_toolkit::{
     access::{Access, Replacement},
-    clock,
+    clock::{self, Moment},
 };
 
 use super::{
     difference::Difference,
-    metrics::ConfigMetrics,
     pollers::{ApiClients, PollerEnded, Pollers},
     service_manager::Notifier,
 };
 use crate::{
     config::{Config, ConfigError},
     prober::settings::ProbeSettings,
+    series::{Series, label},
 };
 
 /// Delay after a trigger, so that triggers in quick succession are answered by one reload.
@@ -212,4 +220,44 @@ fn prepare(loader: &ConfigLoader, access: &Access, mut clients: ApiClients) -> R
     let access = access.prepare(config.web.access.clone())?;
     clients.update(&config).map_err(|error| error.to_string())?;
     Ok(Prepared { config, clients, access })
+}
+
+/// The result of the last reload.
+#[derive(Debug)]
+pub(super) struct ConfigMetrics {
+    successful: Gauge,
+    last_success: Gauge<f64, AtomicU64>,
+}
+
+impl ConfigMetrics {
+    pub(super) fn set_succeeded(&self, now: Moment) {
+        self.successful.set(1);
+        self.last_success.set(now.wall.as_second() as f64);
+    }
+
+    /// The time of the last success stays, because that configuration is still active.
+    pub(super) fn set_failed(&self) {
+        self.successful.set(0);
+    }
+}
+
+/// Registers the build information and the state of the configuration, which was loaded at `now`.
+pub(super) fn register_metrics(registry: &mut Registry, now: Moment) -> ConfigMetrics {
+    let build = Series::<2, Gauge>::new(Gauge::default);
+    build.get([label("version", env!("CARGO_PKG_VERSION")), label("revision", env!("MTE_REVISION"))]).set(1);
+    registry.register("exporter_build_info", "Version and revision of this exporter. Always 1", build);
+    let metrics = ConfigMetrics { successful: Gauge::default(), last_success: Gauge::default() };
+    registry.register(
+        "config_last_reload_successful",
+        "Whether the last reading of the configuration succeeded",
+        metrics.successful.clone(),
+    );
+    registry.register_with_unit(
+        "config_last_reload_success_timestamp",
+        "When the configuration was last read successfully",
+        Unit::Seconds,
+        metrics.last_success.clone(),
+    );
+    metrics.set_succeeded(now);
+    metrics
 }

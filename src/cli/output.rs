@@ -14,7 +14,7 @@ use crate::{
     app::{CheckResult, CheckStatus},
     domain::label::Label as _,
     http,
-    snapshot::{Snapshot, filter::Filter},
+    snapshot::{Snapshot, listing::Filter},
 };
 
 /// The value of `--output`.

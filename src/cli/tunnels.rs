@@ -13,7 +13,10 @@ use crate::{
         tunnel::BgpState,
         verdict::{Evidence, Side, Verdict},
     },
-    snapshot::{Row, Snapshot, concern::Concern, filter::Order},
+    snapshot::{
+        Row, Snapshot,
+        listing::{Concern, Order},
+    },
 };
 
 /// Shown in place of an unknown value.

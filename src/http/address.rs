@@ -13,7 +13,7 @@ use crate::{
     },
     snapshot::{
         Row,
-        filter::{Filter, Order, VerdictFilter},
+        listing::{Filter, Order, VerdictFilter},
     },
 };
 

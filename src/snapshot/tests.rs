@@ -2,7 +2,7 @@ use std::{num::NonZeroU32, time::Instant};
 
 use jiff::Timestamp;
 
-use super::{concern::BY_URGENCY, filter::Order, filter::VerdictFilter, *};
+use super::*;
 use crate::{
     domain::{
         fixtures::{addressed, gre, polled, reporting, tunnel},
@@ -17,6 +17,7 @@ use crate::{
         settings::ProbeSettings,
         tally::Tally,
     },
+    snapshot::listing::{BY_URGENCY, Order, VerdictFilter},
 };
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]

@@ -43,7 +43,7 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 4] = [
     ("surge_ping", &["prober/icmp"]),
     ("reqwest", &["cloudflare"]),
     ("clap", &["cli", "config/flags"]),
-    ("prometheus_client", &["exposition", "series", "cloudflare/metrics", "app/metrics"]),
+    ("prometheus_client", &["exposition", "series", "cloudflare/metrics", "app/reload"]),
 ];
 
 /// Crates that the values of `domain` must not know.

@@ -6,7 +6,7 @@ use web_toolkit::clock::Moment;
 use super::format::exact_time;
 use crate::{
     http::assets::{self, Asset},
-    snapshot::concern::Concern,
+    snapshot::listing::Concern,
 };
 
 /// Path from the page of a tunnel to the front page.

@@ -15,8 +15,7 @@ use crate::{
     http::address::{ATTENTION, Query, verdict_value},
     snapshot::{
         Snapshot,
-        concern::{BY_URGENCY, Concern, Summary},
-        filter::{Filter, Order, VerdictFilter},
+        listing::{BY_URGENCY, Concern, Filter, Order, Summary, VerdictFilter},
     },
 };
 

@@ -16,7 +16,7 @@ use crate::{
     },
     snapshot::{
         Snapshot,
-        concern::{Concern, Summary},
+        listing::{Concern, Summary},
     },
 };
 

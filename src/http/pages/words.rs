@@ -10,7 +10,7 @@ use crate::{
         tunnel::{BgpState, FsmState, TunnelType},
         verdict::{Side, Verdict},
     },
-    snapshot::{Row, concern::Concern},
+    snapshot::{Row, listing::Concern},
 };
 
 /// A coloured word.
