@@ -165,3 +165,6 @@ impl World {
         operation?.run(&mut self.accounts, context)
     }
 }
+
+#[cfg(test)]
+mod tests;
