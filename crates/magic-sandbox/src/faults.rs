@@ -14,8 +14,8 @@ use web_toolkit::{
     yaml::{Node, YamlError, keys_of},
 };
 
-pub(crate) use self::effect::MatchedFaults;
 use self::effect::{FaultEffect, deserialize_checked};
+pub(crate) use self::effect::{MatchedFaults, parse_duration};
 use super::spec::TunnelKind;
 
 /// Maximum number of faults in force at one time.

@@ -22,10 +22,8 @@
 //! | `operations` | the operations of the API |
 //! | `faults` | injected faults |
 //! | `story` | stories, their files, and generated tunnels |
-//! | `world` | all state: accounts, faults, the story |
-//! | `control` | the paths below `/sandbox` |
+//! | `world` | all state, the responses to requests, and the paths below `/sandbox` |
 
-mod control;
 mod faults;
 mod operations;
 mod request;
@@ -50,12 +48,7 @@ use web_toolkit::{
 };
 
 pub use self::{faults::Faults, story::Story, world::SandboxSettings};
-use self::{
-    operations::MOUNT,
-    request::ApiRequest,
-    response::{ApiResponse, Delivery},
-    world::World,
-};
+use self::{request::ApiRequest, response::Delivery, world::World};
 
 /// A running double of the API.
 #[derive(Debug)]
@@ -92,7 +85,7 @@ impl Sandbox {
 
     async fn respond(&self, request: Request<Incoming>) -> Response<server::Body> {
         let response = match ApiRequest::read(request).await {
-            Ok(request) => respond_to(&mut self.lock(), &request, clock::now()),
+            Ok(request) => self.lock().respond(&request, clock::now()),
             Err(error) => error.into(),
         };
         if !response.latency.is_zero() {
@@ -110,14 +103,6 @@ impl Sandbox {
     }
 }
 
-fn respond_to(world: &mut World, request: &ApiRequest, now: Moment) -> ApiResponse {
-    world.advance(now);
-    match request.path.strip_prefix(MOUNT) {
-        Some(path) => world.call_api(request, path, now),
-        None => control::respond(world, request, now),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{net::IpAddr, time::Duration};
@@ -128,7 +113,7 @@ mod tests {
     async fn the_story_advances_without_requests() {
         let sandbox = Sandbox::new(SandboxSettings::default(), clock::now());
         let endpoint = |sandbox: &Sandbox| -> Option<IpAddr> {
-            sandbox.lock().accounts[0].find("fra-ipsec-1").unwrap().spec().customer_endpoint
+            sandbox.lock().accounts[0].find_mut("fra-ipsec-1").unwrap().spec().customer_endpoint
         };
         assert_eq!(endpoint(&sandbox), Some("127.0.1.1".parse().unwrap()));
         let stop = CancellationToken::new();

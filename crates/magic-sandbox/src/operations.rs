@@ -14,10 +14,10 @@ use web_toolkit::clock::Moment;
 
 use super::{
     request::ApiRequest,
-    response::{ApiError, ErrorResponse},
+    response::{ApiError, BodyRule, ErrorResponse},
     spec::{ApiTime, TunnelKind},
     store::{self, Candidate, StoredAccount, StoredTunnel},
-    validate::{self, BodyRule, ValidTunnel, ValidationContext},
+    validate::{self, ValidTunnel, ValidationContext},
 };
 
 /// Path prefix of the real API.
@@ -76,9 +76,7 @@ impl<'a> ApiOperation<'a> {
             }
             _ => return Err(ErrorResponse::no_route(path)),
         };
-        if !resource.methods().split(", ").any(|allowed| allowed == method.as_str()) {
-            return Err(ErrorResponse::method_not_allowed(method, resource.methods()));
-        }
+        ErrorResponse::check_method(method, resource.methods())?;
         Ok(Self { method, path, account, resource })
     }
 

@@ -106,6 +106,40 @@ impl ApiError {
     }
 }
 
+/// The rules that a body can break. The value is the code of the error. The reference documents no codes for these
+/// rules, so they are the sandbox's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyRule {
+    Required = 1101,
+    Type = 1102,
+    NameTaken = 1103,
+    NameCharacters = 1104,
+    NameLength = 1105,
+    Address = 1106,
+    InterfacePrefix = 1107,
+    InterfaceHost = 1108,
+    InterfacePrivate = 1109,
+    InterfacePrefix6 = 1110,
+    Md5Key = 1111,
+    Mtu = 1112,
+    Ttl = 1113,
+    Asn = 1114,
+    FqdnForm = 1115,
+    FqdnTaken = 1116,
+    Choice = 1117,
+    TargetForm = 1118,
+    ExtraPrefix = 1119,
+    Psk = 1120,
+    Duplicate = 1121,
+}
+
+impl BodyRule {
+    /// `pointer` is an RFC 6901 pointer into the request body.
+    pub(crate) fn error(self, pointer: impl Into<String>, message: impl Into<String>) -> ApiError {
+        ApiError { pointer: Some(pointer.into()), ..ApiError::new(self as u32, message) }
+    }
+}
+
 /// The response to a request that is not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErrorResponse {
@@ -159,9 +193,13 @@ impl ErrorResponse {
         Self { status: StatusCode::NOT_FOUND, errors, allow: None }
     }
 
-    pub(crate) fn method_not_allowed(method: &Method, allow: &'static str) -> Self {
+    /// `allow` is the value of the header: methods separated by a comma and a space.
+    pub(crate) fn check_method(method: &Method, allow: &'static str) -> Result<(), Self> {
+        if allow.split(", ").any(|allowed| allowed == method.as_str()) {
+            return Ok(());
+        }
         let message = format!("Method {method} not available for that URI.");
-        Self { allow: Some(allow), ..Self::single(StatusCode::METHOD_NOT_ALLOWED, 7001, message) }
+        Err(Self { allow: Some(allow), ..Self::single(StatusCode::METHOD_NOT_ALLOWED, 7001, message) })
     }
 
     /// The codes are those that users of the real API report.
@@ -187,7 +225,7 @@ impl ErrorResponse {
     }
 
     /// An error in a request to a path below `/sandbox`.
-    pub(crate) fn control(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(crate) fn control(status: StatusCode, message: String) -> Self {
         Self::single(status, 1100, message)
     }
 }

@@ -13,10 +13,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use web_toolkit::clock::Moment;
 
 use super::{
-    response::ApiError,
+    response::{ApiError, BodyRule},
     session::{BgpSession, SessionReport},
     spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec},
-    validate::{BodyRule, ValidTunnel},
+    validate::ValidTunnel,
 };
 
 /// Whether `text` is an identifier of the API: 32 hex digits.
@@ -110,7 +110,7 @@ impl StoredTunnel {
     }
 
     /// Returns `false` for a tunnel without BGP.
-    fn set_report(&mut self, report: SessionReport, now: Moment) -> bool {
+    pub(crate) fn set_report(&mut self, report: SessionReport, now: Moment) -> bool {
         let Some(session) = &mut self.session else { return false };
         session.set_report(report, now);
         self.rendered = [None, None];
@@ -197,8 +197,8 @@ impl StoredAccount {
     }
 
     /// Finds a tunnel by its id, or else by its name.
-    pub(crate) fn find(&self, id_or_name: &str) -> Option<&StoredTunnel> {
-        self.tunnels.get(self.by_id.get(id_or_name).or_else(|| self.by_name.get(id_or_name))?)
+    pub(crate) fn find_mut(&mut self, id_or_name: &str) -> Option<&mut StoredTunnel> {
+        self.tunnels.get_mut(self.by_id.get(id_or_name).or_else(|| self.by_name.get(id_or_name))?)
     }
 
     /// The elements of a list, as JSON text separated by commas.

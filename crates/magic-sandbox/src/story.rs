@@ -48,9 +48,7 @@ pub(crate) struct StoryAccount {
 #[derive(Debug, Clone)]
 pub(crate) struct StoryTunnel {
     pub id: String,
-    pub spec: TunnelSpec,
-    /// The body contains a pre-shared key.
-    pub psk: bool,
+    pub valid: ValidTunnel,
     /// The initial BGP status; `None` lets the session come up by itself.
     pub report: Option<SessionReport>,
 }
@@ -189,9 +187,8 @@ pub(crate) fn generate_tunnels(account: &str, count: usize) -> impl Iterator<Ite
         let state = if number % 10 == 8 { SessionState::Down } else { SessionState::Up };
         StoryTunnel {
             id: stable_id(&["generated", account, &spec.name]),
-            psk: spec.kind() == TunnelKind::Ipsec,
             report: spec.bgp.is_some().then(|| state.into()),
-            spec,
+            valid: ValidTunnel { psk: spec.kind() == TunnelKind::Ipsec, spec },
         }
     })
 }

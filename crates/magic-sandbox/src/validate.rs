@@ -3,18 +3,14 @@
 //! All errors of a body are reported at once; each has a code, a message and a pointer to the field. The rules that
 //! depend on other tunnels of the account (unique names, custom FQDNs) are in [`super::store`].
 
-mod reader;
-
-use std::net::IpAddr;
+use std::{cell::RefCell, net::IpAddr, ops::RangeInclusive, str::FromStr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-pub(crate) use self::reader::BodyRule;
-use self::reader::{BodyErrors, FieldReader};
 use super::{
-    response::ApiError,
+    response::{ApiError, BodyRule},
     spec::{BgpSpec, HealthCheckSpec, KindOptions, RemoteIdentities, TargetForm, TunnelKind, TunnelSpec},
 };
 
@@ -30,7 +26,7 @@ pub(crate) struct ValidationContext<'a> {
 }
 
 /// A valid body.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ValidTunnel {
     pub spec: TunnelSpec,
     /// The body contains a pre-shared key. The sandbox does not use the key and does not store it.
@@ -44,7 +40,7 @@ pub(crate) fn validate_body(
     at: &str,
 ) -> Result<ValidTunnel, Vec<ApiError>> {
     let errors = BodyErrors::default();
-    let tunnel = read_tunnel(context, &FieldReader::new(body, at, &errors));
+    let tunnel = read_tunnel(context, &FieldReader { fields: body, at: at.to_owned(), errors: &errors });
     let errors = errors.into_inner();
     tunnel.filter(|_| errors.is_empty()).ok_or(errors)
 }
@@ -243,6 +239,103 @@ fn read_identities(account: &str, ids: &FieldReader<'_>) -> Option<RemoteIdentit
 fn is_dns_label(label: &str) -> bool {
     let letters = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     letters && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+}
+
+/// The errors of one body, in the order in which its fields are read.
+type BodyErrors = RefCell<Vec<ApiError>>;
+
+/// An object in a body, and its pointer. A field that is null counts as absent.
+#[derive(Debug)]
+struct FieldReader<'a> {
+    fields: &'a Map<String, Value>,
+    at: String,
+    errors: &'a BodyErrors,
+}
+
+impl<'a> FieldReader<'a> {
+    fn reject(&self, key: &str, rule: BodyRule, message: &str) {
+        self.errors.borrow_mut().push(rule.error(format!("{}/{key}", self.at), message));
+    }
+
+    fn reject_type(&self, key: &str, expected: &str) {
+        self.reject(key, BodyRule::Type, &format!("{key} must be {expected}"));
+    }
+
+    /// Returns the field converted by `convert`. `expected` names the type that `convert` accepts.
+    fn typed<T>(&self, key: &str, expected: &str, convert: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
+        let converted = convert(self.value(key)?);
+        if converted.is_none() {
+            self.reject_type(key, expected);
+        }
+        converted
+    }
+
+    /// Reports a field that is absent or an empty string.
+    fn require(&self, key: &str) -> &Self {
+        if self.value(key).is_none_or(|value| value == "") {
+            self.reject(key, BodyRule::Required, &format!("{key} is required"));
+        }
+        self
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        self.fields.get(key).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.typed(key, "a string", Value::as_str)
+    }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+
+    fn number(&self, key: &str, range: RangeInclusive<u64>, rule: BodyRule, message: &str) -> Option<u64> {
+        let value = self.typed(key, "a number", |value| value.is_number().then_some(value))?;
+        let number = value.as_u64().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.reject(key, rule, message);
+        }
+        number
+    }
+
+    fn choice(&self, key: &str, choices: &[&'static str]) -> Option<&'static str> {
+        let text = self.text(key)?;
+        let chosen = choices.iter().find(|choice| **choice == text).copied();
+        if chosen.is_none() {
+            self.reject(key, BodyRule::Choice, &format!("{key} must be one of {}", choices.join(", ")));
+        }
+        chosen
+    }
+
+    fn nested(&self, key: &str) -> Option<FieldReader<'a>> {
+        let fields = self.typed(key, "an object", Value::as_object)?;
+        Some(FieldReader { fields, at: format!("{}/{key}", self.at), errors: self.errors })
+    }
+
+    /// The strings of a list. Other elements are reported and omitted.
+    fn texts(&self, key: &str) -> Vec<String> {
+        const EXPECTED: &str = "a list of strings";
+        let Some(list) = self.typed(key, EXPECTED, Value::as_array) else { return Vec::new() };
+        if !list.iter().all(Value::is_string) {
+            self.reject_type(key, EXPECTED);
+        }
+        list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// Parses a string. An empty one counts as absent.
+    fn parsed<T: FromStr>(&self, key: &str, rule: BodyRule, expected: &str) -> Option<T> {
+        let text = self.text(key).filter(|text| !text.is_empty())?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.reject(key, rule, &format!("{key} {expected}"));
+        }
+        parsed
+    }
+
+    fn address(&self, key: &str) -> Option<IpAddr> {
+        self.parsed(key, BodyRule::Address, "must be an IP address")
+    }
 }
 
 #[cfg(test)]

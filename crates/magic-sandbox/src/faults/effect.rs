@@ -204,7 +204,7 @@ where
     check(T::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-fn parse_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn parse_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     deserialize_checked(deserializer, |text: String| {
         let duration = humantime::parse_duration(&text);
         duration.map_err(|_| format!("`{text}` is not a duration; use for example 500ms, 1s or 2m"))
