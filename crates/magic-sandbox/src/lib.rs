@@ -40,7 +40,7 @@ mod world;
 use std::sync::Arc;
 
 use hyper::{Request, Response, body::Incoming};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{
     clock::{self, Moment},
@@ -74,18 +74,18 @@ impl Sandbox {
     /// Applies story events on time even if no request arrives.
     async fn play_story(&self, stop: CancellationToken) {
         loop {
-            let due = self.lock().due();
+            let due = self.world.lock().due();
             let Some(due) = due else { return };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(due.instant.into()) => self.lock().advance(clock::now()),
+                () = tokio::time::sleep_until(due.instant.into()) => self.world.lock().advance(clock::now()),
             }
         }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<server::Body> {
         let response = match ApiRequest::read(request).await {
-            Ok(request) => self.lock().respond(&request, clock::now()),
+            Ok(request) => self.world.lock().respond(&request, clock::now()),
             Err(error) => error.into(),
         };
         if !response.latency.is_zero() {
@@ -96,10 +96,6 @@ impl Sandbox {
             return std::future::pending().await;
         }
         response.into_http()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, World> {
-        self.world.lock()
     }
 }
 
@@ -113,7 +109,7 @@ mod tests {
     async fn the_story_advances_without_requests() {
         let sandbox = Sandbox::new(SandboxSettings::default(), clock::now());
         let endpoint = |sandbox: &Sandbox| -> Option<IpAddr> {
-            sandbox.lock().accounts[0].find_mut("fra-ipsec-1").unwrap().spec().customer_endpoint
+            sandbox.world.lock().accounts[0].find_mut("fra-ipsec-1").unwrap().spec().customer_endpoint
         };
         assert_eq!(endpoint(&sandbox), Some("127.0.1.1".parse().unwrap()));
         let stop = CancellationToken::new();

@@ -15,7 +15,7 @@ use web_toolkit::clock::Moment;
 use super::{
     response::{ApiError, BodyRule},
     session::{BgpSession, SessionReport},
-    spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec},
+    spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec, serialize_some},
     validate::ValidTunnel,
 };
 
@@ -147,19 +147,11 @@ impl Serialize for TunnelJson<'_> {
         tunnel.spec.serialize_fields(self.form, &mut map)?;
         map.serialize_entry("created_on", &ApiTime(tunnel.created))?;
         map.serialize_entry("modified_on", &ApiTime(tunnel.modified))?;
-        if let Some(at) = tunnel.psk_set {
-            map.serialize_entry("psk_metadata", &PskMetadataJson { last_generated_on: ApiTime(at) })?;
-        }
-        if let Some(status) = tunnel.bgp_status() {
-            map.serialize_entry("bgp_status", &status)?;
-        }
+        let psk_metadata = tunnel.psk_set.map(|at| BTreeMap::from([("last_generated_on", ApiTime(at))]));
+        serialize_some(&mut map, "psk_metadata", psk_metadata)?;
+        serialize_some(&mut map, "bgp_status", tunnel.bgp_status())?;
         map.end()
     }
-}
-
-#[derive(Serialize)]
-struct PskMetadataJson {
-    last_generated_on: ApiTime,
 }
 
 /// One account. Its tunnels are listed in the order of creation.
@@ -203,14 +195,8 @@ impl StoredAccount {
 
     /// The elements of a list, as JSON text separated by commas.
     pub(crate) fn list_json(&mut self, kind: TunnelKind, form: TargetForm) -> String {
-        let mut list = String::new();
-        for tunnel in self.tunnels.values_mut().filter(|tunnel| tunnel.spec.kind() == kind) {
-            if !list.is_empty() {
-                list.push(',');
-            }
-            list.push_str(tunnel.json(form));
-        }
-        list
+        let tunnels = self.tunnels.values_mut().filter(|tunnel| tunnel.spec.kind() == kind);
+        tunnels.map(|tunnel| tunnel.json(form)).collect::<Vec<_>>().join(",")
     }
 
     /// Checks the rules between tunnels for the state after all of `candidates` are applied, so that two tunnels can

@@ -197,7 +197,7 @@ fn generate_spec(number: u32) -> TunnelSpec {
     let (kind, cloudflare, options) = if number % 2 == 1 {
         (TunnelKind::Gre, 2, KindOptions::Gre { mtu: 1476, ttl: 64 })
     } else {
-        let options = KindOptions::Ipsec { allow_null_cipher: false, replay_protection: true, remote_identities: None };
+        let options = KindOptions::Ipsec { allow_null_cipher: false, replay_protection: true, fqdn_id: None };
         (TunnelKind::Ipsec, 1, options)
     };
     let bgp = (number % 10 != 9).then(|| BgpSpec {

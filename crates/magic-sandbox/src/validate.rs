@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{
     response::{ApiError, BodyRule},
-    spec::{BgpSpec, HealthCheckSpec, KindOptions, RemoteIdentities, TargetForm, TunnelKind, TunnelSpec},
+    spec::{BgpSpec, HealthCheckSpec, KindOptions, TargetForm, TunnelKind, TunnelSpec},
 };
 
 /// What the rules depend on besides the body.
@@ -61,7 +61,10 @@ fn read_tunnel(context: ValidationContext<'_>, body: &FieldReader<'_>) -> Option
     let automatic_return_routing = body.flag("automatic_return_routing").unwrap_or(false);
     let health_check = read_health_check(context.form, body.nested("health_check").as_ref());
     let bgp = body.nested("bgp").and_then(|bgp| read_bgp(&bgp));
-    let psk = kind == TunnelKind::Ipsec && read_psk(body);
+    let psk = if kind == TunnelKind::Ipsec { body.text("psk") } else { None };
+    if psk == Some("") {
+        body.reject("psk", BodyRule::Psk, "psk must not be empty");
+    }
     let options = read_options(context, body);
     let spec = TunnelSpec {
         name: name?,
@@ -75,7 +78,7 @@ fn read_tunnel(context: ValidationContext<'_>, body: &FieldReader<'_>) -> Option
         bgp,
         options,
     };
-    Some(ValidTunnel { spec, psk })
+    Some(ValidTunnel { spec, psk: psk.is_some() })
 }
 
 /// "The name cannot contain spaces or special characters, must be 15 characters or less" (GRE: it becomes the name of
@@ -170,7 +173,11 @@ fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
     }
     let customer_asn = bgp.number("customer_asn", 0..=u64::from(u32::MAX), BodyRule::Asn, asn_rule);
     let md5_key = bgp.text("md5_key");
-    if let Some(rule) = md5_key.and_then(find_md5_error) {
+    if md5_key == Some("") {
+        bgp.reject("md5_key", BodyRule::Md5Key, "md5_key must be of non-zero length");
+    } else if !md5_key.is_none_or(is_md5_key) {
+        let rule =
+            "md5_key may contain printable ASCII characters only, except the quotation mark and the question mark";
         bgp.reject("md5_key", BodyRule::Md5Key, rule);
     }
     let extra_prefixes = bgp.texts("extra_prefixes");
@@ -188,22 +195,8 @@ fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
 
 /// "Of non-zero length [...] any printable ASCII character aside from [...] quotation mark [...] and the question
 /// mark".
-fn find_md5_error(key: &str) -> Option<&'static str> {
-    if key.is_empty() {
-        return Some("md5_key must be of non-zero length");
-    }
-    let allowed = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'?';
-    (!key.bytes().all(allowed)).then_some(
-        "md5_key may contain printable ASCII characters only, except the quotation mark and the question mark",
-    )
-}
-
-fn read_psk(body: &FieldReader<'_>) -> bool {
-    let psk = body.text("psk");
-    if psk == Some("") {
-        body.reject("psk", BodyRule::Psk, "psk must not be empty");
-    }
-    psk.is_some()
+fn is_md5_key(key: &str) -> bool {
+    key.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'?')
 }
 
 fn read_options(context: ValidationContext<'_>, body: &FieldReader<'_>) -> KindOptions {
@@ -211,9 +204,7 @@ fn read_options(context: ValidationContext<'_>, body: &FieldReader<'_>) -> KindO
         TunnelKind::Ipsec => KindOptions::Ipsec {
             allow_null_cipher: body.flag("allow_null_cipher").unwrap_or(false),
             replay_protection: body.flag("replay_protection").unwrap_or(false),
-            remote_identities: body
-                .nested("custom_remote_identities")
-                .and_then(|ids| read_identities(context.account, &ids)),
+            fqdn_id: body.nested("custom_remote_identities").and_then(|ids| read_fqdn_id(context.account, &ids)),
         },
         TunnelKind::Gre => KindOptions::Gre {
             mtu: body.number("mtu", 576..=65535, BodyRule::Mtu, "mtu must be at least 576").unwrap_or(1476),
@@ -224,7 +215,7 @@ fn read_options(context: ValidationContext<'_>, body: &FieldReader<'_>) -> KindO
 
 /// "Must be of the form `<custom label>.<account ID>.custom.ipsec.cloudflare.com`". The empty string counts as
 /// absent.
-fn read_identities(account: &str, ids: &FieldReader<'_>) -> Option<RemoteIdentities> {
+fn read_fqdn_id(account: &str, ids: &FieldReader<'_>) -> Option<String> {
     let fqdn = ids.text("fqdn_id").filter(|fqdn| !fqdn.is_empty())?;
     let label = fqdn.strip_suffix(".custom.ipsec.cloudflare.com").and_then(|rest| rest.strip_suffix(account));
     let label = label.and_then(|rest| rest.strip_suffix('.'));
@@ -232,7 +223,7 @@ fn read_identities(account: &str, ids: &FieldReader<'_>) -> Option<RemoteIdentit
         let rule = format!("fqdn_id must be of the form <custom label>.{account}.custom.ipsec.cloudflare.com");
         ids.reject("fqdn_id", BodyRule::FqdnForm, &rule);
     }
-    Some(RemoteIdentities { fqdn_id: fqdn.to_owned() })
+    Some(fqdn.to_owned())
 }
 
 /// RFC 1123 section 2.1.
