@@ -9,20 +9,8 @@
 //! All state is in one `world::World` behind one lock, which is never held across an await. The story advances with
 //! each request, and by the timer in [`Sandbox::run`] so that its log lines appear on time.
 //!
-//! Each module uses only modules above it in this list:
-//!
-//! | module | contents |
-//! |---|---|
-//! | `spec` | the settings of a tunnel and their JSON |
-//! | `response` | API errors, the envelope, and how a body is sent |
-//! | `request` | a request, its credentials, and the call log |
-//! | `validate` | the rules for one request body |
-//! | `session` | the simulated BGP session |
-//! | `store` | accounts and tunnels, and the rules between tunnels |
-//! | `operations` | the operations of the API |
-//! | `faults` | injected faults |
-//! | `story` | stories, their files, and generated tunnels |
-//! | `world` | all state, the responses to requests, and the paths below `/sandbox` |
+//! Each module uses only modules before it in this order: `spec`, `response`, `request`, `validate`, `session`, `store`,
+//! `operations`, `faults`, `story`, `world`.
 
 mod faults;
 mod operations;

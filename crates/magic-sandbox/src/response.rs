@@ -85,7 +85,7 @@ pub(crate) struct ApiError {
     /// RFC 6901 pointer into the request body.
     pub pointer: Option<String>,
     /// `error_chain`, which a few errors of the gateway have.
-    pub chain: Vec<(u32, &'static str)>,
+    pub chain: Vec<Self>,
 }
 
 impl ApiError {
@@ -99,8 +99,7 @@ impl ApiError {
             error["source"] = json!({"pointer": pointer});
         }
         if !self.chain.is_empty() {
-            let chain = self.chain.iter().map(|(code, message)| json!({"code": code, "message": message}));
-            error["error_chain"] = chain.collect();
+            error["error_chain"] = self.chain.iter().map(Self::json).collect();
         }
         error
     }
@@ -172,7 +171,7 @@ impl ErrorResponse {
     /// A malformed token, such as a placeholder with spaces.
     pub(crate) fn malformed_token() -> Self {
         let mut error = ApiError::new(6003, "Invalid request headers");
-        error.chain.push((6111, "Invalid format for Authorization header"));
+        error.chain.push(ApiError::new(6111, "Invalid format for Authorization header"));
         Self::invalid_body(vec![error])
     }
 

@@ -266,11 +266,6 @@ impl StoredAccount {
         }
     }
 
-    /// Returns `false` if the tunnel does not exist or has no BGP.
-    pub(crate) fn set_report(&mut self, id: &str, report: SessionReport, now: Moment) -> bool {
-        self.get_mut(id).is_some_and(|tunnel| tunnel.set_report(report, now))
-    }
-
     pub(crate) fn advance(&mut self, now: Moment) {
         for tunnel in self.tunnels.values_mut() {
             tunnel.advance(now);

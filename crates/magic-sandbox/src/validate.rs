@@ -147,23 +147,19 @@ fn read_health_check(form: Option<TargetForm>, check: Option<&FieldReader<'_>>) 
 fn read_target(form: Option<TargetForm>, check: &FieldReader<'_>) -> Option<IpAddr> {
     const KEY: &str = "target";
     match (check.value(KEY)?, form) {
-        (Value::String(_), Some(TargetForm::Object)) => {
-            let rule = "target must be an object when x-magic-new-hc-target is true";
-            check.reject(KEY, BodyRule::TargetForm, rule);
-            None
-        }
-        (Value::Object(_), Some(TargetForm::Text)) => {
+        (Value::Object(_), None | Some(TargetForm::Object)) => return check.nested(KEY)?.address("saved"),
+        (Value::String(_), None | Some(TargetForm::Text)) => return check.address(KEY),
+        (Value::Object(_), _) => {
             let rule = "target must be a string when x-magic-new-hc-target is absent or false";
             check.reject(KEY, BodyRule::TargetForm, rule);
-            None
         }
-        (Value::Object(_), _) => check.nested(KEY)?.address("saved"),
-        (Value::String(_), _) => check.address(KEY),
-        _ => {
-            check.reject(KEY, BodyRule::Type, "target must be a string or an object");
-            None
+        (Value::String(_), _) => {
+            let rule = "target must be an object when x-magic-new-hc-target is true";
+            check.reject(KEY, BodyRule::TargetForm, rule);
         }
+        _ => check.reject(KEY, BodyRule::Type, "target must be a string or an object"),
     }
+    None
 }
 
 fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {

@@ -108,8 +108,8 @@ impl World {
                     let valid = ValidTunnel { spec: valid.spec.clone(), psk: false };
                     account.apply(vec![(id.clone(), valid)], |tunnel, initial| tunnel.replace(initial, now));
                 }
-                if let Some(report) = report {
-                    account.set_report(id, report.clone(), now);
+                if let (Some(tunnel), Some(report)) = (account.get_mut(id), report) {
+                    tunnel.set_report(report.clone(), now);
                 }
             }
         }
@@ -133,8 +133,8 @@ impl World {
                 Err(error) => debug!("story: {}: tunnel not changed: {}", event.name, error.message),
             }
         }
-        if let Some(report) = event.report {
-            account.set_report(&id, report, now);
+        if let (Some(tunnel), Some(report)) = (account.get_mut(&id), event.report) {
+            tunnel.set_report(report, now);
         }
     }
 

@@ -38,8 +38,8 @@ struct AccountEntry {
     name: String,
     /// 32 hex digits; derived from the name by default.
     id: Option<String>,
-    #[serde(default = "yes")]
-    onboarded: bool,
+    /// Default: `true`.
+    onboarded: Option<bool>,
     #[serde(default)]
     tunnels: Node<Fields>,
 }
@@ -64,10 +64,6 @@ struct EventEntry {
     set: Option<Map<String, Value>>,
     bgp_status: Option<Value>,
     faults: Option<Vec<Fault>>,
-}
-
-const fn yes() -> bool {
-    true
 }
 
 fn parse_optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
@@ -150,7 +146,7 @@ fn check_account(line: u64, entry: AccountEntry, entries: &[(u64, Fields)]) -> R
         let (line, fields) = &entries[position.parse::<usize>().unwrap_or_default()];
         return Err(wrong_field(*line, fields, field, &error.message));
     }
-    Ok(StoryAccount { name, id, onboarded, tunnels })
+    Ok(StoryAccount { name, id, onboarded: onboarded.unwrap_or(true), tunnels })
 }
 
 fn check_tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel, YamlError> {
