@@ -3,6 +3,8 @@
 //! With `validate_only` all checks are made and nothing changes. The result then shows what would be, with `false` for
 //! `modified` or `deleted`.
 
+use std::slice;
+
 use hyper::{Method, StatusCode};
 use rand::{
     RngExt as _,
@@ -152,14 +154,6 @@ pub(crate) struct OperationContext<'a> {
     pub rng: &'a mut StdRng,
 }
 
-/// A valid update of one tunnel.
-struct TunnelUpdate {
-    id: String,
-    tunnel: ValidTunnel,
-    /// Pointer to its body in the request.
-    at: String,
-}
-
 impl OperationContext<'_> {
     fn list(&self, account: &mut StoredAccount, kind: TunnelKind) -> String {
         format!("{{\"{}\":[{}]}}", kind.names().collection, account.list_json(kind, self.request.form))
@@ -172,8 +166,9 @@ impl OperationContext<'_> {
 
     fn create(&mut self, account: &mut StoredAccount, kind: TunnelKind) -> OperationResult {
         let valid = self.validate(account, kind, &self.parse_body()?, "")?;
-        reject_if_any(account.check(&[Candidate { id: None, spec: &valid.spec, at: "" }]))?;
-        let mut tunnel = StoredTunnel::new(format!("{:032x}", self.rng.random::<u128>()), valid, self.now);
+        let candidate = Candidate { id: None, valid, at: String::new() };
+        reject_if_any(account.check(slice::from_ref(&candidate)))?;
+        let mut tunnel = StoredTunnel::new(format!("{:032x}", self.rng.random::<u128>()), candidate.valid, self.now);
         let json = tunnel.json(self.request.form).to_owned();
         if !self.request.validate_only() {
             account.insert(tunnel);
@@ -182,8 +177,8 @@ impl OperationContext<'_> {
     }
 
     fn update(&self, account: &mut StoredAccount, kind: TunnelKind, id: &str) -> OperationResult {
-        let tunnel = self.validate(account, kind, &self.parse_body()?, "")?;
-        let updates = vec![TunnelUpdate { id: id.to_owned(), tunnel, at: String::new() }];
+        let valid = self.validate(account, kind, &self.parse_body()?, "")?;
+        let updates = vec![Candidate { id: Some(id.to_owned()), valid, at: String::new() }];
         let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
         Ok(format!("{{\"modified\":{modified},\"modified_{}\":{tunnels}}}", kind.names().item))
     }
@@ -200,7 +195,7 @@ impl OperationContext<'_> {
         account: &StoredAccount,
         kind: TunnelKind,
         body: &Map<String, Value>,
-    ) -> Result<Vec<TunnelUpdate>, ErrorResponse> {
+    ) -> Result<Vec<Candidate>, ErrorResponse> {
         let collection = kind.names().collection;
         let pointer = format!("/{collection}");
         let list = match body.get(collection) {
@@ -210,7 +205,7 @@ impl OperationContext<'_> {
             Some(Value::Array(list)) => list,
             Some(_) => return Err(reject(BodyRule::Type, &pointer, format!("{collection} must be a list"))),
         };
-        let mut updates: Vec<TunnelUpdate> = Vec::with_capacity(list.len());
+        let mut updates: Vec<Candidate> = Vec::with_capacity(list.len());
         let mut errors = Vec::new();
         for (position, element) in list.iter().enumerate() {
             match self.read_update(account, kind, element, format!("{pointer}/{position}")) {
@@ -234,7 +229,7 @@ impl OperationContext<'_> {
         kind: TunnelKind,
         element: &Value,
         at: String,
-    ) -> Result<TunnelUpdate, ErrorResponse> {
+    ) -> Result<Candidate, ErrorResponse> {
         let fields = element.as_object().ok_or_else(|| reject(BodyRule::Type, &at, "must be an object"))?;
         let pointer = format!("{at}/id");
         let id = match fields.get("id") {
@@ -246,21 +241,16 @@ impl OperationContext<'_> {
             error.errors.iter_mut().for_each(|error| error.pointer = Some(pointer.clone()));
             return Err(error);
         }
-        let tunnel = self.validate(account, kind, fields, &at)?;
-        Ok(TunnelUpdate { id: id.to_owned(), tunnel, at })
+        let valid = self.validate(account, kind, fields, &at)?;
+        Ok(Candidate { id: Some(id.to_owned()), valid, at })
     }
 
     /// Applies updates, to a copy with `validate_only`. Returns the tunnels, separated by commas.
-    fn apply(&self, account: &mut StoredAccount, updates: Vec<TunnelUpdate>) -> OperationResult {
-        let candidates = updates.iter();
-        let candidates: Vec<_> = candidates
-            .map(|TunnelUpdate { id, tunnel, at }| Candidate { id: Some(id), spec: &tunnel.spec, at })
-            .collect();
-        reject_if_any(account.check(&candidates))?;
+    fn apply(&self, account: &mut StoredAccount, updates: Vec<Candidate>) -> OperationResult {
+        reject_if_any(account.check(&updates))?;
         let mut preview = self.request.validate_only().then(|| account.clone());
         let account = preview.as_mut().unwrap_or(account);
-        let ids: Vec<String> = updates.iter().map(|update| update.id.clone()).collect();
-        let updates = updates.into_iter().map(|update| (update.id, update.tunnel)).collect();
+        let ids: Vec<String> = updates.iter().filter_map(|update| update.id.clone()).collect();
         account.apply(updates, |tunnel, new| tunnel.update(new, self.now));
         let tunnels = ids.iter().filter_map(|id| Some(account.get_mut(id)?.json(self.request.form).to_owned()));
         Ok(tunnels.collect::<Vec<_>>().join(","))

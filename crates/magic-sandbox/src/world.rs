@@ -2,6 +2,8 @@
 //!
 //! Nothing here does I/O except logging: the caller passes the time and the request, and sends the response.
 
+use std::slice;
+
 use hyper::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 use rand::rngs::StdRng;
@@ -102,11 +104,11 @@ impl World {
         info!("story: restarting from the beginning");
         for (account, initial) in self.accounts.iter_mut().zip(&self.player.story.accounts) {
             for StoryTunnel { id, valid, report } in &initial.tunnels {
-                let candidate = Candidate { id: Some(id), spec: &valid.spec, at: "" };
+                let valid = ValidTunnel { spec: valid.spec.clone(), psk: false };
+                let candidate = Candidate { id: Some(id.clone()), valid, at: String::new() };
                 // A client may have given the tunnel's name to another tunnel; then the tunnel is not restored.
-                if account.check(&[candidate]).is_empty() {
-                    let valid = ValidTunnel { spec: valid.spec.clone(), psk: false };
-                    account.apply(vec![(id.clone(), valid)], |tunnel, initial| tunnel.replace(initial, now));
+                if account.check(slice::from_ref(&candidate)).is_empty() {
+                    account.apply(vec![candidate], |tunnel, initial| tunnel.replace(initial, now));
                 }
                 if let (Some(tunnel), Some(report)) = (account.get_mut(id), report) {
                     tunnel.set_report(report.clone(), now);
@@ -129,7 +131,10 @@ impl World {
             // A client may have deleted the tunnel.
             let Some(spec) = account.get(&id).map(StoredTunnel::spec) else { return };
             match story::patch_tunnel(&account.id, spec, set) {
-                Ok(valid) => account.apply(vec![(id.clone(), valid)], |tunnel, new| tunnel.replace(new, now)),
+                Ok(valid) => {
+                    let update = Candidate { id: Some(id.clone()), valid, at: String::new() };
+                    account.apply(vec![update], |tunnel, new| tunnel.replace(new, now));
+                }
                 Err(error) => debug!("story: {}: tunnel not changed: {}", event.name, error.message),
             }
         }

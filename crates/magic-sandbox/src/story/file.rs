@@ -137,9 +137,9 @@ fn check_account(line: u64, entry: AccountEntry, entries: &[(u64, Fields)]) -> R
     }
     let tunnels = entries.iter().map(|(line, fields)| check_tunnel(&id, *line, fields));
     let tunnels = tunnels.collect::<Result<Vec<_>, _>>()?;
-    let positions: Vec<String> = (0..tunnels.len()).map(|position| position.to_string()).collect();
-    let candidates = tunnels.iter().zip(&positions);
-    let candidates: Vec<_> = candidates.map(|(own, at)| Candidate { id: None, spec: &own.valid.spec, at }).collect();
+    let valid = tunnels.iter().map(|tunnel| tunnel.valid.clone()).enumerate();
+    let candidates = valid.map(|(position, valid)| Candidate { id: None, valid, at: position.to_string() });
+    let candidates: Vec<_> = candidates.collect();
     if let Some(error) = StoredAccount::new(id.clone(), true).check(&candidates).into_iter().next() {
         let pointer = error.pointer.unwrap_or_default();
         let (position, field) = pointer.split_once('/').unwrap_or_default();
