@@ -15,7 +15,7 @@ use hyper::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde_json::{Value, json};
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep};
 use web_toolkit::server;
 
 use super::spec::TunnelKind;
@@ -286,9 +286,8 @@ impl<I: Iterator<Item = Piece> + Unpin> HttpBody for PacedBody<I> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.next.is_none() {
             match self.pieces.next() {
-                None => return Poll::Ready(None),
-                Some((Duration::ZERO, piece)) => return Poll::Ready(Some(piece.map(Frame::data))),
-                Some((pause, piece)) => self.next = Some((Box::pin(tokio::time::sleep(pause)), piece)),
+                Some((pause, piece)) if !pause.is_zero() => self.next = Some((Box::pin(sleep(pause)), piece)),
+                piece => return Poll::Ready(piece.map(|(_, piece)| piece.map(Frame::data))),
             }
         }
         if let Some((pause, _)) = &mut self.next {

@@ -14,7 +14,7 @@ use web_toolkit::clock::Moment;
 
 use super::{
     faults::Faults,
-    operations::{ApiOperation, MOUNT, OperationContext},
+    operations::{ApiOperation, MOUNT},
     request::{ApiRequest, CallLog},
     response::{ApiResponse, ErrorResponse},
     session::SessionReport,
@@ -160,25 +160,16 @@ impl World {
         let kind = operation.as_ref().ok().and_then(ApiOperation::kind);
         let faults = self.faults.match_request(kind, &request.method, &mut self.rng);
         let mut response = faults.replacement().unwrap_or_else(|| {
-            let result = self.run_operation(operation, request, now);
+            // Without valid credentials even an unknown path is a 401, as in the real API.
+            let result = request.credentials.check(self.accepted.as_ref());
+            let result =
+                result.and_then(|()| operation?.run(&mut self.accounts, request, now, self.strict, &mut self.rng));
             result.map_or_else(ApiResponse::from, |result| ApiResponse::success(&result))
         });
         faults.apply(&mut response);
         debug!(fault = faults.name(), "{} {}: {}", request.method, request.path, response.status.as_u16());
         self.calls.record(request, response.status, faults.name(), now);
         response
-    }
-
-    /// Checks the credentials first: without them even an unknown path is a 401, as in the real API.
-    fn run_operation(
-        &mut self,
-        operation: Result<ApiOperation<'_>, ErrorResponse>,
-        request: &ApiRequest,
-        now: Moment,
-    ) -> Result<String, ErrorResponse> {
-        request.credentials.check(self.accepted.as_ref())?;
-        let context = OperationContext { request, now, strict: self.strict, rng: &mut self.rng };
-        operation?.run(&mut self.accounts, context)
     }
 
     /// The sandbox's own paths. They need no credentials.

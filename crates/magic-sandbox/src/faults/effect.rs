@@ -182,9 +182,9 @@ fn set_unknown_values(tunnel: &mut Value) {
     tunnel["health_check"]["rate"] = json!("ludicrous");
     tunnel["health_check"]["type"] = json!("handshake");
     tunnel["health_check"]["direction"] = json!("sideways");
-    if tunnel.get("bgp_status").is_some() {
-        tunnel["bgp_status"]["state"] = json!("BGP_DAMPENED");
-        tunnel["bgp_status"]["bgp_state"] = json!("Dampened");
+    if let Some(status) = tunnel.get_mut("bgp_status") {
+        status["state"] = json!("BGP_DAMPENED");
+        status["bgp_state"] = json!("Dampened");
     }
 }
 
