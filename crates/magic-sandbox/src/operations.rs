@@ -112,7 +112,8 @@ impl<'a> ApiOperation<'a> {
                 _ => Ok(context.list(account)),
             };
         };
-        let tunnel = self.find_tunnel(account, kind, id)?;
+        self.check_id(id)?;
+        let tunnel = context.find(account, id)?;
         match *self.method {
             Method::POST => Ok(context.generate_psk(tunnel)),
             Method::PUT => context.update(account, id),
@@ -133,17 +134,6 @@ impl<'a> ApiOperation<'a> {
         }
     }
 
-    fn find_tunnel<'s>(
-        &self,
-        account: &'s mut StoredAccount,
-        kind: TunnelKind,
-        id: &str,
-    ) -> OperationResult<&'s mut StoredTunnel> {
-        self.check_id(id)?;
-        let tunnel = account.get_mut(id).filter(|tunnel| tunnel.spec().kind() == kind);
-        tunnel.ok_or_else(|| ErrorResponse::no_such_tunnel(kind))
-    }
-
     /// The API's gateway does not route malformed identifiers.
     fn check_id(&self, id: &str) -> Result<(), ErrorResponse> {
         if store::is_id(id) { Ok(()) } else { Err(ErrorResponse::no_route(self.path)) }
@@ -160,6 +150,11 @@ struct OperationContext<'a> {
 }
 
 impl OperationContext<'_> {
+    fn find<'s>(&self, account: &'s mut StoredAccount, id: &str) -> OperationResult<&'s mut StoredTunnel> {
+        let tunnel = account.get_mut(id).filter(|tunnel| tunnel.spec().kind() == self.kind);
+        tunnel.ok_or_else(|| ErrorResponse::no_such_tunnel(self.kind))
+    }
+
     fn list(&self, account: &mut StoredAccount) -> String {
         format!("{{\"{}\":[{}]}}", self.kind.names().collection, account.list_json(self.kind, self.request.form))
     }

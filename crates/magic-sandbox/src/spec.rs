@@ -123,7 +123,7 @@ impl Default for HealthCheckSpec {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct BgpSpec {
     pub customer_asn: u64,
     pub extra_prefixes: Vec<String>,

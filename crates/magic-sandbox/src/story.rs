@@ -200,13 +200,8 @@ fn generate_spec(number: u32) -> TunnelSpec {
         let options = KindOptions::Ipsec { allow_null_cipher: false, replay_protection: true, fqdn_id: None };
         (TunnelKind::Ipsec, 1, options)
     };
-    let bgp = (number % 10 != 9).then(|| BgpSpec {
-        customer_asn: u64::from(4_200_000_000 + number % 90_000_000),
-        extra_prefixes: Vec::new(),
-        md5_key: None,
-        import_filter_id: None,
-        export_filter_id: None,
-    });
+    let bgp = (number % 10 != 9)
+        .then(|| BgpSpec { customer_asn: u64::from(4_200_000_000 + number % 90_000_000), ..BgpSpec::default() });
     TunnelSpec {
         // At most 15 characters: `gen-gre-4194303`.
         name: format!("gen-{}-{number:05}", kind.names().short),

@@ -270,16 +270,12 @@ fn find_tunnel(account: Option<&str>, name: &str, accounts: &[StoryAccount]) -> 
     if let Some(account) = account.filter(|account| !accounts.iter().any(|other| other.name == *account)) {
         return Err(format!("events.account: there is no account `{account}`"));
     }
-    let mut found = Vec::new();
-    for (position, own) in accounts.iter().enumerate() {
-        if account.is_none_or(|account| own.name == account) {
-            let tunnels = own.tunnels.iter().filter(|tunnel| tunnel.valid.spec.name == name);
-            found.extend(tunnels.map(|tunnel| (position, tunnel.id.clone())));
-        }
-    }
-    match found.len() {
-        1 => Ok(found.swap_remove(0)),
-        0 => Err(format!("events.tunnel: there is no tunnel `{name}`")),
+    let selected = accounts.iter().enumerate().filter(|(_, own)| account.is_none_or(|account| own.name == account));
+    let tunnels = selected.flat_map(|(position, own)| own.tunnels.iter().map(move |tunnel| (position, tunnel)));
+    let mut named = tunnels.filter(|(_, tunnel)| tunnel.valid.spec.name == name);
+    match (named.next(), named.next()) {
+        (Some((position, tunnel)), None) => Ok((position, tunnel.id.clone())),
+        (None, _) => Err(format!("events.tunnel: there is no tunnel `{name}`")),
         _ => Err(format!("events.tunnel: `{name}` is in several accounts; set `account`")),
     }
 }
