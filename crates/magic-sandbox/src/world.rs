@@ -127,18 +127,17 @@ impl World {
         }
         let Some((position, id)) = event.tunnel else { return };
         let Some(account) = self.accounts.get_mut(position) else { return };
+        let owner = account.id.clone();
+        // A client may have deleted the tunnel.
+        let Some(tunnel) = account.get_mut(&id) else { return };
         if let Some(set) = &event.set {
-            // A client may have deleted the tunnel.
-            let Some(spec) = account.get(&id).map(StoredTunnel::spec) else { return };
-            match story::patch_tunnel(&account.id, spec, set) {
-                Ok(valid) => {
-                    let update = Candidate { id: Some(id.clone()), valid, at: String::new() };
-                    account.apply(vec![update], |tunnel, new| tunnel.replace(new, now));
-                }
+            match story::patch_tunnel(&owner, tunnel.spec(), set) {
+                // A story cannot rename a tunnel, so the account's index of names stays valid.
+                Ok(valid) => tunnel.replace(valid, now),
                 Err(error) => debug!("story: {}: tunnel not changed: {}", event.name, error.message),
             }
         }
-        if let (Some(tunnel), Some(report)) = (account.get_mut(&id), event.report) {
+        if let Some(report) = event.report {
             tunnel.set_report(report, now);
         }
     }
