@@ -14,8 +14,8 @@ use web_toolkit::{
     yaml::{Node, YamlError, keys_of},
 };
 
-pub(crate) use self::effect::MatchedFaults;
 use self::effect::{FaultEffect, deserialize_checked};
+pub(crate) use self::effect::{MatchedFaults, parse_duration};
 use super::spec::TunnelKind;
 
 /// Maximum number of faults in force at one time.
@@ -100,17 +100,13 @@ impl Faults {
     ) -> MatchedFaults {
         let mut matched = MatchedFaults::default();
         for fault in &mut self.0 {
-            let latency = match fault.effect {
-                FaultEffect::Latency(latency) => Some(latency),
-                _ => None,
-            };
-            let applies = latency.is_some() || matched.effect.is_none();
+            let applies = matched.effect.is_none() || matches!(fault.effect, FaultEffect::Latency(_));
             if !(applies && fault.selects(collection, method) && fault.draw_hit(rng)) {
                 continue;
             }
-            match latency {
-                Some(latency) => matched.latency = matched.latency.saturating_add(latency),
-                None => matched.effect = Some(fault.effect.clone()),
+            match &fault.effect {
+                FaultEffect::Latency(latency) => matched.latency = matched.latency.saturating_add(*latency),
+                effect => matched.effect = Some(effect.clone()),
             }
         }
         self.0.retain(|fault| fault.count != Some(0));

@@ -9,23 +9,9 @@
 //! All state is in one `world::World` behind one lock, which is never held across an await. The story advances with
 //! each request, and by the timer in [`Sandbox::run`] so that its log lines appear on time.
 //!
-//! Each module uses only modules above it in this list:
-//!
-//! | module | contents |
-//! |---|---|
-//! | `spec` | the settings of a tunnel and their JSON |
-//! | `response` | API errors, the envelope, and how a body is sent |
-//! | `request` | a request, its credentials, and the call log |
-//! | `validate` | the rules for one request body |
-//! | `session` | the simulated BGP session |
-//! | `store` | accounts and tunnels, and the rules between tunnels |
-//! | `operations` | the operations of the API |
-//! | `faults` | injected faults |
-//! | `story` | stories, their files, and generated tunnels |
-//! | `world` | all state: accounts, faults, the story |
-//! | `control` | the paths below `/sandbox` |
+//! Each module uses only modules before it in this order: `spec`, `response`, `request`, `validate`, `session`, `store`,
+//! `operations`, `faults`, `story`, `world`.
 
-mod control;
 mod faults;
 mod operations;
 mod request;
@@ -42,7 +28,7 @@ mod world;
 use std::sync::Arc;
 
 use hyper::{Request, Response, body::Incoming};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{
     clock::{self, Moment},
@@ -50,12 +36,7 @@ use web_toolkit::{
 };
 
 pub use self::{faults::Faults, story::Story, world::SandboxSettings};
-use self::{
-    operations::MOUNT,
-    request::ApiRequest,
-    response::{ApiResponse, Delivery},
-    world::World,
-};
+use self::{request::ApiRequest, response::Delivery, world::World};
 
 /// A running double of the API.
 #[derive(Debug)]
@@ -81,18 +62,18 @@ impl Sandbox {
     /// Applies story events on time even if no request arrives.
     async fn play_story(&self, stop: CancellationToken) {
         loop {
-            let due = self.lock().due();
+            let due = self.world.lock().due();
             let Some(due) = due else { return };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep_until(due.instant.into()) => self.lock().advance(clock::now()),
+                () = tokio::time::sleep_until(due.instant.into()) => self.world.lock().advance(clock::now()),
             }
         }
     }
 
     async fn respond(&self, request: Request<Incoming>) -> Response<server::Body> {
         let response = match ApiRequest::read(request).await {
-            Ok(request) => respond_to(&mut self.lock(), &request, clock::now()),
+            Ok(request) => self.world.lock().respond(&request, clock::now()),
             Err(error) => error.into(),
         };
         if !response.latency.is_zero() {
@@ -103,18 +84,6 @@ impl Sandbox {
             return std::future::pending().await;
         }
         response.into_http()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, World> {
-        self.world.lock()
-    }
-}
-
-fn respond_to(world: &mut World, request: &ApiRequest, now: Moment) -> ApiResponse {
-    world.advance(now);
-    match request.path.strip_prefix(MOUNT) {
-        Some(path) => world.call_api(request, path, now),
-        None => control::respond(world, request, now),
     }
 }
 
@@ -128,7 +97,7 @@ mod tests {
     async fn the_story_advances_without_requests() {
         let sandbox = Sandbox::new(SandboxSettings::default(), clock::now());
         let endpoint = |sandbox: &Sandbox| -> Option<IpAddr> {
-            sandbox.lock().accounts[0].find("fra-ipsec-1").unwrap().spec().customer_endpoint
+            sandbox.world.lock().accounts[0].find_mut("fra-ipsec-1").unwrap().spec().customer_endpoint
         };
         assert_eq!(endpoint(&sandbox), Some("127.0.1.1".parse().unwrap()));
         let stop = CancellationToken::new();

@@ -3,6 +3,8 @@
 //! With `validate_only` all checks are made and nothing changes. The result then shows what would be, with `false` for
 //! `modified` or `deleted`.
 
+use std::slice;
+
 use hyper::{Method, StatusCode};
 use rand::{
     RngExt as _,
@@ -14,17 +16,17 @@ use web_toolkit::clock::Moment;
 
 use super::{
     request::ApiRequest,
-    response::{ApiError, ErrorResponse},
+    response::{ApiError, BodyRule, ErrorResponse},
     spec::{ApiTime, TunnelKind},
     store::{self, Candidate, StoredAccount, StoredTunnel},
-    validate::{self, BodyRule, ValidTunnel, ValidationContext},
+    validate::{self, ValidTunnel, ValidationContext},
 };
 
 /// Path prefix of the real API.
 pub(crate) const MOUNT: &str = "/client/v4";
 
-/// The result as JSON text, without the envelope.
-pub(crate) type OperationResult = Result<String, ErrorResponse>;
+/// By default, the result as JSON text without the envelope.
+pub(crate) type OperationResult<T = String> = Result<T, ErrorResponse>;
 
 /// One operation of the API: a method on a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,9 +78,7 @@ impl<'a> ApiOperation<'a> {
             }
             _ => return Err(ErrorResponse::no_route(path)),
         };
-        if !resource.methods().split(", ").any(|allowed| allowed == method.as_str()) {
-            return Err(ErrorResponse::method_not_allowed(method, resource.methods()));
-        }
+        ErrorResponse::check_method(method, resource.methods())?;
         Ok(Self { method, path, account, resource })
     }
 
@@ -91,22 +91,32 @@ impl<'a> ApiOperation<'a> {
         }
     }
 
-    pub(crate) fn run(&self, accounts: &mut [StoredAccount], mut context: OperationContext<'_>) -> OperationResult {
+    /// With `strict`, interface addresses must be private.
+    pub(crate) fn run(
+        &self,
+        accounts: &mut [StoredAccount],
+        request: &ApiRequest,
+        now: Moment,
+        strict: bool,
+        rng: &mut StdRng,
+    ) -> OperationResult {
         let account = self.account.map(|id| self.find_account(accounts, id)).transpose()?;
         let (Some(account), Some(kind)) = (account, self.kind()) else {
             return Ok(json!({"id": store::stable_id(&["token"]), "status": "active"}).to_string());
         };
+        let mut context = OperationContext { request, kind, now, strict, rng };
         let (ApiResource::Tunnel(_, id) | ApiResource::PskGenerator(id)) = self.resource else {
             return match *self.method {
-                Method::POST => context.create(account, kind),
-                Method::PUT => context.update_many(account, kind),
-                _ => Ok(context.list(account, kind)),
+                Method::POST => context.create(account),
+                Method::PUT => context.update_many(account),
+                _ => Ok(context.list(account)),
             };
         };
-        let tunnel = self.find_tunnel(account, kind, id)?;
+        self.check_id(id)?;
+        let tunnel = context.find(account, id)?;
         match *self.method {
             Method::POST => Ok(context.generate_psk(tunnel)),
-            Method::PUT => context.update(account, kind, id),
+            Method::PUT => context.update(account, id),
             Method::DELETE => {
                 let tunnel = tunnel.clone();
                 Ok(context.delete(account, tunnel))
@@ -115,11 +125,7 @@ impl<'a> ApiOperation<'a> {
         }
     }
 
-    fn find_account<'s>(
-        &self,
-        accounts: &'s mut [StoredAccount],
-        id: &str,
-    ) -> Result<&'s mut StoredAccount, ErrorResponse> {
+    fn find_account<'s>(&self, accounts: &'s mut [StoredAccount], id: &str) -> OperationResult<&'s mut StoredAccount> {
         self.check_id(id)?;
         match accounts.iter_mut().find(|account| account.id == id) {
             Some(account) if account.onboarded => Ok(account),
@@ -128,54 +134,41 @@ impl<'a> ApiOperation<'a> {
         }
     }
 
-    fn find_tunnel<'s>(
-        &self,
-        account: &'s mut StoredAccount,
-        kind: TunnelKind,
-        id: &str,
-    ) -> Result<&'s mut StoredTunnel, ErrorResponse> {
-        self.check_id(id)?;
-        let tunnel = account.get_mut(id).filter(|tunnel| tunnel.spec().kind() == kind);
-        tunnel.ok_or_else(|| ErrorResponse::no_such_tunnel(kind))
-    }
-
     /// The API's gateway does not route malformed identifiers.
     fn check_id(&self, id: &str) -> Result<(), ErrorResponse> {
         if store::is_id(id) { Ok(()) } else { Err(ErrorResponse::no_route(self.path)) }
     }
 }
 
-/// What an operation needs besides its account.
-pub(crate) struct OperationContext<'a> {
-    pub request: &'a ApiRequest,
-    pub now: Moment,
-    /// Interface addresses must be private.
-    pub strict: bool,
-    pub rng: &'a mut StdRng,
-}
-
-/// A valid update of one tunnel.
-struct TunnelUpdate {
-    id: String,
-    tunnel: ValidTunnel,
-    /// Pointer to its body in the request.
-    at: String,
+/// What an operation on tunnels needs besides its account.
+struct OperationContext<'a> {
+    request: &'a ApiRequest,
+    kind: TunnelKind,
+    now: Moment,
+    strict: bool,
+    rng: &'a mut StdRng,
 }
 
 impl OperationContext<'_> {
-    fn list(&self, account: &mut StoredAccount, kind: TunnelKind) -> String {
-        format!("{{\"{}\":[{}]}}", kind.names().collection, account.list_json(kind, self.request.form))
+    fn find<'s>(&self, account: &'s mut StoredAccount, id: &str) -> OperationResult<&'s mut StoredTunnel> {
+        let tunnel = account.get_mut(id).filter(|tunnel| tunnel.spec().kind() == self.kind);
+        tunnel.ok_or_else(|| ErrorResponse::no_such_tunnel(self.kind))
+    }
+
+    fn list(&self, account: &mut StoredAccount) -> String {
+        format!("{{\"{}\":[{}]}}", self.kind.names().collection, account.list_json(self.kind, self.request.form))
     }
 
     fn get(&self, tunnel: &mut StoredTunnel) -> String {
-        let item = tunnel.spec().kind().names().item;
+        let item = self.kind.names().item;
         format!("{{\"{item}\":{}}}", tunnel.json(self.request.form))
     }
 
-    fn create(&mut self, account: &mut StoredAccount, kind: TunnelKind) -> OperationResult {
-        let valid = self.validate(account, kind, &self.parse_body()?, "")?;
-        reject_if_any(account.check(&[Candidate { id: None, spec: &valid.spec, at: "" }]))?;
-        let mut tunnel = StoredTunnel::new(format!("{:032x}", self.rng.random::<u128>()), valid, self.now);
+    fn create(&mut self, account: &mut StoredAccount) -> OperationResult {
+        let valid = self.validate(account, &self.parse_body()?, "")?;
+        let candidate = Candidate { id: None, valid, at: String::new() };
+        reject_if_any(account.check(slice::from_ref(&candidate)))?;
+        let mut tunnel = StoredTunnel::new(format!("{:032x}", self.rng.random::<u128>()), candidate.valid, self.now);
         let json = tunnel.json(self.request.form).to_owned();
         if !self.request.validate_only() {
             account.insert(tunnel);
@@ -183,27 +176,22 @@ impl OperationContext<'_> {
         Ok(json)
     }
 
-    fn update(&self, account: &mut StoredAccount, kind: TunnelKind, id: &str) -> OperationResult {
-        let tunnel = self.validate(account, kind, &self.parse_body()?, "")?;
-        let updates = vec![TunnelUpdate { id: id.to_owned(), tunnel, at: String::new() }];
+    fn update(&self, account: &mut StoredAccount, id: &str) -> OperationResult {
+        let valid = self.validate(account, &self.parse_body()?, "")?;
+        let updates = vec![Candidate { id: Some(id.to_owned()), valid, at: String::new() }];
         let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
-        Ok(format!("{{\"modified\":{modified},\"modified_{}\":{tunnels}}}", kind.names().item))
+        Ok(format!("{{\"modified\":{modified},\"modified_{}\":{tunnels}}}", self.kind.names().item))
     }
 
-    fn update_many(&self, account: &mut StoredAccount, kind: TunnelKind) -> OperationResult {
-        let updates = self.read_updates(account, kind, &self.parse_body()?)?;
+    fn update_many(&self, account: &mut StoredAccount) -> OperationResult {
+        let updates = self.read_updates(account, &self.parse_body()?)?;
         let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
-        Ok(format!("{{\"modified\":{modified},\"modified_{}\":[{tunnels}]}}", kind.names().collection))
+        Ok(format!("{{\"modified\":{modified},\"modified_{}\":[{tunnels}]}}", self.kind.names().collection))
     }
 
     /// Reads and validates the body of an update of many.
-    fn read_updates(
-        &self,
-        account: &StoredAccount,
-        kind: TunnelKind,
-        body: &Map<String, Value>,
-    ) -> Result<Vec<TunnelUpdate>, ErrorResponse> {
-        let collection = kind.names().collection;
+    fn read_updates(&self, account: &StoredAccount, body: &Map<String, Value>) -> OperationResult<Vec<Candidate>> {
+        let collection = self.kind.names().collection;
         let pointer = format!("/{collection}");
         let list = match body.get(collection) {
             None | Some(Value::Null) => {
@@ -212,10 +200,10 @@ impl OperationContext<'_> {
             Some(Value::Array(list)) => list,
             Some(_) => return Err(reject(BodyRule::Type, &pointer, format!("{collection} must be a list"))),
         };
-        let mut updates: Vec<TunnelUpdate> = Vec::with_capacity(list.len());
+        let mut updates: Vec<Candidate> = Vec::with_capacity(list.len());
         let mut errors = Vec::new();
         for (position, element) in list.iter().enumerate() {
-            match self.read_update(account, kind, element, format!("{pointer}/{position}")) {
+            match self.read_update(account, element, format!("{pointer}/{position}")) {
                 Ok(update) if updates.iter().any(|other| other.id == update.id) => {
                     let message = "the same tunnel occurs twice in one update";
                     errors.push(BodyRule::Duplicate.error(format!("{}/id", update.at), message));
@@ -230,39 +218,28 @@ impl OperationContext<'_> {
     }
 
     /// Reads one element of an update of many. `at` is its pointer.
-    fn read_update(
-        &self,
-        account: &StoredAccount,
-        kind: TunnelKind,
-        element: &Value,
-        at: String,
-    ) -> Result<TunnelUpdate, ErrorResponse> {
+    fn read_update(&self, account: &StoredAccount, element: &Value, at: String) -> OperationResult<Candidate> {
         let fields = element.as_object().ok_or_else(|| reject(BodyRule::Type, &at, "must be an object"))?;
         let pointer = format!("{at}/id");
         let id = match fields.get("id") {
             None | Some(Value::Null) => return Err(reject(BodyRule::Required, &pointer, "id is required")),
             Some(id) => id.as_str().ok_or_else(|| reject(BodyRule::Type, &pointer, "id must be a string"))?,
         };
-        if account.get(id).is_none_or(|tunnel| tunnel.spec().kind() != kind) {
-            let mut error = ErrorResponse::no_such_tunnel(kind);
+        if account.get(id).is_none_or(|tunnel| tunnel.spec().kind() != self.kind) {
+            let mut error = ErrorResponse::no_such_tunnel(self.kind);
             error.errors.iter_mut().for_each(|error| error.pointer = Some(pointer.clone()));
             return Err(error);
         }
-        let tunnel = self.validate(account, kind, fields, &at)?;
-        Ok(TunnelUpdate { id: id.to_owned(), tunnel, at })
+        let valid = self.validate(account, fields, &at)?;
+        Ok(Candidate { id: Some(id.to_owned()), valid, at })
     }
 
     /// Applies updates, to a copy with `validate_only`. Returns the tunnels, separated by commas.
-    fn apply(&self, account: &mut StoredAccount, updates: Vec<TunnelUpdate>) -> OperationResult {
-        let candidates = updates.iter();
-        let candidates: Vec<_> = candidates
-            .map(|TunnelUpdate { id, tunnel, at }| Candidate { id: Some(id), spec: &tunnel.spec, at })
-            .collect();
-        reject_if_any(account.check(&candidates))?;
+    fn apply(&self, account: &mut StoredAccount, updates: Vec<Candidate>) -> OperationResult {
+        reject_if_any(account.check(&updates))?;
         let mut preview = self.request.validate_only().then(|| account.clone());
         let account = preview.as_mut().unwrap_or(account);
-        let ids: Vec<String> = updates.iter().map(|update| update.id.clone()).collect();
-        let updates = updates.into_iter().map(|update| (update.id, update.tunnel)).collect();
+        let ids: Vec<String> = updates.iter().filter_map(|update| update.id.clone()).collect();
         account.apply(updates, |tunnel, new| tunnel.update(new, self.now));
         let tunnels = ids.iter().filter_map(|id| Some(account.get_mut(id)?.json(self.request.form).to_owned()));
         Ok(tunnels.collect::<Vec<_>>().join(","))
@@ -273,7 +250,7 @@ impl OperationContext<'_> {
         if deleted {
             account.remove(tunnel.id());
         }
-        let item = tunnel.spec().kind().names().item;
+        let item = self.kind.names().item;
         format!("{{\"deleted\":{deleted},\"deleted_{item}\":{}}}", tunnel.json(self.request.form))
     }
 
@@ -288,7 +265,7 @@ impl OperationContext<'_> {
         json!({"ipsec_tunnel_id": tunnel.id(), "psk": psk, "psk_metadata": metadata}).to_string()
     }
 
-    fn parse_body(&self) -> Result<Map<String, Value>, ErrorResponse> {
+    fn parse_body(&self) -> OperationResult<Map<String, Value>> {
         match serde_json::from_slice(&self.request.body) {
             Ok(Value::Object(fields)) => Ok(fields),
             Ok(_) => Err(reject(BodyRule::Type, "", "the body must be an object")),
@@ -296,15 +273,9 @@ impl OperationContext<'_> {
         }
     }
 
-    fn validate(
-        &self,
-        account: &StoredAccount,
-        kind: TunnelKind,
-        body: &Map<String, Value>,
-        at: &str,
-    ) -> Result<ValidTunnel, ErrorResponse> {
+    fn validate(&self, account: &StoredAccount, body: &Map<String, Value>, at: &str) -> OperationResult<ValidTunnel> {
         let form = Some(self.request.form);
-        let context = ValidationContext { kind, account: &account.id, strict: self.strict, form };
+        let context = ValidationContext { kind: self.kind, account: &account.id, strict: self.strict, form };
         validate::validate_body(context, body, at).map_err(ErrorResponse::invalid_body)
     }
 }

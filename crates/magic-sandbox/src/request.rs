@@ -9,7 +9,6 @@ use hyper::{
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
 use serde_json::{Value, json};
 use web_toolkit::clock::Moment;
 
@@ -132,21 +131,7 @@ const LISTED_CALLS: usize = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct CallLog {
     total: u64,
-    calls: VecDeque<ApiCall>,
-}
-
-#[derive(Debug, Serialize)]
-struct ApiCall {
-    at: ApiTime,
-    method: String,
-    path: String,
-    query: String,
-    /// `token`, `key`, `none` or `malformed`.
-    credentials: &'static str,
-    /// Whether `x-magic-new-hc-target` selected the object form.
-    object_targets: bool,
-    status: u16,
-    fault: Option<&'static str>,
+    calls: VecDeque<Value>,
 }
 
 impl CallLog {
@@ -161,16 +146,16 @@ impl CallLog {
         if self.calls.len() == LISTED_CALLS {
             self.calls.pop_front();
         }
-        self.calls.push_back(ApiCall {
-            at: ApiTime(now.wall),
-            method: request.method.to_string(),
-            path: request.path.clone(),
-            query: request.query.clone(),
-            credentials: request.credentials.method_name(),
-            object_targets: request.form == TargetForm::Object,
-            status: status.as_u16(),
-            fault,
-        });
+        self.calls.push_back(json!({
+            "at": ApiTime(now.wall),
+            "method": request.method.as_str(),
+            "path": request.path,
+            "query": request.query,
+            "credentials": request.credentials.method_name(),
+            "object_targets": request.form == TargetForm::Object,
+            "status": status.as_u16(),
+            "fault": fault,
+        }));
     }
 
     pub(crate) fn json(&self) -> Value {

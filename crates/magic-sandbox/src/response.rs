@@ -15,7 +15,7 @@ use hyper::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use serde_json::{Value, json};
-use tokio::time::Sleep;
+use tokio::time::{Sleep, sleep};
 use web_toolkit::server;
 
 use super::spec::TunnelKind;
@@ -85,7 +85,7 @@ pub(crate) struct ApiError {
     /// RFC 6901 pointer into the request body.
     pub pointer: Option<String>,
     /// `error_chain`, which a few errors of the gateway have.
-    pub chain: Vec<(u32, &'static str)>,
+    pub chain: Vec<Self>,
 }
 
 impl ApiError {
@@ -99,10 +99,43 @@ impl ApiError {
             error["source"] = json!({"pointer": pointer});
         }
         if !self.chain.is_empty() {
-            let chain = self.chain.iter().map(|(code, message)| json!({"code": code, "message": message}));
-            error["error_chain"] = chain.collect();
+            error["error_chain"] = self.chain.iter().map(Self::json).collect();
         }
         error
+    }
+}
+
+/// The rules that a body can break. The value is the code of the error. The reference documents no codes for these
+/// rules, so they are the sandbox's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyRule {
+    Required = 1101,
+    Type = 1102,
+    NameTaken = 1103,
+    NameCharacters = 1104,
+    NameLength = 1105,
+    Address = 1106,
+    InterfacePrefix = 1107,
+    InterfaceHost = 1108,
+    InterfacePrivate = 1109,
+    InterfacePrefix6 = 1110,
+    Md5Key = 1111,
+    Mtu = 1112,
+    Ttl = 1113,
+    Asn = 1114,
+    FqdnForm = 1115,
+    FqdnTaken = 1116,
+    Choice = 1117,
+    TargetForm = 1118,
+    ExtraPrefix = 1119,
+    Psk = 1120,
+    Duplicate = 1121,
+}
+
+impl BodyRule {
+    /// `pointer` is an RFC 6901 pointer into the request body.
+    pub(crate) fn error(self, pointer: impl Into<String>, message: impl Into<String>) -> ApiError {
+        ApiError { pointer: Some(pointer.into()), ..ApiError::new(self as u32, message) }
     }
 }
 
@@ -138,7 +171,7 @@ impl ErrorResponse {
     /// A malformed token, such as a placeholder with spaces.
     pub(crate) fn malformed_token() -> Self {
         let mut error = ApiError::new(6003, "Invalid request headers");
-        error.chain.push((6111, "Invalid format for Authorization header"));
+        error.chain.push(ApiError::new(6111, "Invalid format for Authorization header"));
         Self::invalid_body(vec![error])
     }
 
@@ -159,9 +192,13 @@ impl ErrorResponse {
         Self { status: StatusCode::NOT_FOUND, errors, allow: None }
     }
 
-    pub(crate) fn method_not_allowed(method: &Method, allow: &'static str) -> Self {
+    /// `allow` is the value of the header: methods separated by a comma and a space.
+    pub(crate) fn check_method(method: &Method, allow: &'static str) -> Result<(), Self> {
+        if allow.split(", ").any(|allowed| allowed == method.as_str()) {
+            return Ok(());
+        }
         let message = format!("Method {method} not available for that URI.");
-        Self { allow: Some(allow), ..Self::single(StatusCode::METHOD_NOT_ALLOWED, 7001, message) }
+        Err(Self { allow: Some(allow), ..Self::single(StatusCode::METHOD_NOT_ALLOWED, 7001, message) })
     }
 
     /// The codes are those that users of the real API report.
@@ -187,7 +224,7 @@ impl ErrorResponse {
     }
 
     /// An error in a request to a path below `/sandbox`.
-    pub(crate) fn control(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(crate) fn control(status: StatusCode, message: String) -> Self {
         Self::single(status, 1100, message)
     }
 }
@@ -249,9 +286,8 @@ impl<I: Iterator<Item = Piece> + Unpin> HttpBody for PacedBody<I> {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if self.next.is_none() {
             match self.pieces.next() {
-                None => return Poll::Ready(None),
-                Some((Duration::ZERO, piece)) => return Poll::Ready(Some(piece.map(Frame::data))),
-                Some((pause, piece)) => self.next = Some((Box::pin(tokio::time::sleep(pause)), piece)),
+                Some((pause, piece)) if !pause.is_zero() => self.next = Some((Box::pin(sleep(pause)), piece)),
+                piece => return Poll::Ready(piece.map(|(_, piece)| piece.map(Frame::data))),
             }
         }
         if let Some((pause, _)) = &mut self.next {

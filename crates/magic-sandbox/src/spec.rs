@@ -3,7 +3,10 @@
 //! The JSON is serialized here and not with the types of the API client: a misspelt field name would otherwise be
 //! misspelt on both sides and no test would notice.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
@@ -89,23 +92,27 @@ pub(crate) struct TunnelSpec {
 /// The settings that only one kind of tunnel has.
 #[derive(Debug, Clone)]
 pub(crate) enum KindOptions {
-    Ipsec { allow_null_cipher: bool, replay_protection: bool, remote_identities: Option<RemoteIdentities> },
-    Gre { mtu: u64, ttl: u64 },
+    /// `fqdn_id` is the only key of `custom_remote_identities`.
+    Ipsec {
+        allow_null_cipher: bool,
+        replay_protection: bool,
+        fqdn_id: Option<String>,
+    },
+    Gre {
+        mtu: u64,
+        ttl: u64,
+    },
 }
 
-/// `custom_remote_identities`.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct RemoteIdentities {
-    pub fqdn_id: String,
-}
-
-#[derive(Debug, Clone)]
 pub(crate) struct HealthCheckSpec {
     pub enabled: bool,
     pub rate: &'static str,
+    #[serde(rename = "type")]
     pub check_type: &'static str,
     pub direction: &'static str,
     /// `None` selects the calculated default.
+    #[serde(skip)]
     pub saved_target: Option<IpAddr>,
 }
 
@@ -116,7 +123,7 @@ impl Default for HealthCheckSpec {
     }
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct BgpSpec {
     pub customer_asn: u64,
     pub extra_prefixes: Vec<String>,
@@ -151,7 +158,7 @@ impl TunnelSpec {
 
     pub(crate) fn fqdn_id(&self) -> Option<&str> {
         match &self.options {
-            KindOptions::Ipsec { remote_identities, .. } => remote_identities.as_ref().map(|ids| ids.fqdn_id.as_str()),
+            KindOptions::Ipsec { fqdn_id, .. } => fqdn_id.as_deref(),
             KindOptions::Gre { .. } => None,
         }
     }
@@ -182,45 +189,41 @@ impl TunnelSpec {
         let (spec, names) = (self, self.kind().names());
         map.serialize_entry("name", &spec.name)?;
         map.serialize_entry(names.cloudflare_endpoint, &spec.cloudflare_endpoint)?;
-        if let Some(endpoint) = spec.customer_endpoint {
-            map.serialize_entry(names.customer_endpoint, &endpoint)?;
-        }
+        serialize_some(map, names.customer_endpoint, spec.customer_endpoint)?;
         map.serialize_entry("interface_address", &format_args!("{}", spec.interface_address))?;
-        if let Some(interface) = spec.interface_address6 {
-            map.serialize_entry("interface_address6", &format_args!("{interface}"))?;
-        }
-        if let Some(description) = &spec.description {
-            map.serialize_entry("description", description)?;
-        }
+        serialize_some(map, "interface_address6", spec.interface_address6.map(|net| net.to_string()))?;
+        serialize_some(map, "description", spec.description.as_ref())?;
         map.serialize_entry("automatic_return_routing", &spec.automatic_return_routing)?;
         map.serialize_entry("health_check", &HealthCheckJson::new(spec, form))?;
-        if let Some(bgp) = &spec.bgp {
-            map.serialize_entry("bgp", bgp)?;
-        }
+        serialize_some(map, "bgp", spec.bgp.as_ref())?;
         match &spec.options {
-            KindOptions::Ipsec { allow_null_cipher, replay_protection, remote_identities } => {
+            KindOptions::Ipsec { allow_null_cipher, replay_protection, fqdn_id } => {
                 map.serialize_entry("allow_null_cipher", allow_null_cipher)?;
                 map.serialize_entry("replay_protection", replay_protection)?;
-                if let Some(identities) = remote_identities {
-                    map.serialize_entry("custom_remote_identities", identities)?;
-                }
+                let identities = fqdn_id.as_ref().map(|fqdn_id| BTreeMap::from([("fqdn_id", fqdn_id)]));
+                serialize_some(map, "custom_remote_identities", identities)
             }
             KindOptions::Gre { mtu, ttl } => {
                 map.serialize_entry("mtu", mtu)?;
-                map.serialize_entry("ttl", ttl)?;
+                map.serialize_entry("ttl", ttl)
             }
         }
-        Ok(())
     }
 }
 
+/// Adds an entry that the API omits if there is no value.
+pub(crate) fn serialize_some<M: SerializeMap>(
+    map: &mut M,
+    key: &str,
+    value: Option<impl Serialize>,
+) -> Result<(), M::Error> {
+    value.map_or(Ok(()), |value| map.serialize_entry(key, &value))
+}
+
 #[derive(Serialize)]
-struct HealthCheckJson {
-    enabled: bool,
-    rate: &'static str,
-    #[serde(rename = "type")]
-    check_type: &'static str,
-    direction: &'static str,
+struct HealthCheckJson<'a> {
+    #[serde(flatten)]
+    check: &'a HealthCheckSpec,
     target: TargetJson,
 }
 
@@ -231,16 +234,16 @@ enum TargetJson {
     Object { effective: String, saved: String },
 }
 
-impl HealthCheckJson {
-    fn new(spec: &TunnelSpec, form: TargetForm) -> Self {
-        let HealthCheckSpec { enabled, rate, check_type, direction, saved_target } = spec.health_check;
+impl<'a> HealthCheckJson<'a> {
+    fn new(spec: &'a TunnelSpec, form: TargetForm) -> Self {
+        let check = &spec.health_check;
         let text = |target: Option<IpAddr>| target.map(|ip| ip.to_string()).unwrap_or_default();
-        let saved = text(saved_target);
+        let saved = text(check.saved_target);
         let target = match form {
             TargetForm::Text => TargetJson::Text(saved),
             TargetForm::Object => TargetJson::Object { effective: text(spec.effective_target()), saved },
         };
-        Self { enabled, rate, check_type, direction, target }
+        Self { check, target }
     }
 }
 

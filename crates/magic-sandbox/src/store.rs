@@ -13,10 +13,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use web_toolkit::clock::Moment;
 
 use super::{
-    response::ApiError,
+    response::{ApiError, BodyRule},
     session::{BgpSession, SessionReport},
-    spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec},
-    validate::{BodyRule, ValidTunnel},
+    spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec, serialize_some},
+    validate::ValidTunnel,
 };
 
 /// Whether `text` is an identifier of the API: 32 hex digits.
@@ -110,7 +110,7 @@ impl StoredTunnel {
     }
 
     /// Returns `false` for a tunnel without BGP.
-    fn set_report(&mut self, report: SessionReport, now: Moment) -> bool {
+    pub(crate) fn set_report(&mut self, report: SessionReport, now: Moment) -> bool {
         let Some(session) = &mut self.session else { return false };
         session.set_report(report, now);
         self.rendered = [None, None];
@@ -147,19 +147,11 @@ impl Serialize for TunnelJson<'_> {
         tunnel.spec.serialize_fields(self.form, &mut map)?;
         map.serialize_entry("created_on", &ApiTime(tunnel.created))?;
         map.serialize_entry("modified_on", &ApiTime(tunnel.modified))?;
-        if let Some(at) = tunnel.psk_set {
-            map.serialize_entry("psk_metadata", &PskMetadataJson { last_generated_on: ApiTime(at) })?;
-        }
-        if let Some(status) = tunnel.bgp_status() {
-            map.serialize_entry("bgp_status", &status)?;
-        }
+        let psk_metadata = tunnel.psk_set.map(|at| BTreeMap::from([("last_generated_on", ApiTime(at))]));
+        serialize_some(&mut map, "psk_metadata", psk_metadata)?;
+        serialize_some(&mut map, "bgp_status", tunnel.bgp_status())?;
         map.end()
     }
-}
-
-#[derive(Serialize)]
-struct PskMetadataJson {
-    last_generated_on: ApiTime,
 }
 
 /// One account. Its tunnels are listed in the order of creation.
@@ -176,11 +168,11 @@ pub(crate) struct StoredAccount {
 
 /// A tunnel that is about to be created (`id` is `None`) or changed.
 #[derive(Debug)]
-pub(crate) struct Candidate<'a> {
-    pub id: Option<&'a str>,
-    pub spec: &'a TunnelSpec,
+pub(crate) struct Candidate {
+    pub id: Option<String>,
+    pub valid: ValidTunnel,
     /// Pointer to its body in the request.
-    pub at: &'a str,
+    pub at: String,
 }
 
 impl StoredAccount {
@@ -197,37 +189,32 @@ impl StoredAccount {
     }
 
     /// Finds a tunnel by its id, or else by its name.
-    pub(crate) fn find(&self, id_or_name: &str) -> Option<&StoredTunnel> {
-        self.tunnels.get(self.by_id.get(id_or_name).or_else(|| self.by_name.get(id_or_name))?)
+    pub(crate) fn find_mut(&mut self, id_or_name: &str) -> Option<&mut StoredTunnel> {
+        self.tunnels.get_mut(self.by_id.get(id_or_name).or_else(|| self.by_name.get(id_or_name))?)
     }
 
     /// The elements of a list, as JSON text separated by commas.
     pub(crate) fn list_json(&mut self, kind: TunnelKind, form: TargetForm) -> String {
-        let mut list = String::new();
-        for tunnel in self.tunnels.values_mut().filter(|tunnel| tunnel.spec.kind() == kind) {
-            if !list.is_empty() {
-                list.push(',');
-            }
-            list.push_str(tunnel.json(form));
-        }
-        list
+        let tunnels = self.tunnels.values_mut().filter(|tunnel| tunnel.spec.kind() == kind);
+        tunnels.map(|tunnel| tunnel.json(form)).collect::<Vec<_>>().join(",")
     }
 
     /// Checks the rules between tunnels for the state after all of `candidates` are applied, so that two tunnels can
     /// swap their names in one update.
-    pub(crate) fn check(&self, candidates: &[Candidate<'_>]) -> Vec<ApiError> {
-        let changing: HashSet<&str> = candidates.iter().filter_map(|candidate| candidate.id).collect();
+    pub(crate) fn check(&self, candidates: &[Candidate]) -> Vec<ApiError> {
+        let changing: HashSet<&str> = candidates.iter().filter_map(|candidate| candidate.id.as_deref()).collect();
         let mut errors = Vec::new();
         let mut names = HashSet::new();
         for (position, candidate) in candidates.iter().enumerate() {
-            let name = candidate.spec.name.as_str();
+            let name = candidate.valid.spec.name.as_str();
             let present = self.by_name.get(name).and_then(|key| self.tunnels.get(key));
             let taken = present.is_some_and(|tunnel| !changing.contains(tunnel.id()));
             if taken || !names.insert(name) {
                 let message = "name cannot be shared with another tunnel";
                 errors.push(BodyRule::NameTaken.error(format!("{}/name", candidate.at), message));
             }
-            if self.is_fqdn_taken(candidate, &changing, &candidates[..position]) {
+            let before = candidates[..position].iter().map(|other| &other.valid.spec);
+            if self.is_fqdn_taken(&candidate.valid.spec, &changing, before) {
                 let pointer = format!("{}/custom_remote_identities/fqdn_id", candidate.at);
                 let message = "two tunnels with one fqdn_id cannot have the same cloudflare_endpoint";
                 errors.push(BodyRule::FqdnTaken.error(pointer, message));
@@ -236,13 +223,16 @@ impl StoredAccount {
         errors
     }
 
-    fn is_fqdn_taken(&self, candidate: &Candidate<'_>, changing: &HashSet<&str>, before: &[Candidate<'_>]) -> bool {
-        let Some(fqdn) = candidate.spec.fqdn_id() else { return false };
-        let clashes = |other: &TunnelSpec| {
-            other.fqdn_id() == Some(fqdn) && other.cloudflare_endpoint == candidate.spec.cloudflare_endpoint
-        };
+    fn is_fqdn_taken<'a>(
+        &'a self,
+        spec: &TunnelSpec,
+        changing: &HashSet<&str>,
+        before: impl Iterator<Item = &'a TunnelSpec>,
+    ) -> bool {
+        let Some(fqdn) = spec.fqdn_id() else { return false };
         let unchanged = self.tunnels.values().filter(|tunnel| !changing.contains(tunnel.id()));
-        unchanged.map(StoredTunnel::spec).chain(before.iter().map(|other| other.spec)).any(clashes)
+        let mut others = unchanged.map(StoredTunnel::spec).chain(before);
+        others.any(|other| other.fqdn_id() == Some(fqdn) && other.cloudflare_endpoint == spec.cloudflare_endpoint)
     }
 
     /// Adds a tunnel that has passed [`StoredAccount::check`].
@@ -260,12 +250,9 @@ impl StoredAccount {
     }
 
     /// Applies updates that have passed [`StoredAccount::check`] together.
-    pub(crate) fn apply(
-        &mut self,
-        updates: Vec<(String, ValidTunnel)>,
-        change: impl Fn(&mut StoredTunnel, ValidTunnel),
-    ) {
-        let keys: Vec<_> = updates.into_iter().filter_map(|(id, to)| Some((*self.by_id.get(&id)?, to))).collect();
+    pub(crate) fn apply(&mut self, updates: Vec<Candidate>, change: impl Fn(&mut StoredTunnel, ValidTunnel)) {
+        let keys = updates.into_iter().filter_map(|update| Some((*self.by_id.get(&update.id?)?, update.valid)));
+        let keys: Vec<_> = keys.collect();
         // All old names are removed before the first new one is added; otherwise a swap would lose one.
         for (key, _) in &keys {
             if let Some(tunnel) = self.tunnels.get(key) {
@@ -278,11 +265,6 @@ impl StoredAccount {
                 change(tunnel, new);
             }
         }
-    }
-
-    /// Returns `false` if the tunnel does not exist or has no BGP.
-    pub(crate) fn set_report(&mut self, id: &str, report: SessionReport, now: Moment) -> bool {
-        self.get_mut(id).is_some_and(|tunnel| tunnel.set_report(report, now))
     }
 
     pub(crate) fn advance(&mut self, now: Moment) {

@@ -48,9 +48,7 @@ pub(crate) struct StoryAccount {
 #[derive(Debug, Clone)]
 pub(crate) struct StoryTunnel {
     pub id: String,
-    pub spec: TunnelSpec,
-    /// The body contains a pre-shared key.
-    pub psk: bool,
+    pub valid: ValidTunnel,
     /// The initial BGP status; `None` lets the session come up by itself.
     pub report: Option<SessionReport>,
 }
@@ -189,9 +187,8 @@ pub(crate) fn generate_tunnels(account: &str, count: usize) -> impl Iterator<Ite
         let state = if number % 10 == 8 { SessionState::Down } else { SessionState::Up };
         StoryTunnel {
             id: stable_id(&["generated", account, &spec.name]),
-            psk: spec.kind() == TunnelKind::Ipsec,
             report: spec.bgp.is_some().then(|| state.into()),
-            spec,
+            valid: ValidTunnel { psk: spec.kind() == TunnelKind::Ipsec, spec },
         }
     })
 }
@@ -200,16 +197,11 @@ fn generate_spec(number: u32) -> TunnelSpec {
     let (kind, cloudflare, options) = if number % 2 == 1 {
         (TunnelKind::Gre, 2, KindOptions::Gre { mtu: 1476, ttl: 64 })
     } else {
-        let options = KindOptions::Ipsec { allow_null_cipher: false, replay_protection: true, remote_identities: None };
+        let options = KindOptions::Ipsec { allow_null_cipher: false, replay_protection: true, fqdn_id: None };
         (TunnelKind::Ipsec, 1, options)
     };
-    let bgp = (number % 10 != 9).then(|| BgpSpec {
-        customer_asn: u64::from(4_200_000_000 + number % 90_000_000),
-        extra_prefixes: Vec::new(),
-        md5_key: None,
-        import_filter_id: None,
-        export_filter_id: None,
-    });
+    let bgp = (number % 10 != 9)
+        .then(|| BgpSpec { customer_asn: u64::from(4_200_000_000 + number % 90_000_000), ..BgpSpec::default() });
     TunnelSpec {
         // At most 15 characters: `gen-gre-4194303`.
         name: format!("gen-{}-{number:05}", kind.names().short),

@@ -55,7 +55,7 @@ impl TestApi {
     }
 
     pub(crate) fn respond(&mut self, request: &ApiRequest) -> ApiResponse {
-        super::respond_to(&mut self.world, request, self.now)
+        self.world.respond(request, self.now)
     }
 
     /// Status and JSON for any path.

@@ -3,19 +3,15 @@
 //! All errors of a body are reported at once; each has a code, a message and a pointer to the field. The rules that
 //! depend on other tunnels of the account (unique names, custom FQDNs) are in [`super::store`].
 
-mod reader;
-
-use std::net::IpAddr;
+use std::{cell::RefCell, net::IpAddr, ops::RangeInclusive, str::FromStr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-pub(crate) use self::reader::BodyRule;
-use self::reader::{BodyErrors, FieldReader};
 use super::{
-    response::ApiError,
-    spec::{BgpSpec, HealthCheckSpec, KindOptions, RemoteIdentities, TargetForm, TunnelKind, TunnelSpec},
+    response::{ApiError, BodyRule},
+    spec::{BgpSpec, HealthCheckSpec, KindOptions, TargetForm, TunnelKind, TunnelSpec},
 };
 
 /// What the rules depend on besides the body.
@@ -30,7 +26,7 @@ pub(crate) struct ValidationContext<'a> {
 }
 
 /// A valid body.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ValidTunnel {
     pub spec: TunnelSpec,
     /// The body contains a pre-shared key. The sandbox does not use the key and does not store it.
@@ -44,7 +40,7 @@ pub(crate) fn validate_body(
     at: &str,
 ) -> Result<ValidTunnel, Vec<ApiError>> {
     let errors = BodyErrors::default();
-    let tunnel = read_tunnel(context, &FieldReader::new(body, at, &errors));
+    let tunnel = read_tunnel(context, &FieldReader { fields: body, at: at.to_owned(), errors: &errors });
     let errors = errors.into_inner();
     tunnel.filter(|_| errors.is_empty()).ok_or(errors)
 }
@@ -65,7 +61,10 @@ fn read_tunnel(context: ValidationContext<'_>, body: &FieldReader<'_>) -> Option
     let automatic_return_routing = body.flag("automatic_return_routing").unwrap_or(false);
     let health_check = read_health_check(context.form, body.nested("health_check").as_ref());
     let bgp = body.nested("bgp").and_then(|bgp| read_bgp(&bgp));
-    let psk = kind == TunnelKind::Ipsec && read_psk(body);
+    let psk = if kind == TunnelKind::Ipsec { body.text("psk") } else { None };
+    if psk == Some("") {
+        body.reject("psk", BodyRule::Psk, "psk must not be empty");
+    }
     let options = read_options(context, body);
     let spec = TunnelSpec {
         name: name?,
@@ -79,7 +78,7 @@ fn read_tunnel(context: ValidationContext<'_>, body: &FieldReader<'_>) -> Option
         bgp,
         options,
     };
-    Some(ValidTunnel { spec, psk })
+    Some(ValidTunnel { spec, psk: psk.is_some() })
 }
 
 /// "The name cannot contain spaces or special characters, must be 15 characters or less" (GRE: it becomes the name of
@@ -148,23 +147,19 @@ fn read_health_check(form: Option<TargetForm>, check: Option<&FieldReader<'_>>) 
 fn read_target(form: Option<TargetForm>, check: &FieldReader<'_>) -> Option<IpAddr> {
     const KEY: &str = "target";
     match (check.value(KEY)?, form) {
-        (Value::String(_), Some(TargetForm::Object)) => {
-            let rule = "target must be an object when x-magic-new-hc-target is true";
-            check.reject(KEY, BodyRule::TargetForm, rule);
-            None
-        }
-        (Value::Object(_), Some(TargetForm::Text)) => {
+        (Value::Object(_), None | Some(TargetForm::Object)) => return check.nested(KEY)?.address("saved"),
+        (Value::String(_), None | Some(TargetForm::Text)) => return check.address(KEY),
+        (Value::Object(_), _) => {
             let rule = "target must be a string when x-magic-new-hc-target is absent or false";
             check.reject(KEY, BodyRule::TargetForm, rule);
-            None
         }
-        (Value::Object(_), _) => check.nested(KEY)?.address("saved"),
-        (Value::String(_), _) => check.address(KEY),
-        _ => {
-            check.reject(KEY, BodyRule::Type, "target must be a string or an object");
-            None
+        (Value::String(_), _) => {
+            let rule = "target must be an object when x-magic-new-hc-target is true";
+            check.reject(KEY, BodyRule::TargetForm, rule);
         }
+        _ => check.reject(KEY, BodyRule::Type, "target must be a string or an object"),
     }
+    None
 }
 
 fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
@@ -174,7 +169,11 @@ fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
     }
     let customer_asn = bgp.number("customer_asn", 0..=u64::from(u32::MAX), BodyRule::Asn, asn_rule);
     let md5_key = bgp.text("md5_key");
-    if let Some(rule) = md5_key.and_then(find_md5_error) {
+    if md5_key == Some("") {
+        bgp.reject("md5_key", BodyRule::Md5Key, "md5_key must be of non-zero length");
+    } else if !md5_key.is_none_or(is_md5_key) {
+        let rule =
+            "md5_key may contain printable ASCII characters only, except the quotation mark and the question mark";
         bgp.reject("md5_key", BodyRule::Md5Key, rule);
     }
     let extra_prefixes = bgp.texts("extra_prefixes");
@@ -192,22 +191,8 @@ fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
 
 /// "Of non-zero length [...] any printable ASCII character aside from [...] quotation mark [...] and the question
 /// mark".
-fn find_md5_error(key: &str) -> Option<&'static str> {
-    if key.is_empty() {
-        return Some("md5_key must be of non-zero length");
-    }
-    let allowed = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'?';
-    (!key.bytes().all(allowed)).then_some(
-        "md5_key may contain printable ASCII characters only, except the quotation mark and the question mark",
-    )
-}
-
-fn read_psk(body: &FieldReader<'_>) -> bool {
-    let psk = body.text("psk");
-    if psk == Some("") {
-        body.reject("psk", BodyRule::Psk, "psk must not be empty");
-    }
-    psk.is_some()
+fn is_md5_key(key: &str) -> bool {
+    key.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'"' && byte != b'?')
 }
 
 fn read_options(context: ValidationContext<'_>, body: &FieldReader<'_>) -> KindOptions {
@@ -215,9 +200,7 @@ fn read_options(context: ValidationContext<'_>, body: &FieldReader<'_>) -> KindO
         TunnelKind::Ipsec => KindOptions::Ipsec {
             allow_null_cipher: body.flag("allow_null_cipher").unwrap_or(false),
             replay_protection: body.flag("replay_protection").unwrap_or(false),
-            remote_identities: body
-                .nested("custom_remote_identities")
-                .and_then(|ids| read_identities(context.account, &ids)),
+            fqdn_id: body.nested("custom_remote_identities").and_then(|ids| read_fqdn_id(context.account, &ids)),
         },
         TunnelKind::Gre => KindOptions::Gre {
             mtu: body.number("mtu", 576..=65535, BodyRule::Mtu, "mtu must be at least 576").unwrap_or(1476),
@@ -228,7 +211,7 @@ fn read_options(context: ValidationContext<'_>, body: &FieldReader<'_>) -> KindO
 
 /// "Must be of the form `<custom label>.<account ID>.custom.ipsec.cloudflare.com`". The empty string counts as
 /// absent.
-fn read_identities(account: &str, ids: &FieldReader<'_>) -> Option<RemoteIdentities> {
+fn read_fqdn_id(account: &str, ids: &FieldReader<'_>) -> Option<String> {
     let fqdn = ids.text("fqdn_id").filter(|fqdn| !fqdn.is_empty())?;
     let label = fqdn.strip_suffix(".custom.ipsec.cloudflare.com").and_then(|rest| rest.strip_suffix(account));
     let label = label.and_then(|rest| rest.strip_suffix('.'));
@@ -236,13 +219,110 @@ fn read_identities(account: &str, ids: &FieldReader<'_>) -> Option<RemoteIdentit
         let rule = format!("fqdn_id must be of the form <custom label>.{account}.custom.ipsec.cloudflare.com");
         ids.reject("fqdn_id", BodyRule::FqdnForm, &rule);
     }
-    Some(RemoteIdentities { fqdn_id: fqdn.to_owned() })
+    Some(fqdn.to_owned())
 }
 
 /// RFC 1123 section 2.1.
 fn is_dns_label(label: &str) -> bool {
     let letters = label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     letters && (1..=63).contains(&label.len()) && !label.starts_with('-') && !label.ends_with('-')
+}
+
+/// The errors of one body, in the order in which its fields are read.
+type BodyErrors = RefCell<Vec<ApiError>>;
+
+/// An object in a body, and its pointer. A field that is null counts as absent.
+#[derive(Debug)]
+struct FieldReader<'a> {
+    fields: &'a Map<String, Value>,
+    at: String,
+    errors: &'a BodyErrors,
+}
+
+impl<'a> FieldReader<'a> {
+    fn reject(&self, key: &str, rule: BodyRule, message: &str) {
+        self.errors.borrow_mut().push(rule.error(format!("{}/{key}", self.at), message));
+    }
+
+    fn reject_type(&self, key: &str, expected: &str) {
+        self.reject(key, BodyRule::Type, &format!("{key} must be {expected}"));
+    }
+
+    /// Returns the field converted by `convert`. `expected` names the type that `convert` accepts.
+    fn typed<T>(&self, key: &str, expected: &str, convert: impl FnOnce(&'a Value) -> Option<T>) -> Option<T> {
+        let converted = convert(self.value(key)?);
+        if converted.is_none() {
+            self.reject_type(key, expected);
+        }
+        converted
+    }
+
+    /// Reports a field that is absent or an empty string.
+    fn require(&self, key: &str) -> &Self {
+        if self.value(key).is_none_or(|value| value == "") {
+            self.reject(key, BodyRule::Required, &format!("{key} is required"));
+        }
+        self
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        self.fields.get(key).filter(|value| !value.is_null())
+    }
+
+    fn text(&self, key: &str) -> Option<&'a str> {
+        self.typed(key, "a string", Value::as_str)
+    }
+
+    fn flag(&self, key: &str) -> Option<bool> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+
+    fn number(&self, key: &str, range: RangeInclusive<u64>, rule: BodyRule, message: &str) -> Option<u64> {
+        let value = self.typed(key, "a number", |value| value.is_number().then_some(value))?;
+        let number = value.as_u64().filter(|number| range.contains(number));
+        if number.is_none() {
+            self.reject(key, rule, message);
+        }
+        number
+    }
+
+    fn choice(&self, key: &str, choices: &[&'static str]) -> Option<&'static str> {
+        let text = self.text(key)?;
+        let chosen = choices.iter().find(|choice| **choice == text).copied();
+        if chosen.is_none() {
+            self.reject(key, BodyRule::Choice, &format!("{key} must be one of {}", choices.join(", ")));
+        }
+        chosen
+    }
+
+    fn nested(&self, key: &str) -> Option<FieldReader<'a>> {
+        let fields = self.typed(key, "an object", Value::as_object)?;
+        Some(FieldReader { fields, at: format!("{}/{key}", self.at), errors: self.errors })
+    }
+
+    /// The strings of a list. Other elements are reported and omitted.
+    fn texts(&self, key: &str) -> Vec<String> {
+        const EXPECTED: &str = "a list of strings";
+        let Some(list) = self.typed(key, EXPECTED, Value::as_array) else { return Vec::new() };
+        if !list.iter().all(Value::is_string) {
+            self.reject_type(key, EXPECTED);
+        }
+        list.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+    }
+
+    /// Parses a string. An empty one counts as absent.
+    fn parsed<T: FromStr>(&self, key: &str, rule: BodyRule, expected: &str) -> Option<T> {
+        let text = self.text(key).filter(|text| !text.is_empty())?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.reject(key, rule, &format!("{key} {expected}"));
+        }
+        parsed
+    }
+
+    fn address(&self, key: &str) -> Option<IpAddr> {
+        self.parsed(key, BodyRule::Address, "must be an IP address")
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,25 @@
-//! All state behind the sandbox's lock, and the response to one API request.
+//! All state behind the sandbox's lock, and the response to one request: to the API or to a path below `/sandbox`.
 //!
 //! Nothing here does I/O except logging: the caller passes the time and the request, and sends the response.
 
+use std::slice;
+
+use hyper::{Method, StatusCode};
+use percent_encoding::percent_decode_str;
 use rand::rngs::StdRng;
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use tracing::{debug, info};
 use web_toolkit::clock::Moment;
 
 use super::{
     faults::Faults,
-    operations::{ApiOperation, OperationContext},
+    operations::{ApiOperation, MOUNT},
     request::{ApiRequest, CallLog},
     response::{ApiResponse, ErrorResponse},
+    session::SessionReport,
     store::{Candidate, StoredAccount, StoredTunnel},
-    story::{self, Story, StoryEvent, StoryPlayer, StoryStep},
+    story::{self, Story, StoryEvent, StoryPlayer, StoryStep, StoryTunnel},
     validate::ValidTunnel,
 };
 
@@ -58,26 +64,22 @@ impl World {
             let mut account = StoredAccount::new(initial.id.clone(), initial.onboarded);
             let generated = if position == 0 { tunnels } else { 0 };
             let generated = story::generate_tunnels(&initial.id, generated);
-            for tunnel in initial.tunnels.iter().cloned().chain(generated) {
+            for StoryTunnel { id, valid, report } in initial.tunnels.iter().cloned().chain(generated) {
                 // A tunnel of the story takes precedence over a generated one of the same name.
-                if account.find(&tunnel.spec.name).is_some() {
+                if account.find_mut(&valid.spec.name).is_some() {
                     continue;
                 }
-                let valid = ValidTunnel { spec: tunnel.spec, psk: tunnel.psk };
-                account.insert(StoredTunnel::new(tunnel.id.clone(), valid, now));
-                if let Some(report) = tunnel.report {
-                    account.set_report(&tunnel.id, report, now);
+                let mut tunnel = StoredTunnel::new(id, valid, now);
+                if let Some(report) = report {
+                    tunnel.set_report(report, now);
                 }
+                account.insert(tunnel);
             }
             accounts.push(account);
         }
         let player = StoryPlayer::new(story, now);
         let calls = CallLog::default();
         Self { accounts, faults, calls, accepted: token, strict, player, rng: rand::make_rng() }
-    }
-
-    pub(crate) fn find_account(&mut self, id: &str) -> Option<&mut StoredAccount> {
-        self.accounts.iter_mut().find(|account| account.id == id)
     }
 
     /// Brings the story and the BGP sessions up to `now`.
@@ -101,15 +103,15 @@ impl World {
     fn restart_story(&mut self, now: Moment) {
         info!("story: restarting from the beginning");
         for (account, initial) in self.accounts.iter_mut().zip(&self.player.story.accounts) {
-            for tunnel in &initial.tunnels {
-                let candidate = Candidate { id: Some(&tunnel.id), spec: &tunnel.spec, at: "" };
+            for StoryTunnel { id, valid, report } in &initial.tunnels {
+                let valid = ValidTunnel { spec: valid.spec.clone(), psk: false };
+                let candidate = Candidate { id: Some(id.clone()), valid, at: String::new() };
                 // A client may have given the tunnel's name to another tunnel; then the tunnel is not restored.
-                if account.check(&[candidate]).is_empty() {
-                    let valid = ValidTunnel { spec: tunnel.spec.clone(), psk: false };
-                    account.apply(vec![(tunnel.id.clone(), valid)], |tunnel, initial| tunnel.replace(initial, now));
+                if account.check(slice::from_ref(&candidate)).is_empty() {
+                    account.apply(vec![candidate], |tunnel, initial| tunnel.replace(initial, now));
                 }
-                if let Some(report) = &tunnel.report {
-                    account.set_report(&tunnel.id, report.clone(), now);
+                if let (Some(tunnel), Some(report)) = (account.get_mut(id), report) {
+                    tunnel.set_report(report.clone(), now);
                 }
             }
         }
@@ -125,26 +127,42 @@ impl World {
         }
         let Some((position, id)) = event.tunnel else { return };
         let Some(account) = self.accounts.get_mut(position) else { return };
+        let owner = account.id.clone();
+        // A client may have deleted the tunnel.
+        let Some(tunnel) = account.get_mut(&id) else { return };
         if let Some(set) = &event.set {
-            // A client may have deleted the tunnel.
-            let Some(spec) = account.get(&id).map(StoredTunnel::spec) else { return };
-            match story::patch_tunnel(&account.id, spec, set) {
-                Ok(valid) => account.apply(vec![(id.clone(), valid)], |tunnel, new| tunnel.replace(new, now)),
+            match story::patch_tunnel(&owner, tunnel.spec(), set) {
+                // A story cannot rename a tunnel, so the account's index of names stays valid.
+                Ok(valid) => tunnel.replace(valid, now),
                 Err(error) => debug!("story: {}: tunnel not changed: {}", event.name, error.message),
             }
         }
         if let Some(report) = event.report {
-            account.set_report(&id, report, now);
+            tunnel.set_report(report, now);
+        }
+    }
+
+    pub(crate) fn respond(&mut self, request: &ApiRequest, now: Moment) -> ApiResponse {
+        self.advance(now);
+        match request.path.strip_prefix(MOUNT) {
+            Some(path) => self.call_api(request, path, now),
+            None => match self.control(request, now) {
+                Ok(body) => ApiResponse::json(StatusCode::OK, &body),
+                Err(error) => error.into(),
+            },
         }
     }
 
     /// Responds to a request to the API. `path` is the path below the mount point.
-    pub(crate) fn call_api(&mut self, request: &ApiRequest, path: &str, now: Moment) -> ApiResponse {
+    fn call_api(&mut self, request: &ApiRequest, path: &str, now: Moment) -> ApiResponse {
         let operation = ApiOperation::route(&request.method, path);
         let kind = operation.as_ref().ok().and_then(ApiOperation::kind);
         let faults = self.faults.match_request(kind, &request.method, &mut self.rng);
         let mut response = faults.replacement().unwrap_or_else(|| {
-            let result = self.run_operation(operation, request, now);
+            // Without valid credentials even an unknown path is a 401, as in the real API.
+            let result = request.credentials.check(self.accepted.as_ref());
+            let result =
+                result.and_then(|()| operation?.run(&mut self.accounts, request, now, self.strict, &mut self.rng));
             result.map_or_else(ApiResponse::from, |result| ApiResponse::success(&result))
         });
         faults.apply(&mut response);
@@ -153,15 +171,76 @@ impl World {
         response
     }
 
-    /// Checks the credentials first: without them even an unknown path is a 401, as in the real API.
-    fn run_operation(
+    /// The sandbox's own paths. They need no credentials.
+    fn control(&mut self, request: &ApiRequest, now: Moment) -> Result<Value, ErrorResponse> {
+        let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+        let allow = |methods| ErrorResponse::check_method(&request.method, methods);
+        match *segments {
+            ["sandbox"] => {
+                allow("GET")?;
+                Ok(json!({"accounts": self.accounts.iter().map(summarize_account).collect::<Value>()}))
+            }
+            ["sandbox", "accounts", account, "tunnels", tunnel, "bgp_status"] => {
+                allow("PUT")?;
+                self.set_bgp_status(account, &percent_decode_str(tunnel).decode_utf8_lossy(), &request.body, now)
+            }
+            ["sandbox", "faults"] => {
+                allow("GET, PUT, DELETE")?;
+                match request.method {
+                    Method::PUT => self.faults = Faults::from_json(&request.body).map_err(bad_request)?,
+                    Method::DELETE => self.faults = Faults::default(),
+                    _ => {}
+                }
+                Ok(self.faults.json())
+            }
+            ["sandbox", "calls"] => {
+                allow("GET, DELETE")?;
+                if request.method == Method::DELETE {
+                    self.calls = CallLog::default();
+                }
+                Ok(self.calls.json())
+            }
+            _ => Err(ErrorResponse::no_route(&request.path)),
+        }
+    }
+
+    /// `tunnel` is an id or a name.
+    fn set_bgp_status(
         &mut self,
-        operation: Result<ApiOperation<'_>, ErrorResponse>,
-        request: &ApiRequest,
+        account: &str,
+        tunnel: &str,
+        body: &[u8],
         now: Moment,
-    ) -> Result<String, ErrorResponse> {
-        request.credentials.check(self.accepted.as_ref())?;
-        let context = OperationContext { request, now, strict: self.strict, rng: &mut self.rng };
-        operation?.run(&mut self.accounts, context)
+    ) -> Result<Value, ErrorResponse> {
+        let body: Value = serde_json::from_slice(body).map_err(|error| ErrorResponse::malformed_json(&error))?;
+        let report = SessionReport::parse(&body).map_err(bad_request)?;
+        let found = self.accounts.iter_mut().find(|other| other.id == account);
+        let account = found.ok_or_else(|| not_found(format!("account `{account}` does not exist")))?;
+        let found = account.find_mut(tunnel);
+        let found = found.ok_or_else(|| not_found(format!("tunnel `{tunnel}` does not exist")))?;
+        if !found.set_report(report, now) {
+            return Err(bad_request(format!("tunnel `{tunnel}` has no BGP; update it with `bgp` first")));
+        }
+        Ok(json!({"id": found.id(), "bgp_status": found.bgp_status()}))
     }
 }
+
+fn summarize_account(account: &StoredAccount) -> Value {
+    let tunnels = account.tunnels().map(|tunnel| {
+        let spec = tunnel.spec();
+        let state = tunnel.session().map(|session| session.state().as_str());
+        json!({"id": tunnel.id(), "name": spec.name, "type": spec.kind().names().short, "bgp_state": state})
+    });
+    json!({"id": account.id, "tunnels": tunnels.collect::<Value>()})
+}
+
+fn bad_request(message: String) -> ErrorResponse {
+    ErrorResponse::control(StatusCode::BAD_REQUEST, message)
+}
+
+fn not_found(message: String) -> ErrorResponse {
+    ErrorResponse::control(StatusCode::NOT_FOUND, message)
+}
+
+#[cfg(test)]
+mod tests;

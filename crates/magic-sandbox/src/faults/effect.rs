@@ -134,9 +134,9 @@ impl MatchedFaults {
         match self.effect {
             Some(FaultEffect::Truncated) => response.body.truncate(response.body.len() / 2),
             Some(FaultEffect::InvalidUtf8) => break_encoding(&mut response.body),
-            Some(FaultEffect::WrongTypes) => change_tunnels(response, set_wrong_types),
+            Some(FaultEffect::WrongTypes) => change_json(response, |body| visit_tunnels(body, set_wrong_types)),
             Some(FaultEffect::MissingList) => change_json(response, |body| body["result"] = json!({})),
-            Some(FaultEffect::UnknownValue) => change_tunnels(response, set_unknown_values),
+            Some(FaultEffect::UnknownValue) => change_json(response, |body| visit_tunnels(body, set_unknown_values)),
             Some(FaultEffect::Drip(interval)) => response.delivery = Delivery::Drip(interval),
             Some(FaultEffect::Reset) => response.delivery = Delivery::Reset,
             Some(FaultEffect::Silence) => response.delivery = Delivery::Silence,
@@ -157,10 +157,6 @@ fn change_json(response: &mut ApiResponse, change: impl FnOnce(&mut Value)) {
         change(&mut body);
         response.body = body.to_string().into_bytes();
     }
-}
-
-fn change_tunnels(response: &mut ApiResponse, change: fn(&mut Value)) {
-    change_json(response, |body| visit_tunnels(body, change));
 }
 
 /// Calls `change` for each object with a tunnel's name, anywhere in the body.
@@ -186,25 +182,21 @@ fn set_unknown_values(tunnel: &mut Value) {
     tunnel["health_check"]["rate"] = json!("ludicrous");
     tunnel["health_check"]["type"] = json!("handshake");
     tunnel["health_check"]["direction"] = json!("sideways");
-    if tunnel.get("bgp_status").is_some() {
-        tunnel["bgp_status"]["state"] = json!("BGP_DAMPENED");
-        tunnel["bgp_status"]["bgp_state"] = json!("Dampened");
+    if let Some(status) = tunnel.get_mut("bgp_status") {
+        status["state"] = json!("BGP_DAMPENED");
+        status["bgp_state"] = json!("Dampened");
     }
 }
 
 /// Deserializes a value and checks it. The error of `check` is one line.
-pub(super) fn deserialize_checked<'de, T, U, D>(
+pub(super) fn deserialize_checked<'de, T: DeserializeOwned, U, D: Deserializer<'de>>(
     deserializer: D,
     check: impl FnOnce(T) -> Result<U, String>,
-) -> Result<U, D::Error>
-where
-    T: DeserializeOwned,
-    D: Deserializer<'de>,
-{
+) -> Result<U, D::Error> {
     check(T::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-fn parse_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+pub(crate) fn parse_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     deserialize_checked(deserializer, |text: String| {
         let duration = humantime::parse_duration(&text);
         duration.map_err(|_| format!("`{text}` is not a duration; use for example 500ms, 1s or 2m"))

@@ -1,6 +1,6 @@
 //! Parses and checks a story file. An error is one line with file, line, key and rule.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, iter, mem, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -12,12 +12,10 @@ use web_toolkit::{
 
 use super::{Story, StoryAccount, StoryEvent, StoryTunnel, patch_tunnel, validate_tunnel};
 use crate::{
-    faults::{Fault, Faults},
-    response::ApiError,
+    faults::{Fault, Faults, parse_duration},
     session::SessionReport,
     spec::{TunnelKind, TunnelSpec},
     store::{Candidate, StoredAccount, is_id, stable_id},
-    validate::ValidTunnel,
 };
 
 /// The story of the `demo` command, and the default of `sandbox`.
@@ -29,7 +27,7 @@ const MOST_EVENTS: usize = 10_000;
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct StoryKeys {
-    #[serde(deserialize_with = "duration")]
+    #[serde(deserialize_with = "parse_optional_duration")]
     period: Option<Duration>,
     accounts: Node<AccountEntry>,
     events: Node<EventEntry>,
@@ -40,30 +38,24 @@ struct AccountEntry {
     name: String,
     /// 32 hex digits; derived from the name by default.
     id: Option<String>,
-    #[serde(default = "yes")]
-    onboarded: bool,
+    /// Default: `true`.
+    onboarded: Option<bool>,
     #[serde(default)]
     tunnels: Node<Fields>,
-}
-
-/// An account of the file, and the lines on which it and its tunnels begin.
-struct ListedAccount {
-    line: u64,
-    name: String,
-    id: Option<String>,
-    onboarded: bool,
-    tunnels: Vec<(u64, Fields)>,
 }
 
 /// The body of a tunnel, as for the API, plus `type` and `bgp_status`.
 type Fields = BTreeMap<String, Spanned<Value>>;
 
+/// An account and its tunnels, each with its line.
+type ListedAccount = (u64, AccountEntry, Vec<(u64, Fields)>);
+
 #[derive(Deserialize)]
 struct EventEntry {
-    #[serde(deserialize_with = "required_duration")]
+    #[serde(deserialize_with = "parse_duration")]
     at: Duration,
     /// Interval at which the event is repeated until the period ends.
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "parse_optional_duration")]
     every: Option<Duration>,
     /// Required if tunnels of several accounts have this name.
     account: Option<String>,
@@ -74,18 +66,8 @@ struct EventEntry {
     faults: Option<Vec<Fault>>,
 }
 
-const fn yes() -> bool {
-    true
-}
-
-fn required_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let parsed = humantime::parse_duration(&text);
-    parsed.map_err(|_| serde::de::Error::custom(format!("`{text}` is not a duration such as 500ms, 20s or 2m")))
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    required_duration(deserializer).map(Some)
+fn parse_optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    parse_duration(deserializer).map(Some)
 }
 
 impl Story {
@@ -101,19 +83,15 @@ impl Story {
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
         let sections = vec![("accounts", keys_of::<AccountEntry>()), ("events", keys_of::<EventEntry>())];
         let (mut reader, file) = SettingsReader::open::<StoryKeys>(name, text, Layout { sections, secrets: &[] })?;
-        let accounts: Vec<ListedAccount> = reader
-            .sections("accounts", file.accounts)
-            .into_iter()
-            .map(|(line, AccountEntry { name, id, onboarded, tunnels })| ListedAccount {
-                line,
-                name,
-                id,
-                onboarded,
-                tunnels: reader.sections("tunnels", tunnels),
+        let accounts = reader.sections("accounts", file.accounts).into_iter();
+        let accounts: Vec<_> = accounts
+            .map(|(line, mut entry)| {
+                let tunnels = reader.sections("tunnels", mem::take(&mut entry.tunnels));
+                (line, entry, tunnels)
             })
             .collect();
         let events = reader.sections("events", file.events);
-        let story = (reader.mistakes() == 0).then(|| check(file.period, &accounts, &events));
+        let story = (reader.mistakes() == 0).then(|| check(file.period, accounts, &events));
         let story = story.and_then(|story| reader.check_line(story));
         reader.finish_with(story)
     }
@@ -125,19 +103,20 @@ fn wrong(line: u64, what: impl Into<String>) -> YamlError {
 
 fn check(
     period: Option<Duration>,
-    entries: &[ListedAccount],
-    event_entries: &[(u64, EventEntry)],
+    entries: Vec<ListedAccount>,
+    events: &[(u64, EventEntry)],
 ) -> Result<Story, YamlError> {
-    let mut accounts = Vec::with_capacity(entries.len());
-    for entry in entries {
-        let plan = account(entry)?;
-        if accounts.iter().any(|other: &StoryAccount| other.name == plan.name) {
-            return Err(wrong(entry.line, format!("accounts.name: `{}` is the name of another account", plan.name)));
+    let mut accounts: Vec<StoryAccount> = Vec::with_capacity(entries.len());
+    for (line, entry, tunnels) in entries {
+        let account = check_account(line, entry, &tunnels)?;
+        let name = &account.name;
+        if accounts.iter().any(|other| other.name == *name) {
+            return Err(wrong(line, format!("accounts.name: `{name}` is the name of another account")));
         }
-        if accounts.iter().any(|other: &StoryAccount| other.id == plan.id) {
-            return Err(wrong(entry.line, format!("accounts.id: `{}` has the id of another account", plan.name)));
+        if accounts.iter().any(|other| other.id == account.id) {
+            return Err(wrong(line, format!("accounts.id: `{name}` has the id of another account")));
         }
-        accounts.push(plan);
+        accounts.push(account);
     }
     if accounts.is_empty() {
         return Err(wrong(1, "accounts: there must be at least one"));
@@ -145,140 +124,134 @@ fn check(
     if period.is_some_and(|period| period < Duration::from_secs(1)) {
         return Err(wrong(1, "period: must be at least 1s"));
     }
-    let events = events(period, event_entries, &accounts)?;
+    let events = check_events(period, events, &accounts)?;
     Ok(Story { accounts, period, events })
 }
 
-fn account(entry: &ListedAccount) -> Result<StoryAccount, YamlError> {
-    let own = entry.id.clone().unwrap_or_else(|| stable_id(&["account", &entry.name]));
-    if !is_id(&own) {
-        let length = own.chars().count();
-        return Err(wrong(entry.line, format!("accounts.id ({length} characters, not shown): must be 32 hex digits")));
+fn check_account(line: u64, entry: AccountEntry, entries: &[(u64, Fields)]) -> Result<StoryAccount, YamlError> {
+    let AccountEntry { name, id, onboarded, .. } = entry;
+    let id = id.unwrap_or_else(|| stable_id(&["account", &name]));
+    if !is_id(&id) {
+        let length = id.chars().count();
+        return Err(wrong(line, format!("accounts.id ({length} characters, not shown): must be 32 hex digits")));
     }
-    let fields = &entry.tunnels;
-    let tunnels = fields.iter().map(|(line, fields)| tunnel(&own, *line, fields)).collect::<Result<Vec<_>, _>>()?;
-    let at: Vec<String> = (0..tunnels.len()).map(|position| format!("/{position}")).collect();
-    let candidates = tunnels.iter().zip(&at);
-    let candidates: Vec<_> = candidates.map(|(plan, at)| Candidate { id: None, spec: &plan.spec, at }).collect();
-    if let Some(error) = StoredAccount::new(own.clone(), true).check(&candidates).into_iter().next() {
-        return Err(clash(fields, error));
+    let tunnels = entries.iter().map(|(line, fields)| check_tunnel(&id, *line, fields));
+    let tunnels = tunnels.collect::<Result<Vec<_>, _>>()?;
+    let valid = tunnels.iter().map(|tunnel| tunnel.valid.clone()).enumerate();
+    let candidates = valid.map(|(position, valid)| Candidate { id: None, valid, at: position.to_string() });
+    let candidates: Vec<_> = candidates.collect();
+    if let Some(error) = StoredAccount::new(id.clone(), true).check(&candidates).into_iter().next() {
+        let pointer = error.pointer.unwrap_or_default();
+        let (position, field) = pointer.split_once('/').unwrap_or_default();
+        let (line, fields) = &entries[position.parse::<usize>().unwrap_or_default()];
+        return Err(wrong_field(*line, fields, field, &error.message));
     }
-    Ok(StoryAccount { name: entry.name.clone(), id: own, onboarded: entry.onboarded, tunnels })
+    Ok(StoryAccount { name, id, onboarded: onboarded.unwrap_or(true), tunnels })
 }
 
-/// Locates an error in the rules between tunnels.
-fn clash(tunnels: &[(u64, Fields)], error: ApiError) -> YamlError {
-    let pointer = error.pointer.clone().unwrap_or_default();
-    let (position, field) = pointer.trim_start_matches('/').split_once('/').unwrap_or_default();
-    let position: usize = position.parse().unwrap_or_default();
-    let error = ApiError { pointer: Some(format!("/{field}")), ..error };
-    let (line, fields) = &tunnels[position];
-    tunnel_mistake(*line, fields, &error)
-}
-
-fn tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel, YamlError> {
-    let mut body = Map::new();
-    let (mut kind, mut report) = (None, None);
-    for (key, value) in fields {
-        match key.as_str() {
-            "type" => kind = Some(tunnel_type(value)?),
-            "bgp_status" => {
-                let parsed = SessionReport::parse(&value.value);
-                let mistake = |rule| wrong(value.defined.line(), format!("tunnels.bgp_status: {rule}"));
-                report = Some(parsed.map_err(mistake)?);
-            }
-            _ => {
-                body.insert(key.clone(), value.value.clone());
-            }
-        }
+fn check_tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel, YamlError> {
+    let wrong = |pointer: &str, rule: &str| wrong_field(line, fields, pointer, rule);
+    let kind = match fields.get("type").map(|kind| kind.value.as_str()) {
+        Some(Some("ipsec")) => TunnelKind::Ipsec,
+        Some(Some("gre")) => TunnelKind::Gre,
+        Some(_) => return Err(wrong("type", "must be `ipsec` or `gre`")),
+        None => return Err(wrong("type", "is required, `ipsec` or `gre`")),
+    };
+    let report = fields.get("bgp_status").map(|status| SessionReport::parse(&status.value)).transpose();
+    let report = report.map_err(|rule| wrong("bgp_status", &rule))?;
+    let body = fields.iter().filter(|(key, _)| !["type", "bgp_status"].contains(&key.as_str()));
+    let body: Map<_, _> = body.map(|(key, value)| (key.clone(), value.value.clone())).collect();
+    let valid = validate_tunnel(account, kind, &body);
+    let valid = valid.map_err(|error| wrong(&error.pointer.unwrap_or_default(), &error.message))?;
+    if report.is_some() && valid.spec.bgp.is_none() {
+        return Err(wrong("bgp_status", "needs `bgp`, because only a BGP session has a status"));
     }
-    let missing = || wrong(line, "tunnels.type: is required, `ipsec` or `gre`");
-    let kind = kind.ok_or_else(missing)?;
-    let ValidTunnel { spec, psk } =
-        validate_tunnel(account, kind, &body).map_err(|error| tunnel_mistake(line, fields, &error))?;
-    if report.is_some() && spec.bgp.is_none() {
-        return Err(wrong(line, "tunnels.bgp_status: needs `bgp`, because only a BGP session has a status"));
-    }
-    let id = stable_id(&["tunnel", account, &spec.name]);
-    Ok(StoryTunnel { id, spec, psk, report })
-}
-
-fn tunnel_type(value: &Spanned<Value>) -> Result<TunnelKind, YamlError> {
-    match value.value.as_str() {
-        Some("ipsec") => Ok(TunnelKind::Ipsec),
-        Some("gre") => Ok(TunnelKind::Gre),
-        _ => Err(wrong(value.defined.line(), "tunnels.type: must be `ipsec` or `gre`")),
-    }
+    Ok(StoryTunnel { id: stable_id(&["tunnel", account, &valid.spec.name]), valid, report })
 }
 
 /// Locates an error at the key that its pointer names, or else at the tunnel.
-fn tunnel_mistake(line: u64, fields: &Fields, error: &ApiError) -> YamlError {
-    let pointer = error.pointer.as_deref().unwrap_or_default().trim_start_matches('/');
-    let first = pointer.split('/').next().unwrap_or_default();
-    let line = fields.get(first).map_or(line, |value| value.defined.line());
-    wrong(line, format!("tunnels.{}: {}", pointer.replace('/', "."), error.message))
+fn wrong_field(line: u64, fields: &Fields, pointer: &str, rule: &str) -> YamlError {
+    let path = pointer.trim_start_matches('/').replace('/', ".");
+    let key = path.split('.').next().unwrap_or_default();
+    wrong(fields.get(key).map_or(line, |value| value.defined.line()), format!("tunnels.{path}: {rule}"))
 }
 
 /// Applies all events once, in time order, so that no event can fail when the story is played.
-fn events(
+fn check_events(
     period: Option<Duration>,
     entries: &[(u64, EventEntry)],
     accounts: &[StoryAccount],
 ) -> Result<Vec<StoryEvent>, YamlError> {
     let mut all: Vec<(u64, StoryEvent)> = Vec::new();
     for (line, entry) in entries {
-        let event = event(*line, entry, accounts)?;
-        let times = repetitions(*line, entry, period)?;
-        if all.len() + times.len() > MOST_EVENTS {
+        let repeated = repeat_event(entry, period, accounts).map_err(|what| wrong(*line, what))?;
+        all.extend(repeated.take(MOST_EVENTS + 1).map(|event| (*line, event)));
+        if all.len() > MOST_EVENTS {
             return Err(wrong(*line, format!("events: more than {MOST_EVENTS} in one period")));
         }
-        all.extend(times.into_iter().map(|at| (*line, StoryEvent { at, ..event.clone() })));
     }
     all.sort_by_key(|(_, event)| event.at);
     let mut specs: BTreeMap<(usize, String), TunnelSpec> = BTreeMap::new();
     for (position, account) in accounts.iter().enumerate() {
-        specs.extend(account.tunnels.iter().map(|plan| ((position, plan.id.clone()), plan.spec.clone())));
+        let tunnels = account.tunnels.iter();
+        specs.extend(tunnels.map(|tunnel| ((position, tunnel.id.clone()), tunnel.valid.spec.clone())));
     }
     for (line, event) in &all {
-        rehearse(*line, event, accounts, &mut specs)?;
+        rehearse(event, accounts, &mut specs).map_err(|what| wrong(*line, what))?;
     }
     Ok(all.into_iter().map(|(_, event)| event).collect())
 }
 
 fn rehearse(
-    line: u64,
     event: &StoryEvent,
     accounts: &[StoryAccount],
     specs: &mut BTreeMap<(usize, String), TunnelSpec>,
-) -> Result<(), YamlError> {
+) -> Result<(), String> {
     let Some((key, spec)) = event.tunnel.as_ref().and_then(|key| Some((key, specs.get_mut(key)?))) else {
         return Ok(());
     };
     if let Some(set) = &event.set {
-        let mistake = |error: ApiError| {
-            let pointer = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
-            wrong(line, format!("events.set.{pointer}: {}", error.message))
-        };
-        *spec = patch_tunnel(&accounts[key.0].id, spec, set).map_err(mistake)?.spec;
+        let valid = patch_tunnel(&accounts[key.0].id, spec, set).map_err(|error| {
+            let path = error.pointer.unwrap_or_default().trim_start_matches('/').replace('/', ".");
+            format!("events.set.{path}: {}", error.message)
+        });
+        *spec = valid?.spec;
     }
     if event.report.is_some() && spec.bgp.is_none() {
-        let what = format!("events.bgp_status: `{}` has no `bgp` at that time", event.name);
-        return Err(wrong(line, what));
+        return Err(format!("events.bgp_status: `{}` has no `bgp` at that time", event.name));
     }
     Ok(())
 }
 
-fn event(line: u64, entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEvent, YamlError> {
-    let mistake = |what: String| wrong(line, what);
-    let tunnel = match &entry.tunnel {
-        Some(name) => Some(find(entry.account.as_deref(), name, accounts).map_err(mistake)?),
-        None if entry.set.is_some() || entry.bgp_status.is_some() => {
-            return Err(mistake("events.tunnel: is required with `set` and `bgp_status`".to_owned()));
+/// The event at each of its times within one period.
+fn repeat_event(
+    entry: &EventEntry,
+    period: Option<Duration>,
+    accounts: &[StoryAccount],
+) -> Result<impl Iterator<Item = StoryEvent>, String> {
+    let event = read_event(entry, accounts)?;
+    if period.is_some_and(|period| entry.at >= period) {
+        return Err("events.at: must be before the end of the period".to_owned());
+    }
+    let every = match entry.every {
+        Some(_) if period.is_none() => {
+            return Err("events.every: needs a `period`, or it would never end".to_owned());
         }
-        None => None,
+        Some(every) if every < Duration::from_secs(1) => return Err("events.every: must be at least 1s".to_owned()),
+        every => every,
     };
+    let times = iter::successors(Some(entry.at), move |at| at.checked_add(every?));
+    let times = times.take_while(move |at| period.is_none_or(|period| *at < period));
+    Ok(times.map(move |at| StoryEvent { at, ..event.clone() }))
+}
+
+fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEvent, String> {
+    if entry.tunnel.is_none() && (entry.set.is_some() || entry.bgp_status.is_some()) {
+        return Err("events.tunnel: is required with `set` and `bgp_status`".to_owned());
+    }
+    let tunnel = entry.tunnel.as_ref().map(|name| find_tunnel(entry.account.as_deref(), name, accounts)).transpose()?;
     if entry.set.as_ref().is_some_and(|set| set.contains_key("name")) {
-        return Err(mistake("events.set.name: a story cannot rename a tunnel".to_owned()));
+        return Err("events.set.name: a story cannot rename a tunnel".to_owned());
     }
     let report = entry.bgp_status.as_ref().map(SessionReport::parse).transpose();
     let faults = entry.faults.clone().map(Faults::new).transpose();
@@ -288,41 +261,21 @@ fn event(line: u64, entry: &EventEntry, accounts: &[StoryAccount]) -> Result<Sto
         tunnel,
         name: entry.tunnel.clone().unwrap_or_default(),
         set: entry.set.clone(),
-        report: report.map_err(|rule| mistake(format!("events.bgp_status: {rule}")))?,
-        faults: faults.map_err(|rule| mistake(format!("events.faults: {rule}")))?,
+        report: report.map_err(|rule| format!("events.bgp_status: {rule}"))?,
+        faults: faults.map_err(|rule| format!("events.faults: {rule}"))?,
     })
 }
 
-fn find(account: Option<&str>, name: &str, accounts: &[StoryAccount]) -> Result<(usize, String), String> {
-    if let Some(account) = account.filter(|account| !accounts.iter().any(|plan| plan.name == *account)) {
+fn find_tunnel(account: Option<&str>, name: &str, accounts: &[StoryAccount]) -> Result<(usize, String), String> {
+    if let Some(account) = account.filter(|account| !accounts.iter().any(|other| other.name == *account)) {
         return Err(format!("events.account: there is no account `{account}`"));
     }
-    let mut found = Vec::new();
-    for (position, plan) in accounts.iter().enumerate() {
-        if account.is_none_or(|account| plan.name == account) {
-            let tunnels = plan.tunnels.iter().filter(|tunnel| tunnel.spec.name == name);
-            found.extend(tunnels.map(|tunnel| (position, tunnel.id.clone())));
-        }
-    }
-    match found.len() {
-        1 => Ok(found.swap_remove(0)),
-        0 => Err(format!("events.tunnel: there is no tunnel `{name}`")),
+    let selected = accounts.iter().enumerate().filter(|(_, own)| account.is_none_or(|account| own.name == account));
+    let tunnels = selected.flat_map(|(position, own)| own.tunnels.iter().map(move |tunnel| (position, tunnel)));
+    let mut named = tunnels.filter(|(_, tunnel)| tunnel.valid.spec.name == name);
+    match (named.next(), named.next()) {
+        (Some((position, tunnel)), None) => Ok((position, tunnel.id.clone())),
+        (None, _) => Err(format!("events.tunnel: there is no tunnel `{name}`")),
         _ => Err(format!("events.tunnel: `{name}` is in several accounts; set `account`")),
     }
-}
-
-/// The times of an event within one period.
-fn repetitions(line: u64, entry: &EventEntry, period: Option<Duration>) -> Result<Vec<Duration>, YamlError> {
-    let mistake = |what: &str| Err(wrong(line, what.to_owned()));
-    let at = entry.at;
-    if period.is_some_and(|period| at >= period) {
-        return mistake("events.at: must be before the end of the period");
-    }
-    let Some(every) = entry.every else { return Ok(vec![at]) };
-    let Some(period) = period else { return mistake("events.every: needs a `period`, or it would never end") };
-    if every < Duration::from_secs(1) {
-        return mistake("events.every: must be at least 1s");
-    }
-    let times = std::iter::successors(Some(at), |at| at.checked_add(every)).take_while(|at| *at < period);
-    Ok(times.take(MOST_EVENTS + 1).collect())
 }

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use serde_json::Value;
+use hyper::Method;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::{SandboxSettings, testing::TestApi};
+use crate::{request::PresentedCredentials, store::is_id, testing::TestApi};
 
 const GET: Method = Method::GET;
 const POST: Method = Method::POST;
@@ -225,7 +226,8 @@ fn a_generated_key_is_shown_once() {
 
 #[test]
 fn no_secret_is_in_any_debug_output() {
-    let mut api = TestApi::new(SandboxSettings { token: Some("token".to_owned().into()), ..SandboxSettings::default() });
+    let mut api =
+        TestApi::new(SandboxSettings { token: Some("token".to_owned().into()), ..SandboxSettings::default() });
     let mut body = ipsec("secretive");
     body["bgp"] = json!({"customer_asn": 1, "md5_key": "swordfish"});
     assert_eq!(api.expect_result(&POST, "ipsec_tunnels", &body)["bgp"]["md5_key"], "swordfish");
@@ -456,7 +458,11 @@ fn faults_are_set_shown_and_cleared() {
     assert!(api.list("ipsec_tunnels").is_empty(), "the other collection is not affected");
     assert_eq!(api.send(&GET, "/sandbox/faults", "").1["faults"][0]["count"], 2);
     assert_eq!(first_error(api.send(&PUT, "/sandbox/faults", "{}"), 400).0, 1100);
-    assert_eq!(api.send(&GET, "/sandbox/faults", "").1["faults"][0]["count"], 2, "a rejected change must change nothing");
+    assert_eq!(
+        api.send(&GET, "/sandbox/faults", "").1["faults"][0]["count"],
+        2,
+        "a rejected change must change nothing"
+    );
     api.send(&DELETE, "/sandbox/faults", "");
     assert!(api.list("gre_tunnels").is_empty());
 }
@@ -487,7 +493,7 @@ fn the_envelope_has_the_key_order_of_a_recorded_body() {
 
 #[test]
 fn generated_tunnels_are_valid_and_use_loopback_addresses() {
-    let mut api = TestApi::with_story(Story::empty(), tunnels: 1000);
+    let mut api = TestApi::new(SandboxSettings { story: Story::empty(), tunnels: 1000, ..SandboxSettings::default() });
     for (collection, _, _) in KINDS {
         let list = api.list(collection);
         assert_eq!(list.len(), 500);
@@ -496,7 +502,10 @@ fn generated_tunnels_are_valid_and_use_loopback_addresses() {
             api.expect_result(&PUT, &path, tunnel);
             for address in ["interface_address", "customer_endpoint", "customer_gre_endpoint"] {
                 let address = tunnel.get(address).and_then(Value::as_str);
-                assert!(address.is_none_or(|address| address.starts_with("127.")), "pings must not leave the machine: {tunnel}");
+                assert!(
+                    address.is_none_or(|address| address.starts_with("127.")),
+                    "pings must not leave the machine: {tunnel}"
+                );
             }
         }
     }
