@@ -120,7 +120,7 @@ impl World {
     fn apply_event(&mut self, event: StoryEvent, now: Moment) {
         match event.name.as_str() {
             "" => info!("story: {}", event.say),
-            name => info!(tunnel.name = name, "story: {name}: {}", event.say),
+            name => info!(tunnel_name = name, "story: {name}: {}", event.say),
         }
         if let Some(faults) = event.faults {
             self.faults = faults;
