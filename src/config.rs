@@ -14,9 +14,9 @@ mod tunnels;
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
 pub use web_toolkit::settings::ConfigError;
 use web_toolkit::{
+    keys,
     server::ListenAddress,
     settings::{Layout, Mistake, Setting, SettingsReader},
     web_file::WebFile,
@@ -114,17 +114,11 @@ pub struct HealthcheckConfig {
 }
 
 /// The sections of the configuration file.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ConfigKeys {
-    accounts: Node<AccountKeys>,
-    cloudflare: Node<CloudflareKeys>,
-    log: Node<LogKeys>,
-    poll: Node<PollKeys>,
-    probe: Node<ProbeKeys>,
-    sandbox: Node<SandboxKeys>,
-    tunnels: Node<TunnelKeys>,
-    web: Node<WebKeys>,
+keys! {
+    struct ConfigKeys {
+        accounts: AccountKeys, cloudflare: CloudflareKeys, log: LogKeys, poll: PollKeys, probe: ProbeKeys,
+        sandbox: SandboxKeys, tunnels: TunnelKeys, web: WebKeys,
+    }
 }
 
 /// Every section and its keys.
@@ -144,23 +138,9 @@ fn layout() -> Layout {
     Layout { sections, secrets }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WebKeys {
-    listen_address: Node,
-    telemetry_path: Node,
-    enable_lifecycle: Node,
-    open_health: Node,
-    config_file: Node,
-}
+keys! { struct WebKeys { listen_address, telemetry_path, enable_lifecycle, open_health, config_file } }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PollKeys {
-    interval: Node,
-    timeout: Node,
-    stale_after: Node,
-}
+keys! { struct PollKeys { interval, timeout, stale_after } }
 
 fn open(inputs: &Inputs) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
     inputs.open(layout())

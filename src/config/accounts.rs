@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use web_toolkit::{
+    keys,
     settings::{Mistake, Setting, SettingsReader},
     yaml::Node,
 };
@@ -23,25 +23,9 @@ pub struct AccountConfig {
     pub url: ApiUrl,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct CloudflareKeys {
-    api_token_file: Node,
-    api_key_file: Node,
-    email: Node,
-    api_url: Node,
-}
+keys! { pub(super) struct CloudflareKeys { api_token_file, api_key_file, email, api_url } }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct AccountKeys {
-    id: Node,
-    name: Node,
-    api_token_file: Node,
-    api_key_file: Node,
-    email: Node,
-    api_url: Node,
-}
+keys! { pub(super) struct AccountKeys { id, name, api_token_file, api_key_file, email, api_url } }
 
 const NO_ACCOUNT: &str = "is missing: set `--cloudflare.account-id` or CLOUDFLARE_ACCOUNT_ID, or list `accounts` in a file \
     for `--config.file` (to try the exporter without an account, run `magic-tunnel-exporter demo`)";

@@ -4,7 +4,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 use serde::Deserialize;
 use web_toolkit::{
-    file,
+    file, keys,
     settings::{ConfigError, Input, Layout, Setting, SettingsReader},
     yaml::Node,
 };
@@ -66,12 +66,7 @@ pub struct Log {
     pub format: telemetry::LogFormat,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct LogKeys {
-    level: Node,
-    format: Node,
-}
+keys! { pub(super) struct LogKeys { level, format } }
 
 impl Log {
     pub(super) fn read(flags: &LogFlags, reader: &mut SettingsReader, node: Node<LogKeys>) -> Self {

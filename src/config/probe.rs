@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use web_toolkit::{
+    keys,
     settings::{Input, Setting, SettingsReader},
     yaml::Node,
 };
@@ -20,22 +20,11 @@ use crate::{
     },
 };
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ProbeKeys {
-    enabled: Node,
-    interval: Node,
-    timeout: Node,
-    down_after: Node,
-    up_after: Node,
-    targets: Node,
-    source: Node,
-    interface: Node,
-    socket: Node,
-    vantage: Node,
-    uplink: Node,
-    silence: Node,
-    rtt_buckets: Node,
+keys! {
+    pub(super) struct ProbeKeys {
+        enabled, interval, timeout, down_after, up_after, targets, source, interface, socket, vantage, uplink,
+        silence, rtt_buckets,
+    }
 }
 
 /// The flags over the section `probe` over `defaults`.

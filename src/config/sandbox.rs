@@ -2,9 +2,8 @@
 
 use magic_sandbox::{Faults, SandboxSettings, Story};
 use secrecy::SecretString;
-use serde::Deserialize;
 use web_toolkit::{
-    file,
+    file, keys,
     server::ListenAddress,
     settings::{ConfigError, Setting, SettingsReader},
     yaml::Node,
@@ -30,16 +29,7 @@ pub struct SandboxConfig {
     pub log: Log,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct SandboxKeys {
-    listen_address: Node,
-    token_file: Node,
-    strict: Node,
-    tunnels: Node,
-    story: Node,
-    faults: Node,
-}
+keys! { pub(super) struct SandboxKeys { listen_address, token_file, strict, tunnels, story, faults } }
 
 impl SandboxConfig {
     /// The flags over the section `sandbox`; `listen` is the default address. `None`: there is a mistake.

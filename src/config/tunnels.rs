@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use web_toolkit::{
+    keys,
     settings::{Mistake, Setting, SettingsReader, looks_like_secret},
     text,
     yaml::Node,
@@ -18,28 +18,12 @@ use crate::{
     prober::settings::ProbeOverride,
 };
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct TunnelKeys {
-    include: Node,
-    exclude: Node,
-    overrides: Node<OverrideKeys>,
-}
+keys! { pub(super) struct TunnelKeys { include, exclude, overrides: OverrideKeys } }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct OverrideKeys {
-    account: Node,
-    id: Node,
-    name: Node,
-    site: Node,
-    probe: Node,
-    vantage: Node,
-    targets: Node,
-    source: Node,
-    interface: Node,
-    extra_address: Node,
-    uplink: Node,
+keys! {
+    pub(super) struct OverrideKeys {
+        account, id, name, site, probe, vantage, targets, source, interface, extra_address, uplink,
+    }
 }
 
 /// The section, for the inventory and for the prober.

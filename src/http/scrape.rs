@@ -6,8 +6,7 @@ use std::{io, mem, sync::Arc};
 
 use hyper::{HeaderMap, Response, StatusCode};
 use web_toolkit::{
-    answer::{internal_error, plain_text},
-    server::Body,
+    server::{Body, internal_error, plain_text},
     text::shown,
 };
 

@@ -6,7 +6,6 @@
 //! values and those of flags. [`bucket`] limits rates. [`clock`] is the only module that reads a clock.
 
 pub mod access;
-pub mod answer;
 pub mod bucket;
 pub mod clock;
 pub mod file;

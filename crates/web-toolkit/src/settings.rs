@@ -5,15 +5,11 @@
 //! [looks like a secret](looks_like_secret).
 
 mod setting;
-mod suggestion;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
 use self::setting::Position;
-pub use self::{
-    setting::{ConfigError, Mistake, Setting, flag_for, looks_like_secret},
-    suggestion::Layout,
-};
+pub use self::setting::{ConfigError, Layout, Mistake, Setting, flag_for, looks_like_secret};
 use crate::{
     text::shown,
     yaml::{self, Keys, Node, NodeValue, YamlError},

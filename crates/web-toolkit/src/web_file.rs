@@ -3,37 +3,37 @@
 //!
 //! [`WebFile`] reads the file and all files that it names. A `WebFile` is completely checked, so it can be used as it is.
 
-mod rules;
 mod tls;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{Timestamp, Unit};
-use serde::Deserialize;
 
-use self::{
-    rules::{HttpKeys, RateKeys},
-    tls::{TlsKeys, TlsReader},
-};
+use self::tls::{TlsKeys, TlsReader};
 use crate::{
+    bucket::RateLimit,
     file::{self, FileError, Fingerprint, Fingerprints},
-    guard::RequestRules,
+    guard::{PasswordHash, RequestRules, Users},
+    keys,
     server::tls::{Clients, TlsConfig},
-    settings::{ConfigError, Layout, Setting, SettingsReader},
+    settings::{ConfigError, Layout, Mistake, Setting, SettingsReader},
     yaml::{Node, keys_of},
 };
 
 /// With certificates and keys in the text itself it is still a small file.
 const MOST_BYTES: u64 = 1 << 20;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WebFileKeys {
-    tls_server_config: Node<TlsKeys>,
-    http_server_config: Node<HttpKeys>,
-    basic_auth_users: Node<BTreeMap<String, Node>>,
-    rate_limit: Node<RateKeys>,
+keys! {
+    struct WebFileKeys {
+        tls_server_config: TlsKeys, http_server_config: HttpKeys, basic_auth_users: BTreeMap<String, Node>,
+        rate_limit: RateKeys,
+    }
 }
+
+keys! { struct HttpKeys { http2, headers: BTreeMap<String, Node> } }
+
+keys! { struct RateKeys { interval, burst } }
 
 fn layout() -> Layout {
     let sections = vec![
@@ -77,7 +77,9 @@ impl WebFile {
         };
         let tls = tls_reader.read(keys.tls_server_config).map(Arc::new);
         let TlsReader { files, mut remarks, .. } = tls_reader;
-        let rules = rules::read(&mut reader, keys.http_server_config, keys.basic_auth_users, keys.rate_limit);
+        let headers = read_headers(&mut reader, keys.http_server_config);
+        let users = Users::new(read_users(&mut reader, keys.basic_auth_users));
+        let rules = RequestRules::new(users, read_rate(&mut reader, keys.rate_limit), headers);
         reader.finish()?;
         remarks.extend(remark_on_access(tls.is_some(), &rules));
         Ok(Self { setting, tls, rules: Arc::new(rules), files, remarks })
@@ -159,6 +161,76 @@ fn remark_on_validity(tls: &TlsConfig, now: Timestamp) -> Option<String> {
     let valid = at(validity.not_before);
     (now < validity.not_before)
         .then(|| format!("the certificate is not valid before {valid}: clients that verify it refuse to connect"))
+}
+
+/// The value of `http2` has no effect: only HTTP/1.1 is served, which every client supports.
+fn read_headers(reader: &mut SettingsReader, node: Node<HttpKeys>) -> HeaderMap {
+    let HttpKeys { http2, headers } = reader.section("http_server_config", node);
+    let http2 = reader.value("http_server_config.http2", http2);
+    reader.switch(http2, false);
+    let headers = reader.pairs("http_server_config.headers", headers).into_iter();
+    let headers = headers.filter(|(_, setting)| !setting.text.is_empty());
+    headers.filter_map(|(name, setting)| reader.check(header(&name, &setting))).collect()
+}
+
+/// The headers that can be set, each with its valid values; an empty list allows any value.
+const HEADERS: [(&str, &[&str]); 5] = [
+    ("Content-Security-Policy", &[]),
+    ("Strict-Transport-Security", &[]),
+    ("X-Content-Type-Options", &["nosniff"]),
+    ("X-Frame-Options", &["deny", "sameorigin"]),
+    ("X-XSS-Protection", &[]),
+];
+
+fn header(name: &str, setting: &Setting) -> Result<(HeaderName, HeaderValue), Mistake> {
+    let names = HEADERS.map(|(name, _)| name).join(", ");
+    let unknown = || setting.unquoted_mistake(format!("cannot be set; expected one of {names}"));
+    let (known, values) = HEADERS.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
+    let setting = setting.with_name(format!("http_server_config.headers.{known}"));
+    if !values.is_empty() && !values.contains(&setting.text.as_str()) {
+        return Err(setting.mistake(format!("must be {}", values.join(" or "))));
+    }
+    let value =
+        HeaderValue::from_str(&setting.text).map_err(|_| setting.mistake("must be one line of printable text"))?;
+    Ok((known.parse().map_err(|_| unknown())?, value))
+}
+
+fn read_users(reader: &mut SettingsReader, node: Node<BTreeMap<String, Node>>) -> BTreeMap<String, PasswordHash> {
+    let mut users = BTreeMap::new();
+    for (user, setting) in reader.pairs("basic_auth_users", node) {
+        if user.is_empty() || user.contains([':', '$']) {
+            let rule = "must have user names as keys and hashes as values; a user name is not empty and contains neither `:` nor `$`";
+            reader.report(setting.with_name("basic_auth_users").unquoted_mistake(rule));
+            continue;
+        }
+        match setting.trimmed().parse::<PasswordHash>() {
+            Ok(hash) => _ = users.insert(user, hash),
+            Err(error) => reader.report(setting.unquoted_mistake(error)),
+        }
+    }
+    users
+}
+
+/// `None`: there is no limit.
+fn read_rate(reader: &mut SettingsReader, node: Node<RateKeys>) -> Option<RateLimit> {
+    let RateKeys { interval, burst } = reader.section("rate_limit", node);
+    let interval = reader.value("rate_limit.interval", interval);
+    let burst = reader.value("rate_limit.burst", burst);
+    let interval = interval.filter(|setting| setting.trimmed() != "0")?;
+    let duration = duration(reader, &interval);
+    let Some(burst) = burst else {
+        reader.report(interval.unquoted_mistake("needs `rate_limit.burst`: how many requests are answered at once"));
+        return None;
+    };
+    let burst = reader.number(&burst, 1..=1_000_000)?;
+    Some(RateLimit { interval: duration?, burst })
+}
+
+fn duration(reader: &mut SettingsReader, setting: &Setting) -> Option<Duration> {
+    const MOST: Duration = Duration::from_hours(1);
+    let duration = humantime::parse_duration(setting.trimmed()).ok();
+    let duration = duration.filter(|duration| !duration.is_zero() && *duration <= MOST);
+    reader.accept(setting, duration.ok_or("must be a duration up to 1h such as 1s or 100ms, or 0 for no limit"))
 }
 
 #[cfg(test)]

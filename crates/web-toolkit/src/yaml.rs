@@ -1,6 +1,6 @@
 //! Reads YAML, and JSON with it, into derived structs that keep line numbers.
 //!
-//! The struct of a mapping derives `Default` and `Deserialize` (with `#[serde(default)]`), and its fields are [`Node`]s.
+//! The struct of a mapping is declared with [`keys!`](crate::keys), and its fields are [`Node`]s.
 //! Reading fails only if the text is not YAML: a value of the wrong shape, an unknown key and a repeated key are stored
 //! in the field, so that [`crate::settings`] can report them together with wrong values.
 //!
@@ -20,6 +20,17 @@ use serde_saphyr::{
     Error, Location, Spanned,
     options::{DuplicateKeyPolicy, NonFiniteFloatPolicy},
 };
+
+/// Declares the struct of a section: `keys! { struct PollKeys { interval, overrides: OverrideKeys } }`. Each key becomes a
+/// [`Node`]; the type after a key is the struct of its section, or of the members of its list.
+#[macro_export]
+macro_rules! keys {
+    ($visibility:vis struct $name:ident { $($key:ident $(: $section:ty)?),+ $(,)? }) => {
+        #[derive(Default, ::serde::Deserialize)]
+        #[serde(default)]
+        $visibility struct $name { $($key: $crate::yaml::Node $(<$section>)?,)+ }
+    };
+}
 
 /// The line of a mistake, and what is wrong there. Quotes nothing but keys.
 #[derive(Debug)]

@@ -1,9 +1,8 @@
 //! `tls_server_config`, with the certificates and keys that it names or contains.
 
-use serde::Deserialize;
-
 use crate::{
     file::{self, Content, Fingerprint, Fingerprints},
+    keys,
     server::tls::{Chain, Clients, PemError, PrivateKey, Protocol, Roots, TlsConfig, TlsError},
     settings::{Mistake, Setting, SettingsReader},
     yaml::Node,
@@ -12,22 +11,11 @@ use crate::{
 /// A certificate chain has a few KiB, a bundle of CAs some hundred.
 const MOST_BYTES: u64 = 1 << 20;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct TlsKeys {
-    cert: Node,
-    cert_file: Node,
-    key: Node,
-    key_file: Node,
-    client_ca: Node,
-    client_ca_file: Node,
-    client_auth_type: Node,
-    client_allowed_sans: Node,
-    min_version: Node,
-    max_version: Node,
-    cipher_suites: Node,
-    curve_preferences: Node,
-    prefer_server_cipher_suites: Node,
+keys! {
+    pub(super) struct TlsKeys {
+        cert, cert_file, key, key_file, client_ca, client_ca_file, client_auth_type, client_allowed_sans,
+        min_version, max_version, cipher_suites, curve_preferences, prefer_server_cipher_suites,
+    }
 }
 
 /// Reads the section.

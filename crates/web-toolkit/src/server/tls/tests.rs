@@ -19,7 +19,7 @@ use tokio_rustls::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::server::{Limits, bind, full, serve_over};
+use crate::server::{Limits, bind, full, serve};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -64,7 +64,7 @@ fn start(config: TlsConfig, limits: Limits) -> Server {
     let (sender, receiver) = watch::channel(Some(Arc::new(config)));
     let mut tasks = JoinSet::new();
     let hello = |_| async { hyper::Response::new(full("hello")) };
-    tasks.spawn(serve_over(Encryption::new(receiver), bound, limits, CancellationToken::new(), hello));
+    tasks.spawn(serve(Encryption::new(receiver), bound, limits, CancellationToken::new(), hello));
     Server { at, config: sender, _tasks: tasks }
 }
 
