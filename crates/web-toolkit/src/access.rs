@@ -106,7 +106,7 @@ impl Access {
         if !watcher.wants_reload(&file.files, now) {
             return;
         }
-        let next = file.reload().map_err(|error| error.to_string());
+        let next = WebFile::load(file.setting.clone()).map_err(|error| error.to_string());
         match next.and_then(|next| self.prepare(Some(next))) {
             Ok(next) => {
                 self.apply(next);

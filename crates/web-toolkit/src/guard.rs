@@ -15,7 +15,6 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     str::FromStr,
     sync::Arc,
-    time::Instant,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -57,10 +56,6 @@ impl RequestRules {
     pub fn users(&self) -> Option<&Users> {
         self.users.as_ref()
     }
-
-    fn take_token(&self, now: Instant) -> bool {
-        self.bucket.as_ref().is_none_or(|bucket| bucket.lock().take(now).is_ok())
-    }
 }
 
 /// Lets requests in. Cheap to clone.
@@ -97,7 +92,8 @@ impl Guard {
     }
 
     async fn refuse_request(&self, rules: &RequestRules, headers: &HeaderMap) -> Option<Response<Body>> {
-        if !rules.take_token(clock::now().instant) {
+        let now = clock::now().instant;
+        if rules.bucket.as_ref().is_some_and(|bucket| bucket.lock().take(now).is_err()) {
             return Some(plain_text(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again later\n"));
         }
         let users = rules.users.as_ref()?;

@@ -48,7 +48,7 @@ fn layout() -> Layout {
 #[derive(Debug, Clone)]
 pub struct WebFile {
     /// The flag or the key with the path of the file.
-    setting: Setting,
+    pub(crate) setting: Setting,
     /// `None`: HTTP is served without TLS.
     pub tls: Option<Arc<TlsConfig>>,
     pub rules: Arc<RequestRules>,
@@ -83,14 +83,6 @@ impl WebFile {
         reader.finish()?;
         remarks.extend(remark_on_access(tls.is_some(), &rules));
         Ok(Self { setting, tls, rules: Arc::new(rules), files, remarks })
-    }
-
-    /// Reads the same file again. Blocks.
-    ///
-    /// # Errors
-    /// Every mistake of the file.
-    pub fn reload(&self) -> Result<Self, ConfigError> {
-        Self::load(self.setting.clone())
     }
 
     pub fn path(&self) -> PathBuf {
@@ -154,13 +146,14 @@ fn strictness(clients: &Clients) -> u8 {
 fn remark_on_validity(tls: &TlsConfig, now: Timestamp) -> Option<String> {
     let validity = tls.validity();
     let at = |time: Timestamp| time.round(Unit::Second).unwrap_or(time);
-    if now > validity.not_after {
-        let expired = at(validity.not_after);
-        return Some(format!("the certificate expired at {expired}: clients that verify it refuse to connect"));
-    }
-    let valid = at(validity.not_before);
-    (now < validity.not_before)
-        .then(|| format!("the certificate is not valid before {valid}: clients that verify it refuse to connect"))
+    let what = if now > validity.not_after {
+        format!("expired at {}", at(validity.not_after))
+    } else if now < validity.not_before {
+        format!("is not valid before {}", at(validity.not_before))
+    } else {
+        return None;
+    };
+    Some(format!("the certificate {what}: clients that verify it refuse to connect"))
 }
 
 /// The value of `http2` has no effect: only HTTP/1.1 is served, which every client supports.

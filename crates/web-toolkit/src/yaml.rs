@@ -71,7 +71,7 @@ pub fn keys_of<M: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
     let mut keys = Keys::default();
     let nothing = MapDeserializer::<_, ValueError>::new(iter::empty::<((), ())>());
     // The struct itself is of no interest.
-    let _ = M::deserialize(Mapping { map: nothing, keys: &mut keys });
+    let _ = M::deserialize(Mapping::new(nothing, &mut keys));
     keys.known
 }
 
@@ -99,6 +99,7 @@ pub(crate) enum NodeValue<M> {
 /// The keys of a mapping that its struct cannot hold.
 #[derive(Default)]
 pub(crate) struct Keys {
+    /// Empty: all keys are.
     pub(crate) known: &'static [&'static str],
     /// Unknown or repeated keys, each with its line.
     pub(crate) refused: Vec<(u64, String)>,
@@ -192,7 +193,7 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for NodeVisitor<M> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         let mut keys = Keys::default();
-        let mapping = M::deserialize(Mapping { map, keys: &mut keys })?;
+        let mapping = M::deserialize(Mapping::new(map, &mut keys))?;
         Ok(NodeValue::Mapping(mapping, keys))
     }
 }
@@ -201,17 +202,20 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for NodeVisitor<M> {
 struct Mapping<'k, A> {
     map: A,
     keys: &'k mut Keys,
+    seen: BTreeSet<String>,
+}
+
+impl<'k, A> Mapping<'k, A> {
+    fn new(map: A, keys: &'k mut Keys) -> Self {
+        Self { map, keys, seen: BTreeSet::new() }
+    }
 }
 
 impl<'de, A: MapAccess<'de>> Deserializer<'de> for Mapping<'_, A> {
     type Error = A::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
-        visitor.visit_map(self.map)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
-        visitor.visit_map(AcceptedKeys { known: None, seen: BTreeSet::new(), inner: self })
+        visitor.visit_map(self)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -221,40 +225,37 @@ impl<'de, A: MapAccess<'de>> Deserializer<'de> for Mapping<'_, A> {
         visitor: V,
     ) -> Result<V::Value, A::Error> {
         self.keys.known = fields;
-        visitor.visit_map(AcceptedKeys { known: Some(fields), seen: BTreeSet::new(), inner: self })
+        visitor.visit_map(self)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_map(self.map)
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct enum identifier ignored_any
+        newtype_struct seq tuple tuple_struct map enum identifier
     }
 }
 
-struct AcceptedKeys<'k, A> {
-    /// `None`: all.
-    known: Option<&'static [&'static str]>,
-    seen: BTreeSet<String>,
-    inner: Mapping<'k, A>,
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for AcceptedKeys<'_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Mapping<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        let Mapping { map, keys } = &mut self.inner;
-        while let Some(key) = map.next_key::<Spanned<String>>()? {
-            let is_known = self.known.is_none_or(|known| known.contains(&key.value.as_str()));
+        while let Some(key) = self.map.next_key::<Spanned<String>>()? {
+            let known = self.keys.known;
+            let is_known = known.is_empty() || known.contains(&key.value.as_str());
             if is_known && self.seen.insert(key.value.clone()) {
                 return seed.deserialize(key.value.into_deserializer()).map(Some);
             }
-            map.next_value::<IgnoredAny>()?;
-            keys.refused.push((key.defined.line(), key.value));
+            self.map.next_value::<IgnoredAny>()?;
+            self.keys.refused.push((key.defined.line(), key.value));
         }
         Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
-        self.inner.map.next_value_seed(seed)
+        self.map.next_value_seed(seed)
     }
 }
 

@@ -9,7 +9,6 @@ use std::{
     future::Future,
     io,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -50,7 +49,8 @@ where
     async fn serve_requests(&self, tcp: TcpStream, tracker: &RequestTracker) -> io::Result<()> {
         let handshake = self.encryption.handshake(tcp);
         let Some(stream) = self.stop.run_until_cancelled(handshake).await else { return Ok(()) };
-        let io = TokioIo::new(TrackedStream::new(stream?, tracker.clone(), self.limits.write_timeout));
+        let (stream, write_timeout) = (stream?, self.limits.write_timeout);
+        let io = TokioIo::new(TrackedStream { stream, tracker: tracker.clone(), write_timeout, stalled: None });
         let service = service_fn(|request| {
             tracker.set(RequestPhase::Responding);
             let responding = (self.service)(request);
@@ -91,11 +91,11 @@ enum RequestPhase {
 
 /// The phase of one connection, shared by its stream, its service and its timeout.
 #[derive(Debug, Clone)]
-struct RequestTracker(Arc<watch::Sender<RequestPhase>>);
+struct RequestTracker(watch::Sender<RequestPhase>);
 
 impl RequestTracker {
     fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(RequestPhase::Head)))
+        Self(watch::Sender::new(RequestPhase::Head))
     }
 
     fn set(&self, phase: RequestPhase) {
@@ -137,10 +137,6 @@ struct TrackedStream<S> {
 }
 
 impl<S> TrackedStream<S> {
-    fn new(stream: S, tracker: RequestTracker, write_timeout: Duration) -> Self {
-        Self { stream, tracker, write_timeout, stalled: None }
-    }
-
     /// Returns `polled`, or an error if the client has read nothing for the write timeout.
     fn limit_wait<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {

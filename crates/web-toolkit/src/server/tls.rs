@@ -17,7 +17,7 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        ServerConfig, SupportedProtocolVersion,
+        ServerConfig,
         crypto::ring,
         version::{TLS12, TLS13},
     },
@@ -89,37 +89,17 @@ pub enum Version {
     Tls13,
 }
 
-impl Version {
-    const ALL: [Self; 2] = [Self::Tls12, Self::Tls13];
-
-    fn rustls(self) -> &'static SupportedProtocolVersion {
-        match self {
-            Self::Tls12 => &TLS12,
-            Self::Tls13 => &TLS13,
-        }
-    }
-}
-
 impl FromStr for Version {
-    type Err = VersionError;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, VersionError> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "TLS12" => Ok(Self::Tls12),
             "TLS13" => Ok(Self::Tls13),
-            "TLS10" | "TLS11" => Err(VersionError::Broken),
-            _ => Err(VersionError::Unknown),
+            "TLS10" | "TLS11" => Err("must be TLS12 or TLS13; older versions are insecure and not supported"),
+            _ => Err("must be TLS12 or TLS13"),
         }
     }
-}
-
-/// A name that is not a version we support.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum VersionError {
-    #[error("must be TLS12 or TLS13; older versions are insecure and not supported")]
-    Broken,
-    #[error("must be TLS12 or TLS13")]
-    Unknown,
 }
 
 /// The accepted versions of TLS, the same for all clients.
@@ -146,8 +126,9 @@ pub struct TlsConfig {
 impl TlsConfig {
     pub fn new(chain: &Chain, key: &PrivateKey, protocol: Protocol, clients: Clients) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let enabled = Version::ALL.into_iter().filter(|v| (protocol.oldest..=protocol.newest).contains(v));
-        let versions: Vec<&SupportedProtocolVersion> = enabled.map(Version::rustls).collect();
+        let versions = [(Version::Tls12, &TLS12), (Version::Tls13, &TLS13)].into_iter();
+        let enabled = versions.filter(|(version, _)| (protocol.oldest..=protocol.newest).contains(version));
+        let versions: Vec<_> = enabled.map(|(_, version)| version).collect();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions)
             .map_err(|_| TlsError::NoVersion)?;

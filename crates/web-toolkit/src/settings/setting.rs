@@ -45,21 +45,11 @@ impl fmt::Display for Mistake {
 /// Every mistake of a configuration, one line each: first flags and variables, then the file in its order.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct ConfigError(Vec<Mistake>);
+pub struct ConfigError(pub(super) Vec<Mistake>);
 
 impl ConfigError {
     pub fn mistakes(&self) -> &[Mistake] {
         &self.0
-    }
-
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
-        self.0
-    }
-}
-
-impl From<Vec<Mistake>> for ConfigError {
-    fn from(mistakes: Vec<Mistake>) -> Self {
-        Self(mistakes)
     }
 }
 

@@ -73,7 +73,10 @@ fn client(authority: &Authority, shows: Option<&(String, String)>, newest: Versi
     let mut trusted = RootCertStore::empty();
     trusted.add(authority.der().clone()).unwrap();
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_protocol_versions(&[newest.rustls()]).unwrap().with_root_certificates(trusted);
+    let builder = builder
+        .with_protocol_versions(&[if newest == Version::Tls12 { &TLS12 } else { &TLS13 }])
+        .unwrap()
+        .with_root_certificates(trusted);
     match shows {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
@@ -150,7 +153,7 @@ async fn only_clients_with_an_accepted_certificate_are_let_in() {
         (by_name, [false, true, true, true, true, false, false, false]),
     ];
     for (clients, expected) in table {
-        for version in Version::ALL {
+        for version in [Version::Tls12, Version::Tls13] {
             let server = start(config(&ca, Protocol::default(), clients.clone()), Limits::default());
             for (shown, expected) in given.iter().zip(expected) {
                 let answered = answers(&server, client(&ca, *shown, version)).await;
