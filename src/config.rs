@@ -12,11 +12,11 @@ mod probe;
 mod sandbox;
 mod tunnels;
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, path::Path, sync::Arc, time::Duration};
 
 pub use web_toolkit::settings::ConfigError;
 use web_toolkit::{
-    keys,
+    file, keys,
     server::ListenAddress,
     settings::{Layout, Mistake, Setting, SettingsReader},
     web_file::WebFile,
@@ -30,7 +30,7 @@ pub use self::{
 };
 use self::{
     accounts::{AccountKeys, CloudflareKeys},
-    flags::{CloudflareFlags, ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
+    flags::{ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
     inputs::LogKeys,
     probe::ProbeKeys,
     sandbox::SandboxKeys,
@@ -113,8 +113,8 @@ pub struct HealthcheckConfig {
     pub log: Log,
 }
 
-/// The sections of the configuration file.
 keys! {
+    /// The sections of the configuration file.
     struct ConfigKeys {
         accounts: AccountKeys, cloudflare: CloudflareKeys, log: LogKeys, poll: PollKeys, probe: ProbeKeys,
         sandbox: SandboxKeys, tunnels: TunnelKeys, web: WebKeys,
@@ -142,8 +142,16 @@ keys! { struct WebKeys { listen_address, telemetry_path, enable_lifecycle, open_
 
 keys! { struct PollKeys { interval, timeout, stale_after } }
 
+/// Reads the configuration file. Without a file, all sections are empty. Blocks.
 fn open(inputs: &Inputs) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
-    inputs.open(layout())
+    // Ten thousand overrides fit.
+    const MOST_BYTES: u64 = 1 << 20;
+    let Some(path) = inputs.file.path.as_deref().filter(|path| !path.is_empty()) else {
+        return Ok(Default::default());
+    };
+    let text = file::read_text(Path::new(path), MOST_BYTES);
+    let text = text.map_err(|error| Setting::from_flag("--config.file", path).mistake(error))?;
+    SettingsReader::open(path, text, layout())
 }
 
 impl HealthcheckConfig {
@@ -174,12 +182,6 @@ impl SandboxConfig {
     }
 }
 
-/// Where the accounts come from.
-enum AccountSource<'a> {
-    Settings(&'a CloudflareFlags),
-    Known(Vec<AccountConfig>),
-}
-
 impl Config {
     /// What `serve` runs with: flags, then the environment (which clap substitutes for missing flags), then the file.
     /// Blocks.
@@ -187,7 +189,13 @@ impl Config {
     /// # Errors
     /// Every mistake.
     pub fn for_serve(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        Self::load(&flags.exporter, inputs, AccountSource::Settings(&flags.cloudflare), &Defaults::default())
+        let (mut reader, mut root) = open(inputs)?;
+        let before = reader.mistakes();
+        let (cloudflare, accounts) = (mem::take(&mut root.cloudflare), mem::take(&mut root.accounts));
+        let accounts = accounts::read(&flags.cloudflare, &mut reader, cloudflare, accounts, inputs);
+        // Overrides can name accounts of the file only. With a mistake in these, the names are not known.
+        let by_name = accounts::by_flag(&flags.cloudflare).is_empty() && reader.mistakes() == before;
+        Self::read(&flags.exporter, inputs, (reader, root), (accounts, by_name), &Defaults::default())
     }
 
     /// The same with accounts that are known already.
@@ -197,25 +205,16 @@ impl Config {
         accounts: Vec<AccountConfig>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        Self::load(flags, inputs, AccountSource::Known(accounts), defaults)
+        Self::read(flags, inputs, open(inputs)?, (accounts, false), defaults)
     }
 
-    fn load(
+    fn read(
         flags: &ExporterFlags,
         inputs: &Inputs,
-        accounts: AccountSource<'_>,
+        (mut reader, root): (SettingsReader, ConfigKeys),
+        (accounts, by_name): (Vec<AccountConfig>, bool),
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        let (mut reader, root) = open(inputs)?;
-        let before = reader.mistakes();
-        // Overrides can name accounts of the file only. With a mistake in these, the names are not known.
-        let (accounts, by_name) = match accounts {
-            AccountSource::Known(accounts) => (accounts, false),
-            AccountSource::Settings(flags) => {
-                let accounts = accounts::read(flags, &mut reader, root.cloudflare, root.accounts, inputs);
-                (accounts, accounts::by_flag(flags).is_empty() && reader.mistakes() == before)
-            }
-        };
         let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
         let TunnelConfig { rules, overrides } = tunnels::read(&mut reader, root.tunnels, by_name.then_some(&names[..]));
         let config = Self {

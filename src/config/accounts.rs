@@ -130,7 +130,12 @@ impl Shared {
         let url = url.and_then(|url| reader.check(api_url(&url)));
         let id = id?;
         let account = self.complete(reader.check(account_id(&id))?, checked_name, credentials, url)?;
-        refuse_twins(reader, &account, others, &id, name.as_ref().unwrap_or(&id));
+        let is_twin = |other: &AccountConfig| other.account.id == account.account.id && other.url == account.url;
+        if others.iter().any(is_twin) {
+            reader.report(id.measured_mistake("must be listed once: its tunnels would be counted twice"));
+        } else if others.iter().any(|other| other.account.name == account.account.name) {
+            reader.report(name.unwrap_or(id).mistake("must be the name of one account only"));
+        }
         Some(account)
     }
 
@@ -175,22 +180,20 @@ fn shared_credentials(
     email: Option<&str>,
 ) -> Result<Option<CredentialSource>, Mistake> {
     let flag = |name: &'static str, path: &Option<String>| Some(Setting::from_flag(name, path.as_ref()?));
-    if let Some(path) = flag("--cloudflare.api-token-file", &flags.api_token_file) {
-        return token(&path, inputs.secrets.named_by(&path)?).map(Some);
-    }
-    if let Some(setting) = inputs.variable("CLOUDFLARE_API_TOKEN") {
-        return token(&setting, secret_in(&setting)?).map(Some);
-    }
-    if let Some(path) = flag("--cloudflare.api-key-file", &flags.api_key_file) {
-        return pair(&path, inputs.secrets.named_by(&path)?, email).map(Some);
-    }
-    if let Some(setting) = inputs.variable("CLOUDFLARE_API_KEY") {
-        return pair(&setting, secret_in(&setting)?, email).map(Some);
-    }
-    match files.credentials(inputs, email)? {
-        Some(credentials) => Ok(Some(credentials)),
-        None => from_systemd(inputs),
-    }
+    let credentials = if let Some(path) = flag("--cloudflare.api-token-file", &flags.api_token_file) {
+        token(&path, inputs.secrets.named_by(&path)?)
+    } else if let Some(setting) = inputs.variable("CLOUDFLARE_API_TOKEN") {
+        token(&setting, secret_in(&setting)?)
+    } else if let Some(path) = flag("--cloudflare.api-key-file", &flags.api_key_file) {
+        pair(&path, inputs.secrets.named_by(&path)?, email)
+    } else if let Some(setting) = inputs.variable("CLOUDFLARE_API_KEY") {
+        pair(&setting, secret_in(&setting)?, email)
+    } else if let Some(credentials) = files.credentials(inputs, email)? {
+        return Ok(Some(credentials));
+    } else {
+        return from_systemd(inputs);
+    };
+    credentials.map(Some)
 }
 
 fn secret_in(setting: &Setting) -> Result<Secret, Mistake> {
@@ -215,10 +218,8 @@ fn pair(setting: &Setting, key: Secret, email: Option<&str>) -> Result<Credentia
 }
 
 fn usable(setting: &Setting, credentials: CredentialSource) -> Result<CredentialSource, Mistake> {
-    match credentials.check() {
-        Ok(()) => Ok(credentials),
-        Err(error) => Err(setting.unquoted_mistake(format!("cannot be used: {error}"))),
-    }
+    let unusable = |error| setting.unquoted_mistake(format!("cannot be used: {error}"));
+    credentials.check().map(|()| credentials).map_err(unusable)
 }
 
 /// With `LoadCredential=cloudflare-api-token:…` no flag is needed.
@@ -240,20 +241,6 @@ fn account_id(setting: &Setting) -> Result<String, Mistake> {
         return Err(setting.measured_mistake(rule));
     }
     Ok(id.to_owned())
-}
-
-fn refuse_twins(
-    reader: &mut SettingsReader,
-    account: &AccountConfig,
-    others: &[AccountConfig],
-    id: &Setting,
-    name: &Setting,
-) {
-    if others.iter().any(|other| other.account.id == account.account.id && other.url == account.url) {
-        reader.report(id.measured_mistake("must be listed once: its tunnels would be counted twice"));
-    } else if others.iter().any(|other| other.account.name == account.account.name) {
-        reader.report(name.mistake("must be the name of one account only"));
-    }
 }
 
 /// The URL is not quoted if it may contain a password.

@@ -47,15 +47,16 @@ pub(super) fn settings(
     let vantage = label(reader, ("probe.vantage", flags.vantage.as_deref(), keys.vantage));
     let socket = label(reader, ("probe.socket", flags.socket.as_deref(), keys.socket));
     let silence = label(reader, ("probe.silence", flags.silence.as_deref(), keys.silence));
+    let down_after = count(reader, ("probe.down_after", flags.down_after.as_deref(), keys.down_after));
+    let up_after = count(reader, ("probe.up_after", flags.up_after.as_deref(), keys.up_after));
+    let usual = defaults.session.thresholds;
+    let thresholds =
+        Thresholds { down_after: down_after.unwrap_or(usual.down_after), up_after: up_after.unwrap_or(usual.up_after) };
+    let timing = timing(flags, reader, keys.interval, keys.timeout, defaults.session.timing);
     let usual = &defaults.tunnels;
     ProbeSettings {
         enabled: reader.switch(enabled, defaults.enabled),
-        session: session(
-            flags,
-            reader,
-            [keys.interval, keys.timeout, keys.down_after, keys.up_after],
-            defaults.session,
-        ),
+        session: SessionSettings { timing, thresholds },
         socket: socket.unwrap_or(defaults.socket),
         silence: silence.unwrap_or(defaults.silence),
         buckets: buckets(reader, &rtt_buckets).unwrap_or_else(|| defaults.buckets.clone()),
@@ -71,21 +72,15 @@ pub(super) fn settings(
     }
 }
 
-fn session(
-    flags: &ProbeFlags,
-    reader: &mut SettingsReader,
-    keys: [Node; 4],
-    defaults: SessionSettings,
-) -> SessionSettings {
+fn timing(flags: &ProbeFlags, reader: &mut SettingsReader, interval: Node, timeout: Node, usual: Timing) -> Timing {
     let before = reader.mistakes();
-    let [interval, timeout, down_after, up_after] = keys;
     let interval = reader.one(("probe.interval", flags.interval.as_deref(), interval));
     let interval = interval.and_then(|setting| reader.duration(&setting, Timing::MIN_INTERVAL));
-    let interval = interval.unwrap_or(defaults.timing.interval());
+    let interval = interval.unwrap_or(usual.interval());
     let setting = reader.one(("probe.timeout", flags.timeout.as_deref(), timeout));
+    let timeout = setting.as_ref().and_then(|setting| reader.duration(setting, Timing::MIN_TIMEOUT));
     // If only the interval is set and shorter than the default timeout, it is the timeout as well.
-    let usual = defaults.timing.timeout().min(interval);
-    let timeout = setting.as_ref().and_then(|setting| reader.duration(setting, Timing::MIN_TIMEOUT)).unwrap_or(usual);
+    let timeout = timeout.unwrap_or(usual.timeout().min(interval));
     let timing = Timing::new(interval, timeout).map_err(|error| {
         let setting = setting.unwrap_or_else(|| Setting::from_flag("--probe.timeout", &shown(timeout)));
         setting.mistake(match error {
@@ -97,12 +92,7 @@ fn session(
     });
     // A mistake of either duration was reported.
     let timing = if reader.mistakes() == before { reader.check(timing) } else { timing.ok() };
-    let down_after = count(reader, ("probe.down_after", flags.down_after.as_deref(), down_after));
-    let up_after = count(reader, ("probe.up_after", flags.up_after.as_deref(), up_after));
-    let Thresholds { down_after: usual_down, up_after: usual_up } = defaults.thresholds;
-    let thresholds =
-        Thresholds { down_after: down_after.unwrap_or(usual_down), up_after: up_after.unwrap_or(usual_up) };
-    SessionSettings { timing: timing.unwrap_or(defaults.timing), thresholds }
+    timing.unwrap_or(usual)
 }
 
 fn shown(duration: Duration) -> String {

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use web_toolkit::{
     file, keys,
     server::ListenAddress,
-    settings::{ConfigError, Setting, SettingsReader},
+    settings::{ConfigError, Mistake, Setting, SettingsReader},
     yaml::Node,
 };
 
@@ -82,12 +82,7 @@ fn from_file<T>(
     let setting = setting?;
     let path = setting.path();
     let text = file::read_text(&path, MOST_BYTES).map_err(|error| setting.mistake(error));
-    let error = match parse(&path.to_string_lossy(), &reader.check(text)?) {
-        Ok(parsed) => return Some(parsed),
-        Err(error) => error,
-    };
-    for mistake in error.mistakes() {
-        reader.report(setting.unquoted_mistake(format!("cannot be used: {mistake}")));
-    }
-    None
+    let parsed = parse(&path.to_string_lossy(), &reader.check(text)?);
+    let report = |mistake: &Mistake| reader.report(setting.unquoted_mistake(format!("cannot be used: {mistake}")));
+    parsed.map_err(|error| error.mistakes().iter().for_each(report)).ok()
 }

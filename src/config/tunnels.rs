@@ -74,25 +74,25 @@ fn read_override(
             None
         }
     };
-    let probe = reader.value("tunnels.overrides.probe", keys.probe);
-    let vantage = label(reader, ("tunnels.overrides.vantage", None, keys.vantage));
-    let targets = reader.values("tunnels.overrides.targets", keys.targets);
-    let source = reader.values("tunnels.overrides.source", keys.source);
-    let interface = reader.value("tunnels.overrides.interface", keys.interface);
-    let extra = reader.values("tunnels.overrides.extra_address", keys.extra_address);
-    let uplink = reader.values("tunnels.overrides.uplink", keys.uplink);
     // Any selector will do if it has a mistake: the configuration is refused.
     let selector = Selector { account, tunnel: tunnel.unwrap_or_else(|| TunnelMatch::Name(Pattern::new(""))) };
     config.rules.sites.extend(site.map(|site| (selector.clone(), site)));
+    let enabled = reader.value("tunnels.overrides.probe", keys.probe);
+    let enabled = enabled.map(|setting| reader.switch(Some(setting), true));
+    let interface = reader.value("tunnels.overrides.interface", keys.interface);
+    let targets = reader.values("tunnels.overrides.targets", keys.targets);
+    let sources = reader.values("tunnels.overrides.source", keys.source);
+    let extra = reader.values("tunnels.overrides.extra_address", keys.extra_address);
+    let uplinks = reader.values("tunnels.overrides.uplink", keys.uplink);
     config.overrides.push(ProbeOverride {
         selector,
-        enabled: probe.map(|setting| reader.switch(Some(setting), true)),
-        vantage,
+        enabled,
+        vantage: label(reader, ("tunnels.overrides.vantage", None, keys.vantage)),
         targets: targets.map(|settings| probe::targets(reader, &settings)),
-        sources: source.map(|settings| probe::addresses(reader, &settings)),
+        sources: sources.map(|settings| probe::addresses(reader, &settings)),
         interface: probe::interface(reader, interface),
         extra: extra.map(|settings| probe::addresses(reader, &settings)),
-        uplinks: uplink.map(|settings| probe::uplinks(reader, &settings)),
+        uplinks: uplinks.map(|settings| probe::uplinks(reader, &settings)),
     });
 }
 

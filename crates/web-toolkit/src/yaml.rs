@@ -25,7 +25,8 @@ use serde_saphyr::{
 /// [`Node`]; the type after a key is the struct of its section, or of the members of its list.
 #[macro_export]
 macro_rules! keys {
-    ($visibility:vis struct $name:ident { $($key:ident $(: $section:ty)?),+ $(,)? }) => {
+    ($(#[$comment:meta])* $visibility:vis struct $name:ident { $($key:ident $(: $section:ty)?),+ $(,)? }) => {
+        $(#[$comment])*
         #[derive(Default, ::serde::Deserialize)]
         #[serde(default)]
         $visibility struct $name { $($key: $crate::yaml::Node $(<$section>)?,)+ }
