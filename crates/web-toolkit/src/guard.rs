@@ -103,17 +103,15 @@ impl Guard {
         };
         match check {
             PasswordCheck::Accepted => None,
-            PasswordCheck::Refused => Some(self.ask_for_password()),
+            // The response does not depend on the reason, so that it does not reveal which user names exist.
+            PasswordCheck::Refused => {
+                let text = "unauthorized; a user name and a password are required\n";
+                let mut response = plain_text(StatusCode::UNAUTHORIZED, text);
+                response.headers_mut().insert(WWW_AUTHENTICATE, self.challenge.clone());
+                Some(response)
+            }
             PasswordCheck::Failed => Some(internal_error()),
         }
-    }
-
-    /// The response does not depend on the reason, so that it does not reveal which user names exist.
-    fn ask_for_password(&self) -> Response<Body> {
-        let mut response =
-            plain_text(StatusCode::UNAUTHORIZED, "unauthorized; a user name and a password are required\n");
-        response.headers_mut().insert(WWW_AUTHENTICATE, self.challenge.clone());
-        response
     }
 }
 

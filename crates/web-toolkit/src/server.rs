@@ -9,7 +9,7 @@ mod address;
 mod connection;
 pub mod tls;
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::{
@@ -106,6 +106,7 @@ where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let service: Service = Box::new(move |request| Box::pin(service(request)));
     let server = Arc::new(Server { encryption, limits, slots, stop, service });
     let mut listeners = JoinSet::new();
     for bound in bound {
@@ -117,20 +118,19 @@ where
 /// Pause after an accept error that is not caused by the client, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Answers requests. Boxed, so that connections are compiled once and not for each service.
+type Service = Box<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync>;
+
 /// State shared by all listen addresses and connections.
-struct Server<S> {
+struct Server {
     encryption: Encryption,
     limits: Limits,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
-    service: S,
+    service: Service,
 }
 
-impl<S, F> Server<S>
-where
-    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
+impl Server {
     /// Accepts connections until `stop`, then drains them.
     async fn serve_address(self: Arc<Self>, bound: Bound) {
         let address = bound.local_addr();

@@ -6,14 +6,13 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
     io,
     pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -23,13 +22,9 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Body, Limits, Server};
+use super::{Limits, Server};
 
-impl<S, F> Server<S>
-where
-    S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<Body>>,
-{
+impl Server {
     /// Returns when the connection is closed. Errors of the client are logged at debug level only.
     pub(super) async fn serve_connection(&self, tcp: TcpStream) {
         // A response is one or two writes. Waiting for a full segment only delays it.

@@ -122,9 +122,8 @@ impl TlsReader<'_> {
 
     fn read_file(&mut self, setting: &Setting) -> Result<Content, Mistake> {
         if setting.text.contains("-----BEGIN") || setting.text.contains('\n') {
-            return Err(
-                setting.unquoted_mistake("must be a path: put the text itself into the same key without `_file`")
-            );
+            let rule = "must be a path: put the text itself into the same key without `_file`";
+            return Err(setting.unquoted_mistake(rule));
         }
         let path = setting.path();
         self.files.insert(path.clone(), Fingerprint::read(&path));
@@ -151,19 +150,14 @@ fn clients(policy: Option<&Setting>, names: &[Setting], roots: Option<&(Roots, S
             Err(setting.unquoted_mistake(rule))
         }
         ("" | "NoClientCert", None, _) | (_, _, None) => Ok(Clients::All),
-        (word, _, Some(policy)) => Err(refusal(word, policy)),
-    }
-}
-
-/// Why `word` cannot be the policy.
-fn refusal(word: &str, policy: &Setting) -> Mistake {
-    match word {
-        "VerifyClientCertIfGiven" | STRICT => policy.unquoted_mistake(format!(
+        ("VerifyClientCertIfGiven" | STRICT, None, Some(policy)) => Err(policy.unquoted_mistake(format!(
             "is `{word}`: needs `client_ca_file`, the CA that signs the certificates of clients"
-        )),
-        "RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert" => policy.unquoted_mistake(format!(
-            "is `{word}`: it accepts certificates of any issuer, which protects nothing; use {STRICT} or NoClientCert"
-        )),
-        _ => policy.mistake(format!("must be NoClientCert, VerifyClientCertIfGiven or {STRICT}")),
+        ))),
+        ("RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert", _, Some(policy)) => {
+            Err(policy.unquoted_mistake(format!(
+                "is `{word}`: it accepts certificates of any issuer, which protects nothing; use {STRICT} or NoClientCert"
+            )))
+        }
+        (_, _, Some(policy)) => Err(policy.mistake(format!("must be NoClientCert, VerifyClientCertIfGiven or {STRICT}"))),
     }
 }
