@@ -35,15 +35,6 @@ keys! { struct HttpKeys { http2, headers: BTreeMap<String, Node> } }
 
 keys! { struct RateKeys { interval, burst } }
 
-fn layout() -> Layout {
-    let sections = vec![
-        ("tls_server_config", keys_of::<TlsKeys>()),
-        ("http_server_config", keys_of::<HttpKeys>()),
-        ("rate_limit", keys_of::<RateKeys>()),
-    ];
-    Layout { sections, secrets: &[] }
-}
-
 /// A web configuration file that was read and is valid.
 #[derive(Debug, Clone)]
 pub struct WebFile {
@@ -68,7 +59,13 @@ impl WebFile {
         let seen = Fingerprint::read(&path);
         let content = file::read(&path, MOST_BYTES).map_err(|error| setting.mistake(error))?;
         let text = String::from_utf8(content.bytes).map_err(|_| setting.mistake(FileError::NotText))?;
-        let (mut reader, keys) = SettingsReader::open::<WebFileKeys>(&path.to_string_lossy(), text, layout())?;
+        let sections = vec![
+            ("tls_server_config", keys_of::<TlsKeys>()),
+            ("http_server_config", keys_of::<HttpKeys>()),
+            ("rate_limit", keys_of::<RateKeys>()),
+        ];
+        let layout = Layout { sections, secrets: &[] };
+        let (mut reader, keys) = SettingsReader::open::<WebFileKeys>(&path.to_string_lossy(), text, layout)?;
         let mut tls_reader = TlsReader {
             reader: &mut reader,
             world_readable: content.world_readable,
@@ -81,7 +78,14 @@ impl WebFile {
         let users = Users::new(read_users(&mut reader, keys.basic_auth_users));
         let rules = RequestRules::new(users, read_rate(&mut reader, keys.rate_limit), headers);
         reader.finish()?;
-        remarks.extend(remark_on_access(tls.is_some(), &rules));
+        if tls.is_none() {
+            remarks.push(match rules.users() {
+                Some(_) => "passwords are required, but TLS is not: they cross the network in clear text".to_owned(),
+                None => {
+                    "neither TLS nor a password is required: everything that reaches the port can read it".to_owned()
+                }
+            });
+        }
         Ok(Self { setting, tls, rules: Arc::new(rules), files, remarks })
     }
 
@@ -122,15 +126,6 @@ impl PartialEq for WebFile {
 }
 
 impl Eq for WebFile {}
-
-fn remark_on_access(has_tls: bool, rules: &RequestRules) -> Option<String> {
-    let remark = match (has_tls, rules.users().is_some()) {
-        (true, _) => return None,
-        (false, true) => "passwords are required, but TLS is not: they cross the network in clear text",
-        (false, false) => "neither TLS nor a password is required: everything that reaches the port can read it",
-    };
-    Some(remark.to_owned())
-}
 
 /// Orders policies by what clients have to prove.
 fn strictness(clients: &Clients) -> u8 {
@@ -206,24 +201,21 @@ fn read_users(reader: &mut SettingsReader, node: Node<BTreeMap<String, Node>>) -
 
 /// `None`: there is no limit.
 fn read_rate(reader: &mut SettingsReader, node: Node<RateKeys>) -> Option<RateLimit> {
+    const MOST: Duration = Duration::from_hours(1);
     let RateKeys { interval, burst } = reader.section("rate_limit", node);
     let interval = reader.value("rate_limit.interval", interval);
     let burst = reader.value("rate_limit.burst", burst);
     let interval = interval.filter(|setting| setting.trimmed() != "0")?;
-    let duration = duration(reader, &interval);
+    let duration = humantime::parse_duration(interval.trimmed()).ok();
+    let duration = duration.filter(|duration| !duration.is_zero() && *duration <= MOST);
+    let rule = "must be a duration up to 1h such as 1s or 100ms, or 0 for no limit";
+    let duration = reader.accept(&interval, duration.ok_or(rule));
     let Some(burst) = burst else {
         reader.report(interval.unquoted_mistake("needs `rate_limit.burst`: how many requests are answered at once"));
         return None;
     };
     let burst = reader.number(&burst, 1..=1_000_000)?;
     Some(RateLimit { interval: duration?, burst })
-}
-
-fn duration(reader: &mut SettingsReader, setting: &Setting) -> Option<Duration> {
-    const MOST: Duration = Duration::from_hours(1);
-    let duration = humantime::parse_duration(setting.trimmed()).ok();
-    let duration = duration.filter(|duration| !duration.is_zero() && *duration <= MOST);
-    reader.accept(setting, duration.ok_or("must be a duration up to 1h such as 1s or 100ms, or 0 for no limit"))
 }
 
 #[cfg(test)]

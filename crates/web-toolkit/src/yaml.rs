@@ -72,7 +72,7 @@ pub fn keys_of<M: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
     let mut keys = Keys::default();
     let nothing = MapDeserializer::<_, ValueError>::new(iter::empty::<((), ())>());
     // The struct itself is of no interest.
-    let _ = M::deserialize(Mapping::new(nothing, &mut keys));
+    let _ = M::deserialize(Mapping { map: nothing, keys: &mut keys });
     keys.known
 }
 
@@ -97,9 +97,10 @@ pub(crate) enum NodeValue<M> {
     Mapping(M, Keys),
 }
 
-/// The keys of a mapping that its struct cannot hold.
+/// The keys of a mapping, and those that its struct cannot hold.
 #[derive(Default)]
 pub(crate) struct Keys {
+    seen: BTreeSet<String>,
     /// Empty: all keys are.
     pub(crate) known: &'static [&'static str],
     /// Unknown or repeated keys, each with its line.
@@ -194,7 +195,7 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for NodeVisitor<M> {
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
         let mut keys = Keys::default();
-        let mapping = M::deserialize(Mapping::new(map, &mut keys))?;
+        let mapping = M::deserialize(Mapping { map, keys: &mut keys })?;
         Ok(NodeValue::Mapping(mapping, keys))
     }
 }
@@ -203,13 +204,6 @@ impl<'de, M: Deserialize<'de>> Visitor<'de> for NodeVisitor<M> {
 struct Mapping<'k, A> {
     map: A,
     keys: &'k mut Keys,
-    seen: BTreeSet<String>,
-}
-
-impl<'k, A> Mapping<'k, A> {
-    fn new(map: A, keys: &'k mut Keys) -> Self {
-        Self { map, keys, seen: BTreeSet::new() }
-    }
 }
 
 impl<'de, A: MapAccess<'de>> Deserializer<'de> for Mapping<'_, A> {
@@ -246,7 +240,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Mapping<'_, A> {
         while let Some(key) = self.map.next_key::<Spanned<String>>()? {
             let known = self.keys.known;
             let is_known = known.is_empty() || known.contains(&key.value.as_str());
-            if is_known && self.seen.insert(key.value.clone()) {
+            if is_known && self.keys.seen.insert(key.value.clone()) {
                 return seed.deserialize(key.value.into_deserializer()).map(Some);
             }
             self.map.next_value::<IgnoredAny>()?;
