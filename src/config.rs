@@ -41,7 +41,8 @@ use crate::{
         inventory::AccountName,
         rules::{Selector, TunnelRules},
     },
-    http, prober,
+    http,
+    prober::settings::ProbeSettings,
 };
 
 /// What `serve` runs with.
@@ -52,7 +53,7 @@ pub struct Config {
     pub web: Web,
     pub accounts: Vec<AccountConfig>,
     pub poll: Poll,
-    pub probe: prober::settings::ProbeSettings,
+    pub probe: ProbeSettings,
     /// Which tunnels are watched, and their sites.
     pub rules: Arc<TunnelRules>,
     pub log: Log,
@@ -90,18 +91,14 @@ pub struct Poll {
 #[derive(Debug, Clone)]
 pub struct Defaults {
     pub poll_interval: Duration,
-    pub probe: prober::settings::ProbeSettings,
+    pub probe: ProbeSettings,
     /// Sites of tunnels for which the file does not set another one.
     pub sites: Vec<(Selector, Arc<str>)>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_mins(1),
-            probe: prober::settings::ProbeSettings::default(),
-            sites: Vec::new(),
-        }
+        Self { poll_interval: Duration::from_mins(1), probe: ProbeSettings::default(), sites: Vec::new() }
     }
 }
 
@@ -146,9 +143,8 @@ keys! { struct PollKeys { interval, timeout, stale_after } }
 fn open(inputs: &Inputs) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
     // Ten thousand overrides fit.
     const MOST_BYTES: u64 = 1 << 20;
-    let Some(path) = inputs.file.path.as_deref().filter(|path| !path.is_empty()) else {
-        return Ok(Default::default());
-    };
+    let path = inputs.file.path.as_deref().filter(|path| !path.is_empty());
+    let Some(path) = path else { return Ok(Default::default()) };
     let text = file::read_text(Path::new(path), MOST_BYTES);
     let text = text.map_err(|error| Setting::from_flag("--config.file", path).mistake(error))?;
     SettingsReader::open(path, text, layout())
@@ -164,8 +160,7 @@ impl HealthcheckConfig {
         let log = Log::read(&inputs.log, &mut reader, root.log);
         let keys = reader.section("web", root.web);
         let listen = read_listen(&mut reader, &flags.listen_addresses, keys.listen_address);
-        reader.finish()?;
-        Ok(Self { listen, log })
+        reader.finish().map(|()| Self { listen, log })
     }
 }
 
@@ -192,9 +187,9 @@ impl Config {
         let (mut reader, mut root) = open(inputs)?;
         let before = reader.mistakes();
         let (cloudflare, accounts) = (mem::take(&mut root.cloudflare), mem::take(&mut root.accounts));
-        let accounts = accounts::read(&flags.cloudflare, &mut reader, cloudflare, accounts, inputs);
+        let (accounts, in_file) = accounts::read(&flags.cloudflare, &mut reader, cloudflare, accounts, inputs);
         // Overrides can name accounts of the file only. With a mistake in these, the names are not known.
-        let by_name = accounts::by_flag(&flags.cloudflare).is_empty() && reader.mistakes() == before;
+        let by_name = in_file && reader.mistakes() == before;
         Self::read(&flags.exporter, inputs, (reader, root), (accounts, by_name), &Defaults::default())
     }
 

@@ -36,17 +36,19 @@ const NO_TOKEN: &str = "is missing: name a file with `--cloudflare.api-token-fil
 const CREDENTIAL: &str = "cloudflare-api-token";
 
 /// Reads the sections `cloudflare` and `accounts`. Accounts of flags or the environment replace all accounts of the file.
-/// A missing value is reported only if there is no other mistake, because that can be the reason.
+/// A missing value is reported only if there is no other mistake, because that can be the reason. Returns as well whether
+/// the accounts are those of the file.
 pub(super) fn read(
     flags: &CloudflareFlags,
     reader: &mut SettingsReader,
     cloudflare: Node<CloudflareKeys>,
     accounts: Node<AccountKeys>,
     inputs: &Inputs,
-) -> Vec<AccountConfig> {
+) -> (Vec<AccountConfig>, bool) {
     let shared = Shared::read(flags, reader, cloudflare, inputs);
     let sections = reader.sections("accounts", accounts);
-    let by_flag = by_flag(flags);
+    let by_flag = flags.account_ids.iter().filter(|id| !id.trim().is_empty());
+    let by_flag: Vec<_> = by_flag.map(|id| Setting::from_flag("--cloudflare.account-id", id)).collect();
     let accounts = if by_flag.is_empty() {
         let mut accounts = Vec::new();
         for (line, keys) in sections {
@@ -59,13 +61,7 @@ pub(super) fn read(
     if accounts.is_empty() && reader.mistakes() == 0 {
         reader.report(Mistake::unquoted("--cloudflare.account-id", NO_ACCOUNT));
     }
-    accounts
-}
-
-/// The account ids of flags or the environment that are not empty.
-pub(super) fn by_flag(flags: &CloudflareFlags) -> Vec<Setting> {
-    let ids = flags.account_ids.iter().filter(|id| !id.trim().is_empty());
-    ids.map(|id| Setting::from_flag("--cloudflare.account-id", id)).collect()
+    (accounts, by_flag.is_empty())
 }
 
 /// The defaults of every account.
@@ -84,10 +80,9 @@ impl Shared {
             token: reader.value("cloudflare.api_token_file", keys.api_token_file),
             key: reader.value("cloudflare.api_key_file", keys.api_key_file),
         };
-        let credentials = shared_credentials(flags, &files, inputs, email.as_deref());
+        let credentials = reader.check(shared_credentials(flags, &files, inputs, email.as_deref())).flatten();
         let url = reader.one(("cloudflare.api_url", flags.api_url.as_deref(), keys.api_url));
         let url = url.unwrap_or_else(|| Setting::from_flag("--cloudflare.api-url", ApiUrl::DEFAULT));
-        let credentials = reader.check(credentials).flatten();
         Self { credentials, email, url: reader.check(api_url(&url)) }
     }
 
@@ -165,7 +160,7 @@ impl SecretFiles {
             (Some(_), Some(key)) => {
                 Err(key.unquoted_mistake("must not be set together with `api_token_file`: remove one of them"))
             }
-            (Some(path), None) => token(path, inputs.secrets.named_by(path)?).map(Some),
+            (Some(path), None) => usable(path, CredentialSource::Token(inputs.secrets.named_by(path)?)).map(Some),
             (None, Some(path)) => pair(path, inputs.secrets.named_by(path)?, email).map(Some),
             (None, None) => Ok(None),
         }
@@ -181,9 +176,9 @@ fn shared_credentials(
 ) -> Result<Option<CredentialSource>, Mistake> {
     let flag = |name: &'static str, path: &Option<String>| Some(Setting::from_flag(name, path.as_ref()?));
     let credentials = if let Some(path) = flag("--cloudflare.api-token-file", &flags.api_token_file) {
-        token(&path, inputs.secrets.named_by(&path)?)
+        usable(&path, CredentialSource::Token(inputs.secrets.named_by(&path)?))
     } else if let Some(setting) = inputs.variable("CLOUDFLARE_API_TOKEN") {
-        token(&setting, secret_in(&setting)?)
+        usable(&setting, CredentialSource::Token(secret_in(&setting)?))
     } else if let Some(path) = flag("--cloudflare.api-key-file", &flags.api_key_file) {
         pair(&path, inputs.secrets.named_by(&path)?, email)
     } else if let Some(setting) = inputs.variable("CLOUDFLARE_API_KEY") {
@@ -198,10 +193,6 @@ fn shared_credentials(
 
 fn secret_in(setting: &Setting) -> Result<Secret, Mistake> {
     Secret::given(&setting.text).map_err(|error| setting.unquoted_mistake(error))
-}
-
-fn token(setting: &Setting, secret: Secret) -> Result<CredentialSource, Mistake> {
-    usable(setting, CredentialSource::Token(secret))
 }
 
 fn pair(setting: &Setting, key: Secret, email: Option<&str>) -> Result<CredentialSource, Mistake> {
@@ -230,7 +221,7 @@ fn from_systemd(inputs: &Inputs) -> Result<Option<CredentialSource>, Mistake> {
         return Ok(None);
     }
     let setting = folder.with_text(path.to_string_lossy());
-    token(&setting, inputs.secrets.named_by(&setting)?).map(Some)
+    usable(&setting, CredentialSource::Token(inputs.secrets.named_by(&setting)?)).map(Some)
 }
 
 /// The id is not quoted, because it may be a token that was set by mistake.

@@ -118,19 +118,15 @@ fn together(first: &Setting, all: &[Setting]) -> Setting {
     first.with_text(texts.join(","))
 }
 
-/// An empty name means no interface.
+/// The name of an interface that the kernel can have (`dev_valid_name` of Linux). An empty name means no interface.
 pub(super) fn interface(reader: &mut SettingsReader, setting: Option<Setting>) -> Option<Arc<str>> {
     let setting = setting.filter(|setting| !setting.trimmed().is_empty())?;
-    if !is_interface_name(setting.trimmed()) {
+    let name = setting.trimmed();
+    if name.len() > 15 || [".", ".."].contains(&name) || name.contains(|c: char| c == '/' || c.is_ascii_whitespace()) {
         let rule = "must be the name of a network interface: at most 15 characters, without blanks and `/`";
         reader.report(setting.mistake(rule));
     }
-    Some(setting.trimmed().into())
-}
-
-/// Whether the kernel accepts the name (`dev_valid_name` of Linux).
-fn is_interface_name(name: &str) -> bool {
-    name.len() <= 15 && name != "." && name != ".." && !name.bytes().any(|b| b == b'/' || b.is_ascii_whitespace())
+    Some(name.into())
 }
 
 pub(super) fn targets(reader: &mut SettingsReader, settings: &[Setting]) -> BTreeSet<ProbeTarget> {

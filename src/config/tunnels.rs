@@ -40,11 +40,9 @@ pub(super) fn read(
     accounts: Option<&[&AccountName]>,
 ) -> TunnelConfig {
     let keys = reader.section("tunnels", node);
-    let include = reader.many("tunnels.include", &[], keys.include);
-    let exclude = reader.many("tunnels.exclude", &[], keys.exclude);
     let mut config = TunnelConfig::default();
-    config.rules.include = patterns(reader, &include);
-    config.rules.exclude = patterns(reader, &exclude);
+    config.rules.include = patterns(reader, "tunnels.include", keys.include);
+    config.rules.exclude = patterns(reader, "tunnels.exclude", keys.exclude);
     for (line, keys) in reader.sections("tunnels.overrides", keys.overrides) {
         read_override(reader, line, keys, accounts, &mut config);
     }
@@ -96,7 +94,8 @@ fn read_override(
     });
 }
 
-fn patterns(reader: &mut SettingsReader, settings: &[Setting]) -> Vec<Pattern> {
+fn patterns(reader: &mut SettingsReader, key: &'static str, node: Node) -> Vec<Pattern> {
+    let settings = reader.values(key, node).unwrap_or_default();
     settings.iter().filter_map(|setting| reader.check(not_empty(setting)).map(Pattern::new)).collect()
 }
 
