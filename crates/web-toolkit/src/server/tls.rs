@@ -1,13 +1,13 @@
 //! TLS of the server: its certificate, the protocol versions, and client certificates.
 //!
 //! A [`TlsConfig`] is parsed and checked when it is created, so it can always be served. The web configuration file
-//! supplies its parts ([`Chain`], [`PrivateKey`], [`Roots`], [`Protocol`], [`Clients`]). [`Encryption`] applies the
+//! supplies its parts ([`Chain`], [`PrivateKey`], [`Roots`], [`Version`], [`Clients`]). [`Encryption`] applies the
 //! newest configuration to each new connection. Only this module depends on rustls.
 
 mod certificate;
 mod clients;
 
-use std::{fmt, io, str::FromStr, sync::Arc};
+use std::{fmt, io, ops::RangeInclusive, str::FromStr, sync::Arc};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -102,19 +102,6 @@ impl FromStr for Version {
     }
 }
 
-/// The accepted versions of TLS, the same for all clients.
-#[derive(Debug, Clone, Copy)]
-pub struct Protocol {
-    pub oldest: Version,
-    pub newest: Version,
-}
-
-impl Default for Protocol {
-    fn default() -> Self {
-        Self { oldest: Version::Tls12, newest: Version::Tls13 }
-    }
-}
-
 /// Everything that a handshake needs. Cheap to clone.
 #[derive(Clone)]
 pub struct TlsConfig {
@@ -124,10 +111,16 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    pub fn new(chain: &Chain, key: &PrivateKey, protocol: Protocol, clients: Clients) -> Result<Self, TlsError> {
+    /// Accepts `versions` of all clients.
+    pub fn new(
+        chain: &Chain,
+        key: &PrivateKey,
+        versions: &RangeInclusive<Version>,
+        clients: Clients,
+    ) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
-        let versions = [(Version::Tls12, &TLS12), (Version::Tls13, &TLS13)].into_iter();
-        let enabled = versions.filter(|(version, _)| (protocol.oldest..=protocol.newest).contains(version));
+        let supported = [(Version::Tls12, &TLS12), (Version::Tls13, &TLS13)].into_iter();
+        let enabled = supported.filter(|(version, _)| versions.contains(version));
         let versions: Vec<_> = enabled.map(|(_, version)| version).collect();
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&versions)

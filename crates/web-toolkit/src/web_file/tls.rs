@@ -1,9 +1,11 @@
 //! `tls_server_config`, with the certificates and keys that it names or contains.
 
+use std::ops::RangeInclusive;
+
 use crate::{
     file::{self, Content, Fingerprint, Fingerprints},
     keys,
-    server::tls::{Chain, Clients, PemError, PrivateKey, Protocol, Roots, TlsConfig, TlsError},
+    server::tls::{Chain, Clients, PemError, PrivateKey, Roots, TlsConfig, TlsError, Version},
     settings::{Mistake, Setting, SettingsReader},
     yaml::Node,
 };
@@ -40,7 +42,7 @@ impl TlsReader<'_> {
         let certificate = self.material("cert", keys.cert, keys.cert_file, Chain::from_pem);
         let key = self.material("key", keys.key, keys.key_file, PrivateKey::from_pem);
         let roots = self.material("client_ca", keys.client_ca, keys.client_ca_file, Roots::from_pem);
-        let protocol = self.protocol(keys.min_version, keys.max_version);
+        let versions = self.versions(keys.min_version, keys.max_version);
         let policy = self.reader.value("tls_server_config.client_auth_type", keys.client_auth_type);
         let names = self.reader.values("tls_server_config.client_allowed_sans", keys.client_allowed_sans);
         for (name, node) in [
@@ -67,26 +69,23 @@ impl TlsReader<'_> {
                 return None;
             }
         };
-        let config = TlsConfig::new(&chain, &key, protocol, clients).map_err(|error| {
+        let config = TlsConfig::new(&chain, &key, &versions, clients).map_err(|error| {
             let roots = roots.as_ref().filter(|_| error == TlsError::UnusableRoots);
             roots.map_or(&key_setting, |(_, setting)| setting).unquoted_mistake(error)
         });
         self.reader.check(config)
     }
 
-    fn protocol(&mut self, oldest: Node, newest: Node) -> Protocol {
-        let usual = Protocol::default();
+    fn versions(&mut self, oldest: Node, newest: Node) -> RangeInclusive<Version> {
         let oldest = self.reader.value("tls_server_config.min_version", oldest);
         let newest = self.reader.value("tls_server_config.max_version", newest);
-        let mut version = |setting: Option<&Setting>| setting.and_then(|setting| self.reader.parse(setting));
-        let protocol = Protocol {
-            oldest: version(oldest.as_ref()).unwrap_or(usual.oldest),
-            newest: version(newest.as_ref()).unwrap_or(usual.newest),
-        };
-        if let Some(oldest) = oldest.filter(|_| protocol.oldest > protocol.newest) {
+        let mut parse = |setting: Option<&Setting>| setting.and_then(|setting| self.reader.parse(setting));
+        let first = parse(oldest.as_ref()).unwrap_or(Version::Tls12);
+        let versions = first..=parse(newest.as_ref()).unwrap_or(Version::Tls13);
+        if let Some(oldest) = oldest.filter(|_| versions.is_empty()) {
             self.reader.report(oldest.mistake("must not be above `max_version`"));
         }
-        protocol
+        versions
     }
 
     /// What `parse` makes of the text of `inline`, or of the file that `by_path` names. `None`: both are absent or wrong.
