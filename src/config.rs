@@ -12,11 +12,11 @@ mod probe;
 mod sandbox;
 mod tunnels;
 
-use std::{sync::Arc, time::Duration};
+use std::{mem, path::Path, sync::Arc, time::Duration};
 
-use serde::Deserialize;
 pub use web_toolkit::settings::ConfigError;
 use web_toolkit::{
+    file, keys,
     server::ListenAddress,
     settings::{Layout, Mistake, Setting, SettingsReader},
     web_file::WebFile,
@@ -30,7 +30,7 @@ pub use self::{
 };
 use self::{
     accounts::{AccountKeys, CloudflareKeys},
-    flags::{CloudflareFlags, ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
+    flags::{ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
     inputs::LogKeys,
     probe::ProbeKeys,
     sandbox::SandboxKeys,
@@ -41,7 +41,8 @@ use crate::{
         inventory::AccountName,
         rules::{Selector, TunnelRules},
     },
-    http, prober,
+    http,
+    prober::settings::ProbeSettings,
 };
 
 /// What `serve` runs with.
@@ -52,7 +53,7 @@ pub struct Config {
     pub web: Web,
     pub accounts: Vec<AccountConfig>,
     pub poll: Poll,
-    pub probe: prober::settings::ProbeSettings,
+    pub probe: ProbeSettings,
     /// Which tunnels are watched, and their sites.
     pub rules: Arc<TunnelRules>,
     pub log: Log,
@@ -90,18 +91,14 @@ pub struct Poll {
 #[derive(Debug, Clone)]
 pub struct Defaults {
     pub poll_interval: Duration,
-    pub probe: prober::settings::ProbeSettings,
+    pub probe: ProbeSettings,
     /// Sites of tunnels for which the file does not set another one.
     pub sites: Vec<(Selector, Arc<str>)>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_mins(1),
-            probe: prober::settings::ProbeSettings::default(),
-            sites: Vec::new(),
-        }
+        Self { poll_interval: Duration::from_mins(1), probe: ProbeSettings::default(), sites: Vec::new() }
     }
 }
 
@@ -113,18 +110,12 @@ pub struct HealthcheckConfig {
     pub log: Log,
 }
 
-/// The sections of the configuration file.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct ConfigKeys {
-    accounts: Node<AccountKeys>,
-    cloudflare: Node<CloudflareKeys>,
-    log: Node<LogKeys>,
-    poll: Node<PollKeys>,
-    probe: Node<ProbeKeys>,
-    sandbox: Node<SandboxKeys>,
-    tunnels: Node<TunnelKeys>,
-    web: Node<WebKeys>,
+keys! {
+    /// The sections of the configuration file.
+    struct ConfigKeys {
+        accounts: AccountKeys, cloudflare: CloudflareKeys, log: LogKeys, poll: PollKeys, probe: ProbeKeys,
+        sandbox: SandboxKeys, tunnels: TunnelKeys, web: WebKeys,
+    }
 }
 
 /// Every section and its keys.
@@ -144,26 +135,19 @@ fn layout() -> Layout {
     Layout { sections, secrets }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WebKeys {
-    listen_address: Node,
-    telemetry_path: Node,
-    enable_lifecycle: Node,
-    open_health: Node,
-    config_file: Node,
-}
+keys! { struct WebKeys { listen_address, telemetry_path, enable_lifecycle, open_health, config_file } }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PollKeys {
-    interval: Node,
-    timeout: Node,
-    stale_after: Node,
-}
+keys! { struct PollKeys { interval, timeout, stale_after } }
 
+/// Reads the configuration file. Without a file, all sections are empty. Blocks.
 fn open(inputs: &Inputs) -> Result<(SettingsReader, ConfigKeys), ConfigError> {
-    inputs.open(layout())
+    // Ten thousand overrides fit.
+    const MOST_BYTES: u64 = 1 << 20;
+    let path = inputs.file.path.as_deref().filter(|path| !path.is_empty());
+    let Some(path) = path else { return Ok(Default::default()) };
+    let text = file::read_text(Path::new(path), MOST_BYTES);
+    let text = text.map_err(|error| Setting::from_flag("--config.file", path).mistake(error))?;
+    SettingsReader::open(path, text, layout())
 }
 
 impl HealthcheckConfig {
@@ -176,8 +160,7 @@ impl HealthcheckConfig {
         let log = Log::read(&inputs.log, &mut reader, root.log);
         let keys = reader.section("web", root.web);
         let listen = read_listen(&mut reader, &flags.listen_addresses, keys.listen_address);
-        reader.finish()?;
-        Ok(Self { listen, log })
+        reader.finish().map(|()| Self { listen, log })
     }
 }
 
@@ -194,12 +177,6 @@ impl SandboxConfig {
     }
 }
 
-/// Where the accounts come from.
-enum AccountSource<'a> {
-    Settings(&'a CloudflareFlags),
-    Known(Vec<AccountConfig>),
-}
-
 impl Config {
     /// What `serve` runs with: flags, then the environment (which clap substitutes for missing flags), then the file.
     /// Blocks.
@@ -207,7 +184,13 @@ impl Config {
     /// # Errors
     /// Every mistake.
     pub fn for_serve(flags: &Flags, inputs: &Inputs) -> Result<Self, ConfigError> {
-        Self::load(&flags.exporter, inputs, AccountSource::Settings(&flags.cloudflare), &Defaults::default())
+        let (mut reader, mut root) = open(inputs)?;
+        let before = reader.mistakes();
+        let (cloudflare, accounts) = (mem::take(&mut root.cloudflare), mem::take(&mut root.accounts));
+        let (accounts, in_file) = accounts::read(&flags.cloudflare, &mut reader, cloudflare, accounts, inputs);
+        // Overrides can name accounts of the file only. With a mistake in these, the names are not known.
+        let by_name = in_file && reader.mistakes() == before;
+        Self::read(&flags.exporter, inputs, (reader, root), (accounts, by_name), &Defaults::default())
     }
 
     /// The same with accounts that are known already.
@@ -217,25 +200,16 @@ impl Config {
         accounts: Vec<AccountConfig>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        Self::load(flags, inputs, AccountSource::Known(accounts), defaults)
+        Self::read(flags, inputs, open(inputs)?, (accounts, false), defaults)
     }
 
-    fn load(
+    fn read(
         flags: &ExporterFlags,
         inputs: &Inputs,
-        accounts: AccountSource<'_>,
+        (mut reader, root): (SettingsReader, ConfigKeys),
+        (accounts, by_name): (Vec<AccountConfig>, bool),
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        let (mut reader, root) = open(inputs)?;
-        let before = reader.mistakes();
-        // Overrides can name accounts of the file only. With a mistake in these, the names are not known.
-        let (accounts, by_name) = match accounts {
-            AccountSource::Known(accounts) => (accounts, false),
-            AccountSource::Settings(flags) => {
-                let accounts = accounts::read(flags, &mut reader, root.cloudflare, root.accounts, inputs);
-                (accounts, accounts::by_flag(flags).is_empty() && reader.mistakes() == before)
-            }
-        };
         let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
         let TunnelConfig { rules, overrides } = tunnels::read(&mut reader, root.tunnels, by_name.then_some(&names[..]));
         let config = Self {

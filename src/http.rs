@@ -16,9 +16,8 @@ use std::{io, sync::Arc};
 
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming};
 use web_toolkit::{
-    answer::{internal_error, method_not_allowed, plain_text},
     clock,
-    server::Body,
+    server::{Body, internal_error, method_not_allowed, plain_text},
 };
 
 pub use self::{address::is_taken, api::write_tunnels};

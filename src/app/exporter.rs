@@ -147,7 +147,7 @@ fn start_server(
     let access = Arc::new(Access::new(config.web.access.clone()));
     let challenge = HeaderValue::from_static("Basic realm=\"magic-tunnel-exporter\", charset=\"UTF-8\"");
     let guard = Guard::new(access.rules(), challenge, config.web.open_health);
-    tasks.spawn(server::serve_over(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
+    tasks.spawn(server::serve(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
         let http = http.clone();
         guard.clone().respond(request, |request| http.respond(request))
     }));

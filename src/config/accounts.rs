@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
 use web_toolkit::{
+    keys,
     settings::{Mistake, Setting, SettingsReader},
     yaml::Node,
 };
@@ -23,25 +23,9 @@ pub struct AccountConfig {
     pub url: ApiUrl,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct CloudflareKeys {
-    api_token_file: Node,
-    api_key_file: Node,
-    email: Node,
-    api_url: Node,
-}
+keys! { pub(super) struct CloudflareKeys { api_token_file, api_key_file, email, api_url } }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct AccountKeys {
-    id: Node,
-    name: Node,
-    api_token_file: Node,
-    api_key_file: Node,
-    email: Node,
-    api_url: Node,
-}
+keys! { pub(super) struct AccountKeys { id, name, api_token_file, api_key_file, email, api_url } }
 
 const NO_ACCOUNT: &str = "is missing: set `--cloudflare.account-id` or CLOUDFLARE_ACCOUNT_ID, or list `accounts` in a file \
     for `--config.file` (to try the exporter without an account, run `magic-tunnel-exporter demo`)";
@@ -52,17 +36,19 @@ const NO_TOKEN: &str = "is missing: name a file with `--cloudflare.api-token-fil
 const CREDENTIAL: &str = "cloudflare-api-token";
 
 /// Reads the sections `cloudflare` and `accounts`. Accounts of flags or the environment replace all accounts of the file.
-/// A missing value is reported only if there is no other mistake, because that can be the reason.
+/// A missing value is reported only if there is no other mistake, because that can be the reason. Returns as well whether
+/// the accounts are those of the file.
 pub(super) fn read(
     flags: &CloudflareFlags,
     reader: &mut SettingsReader,
     cloudflare: Node<CloudflareKeys>,
     accounts: Node<AccountKeys>,
     inputs: &Inputs,
-) -> Vec<AccountConfig> {
+) -> (Vec<AccountConfig>, bool) {
     let shared = Shared::read(flags, reader, cloudflare, inputs);
     let sections = reader.sections("accounts", accounts);
-    let by_flag = by_flag(flags);
+    let by_flag = flags.account_ids.iter().filter(|id| !id.trim().is_empty());
+    let by_flag: Vec<_> = by_flag.map(|id| Setting::from_flag("--cloudflare.account-id", id)).collect();
     let accounts = if by_flag.is_empty() {
         let mut accounts = Vec::new();
         for (line, keys) in sections {
@@ -75,13 +61,7 @@ pub(super) fn read(
     if accounts.is_empty() && reader.mistakes() == 0 {
         reader.report(Mistake::unquoted("--cloudflare.account-id", NO_ACCOUNT));
     }
-    accounts
-}
-
-/// The account ids of flags or the environment that are not empty.
-pub(super) fn by_flag(flags: &CloudflareFlags) -> Vec<Setting> {
-    let ids = flags.account_ids.iter().filter(|id| !id.trim().is_empty());
-    ids.map(|id| Setting::from_flag("--cloudflare.account-id", id)).collect()
+    (accounts, by_flag.is_empty())
 }
 
 /// The defaults of every account.
@@ -100,10 +80,9 @@ impl Shared {
             token: reader.value("cloudflare.api_token_file", keys.api_token_file),
             key: reader.value("cloudflare.api_key_file", keys.api_key_file),
         };
-        let credentials = shared_credentials(flags, &files, inputs, email.as_deref());
+        let credentials = reader.check(shared_credentials(flags, &files, inputs, email.as_deref())).flatten();
         let url = reader.one(("cloudflare.api_url", flags.api_url.as_deref(), keys.api_url));
         let url = url.unwrap_or_else(|| Setting::from_flag("--cloudflare.api-url", ApiUrl::DEFAULT));
-        let credentials = reader.check(credentials).flatten();
         Self { credentials, email, url: reader.check(api_url(&url)) }
     }
 
@@ -146,7 +125,12 @@ impl Shared {
         let url = url.and_then(|url| reader.check(api_url(&url)));
         let id = id?;
         let account = self.complete(reader.check(account_id(&id))?, checked_name, credentials, url)?;
-        refuse_twins(reader, &account, others, &id, name.as_ref().unwrap_or(&id));
+        let is_twin = |other: &AccountConfig| other.account.id == account.account.id && other.url == account.url;
+        if others.iter().any(is_twin) {
+            reader.report(id.measured_mistake("must be listed once: its tunnels would be counted twice"));
+        } else if others.iter().any(|other| other.account.name == account.account.name) {
+            reader.report(name.unwrap_or(id).mistake("must be the name of one account only"));
+        }
         Some(account)
     }
 
@@ -176,7 +160,7 @@ impl SecretFiles {
             (Some(_), Some(key)) => {
                 Err(key.unquoted_mistake("must not be set together with `api_token_file`: remove one of them"))
             }
-            (Some(path), None) => token(path, inputs.secrets.named_by(path)?).map(Some),
+            (Some(path), None) => usable(path, CredentialSource::Token(inputs.secrets.named_by(path)?)).map(Some),
             (None, Some(path)) => pair(path, inputs.secrets.named_by(path)?, email).map(Some),
             (None, None) => Ok(None),
         }
@@ -191,30 +175,24 @@ fn shared_credentials(
     email: Option<&str>,
 ) -> Result<Option<CredentialSource>, Mistake> {
     let flag = |name: &'static str, path: &Option<String>| Some(Setting::from_flag(name, path.as_ref()?));
-    if let Some(path) = flag("--cloudflare.api-token-file", &flags.api_token_file) {
-        return token(&path, inputs.secrets.named_by(&path)?).map(Some);
-    }
-    if let Some(setting) = inputs.variable("CLOUDFLARE_API_TOKEN") {
-        return token(&setting, secret_in(&setting)?).map(Some);
-    }
-    if let Some(path) = flag("--cloudflare.api-key-file", &flags.api_key_file) {
-        return pair(&path, inputs.secrets.named_by(&path)?, email).map(Some);
-    }
-    if let Some(setting) = inputs.variable("CLOUDFLARE_API_KEY") {
-        return pair(&setting, secret_in(&setting)?, email).map(Some);
-    }
-    match files.credentials(inputs, email)? {
-        Some(credentials) => Ok(Some(credentials)),
-        None => from_systemd(inputs),
-    }
+    let credentials = if let Some(path) = flag("--cloudflare.api-token-file", &flags.api_token_file) {
+        usable(&path, CredentialSource::Token(inputs.secrets.named_by(&path)?))
+    } else if let Some(setting) = inputs.variable("CLOUDFLARE_API_TOKEN") {
+        usable(&setting, CredentialSource::Token(secret_in(&setting)?))
+    } else if let Some(path) = flag("--cloudflare.api-key-file", &flags.api_key_file) {
+        pair(&path, inputs.secrets.named_by(&path)?, email)
+    } else if let Some(setting) = inputs.variable("CLOUDFLARE_API_KEY") {
+        pair(&setting, secret_in(&setting)?, email)
+    } else if let Some(credentials) = files.credentials(inputs, email)? {
+        return Ok(Some(credentials));
+    } else {
+        return from_systemd(inputs);
+    };
+    credentials.map(Some)
 }
 
 fn secret_in(setting: &Setting) -> Result<Secret, Mistake> {
     Secret::given(&setting.text).map_err(|error| setting.unquoted_mistake(error))
-}
-
-fn token(setting: &Setting, secret: Secret) -> Result<CredentialSource, Mistake> {
-    usable(setting, CredentialSource::Token(secret))
 }
 
 fn pair(setting: &Setting, key: Secret, email: Option<&str>) -> Result<CredentialSource, Mistake> {
@@ -231,10 +209,8 @@ fn pair(setting: &Setting, key: Secret, email: Option<&str>) -> Result<Credentia
 }
 
 fn usable(setting: &Setting, credentials: CredentialSource) -> Result<CredentialSource, Mistake> {
-    match credentials.check() {
-        Ok(()) => Ok(credentials),
-        Err(error) => Err(setting.unquoted_mistake(format!("cannot be used: {error}"))),
-    }
+    let unusable = |error| setting.unquoted_mistake(format!("cannot be used: {error}"));
+    credentials.check().map(|()| credentials).map_err(unusable)
 }
 
 /// With `LoadCredential=cloudflare-api-token:…` no flag is needed.
@@ -245,7 +221,7 @@ fn from_systemd(inputs: &Inputs) -> Result<Option<CredentialSource>, Mistake> {
         return Ok(None);
     }
     let setting = folder.with_text(path.to_string_lossy());
-    token(&setting, inputs.secrets.named_by(&setting)?).map(Some)
+    usable(&setting, CredentialSource::Token(inputs.secrets.named_by(&setting)?)).map(Some)
 }
 
 /// The id is not quoted, because it may be a token that was set by mistake.
@@ -256,20 +232,6 @@ fn account_id(setting: &Setting) -> Result<String, Mistake> {
         return Err(setting.measured_mistake(rule));
     }
     Ok(id.to_owned())
-}
-
-fn refuse_twins(
-    reader: &mut SettingsReader,
-    account: &AccountConfig,
-    others: &[AccountConfig],
-    id: &Setting,
-    name: &Setting,
-) {
-    if others.iter().any(|other| other.account.id == account.account.id && other.url == account.url) {
-        reader.report(id.measured_mistake("must be listed once: its tunnels would be counted twice"));
-    } else if others.iter().any(|other| other.account.name == account.account.name) {
-        reader.report(name.mistake("must be the name of one account only"));
-    }
 }
 
 /// The URL is not quoted if it may contain a password.

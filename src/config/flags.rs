@@ -18,7 +18,6 @@ impl BooleanArg for Arg {
 pub struct Flags {
     #[command(flatten)]
     pub cloudflare: CloudflareFlags,
-
     #[command(flatten)]
     pub exporter: ExporterFlags,
 }
@@ -28,10 +27,8 @@ pub struct Flags {
 pub struct ExporterFlags {
     #[command(flatten)]
     pub web: WebFlags,
-
     #[command(flatten)]
     pub poll: PollFlags,
-
     #[command(flatten)]
     pub probe: ProbeFlags,
 }
@@ -43,19 +40,15 @@ pub struct WebFlags {
     /// Address to serve on; repeat it for several [default: :9847]
     #[arg(long = "web.listen-address", env = "MTE_WEB_LISTEN_ADDRESS", value_name = "ADDRESS", value_delimiter = ',')]
     pub listen_addresses: Vec<String>,
-
     /// Path of the metrics page [default: /metrics]
     #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH")]
     pub telemetry_path: Option<String>,
-
     /// YAML file with TLS certificates and users, in the format of Prometheus and its exporters [default: none]
     #[arg(long = "web.config.file", env = "MTE_WEB_CONFIG_FILE", value_name = "FILE")]
     pub config_file: Option<String>,
-
     /// Answer /-/healthy and /-/ready without a password and without a rate limit [default: off]
     #[arg(long = "web.open-health", env = "MTE_WEB_OPEN_HEALTH", boolean = "true")]
     pub open_health: Option<String>,
-
     /// Reload the configuration on `POST /-/reload` as well as on SIGHUP [default: off]
     #[arg(long = "web.enable-lifecycle", env = "MTE_WEB_ENABLE_LIFECYCLE", boolean = "true")]
     pub enable_lifecycle: Option<String>,
@@ -68,11 +61,9 @@ pub struct PollFlags {
     /// Time between polls of the API [default: 60s]
     #[arg(long = "poll.interval", env = "MTE_POLL_INTERVAL", value_name = "DURATION")]
     pub poll_interval: Option<String>,
-
     /// Maximum duration of one request [default: 10s]
     #[arg(long = "poll.timeout", env = "MTE_POLL_TIMEOUT", value_name = "DURATION")]
     pub poll_timeout: Option<String>,
-
     /// Time after the last successful poll until data of the API is no longer exported [default: 5m]
     #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION")]
     pub poll_stale_after: Option<String>,
@@ -85,52 +76,40 @@ pub struct ProbeFlags {
     /// Send ICMP echoes to the addresses of every tunnel [default: off; on in `demo`]
     #[arg(long = "probe", env = "MTE_PROBE", boolean = "true")]
     pub enabled: Option<String>,
-
     /// Time between echoes to an address [default: 1s]
     #[arg(long = "probe.interval", env = "MTE_PROBE_INTERVAL", value_name = "DURATION")]
     pub interval: Option<String>,
-
     /// Maximum time until a reply; at most the interval [default: 1s]
     #[arg(long = "probe.timeout", env = "MTE_PROBE_TIMEOUT", value_name = "DURATION")]
     pub timeout: Option<String>,
-
     /// Consecutive failures until an address is down [default: 3]
     #[arg(long = "probe.down-after", env = "MTE_PROBE_DOWN_AFTER", value_name = "COUNT")]
     pub down_after: Option<String>,
-
     /// Consecutive replies until an address is up [default: 2]
     #[arg(long = "probe.up-after", env = "MTE_PROBE_UP_AFTER", value_name = "COUNT")]
     pub up_after: Option<String>,
-
     /// What to probe: `customer_endpoint`, `interface_address`, `interface_address6`, `interface_peer`, `interface_peer6`,
     /// `health_check_target` [default: the first three]
     #[arg(long = "probe.targets", env = "MTE_PROBE_TARGETS", value_name = "TARGET", value_delimiter = ',')]
     pub targets: Vec<String>,
-
     /// Address to send from; repeat it for IPv4 and IPv6
     #[arg(long = "probe.source", env = "MTE_PROBE_SOURCE", value_name = "ADDRESS", value_delimiter = ',')]
     pub sources: Vec<String>,
-
     /// Network interface to send through [default: as routed; `lo` in `demo`]
     #[arg(long = "probe.interface", env = "MTE_PROBE_INTERFACE", value_name = "NAME")]
     pub interface: Option<String>,
-
     /// Kind of ICMP socket: auto, dgram, raw [default: auto]
     #[arg(long = "probe.socket", env = "MTE_PROBE_SOCKET", value_name = "MODE")]
     pub socket: Option<String>,
-
     /// Vantage point of the prober: site (behind the router of the tunnels), remote (reached over Magic WAN) [default: site]
     #[arg(long = "probe.vantage", env = "MTE_PROBE_VANTAGE", value_name = "VANTAGE")]
     pub vantage: Option<String>,
-
     /// Address outside all tunnels that replies while this site has Internet access; repeat it for several
     #[arg(long = "probe.uplink", env = "MTE_PROBE_UPLINK", value_name = "ADDRESS", value_delimiter = ',')]
     pub uplinks: Vec<String>,
-
     /// When a missing reply counts: after-answer, always [default: after-answer; always in `demo`]
     #[arg(long = "probe.silence", env = "MTE_PROBE_SILENCE", value_name = "WHEN")]
     pub silence: Option<String>,
-
     /// Upper bounds of the round-trip time histogram, ascending [default: 500us,1ms,2ms,5ms,…,2s]
     #[arg(long = "probe.rtt-buckets", env = "MTE_PROBE_RTT_BUCKETS", value_name = "DURATION", value_delimiter = ',')]
     pub rtt_buckets: Vec<String>,
@@ -143,15 +122,12 @@ pub struct CloudflareFlags {
     /// ID of an account to watch; repeat it for several
     #[arg(long = "cloudflare.account-id", env = "CLOUDFLARE_ACCOUNT_ID", value_name = "ID", value_delimiter = ',')]
     pub account_ids: Vec<String>,
-
     /// File with the API token (or set `CLOUDFLARE_API_TOKEN`); it needs `Magic WAN Read` or `Magic Transit Read`
     #[arg(long = "cloudflare.api-token-file", env = "CLOUDFLARE_API_TOKEN_FILE", value_name = "FILE")]
     pub api_token_file: Option<String>,
-
     /// File with the older global API key, used with `CLOUDFLARE_EMAIL` (or set `CLOUDFLARE_API_KEY`)
     #[arg(long = "cloudflare.api-key-file", env = "CLOUDFLARE_API_KEY_FILE", value_name = "FILE")]
     pub api_key_file: Option<String>,
-
     /// Base URL of the API; https, or http on loopback [default: `https://api.cloudflare.com/client/v4`]
     #[arg(long = "cloudflare.api-url", env = "CLOUDFLARE_API_URL", value_name = "URL")]
     pub api_url: Option<String>,
@@ -164,23 +140,18 @@ pub struct SandboxFlags {
     /// Address of the sandbox API [default: 127.0.0.1:9848; in `demo` a free port]
     #[arg(long = "sandbox.listen-address", env = "MTE_SANDBOX_LISTEN_ADDRESS", value_name = "ADDRESS")]
     pub listen_address: Option<String>,
-
     /// File with the only accepted token or key (or set `MTE_SANDBOX_TOKEN`) [default: any is accepted]
     #[arg(long = "sandbox.token-file", env = "MTE_SANDBOX_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<String>,
-
     /// Refuse interface addresses outside the private ranges, as the API reference says; the API accepts them [default: off]
     #[arg(long = "sandbox.strict", env = "MTE_SANDBOX_STRICT", boolean = "true")]
     pub strict: Option<String>,
-
     /// Generated tunnels in the first account in addition to the story, alternately IPsec and GRE [default: 0]
     #[arg(long = "sandbox.tunnels", env = "MTE_SANDBOX_TUNNELS", value_name = "COUNT")]
     pub tunnels: Option<String>,
-
     /// YAML file with accounts, tunnels and timed events, see docs/SANDBOX.md [default: the story of the demo]
     #[arg(long = "sandbox.story", env = "MTE_SANDBOX_STORY", value_name = "FILE")]
     pub story: Option<String>,
-
     /// YAML or JSON file with faults that are active from the start, as for `PUT /sandbox/faults` [default: none]
     #[arg(long = "sandbox.faults", env = "MTE_SANDBOX_FAULTS", value_name = "FILE")]
     pub faults: Option<String>,
@@ -211,7 +182,6 @@ pub struct LogFlags {
     /// Minimum level of log messages: trace, debug, info, warn, error [default: info]
     #[arg(long = "log.level", env = "MTE_LOG_LEVEL", value_name = "LEVEL", global = true)]
     pub level: Option<String>,
-
     /// Format of log messages: logfmt, json [default: logfmt]
     #[arg(long = "log.format", env = "MTE_LOG_FORMAT", value_name = "FORMAT", global = true)]
     pub format: Option<String>,

@@ -1,19 +1,15 @@
 //! What every command is configured from, in addition to its own flags: the file, the environment and the log settings.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use serde::Deserialize;
 use web_toolkit::{
-    file,
-    settings::{ConfigError, Input, Layout, Setting, SettingsReader},
+    keys,
+    settings::{Input, Setting, SettingsReader},
     yaml::Node,
 };
 
 use super::flags::{FileFlags, LogFlags};
 use crate::{domain::label::Label, secret::Secrets, telemetry};
-
-/// Ten thousand overrides fit.
-const MOST_BYTES: u64 = 1 << 20;
 
 /// Reads an environment variable. Tests have an environment of their own.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -31,19 +27,6 @@ impl Inputs {
     /// With the environment of this process.
     pub fn of_this_process(file: FileFlags, log: LogFlags) -> Self {
         Self { file, log, environment: Arc::new(|name| std::env::var(name).ok()), secrets: Arc::default() }
-    }
-
-    /// Reads the configuration file. Without a file, all sections of `M` are empty. Blocks.
-    pub(super) fn open<M>(&self, layout: Layout) -> Result<(SettingsReader, M), ConfigError>
-    where
-        M: Default + for<'de> Deserialize<'de>,
-    {
-        let Some(path) = self.file.path.as_deref().filter(|path| !path.is_empty()) else {
-            return Ok(Default::default());
-        };
-        let text = file::read_text(Path::new(path), MOST_BYTES);
-        let text = text.map_err(|error| Setting::from_flag("--config.file", path).mistake(error))?;
-        SettingsReader::open(path, text, layout)
     }
 
     /// An environment variable that is set and not empty.
@@ -66,20 +49,16 @@ pub struct Log {
     pub format: telemetry::LogFormat,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct LogKeys {
-    level: Node,
-    format: Node,
-}
+keys! { pub(super) struct LogKeys { level, format } }
 
 impl Log {
     pub(super) fn read(flags: &LogFlags, reader: &mut SettingsReader, node: Node<LogKeys>) -> Self {
-        let LogKeys { level, format } = reader.section("log", node);
+        let keys = reader.section("log", node);
+        let level = label(reader, ("log.level", flags.level.as_deref(), keys.level));
+        let format = label(reader, ("log.format", flags.format.as_deref(), keys.format));
         Self {
-            level: label(reader, ("log.level", flags.level.as_deref(), level)).unwrap_or(telemetry::LogLevel::Info),
-            format: label(reader, ("log.format", flags.format.as_deref(), format))
-                .unwrap_or(telemetry::LogFormat::Logfmt),
+            level: level.unwrap_or(telemetry::LogLevel::Info),
+            format: format.unwrap_or(telemetry::LogFormat::Logfmt),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use web_toolkit::{
+    keys,
     settings::{Input, Setting, SettingsReader},
     yaml::Node,
 };
@@ -20,22 +20,11 @@ use crate::{
     },
 };
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ProbeKeys {
-    enabled: Node,
-    interval: Node,
-    timeout: Node,
-    down_after: Node,
-    up_after: Node,
-    targets: Node,
-    source: Node,
-    interface: Node,
-    socket: Node,
-    vantage: Node,
-    uplink: Node,
-    silence: Node,
-    rtt_buckets: Node,
+keys! {
+    pub(super) struct ProbeKeys {
+        enabled, interval, timeout, down_after, up_after, targets, source, interface, socket, vantage, uplink,
+        silence, rtt_buckets,
+    }
 }
 
 /// The flags over the section `probe` over `defaults`.
@@ -58,15 +47,16 @@ pub(super) fn settings(
     let vantage = label(reader, ("probe.vantage", flags.vantage.as_deref(), keys.vantage));
     let socket = label(reader, ("probe.socket", flags.socket.as_deref(), keys.socket));
     let silence = label(reader, ("probe.silence", flags.silence.as_deref(), keys.silence));
+    let down_after = count(reader, ("probe.down_after", flags.down_after.as_deref(), keys.down_after));
+    let up_after = count(reader, ("probe.up_after", flags.up_after.as_deref(), keys.up_after));
+    let usual = defaults.session.thresholds;
+    let thresholds =
+        Thresholds { down_after: down_after.unwrap_or(usual.down_after), up_after: up_after.unwrap_or(usual.up_after) };
+    let timing = timing(flags, reader, keys.interval, keys.timeout, defaults.session.timing);
     let usual = &defaults.tunnels;
     ProbeSettings {
         enabled: reader.switch(enabled, defaults.enabled),
-        session: session(
-            flags,
-            reader,
-            [keys.interval, keys.timeout, keys.down_after, keys.up_after],
-            defaults.session,
-        ),
+        session: SessionSettings { timing, thresholds },
         socket: socket.unwrap_or(defaults.socket),
         silence: silence.unwrap_or(defaults.silence),
         buckets: buckets(reader, &rtt_buckets).unwrap_or_else(|| defaults.buckets.clone()),
@@ -82,21 +72,15 @@ pub(super) fn settings(
     }
 }
 
-fn session(
-    flags: &ProbeFlags,
-    reader: &mut SettingsReader,
-    keys: [Node; 4],
-    defaults: SessionSettings,
-) -> SessionSettings {
+fn timing(flags: &ProbeFlags, reader: &mut SettingsReader, interval: Node, timeout: Node, usual: Timing) -> Timing {
     let before = reader.mistakes();
-    let [interval, timeout, down_after, up_after] = keys;
     let interval = reader.one(("probe.interval", flags.interval.as_deref(), interval));
     let interval = interval.and_then(|setting| reader.duration(&setting, Timing::MIN_INTERVAL));
-    let interval = interval.unwrap_or(defaults.timing.interval());
+    let interval = interval.unwrap_or(usual.interval());
     let setting = reader.one(("probe.timeout", flags.timeout.as_deref(), timeout));
+    let timeout = setting.as_ref().and_then(|setting| reader.duration(setting, Timing::MIN_TIMEOUT));
     // If only the interval is set and shorter than the default timeout, it is the timeout as well.
-    let usual = defaults.timing.timeout().min(interval);
-    let timeout = setting.as_ref().and_then(|setting| reader.duration(setting, Timing::MIN_TIMEOUT)).unwrap_or(usual);
+    let timeout = timeout.unwrap_or(usual.timeout().min(interval));
     let timing = Timing::new(interval, timeout).map_err(|error| {
         let setting = setting.unwrap_or_else(|| Setting::from_flag("--probe.timeout", &shown(timeout)));
         setting.mistake(match error {
@@ -108,12 +92,7 @@ fn session(
     });
     // A mistake of either duration was reported.
     let timing = if reader.mistakes() == before { reader.check(timing) } else { timing.ok() };
-    let down_after = count(reader, ("probe.down_after", flags.down_after.as_deref(), down_after));
-    let up_after = count(reader, ("probe.up_after", flags.up_after.as_deref(), up_after));
-    let Thresholds { down_after: usual_down, up_after: usual_up } = defaults.thresholds;
-    let thresholds =
-        Thresholds { down_after: down_after.unwrap_or(usual_down), up_after: up_after.unwrap_or(usual_up) };
-    SessionSettings { timing: timing.unwrap_or(defaults.timing), thresholds }
+    timing.unwrap_or(usual)
 }
 
 fn shown(duration: Duration) -> String {
@@ -139,19 +118,15 @@ fn together(first: &Setting, all: &[Setting]) -> Setting {
     first.with_text(texts.join(","))
 }
 
-/// An empty name means no interface.
+/// The name of an interface that the kernel can have (`dev_valid_name` of Linux). An empty name means no interface.
 pub(super) fn interface(reader: &mut SettingsReader, setting: Option<Setting>) -> Option<Arc<str>> {
     let setting = setting.filter(|setting| !setting.trimmed().is_empty())?;
-    if !is_interface_name(setting.trimmed()) {
+    let name = setting.trimmed();
+    if name.len() > 15 || [".", ".."].contains(&name) || name.contains(|c: char| c == '/' || c.is_ascii_whitespace()) {
         let rule = "must be the name of a network interface: at most 15 characters, without blanks and `/`";
         reader.report(setting.mistake(rule));
     }
-    Some(setting.trimmed().into())
-}
-
-/// Whether the kernel accepts the name (`dev_valid_name` of Linux).
-fn is_interface_name(name: &str) -> bool {
-    name.len() <= 15 && name != "." && name != ".." && !name.bytes().any(|b| b == b'/' || b.is_ascii_whitespace())
+    Some(name.into())
 }
 
 pub(super) fn targets(reader: &mut SettingsReader, settings: &[Setting]) -> BTreeSet<ProbeTarget> {

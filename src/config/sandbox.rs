@@ -2,11 +2,10 @@
 
 use magic_sandbox::{Faults, SandboxSettings, Story};
 use secrecy::SecretString;
-use serde::Deserialize;
 use web_toolkit::{
-    file,
+    file, keys,
     server::ListenAddress,
-    settings::{ConfigError, Setting, SettingsReader},
+    settings::{ConfigError, Mistake, Setting, SettingsReader},
     yaml::Node,
 };
 
@@ -30,16 +29,7 @@ pub struct SandboxConfig {
     pub log: Log,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct SandboxKeys {
-    listen_address: Node,
-    token_file: Node,
-    strict: Node,
-    tunnels: Node,
-    story: Node,
-    faults: Node,
-}
+keys! { pub(super) struct SandboxKeys { listen_address, token_file, strict, tunnels, story, faults } }
 
 impl SandboxConfig {
     /// The flags over the section `sandbox`; `listen` is the default address. `None`: there is a mistake.
@@ -92,12 +82,7 @@ fn from_file<T>(
     let setting = setting?;
     let path = setting.path();
     let text = file::read_text(&path, MOST_BYTES).map_err(|error| setting.mistake(error));
-    let error = match parse(&path.to_string_lossy(), &reader.check(text)?) {
-        Ok(parsed) => return Some(parsed),
-        Err(error) => error,
-    };
-    for mistake in error.mistakes() {
-        reader.report(setting.unquoted_mistake(format!("cannot be used: {mistake}")));
-    }
-    None
+    let parsed = parse(&path.to_string_lossy(), &reader.check(text)?);
+    let report = |mistake: &Mistake| reader.report(setting.unquoted_mistake(format!("cannot be used: {mistake}")));
+    parsed.map_err(|error| error.mistakes().iter().for_each(report)).ok()
 }

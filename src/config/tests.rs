@@ -160,7 +160,7 @@ fn accounts_are_listed_once_each() {
 #[test]
 fn probing_is_off_by_default() {
     let silent = config(&[ACCOUNT], token).unwrap().probe;
-    assert_eq!(silent, prober::settings::ProbeSettings::default());
+    assert_eq!(silent, ProbeSettings::default());
     for (argument, on) in [("--probe", true), ("--probe=true", true), ("--probe=false", false)] {
         assert_eq!(config(&[ACCOUNT, argument], token).unwrap().probe.enabled, on, "{argument}");
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use web_toolkit::{
+    keys,
     settings::{Mistake, Setting, SettingsReader, looks_like_secret},
     text,
     yaml::Node,
@@ -18,28 +18,12 @@ use crate::{
     prober::settings::ProbeOverride,
 };
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct TunnelKeys {
-    include: Node,
-    exclude: Node,
-    overrides: Node<OverrideKeys>,
-}
+keys! { pub(super) struct TunnelKeys { include, exclude, overrides: OverrideKeys } }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct OverrideKeys {
-    account: Node,
-    id: Node,
-    name: Node,
-    site: Node,
-    probe: Node,
-    vantage: Node,
-    targets: Node,
-    source: Node,
-    interface: Node,
-    extra_address: Node,
-    uplink: Node,
+keys! {
+    pub(super) struct OverrideKeys {
+        account, id, name, site, probe, vantage, targets, source, interface, extra_address, uplink,
+    }
 }
 
 /// The section, for the inventory and for the prober.
@@ -56,11 +40,9 @@ pub(super) fn read(
     accounts: Option<&[&AccountName]>,
 ) -> TunnelConfig {
     let keys = reader.section("tunnels", node);
-    let include = reader.many("tunnels.include", &[], keys.include);
-    let exclude = reader.many("tunnels.exclude", &[], keys.exclude);
     let mut config = TunnelConfig::default();
-    config.rules.include = patterns(reader, &include);
-    config.rules.exclude = patterns(reader, &exclude);
+    config.rules.include = patterns(reader, "tunnels.include", keys.include);
+    config.rules.exclude = patterns(reader, "tunnels.exclude", keys.exclude);
     for (line, keys) in reader.sections("tunnels.overrides", keys.overrides) {
         read_override(reader, line, keys, accounts, &mut config);
     }
@@ -90,29 +72,30 @@ fn read_override(
             None
         }
     };
-    let probe = reader.value("tunnels.overrides.probe", keys.probe);
-    let vantage = label(reader, ("tunnels.overrides.vantage", None, keys.vantage));
-    let targets = reader.values("tunnels.overrides.targets", keys.targets);
-    let source = reader.values("tunnels.overrides.source", keys.source);
-    let interface = reader.value("tunnels.overrides.interface", keys.interface);
-    let extra = reader.values("tunnels.overrides.extra_address", keys.extra_address);
-    let uplink = reader.values("tunnels.overrides.uplink", keys.uplink);
     // Any selector will do if it has a mistake: the configuration is refused.
     let selector = Selector { account, tunnel: tunnel.unwrap_or_else(|| TunnelMatch::Name(Pattern::new(""))) };
     config.rules.sites.extend(site.map(|site| (selector.clone(), site)));
+    let enabled = reader.value("tunnels.overrides.probe", keys.probe);
+    let enabled = enabled.map(|setting| reader.switch(Some(setting), true));
+    let interface = reader.value("tunnels.overrides.interface", keys.interface);
+    let targets = reader.values("tunnels.overrides.targets", keys.targets);
+    let sources = reader.values("tunnels.overrides.source", keys.source);
+    let extra = reader.values("tunnels.overrides.extra_address", keys.extra_address);
+    let uplinks = reader.values("tunnels.overrides.uplink", keys.uplink);
     config.overrides.push(ProbeOverride {
         selector,
-        enabled: probe.map(|setting| reader.switch(Some(setting), true)),
-        vantage,
+        enabled,
+        vantage: label(reader, ("tunnels.overrides.vantage", None, keys.vantage)),
         targets: targets.map(|settings| probe::targets(reader, &settings)),
-        sources: source.map(|settings| probe::addresses(reader, &settings)),
+        sources: sources.map(|settings| probe::addresses(reader, &settings)),
         interface: probe::interface(reader, interface),
         extra: extra.map(|settings| probe::addresses(reader, &settings)),
-        uplinks: uplink.map(|settings| probe::uplinks(reader, &settings)),
+        uplinks: uplinks.map(|settings| probe::uplinks(reader, &settings)),
     });
 }
 
-fn patterns(reader: &mut SettingsReader, settings: &[Setting]) -> Vec<Pattern> {
+fn patterns(reader: &mut SettingsReader, key: &'static str, node: Node) -> Vec<Pattern> {
+    let settings = reader.values(key, node).unwrap_or_default();
     settings.iter().filter_map(|setting| reader.check(not_empty(setting)).map(Pattern::new)).collect()
 }
 

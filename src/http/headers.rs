@@ -10,7 +10,7 @@ use hyper::{
         REFERRER_POLICY, VARY,
     },
 };
-use web_toolkit::{answer::answer, server::Body};
+use web_toolkit::server::{Body, answer};
 
 use super::body::EncodedBody;
 use crate::exposition::Format;

@@ -2,10 +2,7 @@
 
 use hyper::{Method, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
-use web_toolkit::{
-    answer::{method_not_allowed, plain_text},
-    server::Body,
-};
+use web_toolkit::server::{Body, method_not_allowed, plain_text};
 
 /// Receives the outcome of a reload: what was done, or what failed.
 pub type Request = oneshot::Sender<Result<String, String>>;

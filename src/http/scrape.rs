@@ -12,9 +12,8 @@ use std::{
 use hyper::{HeaderMap, Response, StatusCode};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use web_toolkit::{
-    answer::{internal_error, plain_text},
     clock,
-    server::Body,
+    server::{Body, internal_error, plain_text},
     text::shown,
 };
 

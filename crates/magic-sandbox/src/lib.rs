@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{
     clock::{self, Moment},
-    server::{self, Bound, Limits},
+    server::{self, Bound, Limits, tls::Encryption},
 };
 
 pub use self::{faults::Faults, story::Story, world::SandboxSettings};
@@ -56,7 +56,10 @@ impl Sandbox {
             let sandbox = Arc::clone(&sandbox);
             async move { sandbox.respond(request).await }
         };
-        tokio::join!(server::serve(bound, Limits::default(), stop.clone(), service), self.play_story(stop));
+        tokio::join!(
+            server::serve(Encryption::off(), bound, Limits::default(), stop.clone(), service),
+            self.play_story(stop)
+        );
     }
 
     /// Applies story events on time even if no request arrives.

@@ -89,39 +89,34 @@ impl Access {
             }
             let access = Arc::clone(&self);
             // The watcher moves to the blocking task and back.
-            let checked = spawn_blocking(move || {
-                access.reload_if_changed(&mut watcher);
-                watcher
-            });
-            match checked.await {
-                Ok(same) => watcher = same,
+            watcher = match spawn_blocking(move || access.reload_if_changed(watcher)).await {
+                Ok(watcher) => watcher,
                 Err(panicked) => return warn!("the web configuration file is no longer watched: {panicked}"),
-            }
+            };
         }
     }
 
-    fn reload_if_changed(&self, watcher: &mut Watcher) {
-        let Some(file) = self.file().clone() else { return };
+    fn reload_if_changed(&self, mut watcher: Watcher) -> Watcher {
+        let Some(file) = self.file().clone() else { return watcher };
         let now = file.files.keys().map(|path| (path.clone(), Fingerprint::read(path))).collect();
         if !watcher.wants_reload(&file.files, now) {
-            return;
+            return watcher;
         }
-        let next = file.reload().map_err(|error| error.to_string());
+        let next = WebFile::load(file.setting.clone()).map_err(|error| error.to_string());
         match next.and_then(|next| self.prepare(Some(next))) {
             Ok(next) => {
                 self.apply(next);
                 watcher.succeeded();
+                let path = file.path();
                 info!(
                     "reloaded the web configuration file `{}`, because it or a file that it names has changed",
-                    file.path().display()
+                    path.display()
                 );
             }
-            Err(error) => {
-                if watcher.failed(&error) {
-                    warn!("the previous configuration stays in use: {error}");
-                }
-            }
+            Err(error) if watcher.failed(&error) => warn!("the previous configuration stays in use: {error}"),
+            Err(_) => {}
         }
+        watcher
     }
 
     fn file(&self) -> MutexGuard<'_, Option<WebFile>> {

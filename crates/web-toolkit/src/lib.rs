@@ -2,11 +2,10 @@
 //!
 //! [`server`] binds listen addresses and serves HTTP/1 within limits, in cleartext or over TLS. [`web_file`] reads the
 //! web configuration file, [`access`] reloads it while the program runs, and [`guard`] enforces its passwords and rate
-//! limit on each request. [`mod@file`] and [`yaml`] read the files that an operator names, and [`settings`] checks their
-//! values and those of flags. [`bucket`] limits rates. [`clock`] is the only module that reads a clock.
+//! limit on each request. [`mod@file`] and [`yaml`] read the files that an operator names, and [`settings`] checks
+//! their values and those of flags. [`bucket`] limits rates. [`clock`] is the only module that reads a clock.
 
 pub mod access;
-pub mod answer;
 pub mod bucket;
 pub mod clock;
 pub mod file;

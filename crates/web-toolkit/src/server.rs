@@ -9,12 +9,13 @@ mod address;
 mod connection;
 pub mod tls;
 
-use std::{convert::Infallible, future::Future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::{Bytes, Incoming},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -34,6 +35,34 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 /// A complete body in memory.
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// The response after an internal error, whose cause is logged.
+pub fn internal_error() -> Response<Body> {
+    plain_text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error; see the log of the exporter\n")
+}
+
+/// The response to a method that is not one of `methods`, a list such as `GET, HEAD`.
+pub fn method_not_allowed(methods: &'static str) -> Response<Body> {
+    let text = format!("method not allowed; use {}\n", methods.replace(", ", " or "));
+    let mut response = plain_text(StatusCode::METHOD_NOT_ALLOWED, text);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+/// A response in plain text. `text` ends with a line break.
+pub fn plain_text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    answer(status, "text/plain; charset=utf-8", text)
+}
+
+/// A response with a complete body.
+pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// Limits on what clients can use up.
@@ -69,28 +98,15 @@ impl Default for Limits {
     }
 }
 
-/// Serves cleartext HTTP on all of `bound` until `stop`. Idle connections are then closed at once, requests in flight
-/// have [`Limits::grace`] to finish, and the rest is aborted.
-pub async fn serve<S, F>(bound: Vec<Bound>, limits: Limits, stop: CancellationToken, service: S)
+/// Serves HTTP on all of `bound` until `stop`, over TLS as far as `encryption` has a configuration. After `stop`, idle
+/// connections are closed at once, requests in flight have [`Limits::grace`] to finish, and the rest is aborted.
+pub async fn serve<S, F>(encryption: Encryption, bound: Vec<Bound>, limits: Limits, stop: CancellationToken, service: S)
 where
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    serve_over(Encryption::off(), bound, limits, stop, service).await;
-}
-
-/// [`serve`] with TLS as far as `encryption` has a configuration.
-pub async fn serve_over<S, F>(
-    encryption: Encryption,
-    bound: Vec<Bound>,
-    limits: Limits,
-    stop: CancellationToken,
-    service: S,
-) where
-    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
     let slots = Arc::new(Semaphore::new(limits.connections));
+    let service: Service = Box::new(move |request| Box::pin(service(request)));
     let server = Arc::new(Server { encryption, limits, slots, stop, service });
     let mut listeners = JoinSet::new();
     for bound in bound {
@@ -102,20 +118,19 @@ pub async fn serve_over<S, F>(
 /// Pause after an accept error that is not caused by the client, such as too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// Answers requests. Boxed, so that connections are compiled once and not for each service.
+type Service = Box<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync>;
+
 /// State shared by all listen addresses and connections.
-struct Server<S> {
+struct Server {
     encryption: Encryption,
     limits: Limits,
     slots: Arc<Semaphore>,
     stop: CancellationToken,
-    service: S,
+    service: Service,
 }
 
-impl<S, F> Server<S>
-where
-    S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
+impl Server {
     /// Accepts connections until `stop`, then drains them.
     async fn serve_address(self: Arc<Self>, bound: Bound) {
         let address = bound.local_addr();

@@ -5,15 +5,11 @@
 //! [looks like a secret](looks_like_secret).
 
 mod setting;
-mod suggestion;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
 use self::setting::Position;
-pub use self::{
-    setting::{ConfigError, Mistake, Setting, flag_for, looks_like_secret},
-    suggestion::Layout,
-};
+pub use self::setting::{ConfigError, Layout, Mistake, Setting, flag_for, looks_like_secret};
 use crate::{
     text::shown,
     yaml::{self, Keys, Node, NodeValue, YamlError},
@@ -77,7 +73,7 @@ impl SettingsReader {
 
     /// Reports the mistakes, if there are any.
     pub fn check<T>(&mut self, result: Result<T, impl Into<ConfigError>>) -> Option<T> {
-        result.map_err(|error| self.mistakes.extend(error.into().into_mistakes())).ok()
+        result.map_err(|error| self.mistakes.extend(error.into().0)).ok()
     }
 
     /// Reports a mistake on a line of this file.
@@ -91,7 +87,7 @@ impl SettingsReader {
     /// # Errors
     /// As for [`finish`](Self::finish).
     pub fn finish_with<T>(self, value: Option<T>) -> Result<T, ConfigError> {
-        self.finish().and_then(|()| value.ok_or(ConfigError::from(Vec::new())))
+        self.finish().and_then(|()| value.ok_or(ConfigError(Vec::new())))
     }
 
     /// # Errors
@@ -99,13 +95,9 @@ impl SettingsReader {
     pub fn finish(mut self) -> Result<(), ConfigError> {
         let file = self.file();
         self.mistakes.sort_by_key(|mistake| {
-            let position = mistake.position.as_ref();
-            (
-                position.is_some_and(|position| Some(&position.file) != file.as_ref()),
-                position.map(|position| position.line),
-            )
+            mistake.position.as_ref().map(|position| (Some(&position.file) != file.as_ref(), position.line))
         });
-        if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigError::from(self.mistakes)) }
+        if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigError(self.mistakes)) }
     }
 
     fn at(&self, line: u64, what: String) -> Mistake {
@@ -125,10 +117,7 @@ impl SettingsReader {
 impl SettingsReader {
     /// The keys of a section, which may be absent.
     pub fn section<M: Default>(&mut self, name: &str, node: Node<M>) -> M {
-        match node.value {
-            NodeValue::Absent | NodeValue::Empty => M::default(),
-            _ => self.mapping(name, node).unwrap_or_default(),
-        }
+        if node.is_empty() { M::default() } else { self.mapping(name, node).unwrap_or_default() }
     }
 
     /// The members of a list of sections, each with its line.

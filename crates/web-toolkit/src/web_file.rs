@@ -3,52 +3,43 @@
 //!
 //! [`WebFile`] reads the file and all files that it names. A `WebFile` is completely checked, so it can be used as it is.
 
-mod rules;
 mod tls;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{Timestamp, Unit};
-use serde::Deserialize;
 
-use self::{
-    rules::{HttpKeys, RateKeys},
-    tls::{TlsKeys, TlsReader},
-};
+use self::tls::{TlsKeys, TlsReader};
 use crate::{
+    bucket::RateLimit,
     file::{self, FileError, Fingerprint, Fingerprints},
-    guard::RequestRules,
+    guard::{PasswordHash, RequestRules, Users},
+    keys,
     server::tls::{Clients, TlsConfig},
-    settings::{ConfigError, Layout, Setting, SettingsReader},
+    settings::{ConfigError, Layout, Mistake, Setting, SettingsReader},
     yaml::{Node, keys_of},
 };
 
 /// With certificates and keys in the text itself it is still a small file.
 const MOST_BYTES: u64 = 1 << 20;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct WebFileKeys {
-    tls_server_config: Node<TlsKeys>,
-    http_server_config: Node<HttpKeys>,
-    basic_auth_users: Node<BTreeMap<String, Node>>,
-    rate_limit: Node<RateKeys>,
+keys! {
+    struct WebFileKeys {
+        tls_server_config: TlsKeys, http_server_config: HttpKeys, basic_auth_users: BTreeMap<String, Node>,
+        rate_limit: RateKeys,
+    }
 }
 
-fn layout() -> Layout {
-    let sections = vec![
-        ("tls_server_config", keys_of::<TlsKeys>()),
-        ("http_server_config", keys_of::<HttpKeys>()),
-        ("rate_limit", keys_of::<RateKeys>()),
-    ];
-    Layout { sections, secrets: &[] }
-}
+keys! { struct HttpKeys { http2, headers: BTreeMap<String, Node> } }
+
+keys! { struct RateKeys { interval, burst } }
 
 /// A web configuration file that was read and is valid.
 #[derive(Debug, Clone)]
 pub struct WebFile {
     /// The flag or the key with the path of the file.
-    setting: Setting,
+    pub(crate) setting: Setting,
     /// `None`: HTTP is served without TLS.
     pub tls: Option<Arc<TlsConfig>>,
     pub rules: Arc<RequestRules>,
@@ -68,7 +59,13 @@ impl WebFile {
         let seen = Fingerprint::read(&path);
         let content = file::read(&path, MOST_BYTES).map_err(|error| setting.mistake(error))?;
         let text = String::from_utf8(content.bytes).map_err(|_| setting.mistake(FileError::NotText))?;
-        let (mut reader, keys) = SettingsReader::open::<WebFileKeys>(&path.to_string_lossy(), text, layout())?;
+        let sections = vec![
+            ("tls_server_config", keys_of::<TlsKeys>()),
+            ("http_server_config", keys_of::<HttpKeys>()),
+            ("rate_limit", keys_of::<RateKeys>()),
+        ];
+        let layout = Layout { sections, secrets: &[] };
+        let (mut reader, keys) = SettingsReader::open::<WebFileKeys>(&path.to_string_lossy(), text, layout)?;
         let mut tls_reader = TlsReader {
             reader: &mut reader,
             world_readable: content.world_readable,
@@ -77,18 +74,19 @@ impl WebFile {
         };
         let tls = tls_reader.read(keys.tls_server_config).map(Arc::new);
         let TlsReader { files, mut remarks, .. } = tls_reader;
-        let rules = rules::read(&mut reader, keys.http_server_config, keys.basic_auth_users, keys.rate_limit);
+        let headers = read_headers(&mut reader, keys.http_server_config);
+        let users = Users::new(read_users(&mut reader, keys.basic_auth_users));
+        let rules = RequestRules::new(users, read_rate(&mut reader, keys.rate_limit), headers);
         reader.finish()?;
-        remarks.extend(remark_on_access(tls.is_some(), &rules));
+        if tls.is_none() {
+            remarks.push(match rules.users() {
+                Some(_) => "passwords are required, but TLS is not: they cross the network in clear text".to_owned(),
+                None => {
+                    "neither TLS nor a password is required: everything that reaches the port can read it".to_owned()
+                }
+            });
+        }
         Ok(Self { setting, tls, rules: Arc::new(rules), files, remarks })
-    }
-
-    /// Reads the same file again. Blocks.
-    ///
-    /// # Errors
-    /// Every mistake of the file.
-    pub fn reload(&self) -> Result<Self, ConfigError> {
-        Self::load(self.setting.clone())
     }
 
     pub fn path(&self) -> PathBuf {
@@ -129,15 +127,6 @@ impl PartialEq for WebFile {
 
 impl Eq for WebFile {}
 
-fn remark_on_access(has_tls: bool, rules: &RequestRules) -> Option<String> {
-    let remark = match (has_tls, rules.users().is_some()) {
-        (true, _) => return None,
-        (false, true) => "passwords are required, but TLS is not: they cross the network in clear text",
-        (false, false) => "neither TLS nor a password is required: everything that reaches the port can read it",
-    };
-    Some(remark.to_owned())
-}
-
 /// Orders policies by what clients have to prove.
 fn strictness(clients: &Clients) -> u8 {
     match clients {
@@ -152,13 +141,81 @@ fn strictness(clients: &Clients) -> u8 {
 fn remark_on_validity(tls: &TlsConfig, now: Timestamp) -> Option<String> {
     let validity = tls.validity();
     let at = |time: Timestamp| time.round(Unit::Second).unwrap_or(time);
-    if now > validity.not_after {
-        let expired = at(validity.not_after);
-        return Some(format!("the certificate expired at {expired}: clients that verify it refuse to connect"));
+    let what = if now > validity.not_after {
+        format!("expired at {}", at(validity.not_after))
+    } else if now < validity.not_before {
+        format!("is not valid before {}", at(validity.not_before))
+    } else {
+        return None;
+    };
+    Some(format!("the certificate {what}: clients that verify it refuse to connect"))
+}
+
+/// The value of `http2` has no effect: only HTTP/1.1 is served, which every client supports.
+fn read_headers(reader: &mut SettingsReader, node: Node<HttpKeys>) -> HeaderMap {
+    let HttpKeys { http2, headers } = reader.section("http_server_config", node);
+    let http2 = reader.value("http_server_config.http2", http2);
+    reader.switch(http2, false);
+    let headers = reader.pairs("http_server_config.headers", headers).into_iter();
+    let headers = headers.filter(|(_, setting)| !setting.text.is_empty());
+    headers.filter_map(|(name, setting)| reader.check(header(&name, &setting))).collect()
+}
+
+/// The headers that can be set, each with its valid values; an empty list allows any value.
+const HEADERS: [(&str, &[&str]); 5] = [
+    ("Content-Security-Policy", &[]),
+    ("Strict-Transport-Security", &[]),
+    ("X-Content-Type-Options", &["nosniff"]),
+    ("X-Frame-Options", &["deny", "sameorigin"]),
+    ("X-XSS-Protection", &[]),
+];
+
+fn header(name: &str, setting: &Setting) -> Result<(HeaderName, HeaderValue), Mistake> {
+    let names = HEADERS.map(|(name, _)| name).join(", ");
+    let unknown = || setting.unquoted_mistake(format!("cannot be set; expected one of {names}"));
+    let (known, values) = HEADERS.iter().find(|(known, _)| *known == name).ok_or_else(unknown)?;
+    let setting = setting.with_name(format!("http_server_config.headers.{known}"));
+    if !values.is_empty() && !values.contains(&setting.text.as_str()) {
+        return Err(setting.mistake(format!("must be {}", values.join(" or "))));
     }
-    let valid = at(validity.not_before);
-    (now < validity.not_before)
-        .then(|| format!("the certificate is not valid before {valid}: clients that verify it refuse to connect"))
+    let value =
+        HeaderValue::from_str(&setting.text).map_err(|_| setting.mistake("must be one line of printable text"))?;
+    Ok((known.parse().map_err(|_| unknown())?, value))
+}
+
+fn read_users(reader: &mut SettingsReader, node: Node<BTreeMap<String, Node>>) -> BTreeMap<String, PasswordHash> {
+    let mut users = BTreeMap::new();
+    for (user, setting) in reader.pairs("basic_auth_users", node) {
+        if user.is_empty() || user.contains([':', '$']) {
+            let rule = "must have user names as keys and hashes as values; a user name is not empty and contains neither `:` nor `$`";
+            reader.report(setting.with_name("basic_auth_users").unquoted_mistake(rule));
+            continue;
+        }
+        match setting.trimmed().parse::<PasswordHash>() {
+            Ok(hash) => _ = users.insert(user, hash),
+            Err(error) => reader.report(setting.unquoted_mistake(error)),
+        }
+    }
+    users
+}
+
+/// `None`: there is no limit.
+fn read_rate(reader: &mut SettingsReader, node: Node<RateKeys>) -> Option<RateLimit> {
+    const MOST: Duration = Duration::from_hours(1);
+    let RateKeys { interval, burst } = reader.section("rate_limit", node);
+    let interval = reader.value("rate_limit.interval", interval);
+    let burst = reader.value("rate_limit.burst", burst);
+    let interval = interval.filter(|setting| setting.trimmed() != "0")?;
+    let duration = humantime::parse_duration(interval.trimmed()).ok();
+    let duration = duration.filter(|duration| !duration.is_zero() && *duration <= MOST);
+    let rule = "must be a duration up to 1h such as 1s or 100ms, or 0 for no limit";
+    let duration = reader.accept(&interval, duration.ok_or(rule));
+    let Some(burst) = burst else {
+        reader.report(interval.unquoted_mistake("needs `rate_limit.burst`: how many requests are answered at once"));
+        return None;
+    };
+    let burst = reader.number(&burst, 1..=1_000_000)?;
+    Some(RateLimit { interval: duration?, burst })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Reads YAML, and JSON with it, into derived structs that keep line numbers.
 //!
-//! The struct of a mapping derives `Default` and `Deserialize` (with `#[serde(default)]`), and its fields are [`Node`]s.
+//! The struct of a mapping is declared with [`keys!`](crate::keys), and its fields are [`Node`]s.
 //! Reading fails only if the text is not YAML: a value of the wrong shape, an unknown key and a repeated key are stored
 //! in the field, so that [`crate::settings`] can report them together with wrong values.
 //!
@@ -20,6 +20,18 @@ use serde_saphyr::{
     Error, Location, Spanned,
     options::{DuplicateKeyPolicy, NonFiniteFloatPolicy},
 };
+
+/// Declares the struct of a section: `keys! { struct PollKeys { interval, overrides: OverrideKeys } }`. Each key becomes a
+/// [`Node`]; the type after a key is the struct of its section, or of the members of its list.
+#[macro_export]
+macro_rules! keys {
+    ($(#[$comment:meta])* $visibility:vis struct $name:ident { $($key:ident $(: $section:ty)?),+ $(,)? }) => {
+        $(#[$comment])*
+        #[derive(Default, ::serde::Deserialize)]
+        #[serde(default)]
+        $visibility struct $name { $($key: $crate::yaml::Node $(<$section>)?,)+ }
+    };
+}
 
 /// The line of a mistake, and what is wrong there. Quotes nothing but keys.
 #[derive(Debug)]
@@ -85,9 +97,11 @@ pub(crate) enum NodeValue<M> {
     Mapping(M, Keys),
 }
 
-/// The keys of a mapping that its struct cannot hold.
+/// The keys of a mapping, and those that its struct cannot hold.
 #[derive(Default)]
 pub(crate) struct Keys {
+    seen: BTreeSet<String>,
+    /// Empty: all keys are.
     pub(crate) known: &'static [&'static str],
     /// Unknown or repeated keys, each with its line.
     pub(crate) refused: Vec<(u64, String)>,
@@ -196,11 +210,7 @@ impl<'de, A: MapAccess<'de>> Deserializer<'de> for Mapping<'_, A> {
     type Error = A::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
-        visitor.visit_map(self.map)
-    }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
-        visitor.visit_map(AcceptedKeys { known: None, seen: BTreeSet::new(), inner: self })
+        visitor.visit_map(self)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -210,40 +220,37 @@ impl<'de, A: MapAccess<'de>> Deserializer<'de> for Mapping<'_, A> {
         visitor: V,
     ) -> Result<V::Value, A::Error> {
         self.keys.known = fields;
-        visitor.visit_map(AcceptedKeys { known: Some(fields), seen: BTreeSet::new(), inner: self })
+        visitor.visit_map(self)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, A::Error> {
+        visitor.visit_map(self.map)
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
-        newtype_struct seq tuple tuple_struct enum identifier ignored_any
+        newtype_struct seq tuple tuple_struct map enum identifier
     }
 }
 
-struct AcceptedKeys<'k, A> {
-    /// `None`: all.
-    known: Option<&'static [&'static str]>,
-    seen: BTreeSet<String>,
-    inner: Mapping<'k, A>,
-}
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for AcceptedKeys<'_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Mapping<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        let Mapping { map, keys } = &mut self.inner;
-        while let Some(key) = map.next_key::<Spanned<String>>()? {
-            let is_known = self.known.is_none_or(|known| known.contains(&key.value.as_str()));
-            if is_known && self.seen.insert(key.value.clone()) {
+        while let Some(key) = self.map.next_key::<Spanned<String>>()? {
+            let known = self.keys.known;
+            let is_known = known.is_empty() || known.contains(&key.value.as_str());
+            if is_known && self.keys.seen.insert(key.value.clone()) {
                 return seed.deserialize(key.value.into_deserializer()).map(Some);
             }
-            map.next_value::<IgnoredAny>()?;
-            keys.refused.push((key.defined.line(), key.value));
+            self.map.next_value::<IgnoredAny>()?;
+            self.keys.refused.push((key.defined.line(), key.value));
         }
         Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
-        self.inner.map.next_value_seed(seed)
+        self.map.next_value_seed(seed)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs as _},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener, ToSocketAddrs as _},
     str::FromStr,
 };
 
@@ -14,16 +14,13 @@ const BACKLOG: i32 = 1024;
 
 /// `:9847` (all addresses of this machine), `host:9847`, `192.0.2.1:9847` or `[2001:db8::1]:9847`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ListenAddress {
-    host: Host,
-    port: u16,
-}
+pub struct ListenAddress(Host);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Host {
-    All,
-    Ip(IpAddr),
-    Name(String),
+    All(u16),
+    Ip(SocketAddr),
+    Name(String, u16),
 }
 
 /// The text is not a listen address.
@@ -35,47 +32,32 @@ impl FromStr for ListenAddress {
     type Err = ListenAddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = text.parse() {
+            return Ok(Self(Host::Ip(address)));
+        }
         let (host, port) = text.rsplit_once(':').ok_or(ListenAddressError)?;
         // `u16::from_str` accepts a plus sign.
-        if !port.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(ListenAddressError);
+        let port = Some(port).filter(|port| !port.starts_with('+')).and_then(|port| port.parse().ok());
+        let port = port.ok_or(ListenAddressError)?;
+        let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        match host {
+            "" => Ok(Self(Host::All(port))),
+            // Digits and dots without a letter are a mistyped address, not a host name.
+            name if is_name && name.contains(|c: char| c.is_ascii_alphabetic()) => {
+                Ok(Self(Host::Name(name.into(), port)))
+            }
+            _ => Err(ListenAddressError),
         }
-        let port = port.parse().map_err(|_| ListenAddressError)?;
-        Ok(Self { host: Host::parse(host).ok_or(ListenAddressError)?, port })
-    }
-}
-
-impl Host {
-    fn parse(text: &str) -> Option<Self> {
-        if text.is_empty() {
-            return Some(Self::All);
-        }
-        if let Some(inner) = text.strip_prefix('[') {
-            return inner.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(|ip| Self::Ip(IpAddr::V6(ip)));
-        }
-        if let Ok(ip) = text.parse::<Ipv4Addr>() {
-            return Some(Self::Ip(IpAddr::V4(ip)));
-        }
-        let is_name = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        // Digits and dots without a letter are a mistyped address, not a host name.
-        let has_letters = text.bytes().any(|byte| byte.is_ascii_alphabetic());
-        (is_name && has_letters).then(|| Self::Name(text.to_owned()))
     }
 }
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Host::All => write!(f, ":{}", self.port),
-            Host::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
-            Host::Name(name) => write!(f, "{name}:{}", self.port),
+        match &self.0 {
+            Host::All(port) => write!(f, ":{port}"),
+            Host::Ip(address) => address.fmt(f),
+            Host::Name(name, port) => write!(f, "{name}:{port}"),
         }
-    }
-}
-
-impl From<SocketAddr> for ListenAddress {
-    fn from(address: SocketAddr) -> Self {
-        Self { host: Host::Ip(address.ip()), port: address.port() }
     }
 }
 
@@ -129,14 +111,13 @@ pub fn bind(addresses: &[ListenAddress]) -> Result<Vec<Bound>, BindError> {
 }
 
 fn bind_address(address: &ListenAddress) -> io::Result<Bound> {
-    let listen_on = |ip: IpAddr| bind_socket(SocketAddr::new(ip, address.port));
-    match &address.host {
-        Host::Ip(ip) => listen_on(*ip),
-        Host::All => match listen_on(Ipv6Addr::UNSPECIFIED.into()) {
-            Err(error) if is_ipv6_missing(&error) => listen_on(Ipv4Addr::UNSPECIFIED.into()),
+    match &address.0 {
+        Host::Ip(address) => bind_socket(*address),
+        Host::All(port) => match bind_socket((Ipv6Addr::UNSPECIFIED, *port).into()) {
+            Err(error) if is_ipv6_missing(&error) => bind_socket((Ipv4Addr::UNSPECIFIED, *port).into()),
             result => result,
         },
-        Host::Name(name) => bind_socket(resolve(name, address.port)?),
+        Host::Name(name, port) => bind_socket(resolve(name, *port)?),
     }
 }
 
@@ -146,14 +127,13 @@ impl ListenAddress {
     /// # Errors
     /// The name cannot be resolved.
     pub fn resolve_local_destinations(&self) -> io::Result<Vec<SocketAddr>> {
-        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-        let hosts = match &self.host {
-            Host::All => loopback.to_vec(),
-            Host::Ip(ip) if ip.is_unspecified() => loopback.to_vec(),
-            Host::Ip(ip) => vec![*ip],
-            Host::Name(name) => return Ok(vec![resolve(name, self.port)?]),
-        };
-        Ok(hosts.into_iter().map(|host| SocketAddr::new(host, self.port)).collect())
+        let loopback = |port| vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()];
+        match &self.0 {
+            Host::All(port) => Ok(loopback(*port)),
+            Host::Ip(address) if address.ip().is_unspecified() => Ok(loopback(address.port())),
+            Host::Ip(address) => Ok(vec![*address]),
+            Host::Name(name, port) => resolve(name, *port).map(|address| vec![address]),
+        }
     }
 }
 

@@ -6,15 +6,13 @@
 
 use std::{
     convert::Infallible,
-    future::Future,
     io,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -24,13 +22,9 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Body, Limits, Server};
+use super::{Limits, Server};
 
-impl<S, F> Server<S>
-where
-    S: Fn(Request<Incoming>) -> F,
-    F: Future<Output = Response<Body>>,
-{
+impl Server {
     /// Returns when the connection is closed. Errors of the client are logged at debug level only.
     pub(super) async fn serve_connection(&self, tcp: TcpStream) {
         // A response is one or two writes. Waiting for a full segment only delays it.
@@ -50,7 +44,8 @@ where
     async fn serve_requests(&self, tcp: TcpStream, tracker: &RequestTracker) -> io::Result<()> {
         let handshake = self.encryption.handshake(tcp);
         let Some(stream) = self.stop.run_until_cancelled(handshake).await else { return Ok(()) };
-        let io = TokioIo::new(TrackedStream::new(stream?, tracker.clone(), self.limits.write_timeout));
+        let (stream, write_timeout) = (stream?, self.limits.write_timeout);
+        let io = TokioIo::new(TrackedStream { stream, tracker: tracker.clone(), write_timeout, stalled: None });
         let service = service_fn(|request| {
             tracker.set(RequestPhase::Responding);
             let responding = (self.service)(request);
@@ -91,11 +86,11 @@ enum RequestPhase {
 
 /// The phase of one connection, shared by its stream, its service and its timeout.
 #[derive(Debug, Clone)]
-struct RequestTracker(Arc<watch::Sender<RequestPhase>>);
+struct RequestTracker(watch::Sender<RequestPhase>);
 
 impl RequestTracker {
     fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(RequestPhase::Head)))
+        Self(watch::Sender::new(RequestPhase::Head))
     }
 
     fn set(&self, phase: RequestPhase) {
@@ -137,10 +132,6 @@ struct TrackedStream<S> {
 }
 
 impl<S> TrackedStream<S> {
-    fn new(stream: S, tracker: RequestTracker, write_timeout: Duration) -> Self {
-        Self { stream, tracker, write_timeout, stalled: None }
-    }
-
     /// Returns `polled`, or an error if the client has read nothing for the write timeout.
     fn limit_wait<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if polled.is_ready() {

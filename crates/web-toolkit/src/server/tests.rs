@@ -39,7 +39,7 @@ fn start_with(body: impl Into<Bytes>, limits: Limits, delay: Duration) -> Runnin
         }
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve(bound, limits, stop.clone(), service));
+    tasks.spawn(serve(Encryption::off(), bound, limits, stop.clone(), service));
     Running { at, stop, tasks, requests }
 }
 
@@ -237,7 +237,7 @@ fn listen_addresses_have_the_syntax_of_prometheus() {
 #[test]
 fn a_port_in_use_is_one_sentence_with_one_reason() {
     let taken = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
-    let address = ListenAddress::from(taken[0].local_addr());
+    let address = taken[0].local_addr().to_string().parse().unwrap();
     let error = bind(&[address]).unwrap_err();
     let expected =
         format!("cannot listen on {}: the port is already in use; is another exporter running?", taken[0].local_addr());

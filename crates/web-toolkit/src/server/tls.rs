@@ -1,26 +1,31 @@
 //! TLS of the server: its certificate, the protocol versions, and client certificates.
 //!
 //! A [`TlsConfig`] is parsed and checked when it is created, so it can always be served. The web configuration file
-//! supplies its parts ([`Chain`], [`PrivateKey`], [`Roots`], [`Protocol`], [`Clients`]). [`Encryption`] applies the
+//! supplies its parts ([`Chain`], [`PrivateKey`], [`Roots`], [`Version`], [`Clients`]). [`Encryption`] applies the
 //! newest configuration to each new connection. Only this module depends on rustls.
 
 mod certificate;
 mod clients;
-mod config;
 
-use std::{io, sync::Arc};
+use std::{fmt, io, ops::RangeInclusive, str::FromStr, sync::Arc};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     sync::watch,
 };
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        version::{TLS12, TLS13},
+    },
+};
 
 pub use self::{
     certificate::{Chain, PemError, PrivateKey, Roots, TlsError, Validity},
     clients::Clients,
-    config::{Protocol, TlsConfig, Version, VersionError},
 };
 
 /// A TCP or TLS connection.
@@ -75,6 +80,84 @@ async fn refuse_http(tcp: &mut TcpStream) -> io::Error {
     let _ = tcp.write_all(response.as_bytes()).await;
     let _ = tcp.shutdown().await;
     io::Error::new(io::ErrorKind::InvalidData, "the client sent an HTTP request to an HTTPS port")
+}
+
+/// A supported version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    Tls12,
+    Tls13,
+}
+
+impl FromStr for Version {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "TLS12" => Ok(Self::Tls12),
+            "TLS13" => Ok(Self::Tls13),
+            "TLS10" | "TLS11" => Err("must be TLS12 or TLS13; older versions are insecure and not supported"),
+            _ => Err("must be TLS12 or TLS13"),
+        }
+    }
+}
+
+/// Everything that a handshake needs. Cheap to clone.
+#[derive(Clone)]
+pub struct TlsConfig {
+    rustls: Arc<ServerConfig>,
+    validity: Validity,
+    clients: Clients,
+}
+
+impl TlsConfig {
+    /// Accepts `versions` of all clients.
+    pub fn new(
+        chain: &Chain,
+        key: &PrivateKey,
+        versions: &RangeInclusive<Version>,
+        clients: Clients,
+    ) -> Result<Self, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let supported = [(Version::Tls12, &TLS12), (Version::Tls13, &TLS13)].into_iter();
+        let enabled = supported.filter(|(version, _)| versions.contains(version));
+        let versions: Vec<_> = enabled.map(|(_, version)| version).collect();
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&versions)
+            .map_err(|_| TlsError::NoVersion)?;
+        let signing = provider.key_provider.load_private_key(key.der()).map_err(|_| TlsError::UnusableKey)?;
+        if signing.public_key().is_some_and(|public| public.as_ref() != chain.public_key) {
+            return Err(TlsError::OtherKey);
+        }
+        let builder = match clients.build_verifier(provider)? {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut rustls =
+            builder.with_single_cert(chain.certificates.clone(), key.der()).map_err(|_| TlsError::UnusableKey)?;
+        // A client that requires HTTP/2 is refused in the handshake, before it sends a request.
+        rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { rustls: Arc::new(rustls), validity: chain.validity, clients })
+    }
+
+    /// The validity period of the server's certificate.
+    pub fn validity(&self) -> Validity {
+        self.validity
+    }
+
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+}
+
+/// Leaves out `rustls`, which contains the private key.
+impl fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConfig")
+            .field("validity", &self.validity)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

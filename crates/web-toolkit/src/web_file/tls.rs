@@ -1,10 +1,11 @@
 //! `tls_server_config`, with the certificates and keys that it names or contains.
 
-use serde::Deserialize;
+use std::ops::RangeInclusive;
 
 use crate::{
     file::{self, Content, Fingerprint, Fingerprints},
-    server::tls::{Chain, Clients, PemError, PrivateKey, Protocol, Roots, TlsConfig, TlsError},
+    keys,
+    server::tls::{Chain, Clients, PemError, PrivateKey, Roots, TlsConfig, TlsError, Version},
     settings::{Mistake, Setting, SettingsReader},
     yaml::Node,
 };
@@ -12,22 +13,11 @@ use crate::{
 /// A certificate chain has a few KiB, a bundle of CAs some hundred.
 const MOST_BYTES: u64 = 1 << 20;
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct TlsKeys {
-    cert: Node,
-    cert_file: Node,
-    key: Node,
-    key_file: Node,
-    client_ca: Node,
-    client_ca_file: Node,
-    client_auth_type: Node,
-    client_allowed_sans: Node,
-    min_version: Node,
-    max_version: Node,
-    cipher_suites: Node,
-    curve_preferences: Node,
-    prefer_server_cipher_suites: Node,
+keys! {
+    pub(super) struct TlsKeys {
+        cert, cert_file, key, key_file, client_ca, client_ca_file, client_auth_type, client_allowed_sans,
+        min_version, max_version, cipher_suites, curve_preferences, prefer_server_cipher_suites,
+    }
 }
 
 /// Reads the section.
@@ -52,7 +42,7 @@ impl TlsReader<'_> {
         let certificate = self.material("cert", keys.cert, keys.cert_file, Chain::from_pem);
         let key = self.material("key", keys.key, keys.key_file, PrivateKey::from_pem);
         let roots = self.material("client_ca", keys.client_ca, keys.client_ca_file, Roots::from_pem);
-        let protocol = self.protocol(keys.min_version, keys.max_version);
+        let versions = self.versions(keys.min_version, keys.max_version);
         let policy = self.reader.value("tls_server_config.client_auth_type", keys.client_auth_type);
         let names = self.reader.values("tls_server_config.client_allowed_sans", keys.client_allowed_sans);
         for (name, node) in [
@@ -79,26 +69,23 @@ impl TlsReader<'_> {
                 return None;
             }
         };
-        let config = TlsConfig::new(&chain, &key, protocol, clients).map_err(|error| {
+        let config = TlsConfig::new(&chain, &key, &versions, clients).map_err(|error| {
             let roots = roots.as_ref().filter(|_| error == TlsError::UnusableRoots);
             roots.map_or(&key_setting, |(_, setting)| setting).unquoted_mistake(error)
         });
         self.reader.check(config)
     }
 
-    fn protocol(&mut self, oldest: Node, newest: Node) -> Protocol {
-        let usual = Protocol::default();
+    fn versions(&mut self, oldest: Node, newest: Node) -> RangeInclusive<Version> {
         let oldest = self.reader.value("tls_server_config.min_version", oldest);
         let newest = self.reader.value("tls_server_config.max_version", newest);
-        let mut version = |setting: Option<&Setting>| setting.and_then(|setting| self.reader.parse(setting));
-        let protocol = Protocol {
-            oldest: version(oldest.as_ref()).unwrap_or(usual.oldest),
-            newest: version(newest.as_ref()).unwrap_or(usual.newest),
-        };
-        if let Some(oldest) = oldest.filter(|_| protocol.oldest > protocol.newest) {
+        let mut parse = |setting: Option<&Setting>| setting.and_then(|setting| self.reader.parse(setting));
+        let first = parse(oldest.as_ref()).unwrap_or(Version::Tls12);
+        let versions = first..=parse(newest.as_ref()).unwrap_or(Version::Tls13);
+        if let Some(oldest) = oldest.filter(|_| versions.is_empty()) {
             self.reader.report(oldest.mistake("must not be above `max_version`"));
         }
-        protocol
+        versions
     }
 
     /// What `parse` makes of the text of `inline`, or of the file that `by_path` names. `None`: both are absent or wrong.
@@ -134,9 +121,8 @@ impl TlsReader<'_> {
 
     fn read_file(&mut self, setting: &Setting) -> Result<Content, Mistake> {
         if setting.text.contains("-----BEGIN") || setting.text.contains('\n') {
-            return Err(
-                setting.unquoted_mistake("must be a path: put the text itself into the same key without `_file`")
-            );
+            let rule = "must be a path: put the text itself into the same key without `_file`";
+            return Err(setting.unquoted_mistake(rule));
         }
         let path = setting.path();
         self.files.insert(path.clone(), Fingerprint::read(&path));
@@ -163,19 +149,14 @@ fn clients(policy: Option<&Setting>, names: &[Setting], roots: Option<&(Roots, S
             Err(setting.unquoted_mistake(rule))
         }
         ("" | "NoClientCert", None, _) | (_, _, None) => Ok(Clients::All),
-        (word, _, Some(policy)) => Err(refusal(word, policy)),
-    }
-}
-
-/// Why `word` cannot be the policy.
-fn refusal(word: &str, policy: &Setting) -> Mistake {
-    match word {
-        "VerifyClientCertIfGiven" | STRICT => policy.unquoted_mistake(format!(
+        ("VerifyClientCertIfGiven" | STRICT, None, Some(policy)) => Err(policy.unquoted_mistake(format!(
             "is `{word}`: needs `client_ca_file`, the CA that signs the certificates of clients"
-        )),
-        "RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert" => policy.unquoted_mistake(format!(
-            "is `{word}`: it accepts certificates of any issuer, which protects nothing; use {STRICT} or NoClientCert"
-        )),
-        _ => policy.mistake(format!("must be NoClientCert, VerifyClientCertIfGiven or {STRICT}")),
+        ))),
+        ("RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert", _, Some(policy)) => {
+            Err(policy.unquoted_mistake(format!(
+                "is `{word}`: it accepts certificates of any issuer, which protects nothing; use {STRICT} or NoClientCert"
+            )))
+        }
+        (_, _, Some(policy)) => Err(policy.mistake(format!("must be NoClientCert, VerifyClientCertIfGiven or {STRICT}"))),
     }
 }

@@ -2,7 +2,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::BodyExt as _;
 use hyper::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY};
 
-use super::*;
+use super::super::*;
 
 const CHALLENGE: &str = "Basic realm=\"test\", charset=\"UTF-8\"";
 
