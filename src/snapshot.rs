@@ -4,16 +4,14 @@
 //! that no reader can combine a verdict with a newer inventory. A [`Snapshot`] adds the time; the metrics, the pages, the JSON and
 //! the command line all read from it. Counters of the probes are shared and continue to move.
 
-pub mod listing;
-mod row;
+pub mod rows;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use web_toolkit::clock::Moment;
 
-use self::listing::{Filter, Summary};
-pub use self::row::Row;
+pub use self::rows::Row;
 use crate::{
     domain::{
         dataset::{Dataset, PollStatus},
@@ -22,6 +20,7 @@ use crate::{
         verdict::Verdicts,
     },
     prober::board::ProbeBoard,
+    snapshot::rows::{Filter, Summary},
 };
 
 /// Verdicts, and what they were reached from.

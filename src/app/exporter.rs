@@ -30,7 +30,7 @@ use crate::{
     correlate::Correlator,
     domain::{inventory::Fleet, pulse::Pulses},
     exposition::{self, Exposition},
-    http::{Http, lifecycle::Lifecycle},
+    http::{Http, Lifecycle},
     prober::{self, icmp::IcmpNetwork},
     snapshot::{Judged, Sources},
 };

@@ -14,7 +14,7 @@ use crate::{
     app::{CheckResult, CheckStatus},
     domain::label::Label as _,
     http,
-    snapshot::{Snapshot, listing::Filter},
+    snapshot::{Snapshot, rows::Filter},
 };
 
 /// The value of `--output`.

@@ -15,7 +15,7 @@ use crate::{
     },
     snapshot::{
         Row, Snapshot,
-        listing::{Concern, Order},
+        rows::{Concern, Order},
     },
 };
 

@@ -13,7 +13,7 @@ use crate::{
     },
     snapshot::{
         Row,
-        listing::{Filter, Order, VerdictFilter},
+        rows::{Filter, Order, VerdictFilter},
     },
 };
 

@@ -26,7 +26,7 @@ use crate::{
         tunnel::TunnelType,
     },
     prober::plan::ProbePlan,
-    snapshot::{Row, RowPosition, Snapshot, listing::Filter},
+    snapshot::{Row, RowPosition, Snapshot, rows::Filter},
 };
 
 /// Writes the matching tunnels as `GET /api/v1/tunnels` does.

@@ -8,7 +8,7 @@ use std::{
 
 use hyper::body::Bytes;
 
-use crate::{domain::label::Label as _, snapshot::listing::Concern};
+use crate::{domain::label::Label as _, snapshot::rows::Concern};
 
 /// A file below `/assets/`.
 #[derive(Debug)]

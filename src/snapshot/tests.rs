@@ -17,7 +17,7 @@ use crate::{
         settings::ProbeSettings,
         tally::Tally,
     },
-    snapshot::listing::{BY_URGENCY, Order, VerdictFilter},
+    snapshot::rows::{BY_URGENCY, Order, VerdictFilter},
 };
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]

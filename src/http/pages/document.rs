@@ -6,7 +6,7 @@ use web_toolkit::clock::Moment;
 use super::format::exact_time;
 use crate::{
     http::assets::{self, Asset},
-    snapshot::listing::Concern,
+    snapshot::rows::Concern,
 };
 
 /// Path from the page of a tunnel to the front page.

@@ -15,7 +15,7 @@ use crate::{
     http::address::{ATTENTION, Query, verdict_value},
     snapshot::{
         Snapshot,
-        listing::{BY_URGENCY, Concern, Filter, Order, Summary, VerdictFilter},
+        rows::{BY_URGENCY, Concern, Filter, Order, Summary, VerdictFilter},
     },
 };
 

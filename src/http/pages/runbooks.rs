@@ -4,7 +4,7 @@ use maud::{Markup, PreEscaped, html};
 use pulldown_cmark::{Event, Parser, Tag, TagEnd, html::push_html};
 
 use super::document::Document;
-use crate::snapshot::listing::Concern;
+use crate::snapshot::rows::Concern;
 
 const TEXT: &str = include_str!("../../../docs/RUNBOOKS.md");
 

@@ -16,7 +16,7 @@ use crate::{
     },
     snapshot::{
         Snapshot,
-        listing::{Concern, Summary},
+        rows::{Concern, Summary},
     },
 };
 

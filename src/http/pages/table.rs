@@ -11,7 +11,7 @@ use super::{
 use crate::{
     domain::{label::Label, tunnel::HealthCheck},
     http::address::{Query, tunnel_path},
-    snapshot::{Row, Snapshot, listing::Order},
+    snapshot::{Row, Snapshot, rows::Order},
 };
 
 /// Tunnels per page.

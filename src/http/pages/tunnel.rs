@@ -21,7 +21,7 @@ use crate::{
     },
     http::address::tunnel_path,
     prober::tally::{Tally, TallyReading},
-    snapshot::{Row, Snapshot, listing::Concern},
+    snapshot::{Row, Snapshot, rows::Concern},
 };
 
 /// Draws the page; `None` if the inventory does not contain the tunnel.

@@ -10,7 +10,7 @@ use crate::{
         tunnel::{BgpState, FsmState, TunnelType},
         verdict::{Side, Verdict},
     },
-    snapshot::{Row, listing::Concern},
+    snapshot::{Row, rows::Concern},
 };
 
 /// A coloured word.
