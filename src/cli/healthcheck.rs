@@ -21,7 +21,7 @@ const MAX_BYTES: u64 = 64;
 /// Sends a request to the exporter that listens on `address` on this machine.
 ///
 /// # Errors
-/// There is no response in time, or the response is not from a working exporter.
+/// The response does not arrive in time, or is not from a working exporter.
 pub(super) async fn request_health(address: Option<&ListenAddress>) -> anyhow::Result<()> {
     let address = address.context("no listen address is configured")?;
     let response = timeout(TIMEOUT, exchange(address)).await;

@@ -211,7 +211,7 @@ impl TunnelSpec {
     }
 }
 
-/// Adds an entry that the API omits if there is no value.
+/// Adds an entry unless the value is missing, as the API does.
 pub(crate) fn serialize_some<M: SerializeMap>(
     map: &mut M,
     key: &str,

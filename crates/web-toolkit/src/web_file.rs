@@ -199,7 +199,7 @@ fn read_users(reader: &mut SettingsReader, node: Node<BTreeMap<String, Node>>) -
     users
 }
 
-/// `None`: there is no limit.
+/// `None`: unlimited.
 fn read_rate(reader: &mut SettingsReader, node: Node<RateKeys>) -> Option<RateLimit> {
     const MOST: Duration = Duration::from_hours(1);
     let RateKeys { interval, burst } = reader.section("rate_limit", node);
