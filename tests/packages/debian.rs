@@ -2,11 +2,11 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
-use crate::support::{Group, can_run, command, eventually, output, root, script};
+use crate::support::{Group, can_run, command, eventually, output, package, root, script};
 
 const NAME: &str = "magic-tunnel-exporter";
 
@@ -15,7 +15,7 @@ struct Debian(PathBuf);
 
 impl Debian {
     fn new() -> Self {
-        let clean = output(&mut script("debian-root.sh"));
+        let clean = output(script("debian-root.sh").args(["trixie", "gcc,libc6-dev,ca-certificates"]));
         let copy = Self(root().join("target/packages/installed"));
         copy.discard();
         output(command("cp").args(["--archive", "--reflink=auto", clean.trim()]).arg(&copy.0));
@@ -61,17 +61,6 @@ impl Drop for Debian {
     fn drop(&mut self) {
         self.discard();
     }
-}
-
-/// The package of the program under test, made by the script of `make packages`.
-fn package() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
-    let folder =
-        program.parent().and_then(Path::file_name).and_then(|name| name.to_str()).expect("the folder of a profile");
-    let profile = if folder == "debug" { "dev" } else { folder };
-    output(command("make").arg("--no-print-directory").arg("cargo-deb"));
-    let printed = output(command(root().join("scripts/deb")).args([profile, "--fast", "--no-strip"]));
-    PathBuf::from(printed.trim())
 }
 
 #[test]

@@ -14,7 +14,8 @@ buildah() {
     "$here/tests/packages/buildah" "$@"
 }
 
-root=$(tests/packages/debian-root.sh)
+# The release of the base images in the Dockerfile, and the packages that the official image of Rust contains beside Rust.
+root=$(tests/packages/debian-root.sh trixie gcc,libc6-dev,ca-certificates)
 
 named() {
     sed -n "s/^ARG $1=//p" Dockerfile

@@ -4,9 +4,11 @@
 //! Many of them need root or a program that may be missing: such a test prints a message and passes; with `CI=true` it
 //! fails. Results that take minutes to make stay in `target/packages`.
 
+mod booted;
 mod compose;
 mod debian;
 mod image;
 mod kubernetes;
+mod machine;
 mod support;
 mod systemd;

@@ -93,6 +93,17 @@ pub(crate) fn succeeds(command: &mut Command, input: &str) -> bool {
     child.wait().expect("the end of a child").success()
 }
 
+/// The package of the program under test, made by the script of `make packages`.
+pub(crate) fn package() -> PathBuf {
+    let program = Path::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
+    let folder =
+        program.parent().and_then(Path::file_name).and_then(|name| name.to_str()).expect("the folder of a profile");
+    let profile = if folder == "debug" { "dev" } else { folder };
+    output(command("make").arg("--no-print-directory").arg("cargo-deb"));
+    let printed = output(command(root().join("scripts/deb")).args([profile, "--fast", "--no-strip"]));
+    PathBuf::from(printed.trim())
+}
+
 /// Gives a program its input. Panics if the program fails.
 pub(crate) fn pipe(command: &mut Command, input: &str) {
     assert!(succeeds(command, input), "{command:?} refuses:\n{input}");
