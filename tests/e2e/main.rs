@@ -24,6 +24,7 @@ mod page;
 mod prometheus;
 mod reference;
 mod reload;
+mod runbooks;
 mod sandbox;
 mod secrets;
 mod support;

@@ -1,7 +1,7 @@
 //! docs/RUNBOOKS.md as a page, so that it is available when nothing else can be reached.
 
 use maud::{Markup, PreEscaped, html};
-use pulldown_cmark::{Event, Parser, Tag, TagEnd, html::push_html};
+use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html::push_html};
 
 use super::document::Document;
 use crate::snapshot::rows::Concern;
@@ -29,7 +29,7 @@ fn render_markdown(text: &str) -> Markup {
 /// files.
 fn read_events(text: &str) -> Vec<Event<'_>> {
     let mut in_link = false;
-    let events = Parser::new(text).filter_map(move |event| match event {
+    let events = Parser::new_ext(text, Options::ENABLE_TABLES).filter_map(move |event| match event {
         Event::Html(html) | Event::InlineHtml(html) => Some(Event::Text(html)),
         Event::Start(Tag::Link { ref dest_url, .. }) => {
             in_link = ["#", "https://"].iter().any(|prefix| dest_url.starts_with(prefix));
@@ -93,6 +93,20 @@ mod tests {
     }
 
     #[test]
+    fn commands_keep_their_lines_and_tables_their_cells() {
+        let text = "1. Ask:\n   ```sh\n   curl \"$X\" |\n       jq '.a <b>'\n   ```\n\n| you see | do |\n|---|---|\n| `a` | b |";
+        let html = render_markdown(text).into_string();
+        let parts = [
+            "<pre><code class=\"language-sh\">curl \"$X\" |\n    jq '.a &lt;b&gt;'\n</code></pre>",
+            "<table><thead><tr><th>you see</th><th>do</th></tr></thead>",
+            "<td><code>a</code></td><td>b</td>",
+        ];
+        for part in parts {
+            assert!(html.contains(part), "{part} is missing in {html}");
+        }
+    }
+
+    #[test]
     fn raw_html_images_and_scripts_in_links_are_not_rendered() {
         let text = "<script>alert(1)</script>\n\nA <b onclick=x>c</b> ![d](https://e.example/f) [g](javascript:h)\n\n\
             <https://i.example/?\"j>";
@@ -113,6 +127,8 @@ mod tests {
             let target = link.split('"').next().unwrap();
             assert!(html.contains(&format!("id=\"{target}\"")), "#{target}");
         }
-        assert!(!html.contains("**") && !html.contains("]("), "unrendered Markdown");
+        for mark in ["**", "](", "```", "|---"] {
+            assert!(!html.contains(mark), "unrendered Markdown: {mark}");
+        }
     }
 }
