@@ -1,6 +1,6 @@
 //! `docs/RUNBOOKS.md`: each alert has one section with all parts, and its commands are real.
 
-use std::{collections::BTreeSet, iter, path::PathBuf};
+use std::{collections::BTreeSet, fmt::Write as _, iter, path::PathBuf};
 
 use crate::{
     alerts::{alerts, assert_accepted_by, metrics, repository, shipped, text},
@@ -113,7 +113,7 @@ fn promtool_parses(queries: &[&str]) {
     let mut rules = String::from("groups:\n  - name: runbooks\n    rules:\n");
     for (index, query) in queries.iter().enumerate() {
         let query = query.split_whitespace().collect::<Vec<_>>().join(" ");
-        rules += &format!("      - record: runbook:query:number{index}\n        expr: |-\n          {query}\n");
+        let _ = writeln!(rules, "      - record: runbook:query:number{index}\n        expr: |-\n          {query}");
     }
     std::fs::write(&file, rules).expect("the rules");
     assert_accepted_by("promtool", &["check", "rules", file.to_str().expect("a path of UTF-8 text")]);

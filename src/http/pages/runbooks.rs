@@ -20,6 +20,7 @@ pub(in crate::http) fn draw_runbooks() -> Document {
 fn render_markdown(text: &str) -> Markup {
     let mut events = read_events(text);
     add_anchors(&mut events);
+    add_scopes(&mut events);
     let mut html = String::new();
     push_html(&mut html, events.into_iter());
     PreEscaped(html)
@@ -50,6 +51,26 @@ fn add_anchors(events: &mut [Event<'_>]) {
             let inside = rest.iter().take_while(|event| !matches!(event, Event::End(TagEnd::Heading(_))));
             let text: String = inside.filter_map(text_of).collect();
             *id = Some(anchor_of(&text).into());
+        }
+    }
+}
+
+/// Marks the head of each column and row of a table, because screen readers announce them with each cell.
+fn add_scopes(events: &mut [Event<'_>]) {
+    const COLUMN: (&str, &str) = ("<th scope=\"col\">", "</th>");
+    const ROW: (&str, &str) = ("<th scope=\"row\">", "</th>");
+    const DATA: (&str, &str) = ("<td>", "</td>");
+    let mut cell = COLUMN;
+    for event in events {
+        match event {
+            Event::Start(Tag::TableHead) => cell = COLUMN,
+            Event::Start(Tag::TableRow) => cell = ROW,
+            Event::Start(Tag::TableCell) => *event = Event::Html(cell.0.into()),
+            Event::End(TagEnd::TableCell) => {
+                *event = Event::Html(cell.1.into());
+                cell = if cell == COLUMN { COLUMN } else { DATA };
+            }
+            _ => {}
         }
     }
 }
@@ -98,8 +119,8 @@ mod tests {
         let html = render_markdown(text).into_string();
         let parts = [
             "<pre><code class=\"language-sh\">curl \"$X\" |\n    jq '.a &lt;b&gt;'\n</code></pre>",
-            "<table><thead><tr><th>you see</th><th>do</th></tr></thead>",
-            "<td><code>a</code></td><td>b</td>",
+            "<thead><tr><th scope=\"col\">you see</th><th scope=\"col\">do</th></tr></thead>",
+            "<tr><th scope=\"row\"><code>a</code></th><td>b</td></tr>",
         ];
         for part in parts {
             assert!(html.contains(part), "{part} is missing in {html}");
