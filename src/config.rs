@@ -34,12 +34,13 @@ use self::{
     inputs::LogKeys,
     probe::ProbeKeys,
     sandbox::SandboxKeys,
-    tunnels::{OverrideKeys, TunnelConfig, TunnelKeys},
+    tunnels::{OverrideKeys, SiteKeys, TunnelConfig, TunnelKeys},
 };
 use crate::{
     domain::{
         inventory::AccountName,
-        rules::{Selector, TunnelRules},
+        rules::{FileRule, TunnelRules},
+        sites::SiteRule,
     },
     http,
     prober::settings::ProbeSettings,
@@ -56,6 +57,8 @@ pub struct Config {
     pub probe: ProbeSettings,
     /// Which tunnels are watched, and their sites.
     pub rules: Arc<TunnelRules>,
+    /// The rules of the file that select tunnels, to report those that match none.
+    pub file_rules: Arc<[FileRule]>,
     pub log: Log,
 }
 
@@ -93,12 +96,12 @@ pub struct Defaults {
     pub poll_interval: Duration,
     pub probe: ProbeSettings,
     /// Sites of tunnels for which the file does not set another one.
-    pub sites: Vec<(Selector, Arc<str>)>,
+    pub site_rules: Vec<SiteRule>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_mins(1), probe: ProbeSettings::default(), sites: Vec::new() }
+        Self { poll_interval: Duration::from_mins(1), probe: ProbeSettings::default(), site_rules: Vec::new() }
     }
 }
 
@@ -114,7 +117,7 @@ keys! {
     /// The sections of the configuration file.
     struct ConfigKeys {
         accounts: AccountKeys, cloudflare: CloudflareKeys, log: LogKeys, poll: PollKeys, probe: ProbeKeys,
-        sandbox: SandboxKeys, tunnels: TunnelKeys, web: WebKeys,
+        sandbox: SandboxKeys, sites: SiteKeys, tunnels: TunnelKeys, web: WebKeys,
     }
 }
 
@@ -127,6 +130,7 @@ fn layout() -> Layout {
         ("poll", keys_of::<PollKeys>()),
         ("probe", keys_of::<ProbeKeys>()),
         ("sandbox", keys_of::<SandboxKeys>()),
+        ("sites", keys_of::<SiteKeys>()),
         ("tunnels", keys_of::<TunnelKeys>()),
         ("tunnels.overrides", keys_of::<OverrideKeys>()),
         ("web", keys_of::<WebKeys>()),
@@ -211,14 +215,17 @@ impl Config {
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
         let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
-        let TunnelConfig { rules, overrides } = tunnels::read(&mut reader, root.tunnels, by_name.then_some(&names[..]));
+        let TunnelConfig { mut rules, overrides, file_rules } =
+            tunnels::read(&mut reader, root.tunnels, root.sites, by_name.then_some(&names[..]));
+        rules.site_rules.extend_from_slice(&defaults.site_rules);
         let config = Self {
             file: reader.file(),
             web: read_web(&mut reader, &flags.web, root.web),
             poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
             probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),
             log: Log::read(&inputs.log, &mut reader, root.log),
-            rules: Arc::new(TunnelRules { sites: [defaults.sites.clone(), rules.sites].concat(), ..rules }),
+            rules: Arc::new(rules),
+            file_rules: file_rules.into(),
             accounts,
         };
         reader.finish().map(|()| config)

@@ -9,6 +9,7 @@ pub mod label;
 pub mod probe;
 pub mod pulse;
 pub mod rules;
+pub mod sites;
 pub mod tunnel;
 pub mod verdict;
 

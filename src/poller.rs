@@ -4,6 +4,7 @@
 //! fetches the lists. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The pollers
 //! publish the [`Fleet`] on a `watch` channel; no other task writes to it.
 
+pub mod rule_usage;
 mod source;
 pub mod tracked_list;
 
@@ -12,13 +13,14 @@ use std::{fmt, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use web_toolkit::{
     bucket::{RateLimit, TokenBucket},
     clock,
 };
 
 pub use self::source::{ApiAccount, ApiSource, CredentialSource, TunnelSource};
-use self::tracked_list::TrackedList;
+use self::{rule_usage::RuleUsage, tracked_list::TrackedList};
 use crate::{
     domain::{
         dataset::{FailureReason, PollState},
@@ -26,7 +28,7 @@ use crate::{
         label::Label as _,
         pulse::{Pulse, Pulses},
         rules::TunnelRules,
-        tunnel::TunnelType,
+        tunnel::{Tunnel, TunnelType},
     },
     secret::Look,
 };
@@ -91,6 +93,7 @@ pub struct Poller<S> {
     /// Time between the starts of two successful polls.
     pub interval: Duration,
     pub rules: Arc<TunnelRules>,
+    pub rule_usage: RuleUsage,
     pub fleet: Arc<FleetSender>,
     /// Heartbeats of the poll loops.
     pub pulses: Pulses,
@@ -124,6 +127,9 @@ impl<S: TunnelSource> Poller<S> {
             let started = clock::now();
             pulse.beat(started.instant, self.source.timeout());
             let (result, version) = self.source.fetch_list(tunnel_type, look).await;
+            if let Ok(listing) = &result {
+                self.log_useless_rules(tunnel_type, &listing.tunnels);
+            }
             let update = list.update(result, started, clock::now(), self.interval);
             update.events.iter().for_each(|event| event.log(&self.account, tunnel_type));
             self.publish(tunnel_type, &list);
@@ -138,6 +144,13 @@ impl<S: TunnelSource> Poller<S> {
                 tokio::time::sleep(update.wait).await;
                 Look::IfChanged
             };
+        }
+    }
+
+    fn log_useless_rules(&self, tunnel_type: TunnelType, tunnels: &[Arc<Tunnel>]) {
+        let tunnels = tunnels.iter().map(Arc::as_ref);
+        for rule in self.rule_usage.record(&self.account, tunnel_type, tunnels) {
+            warn!("configuration, {rule}; {}", rule.remedy());
         }
     }
 

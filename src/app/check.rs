@@ -2,6 +2,8 @@
 //!
 //! Changes nothing and leaves no socket open.
 
+mod rules;
+
 use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context as _;
@@ -14,6 +16,7 @@ use web_toolkit::{
     web_file::WebFile,
 };
 
+use self::rules::{TunnelsOfAccount, check_rules};
 use super::exporter::account_count;
 use crate::{
     cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus},
@@ -130,7 +133,7 @@ fn check_secrets(config: &Config) -> Vec<CheckResult> {
     files.into_iter().map(check).collect()
 }
 
-/// Checks all accounts in parallel. The results keep the order of the accounts.
+/// Checks all accounts in parallel, and then the rules about their tunnels. The results keep the order of the accounts.
 async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
     // The registry is dropped, because these metrics are not scraped.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
@@ -141,15 +144,16 @@ async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
         let account = account.account.clone();
         checks.spawn(async move { (index, check_account(&client, &account).await) });
     }
-    let mut results = BTreeMap::new();
+    let mut accounts = BTreeMap::new();
     while let Some(checked) = checks.join_next().await {
-        results.extend([checked.context("a check failed")?]);
+        accounts.extend([checked.context("a check failed")?]);
     }
-    Ok(results.into_values().flatten().collect())
+    let (results, lists): (Vec<_>, Vec<_>) = accounts.into_values().unzip();
+    Ok(results.into_iter().flatten().chain(check_rules(config, &lists.concat())).collect())
 }
 
 /// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs to the account instead of a user.
-async fn check_account(client: &Client, account: &ApiAccount) -> Vec<CheckResult> {
+async fn check_account(client: &Client, account: &ApiAccount) -> (Vec<CheckResult>, Vec<TunnelsOfAccount>) {
     let (credentials, _) = account.credentials.credentials();
     let mut verified = client.verify_token(&credentials, None).await;
     if is_unknown(&verified) {
@@ -166,11 +170,14 @@ async fn check_account(client: &Client, account: &ApiAccount) -> Vec<CheckResult
         }
     }];
     results.extend(verified.ahead.map(check_clock));
+    let mut lists = Vec::new();
     for &tunnel_type in TunnelType::ALL {
         let listing = client.list_tunnels(&credentials, &account.id, tunnel_type).await;
-        results.push(check_permission(tunnel_type.dataset(), listing.map(|listing| listing.tunnels.len())));
+        results.push(check_permission(tunnel_type.dataset(), listing.as_ref().map(|listing| listing.tunnels.len())));
+        let tunnels = listing.map(|listing| listing.tunnels);
+        lists.extend(tunnels.map(|tunnels| TunnelsOfAccount { account: account.name.clone(), tunnel_type, tunnels }));
     }
-    results.into_iter().map(|result| result.for_account(account.name.as_str())).collect()
+    (results.into_iter().map(|result| result.for_account(account.name.as_str())).collect(), lists)
 }
 
 /// Whether the token may belong to the account. The endpoint for tokens of users does not know these.
@@ -217,7 +224,7 @@ fn check_clock(ahead: SignedDuration) -> CheckResult {
     result.warn("synchronize the clock with NTP; ages and times on the page depend on it")
 }
 
-fn check_permission(dataset: Dataset, tunnels: Result<usize, ApiFailure>) -> CheckResult {
+fn check_permission(dataset: Dataset, tunnels: Result<usize, &ApiFailure>) -> CheckResult {
     let ok = |message: String| CheckResult::ok(CheckSubject::Permission, message);
     match tunnels {
         Ok(1) => ok(format!("{dataset} can be read: 1 tunnel")),

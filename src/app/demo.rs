@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write as _},
-    sync::Arc,
     time::Duration,
 };
 
@@ -21,7 +20,12 @@ use super::{exporter::start, reload::ConfigLoader, service_manager, shutdown::jo
 use crate::{
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, Log, SandboxConfig, flags::ExporterFlags},
-    domain::{inventory::AccountName, probe::Silence, pulse::Pulses, rules::Selector},
+    domain::{
+        inventory::AccountName,
+        probe::Silence,
+        pulse::Pulses,
+        sites::{SitePattern, SiteRule, SiteSource},
+    },
     poller::{ApiAccount, CredentialSource},
     prober::settings::{ProbeSettings, TunnelSettings},
     secret::Secret,
@@ -37,9 +41,10 @@ const DEMO_TOKEN: &str = "demo-token";
 fn defaults() -> Defaults {
     let tunnels = TunnelSettings { interface: Some("lo".into()), ..TunnelSettings::default() };
     let probe = ProbeSettings { enabled: true, silence: Silence::Always, tunnels, ..ProbeSettings::default() };
-    let sites = [("fra-*", "frankfurt"), ("ams-*", "amsterdam"), ("lon-*", "london"), ("waw-*", "warsaw")];
-    let sites = sites.map(|(name, site)| (Selector::name(name), Arc::from(site))).into();
-    Defaults { poll_interval: Duration::from_secs(2), probe, sites }
+    // The descriptions of the story begin with a city.
+    let city =
+        SitePattern::new("^(?<site>[A-Z][a-z]+),").map(|pattern| SiteRule { from: SiteSource::Description, pattern });
+    Defaults { poll_interval: Duration::from_secs(2), probe, site_rules: city.into_iter().collect() }
 }
 
 /// The command `demo` with its validated configuration.

@@ -16,7 +16,7 @@ use crate::{
         inventory::{AccountName, Fleet},
         pulse::Pulses,
     },
-    poller::{ApiSource, FleetSender, Limiter, Poller},
+    poller::{ApiSource, FleetSender, Limiter, Poller, rule_usage::RuleUsage},
 };
 
 /// API clients by their settings: accounts with the same API share its connections. Clones share clients and request budgets.
@@ -68,12 +68,19 @@ fn find<'a>(clients: &'a [(ClientSettings, Client)], settings: &ClientSettings) 
     clients.iter().find(|(known, _)| known == settings).map(|(_, client)| client)
 }
 
+/// The rules of a configuration, before any list is read.
+pub(super) fn rule_usage(config: &Config) -> RuleUsage {
+    let accounts = config.accounts.iter().map(|account| &account.account.name);
+    RuleUsage::new(Arc::clone(&config.rules), &config.file_rules, accounts)
+}
+
 /// Owns every poller. Dropping it aborts them.
 #[derive(Debug)]
 pub(super) struct Pollers {
     fleet: Arc<FleetSender>,
     tasks: JoinSet<AccountName>,
     running: BTreeMap<AccountName, CancellationToken>,
+    rule_usage: RuleUsage,
     pulses: Pulses,
     /// Parent of the tokens in `running`.
     stop: CancellationToken,
@@ -90,7 +97,8 @@ impl Pollers {
         let names = config.accounts.iter().map(|account| account.account.name.clone());
         let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::unpolled(names))));
         let stop = stop.child_token();
-        let mut pollers = Self { fleet, tasks: JoinSet::new(), running: BTreeMap::new(), pulses, stop };
+        let rule_usage = rule_usage(config);
+        let mut pollers = Self { fleet, tasks: JoinSet::new(), running: BTreeMap::new(), rule_usage, pulses, stop };
         pollers.spawn(&config.accounts, config, clients);
         pollers
     }
@@ -110,6 +118,7 @@ impl Pollers {
         clients: &ApiClients,
     ) -> Result<(), PollerEnded> {
         self.stop_accounts(difference.stopping()).await?;
+        self.rule_usage.replace(rule_usage(config));
         self.fleet.send_modify(|fleet| {
             let mut next = Fleet::clone(fleet);
             next.accounts.retain(|name, _| !difference.forgotten.contains(name));
@@ -136,6 +145,7 @@ impl Pollers {
                 limiter,
                 interval: config.poll.interval,
                 rules: Arc::clone(&config.rules),
+                rule_usage: self.rule_usage.clone(),
                 fleet: Arc::clone(&self.fleet),
                 pulses: self.pulses.clone(),
             };

@@ -1,4 +1,4 @@
-//! The section `tunnels`: which tunnels are watched, and settings of single tunnels.
+//! The sections `tunnels` and `sites`: which tunnels are watched, settings of single tunnels, and their sites.
 
 use std::sync::Arc;
 
@@ -13,7 +13,9 @@ use super::{inputs::label, probe};
 use crate::{
     domain::{
         inventory::AccountName,
-        rules::{Pattern, Selector, TunnelMatch, TunnelRules},
+        label::Label as _,
+        rules::{Condition, FileRule, Pattern, Selector, TunnelMatch, TunnelRules},
+        sites::{SitePattern, SiteRule, SiteSource},
     },
     prober::settings::ProbeOverride,
 };
@@ -26,27 +28,61 @@ keys! {
     }
 }
 
-/// The section, for the inventory and for the prober.
+keys! { pub(super) struct SiteKeys { from, pattern } }
+
+/// Maximum number of site rules. Each of them searches every new tunnel without a site.
+const MAX_SITE_RULES: usize = 100;
+
+/// Both sections, for the inventory and for the prober.
 #[derive(Debug, Default)]
 pub(super) struct TunnelConfig {
     pub(super) rules: TunnelRules,
     pub(super) overrides: Vec<ProbeOverride>,
+    /// Every rule in the order of the file, to report those that match no tunnel.
+    pub(super) file_rules: Vec<FileRule>,
 }
 
-/// Reads the section. `accounts` are the names that an override may use, if they are known.
+impl TunnelConfig {
+    fn note(&mut self, key: &'static str, line: u64, condition: Condition) {
+        self.file_rules.push(FileRule { key, line, condition });
+    }
+}
+
+/// Reads the sections. `accounts` are the names that an override may use, if they are known.
 pub(super) fn read(
     reader: &mut SettingsReader,
-    node: Node<TunnelKeys>,
+    tunnels: Node<TunnelKeys>,
+    sites: Node<SiteKeys>,
     accounts: Option<&[&AccountName]>,
 ) -> TunnelConfig {
-    let keys = reader.section("tunnels", node);
+    let keys = reader.section("tunnels", tunnels);
     let mut config = TunnelConfig::default();
-    config.rules.include = patterns(reader, "tunnels.include", keys.include);
-    config.rules.exclude = patterns(reader, "tunnels.exclude", keys.exclude);
+    config.rules.include = patterns(reader, "tunnels.include", keys.include, &mut config);
+    config.rules.exclude = patterns(reader, "tunnels.exclude", keys.exclude, &mut config);
     for (line, keys) in reader.sections("tunnels.overrides", keys.overrides) {
         read_override(reader, line, keys, accounts, &mut config);
     }
+    for (line, keys) in reader.sections("sites", sites) {
+        read_site_rule(reader, line, keys, &mut config);
+    }
     config
+}
+
+fn read_site_rule(reader: &mut SettingsReader, line: u64, keys: SiteKeys, config: &mut TunnelConfig) {
+    let sources = SiteSource::ALL.iter().map(|&source| (source.as_str(), source));
+    let from = reader.value("sites.from", keys.from).map(|setting| reader.choice(&setting, sources));
+    let missing = "set a regular expression with a group named `site`, for example `^(?<site>[a-z]+)-`";
+    let pattern = reader.required(line, "sites.pattern", keys.pattern, missing);
+    let pattern = pattern.and_then(|setting| reader.accept(&setting, SitePattern::new(&setting.text)));
+    if config.rules.site_rules.len() == MAX_SITE_RULES {
+        let rule =
+            format!("must not have more than {MAX_SITE_RULES} rules: one rule can name the sites of all tunnels");
+        reader.report_at(line, "sites", rule);
+    }
+    let (Some(from), Some(pattern)) = (from.unwrap_or(Some(SiteSource::Name)), pattern) else { return };
+    let rule = SiteRule { from, pattern };
+    config.note("sites", line, Condition::Sited(rule.clone()));
+    config.rules.site_rules.push(rule);
 }
 
 fn read_override(
@@ -74,6 +110,7 @@ fn read_override(
     };
     // Any selector will do if it has a mistake: the configuration is refused.
     let selector = Selector { account, tunnel: tunnel.unwrap_or_else(|| TunnelMatch::Name(Pattern::new(""))) };
+    config.note("tunnels.overrides", line, Condition::Selected(selector.clone()));
     config.rules.sites.extend(site.map(|site| (selector.clone(), site)));
     let enabled = reader.value("tunnels.overrides.probe", keys.probe);
     let enabled = enabled.map(|setting| reader.switch(Some(setting), true));
@@ -94,9 +131,14 @@ fn read_override(
     });
 }
 
-fn patterns(reader: &mut SettingsReader, key: &'static str, node: Node) -> Vec<Pattern> {
+fn patterns(reader: &mut SettingsReader, key: &'static str, node: Node, config: &mut TunnelConfig) -> Vec<Pattern> {
     let settings = reader.values(key, node).unwrap_or_default();
-    settings.iter().filter_map(|setting| reader.check(not_empty(setting)).map(Pattern::new)).collect()
+    let read = |setting: &Setting| {
+        let pattern = Pattern::new(reader.check(not_empty(setting))?);
+        config.note(key, setting.line(), Condition::Listed(pattern.clone()));
+        Some(pattern)
+    };
+    settings.iter().filter_map(read).collect()
 }
 
 fn not_empty(setting: &Setting) -> Result<&str, Mistake> {

@@ -233,9 +233,11 @@ impl TrackedList {
                 events.push(PollEvent::BgpChanged { tunnel: Arc::clone(&tunnel), from, to });
             }
         }
-        let site = self.rules.site(&self.account, &tunnel);
-        let unchanged = before.filter(|entry| entry.tunnel == tunnel).map(|entry| Arc::clone(&entry.tunnel));
-        InventoryEntry { tunnel: unchanged.unwrap_or(tunnel), bgp_state_changes, site }
+        match before.filter(|entry| entry.tunnel == tunnel) {
+            // The site depends only on the tunnel and on rules that do not change.
+            Some(unchanged) => InventoryEntry { bgp_state_changes, ..unchanged.clone() },
+            None => InventoryEntry { site: self.rules.site(&self.account, &tunnel), tunnel, bgp_state_changes },
+        }
     }
 }
 

@@ -52,11 +52,11 @@ fn a_clock_that_differs_by_more_than_30_seconds_causes_a_warning() {
 
 #[test]
 fn a_missing_permission_has_the_name_that_cloudflare_uses() {
-    let result = check_permission(Dataset::GreTunnels, Err(failure(FailureReason::Auth)));
+    let result = check_permission(Dataset::GreTunnels, Err(&failure(FailureReason::Auth)));
     assert_eq!(result.message, "gre_tunnels cannot be read (auth, HTTP status 403, code 10000)");
     assert_eq!(result.fix.unwrap(), "the token needs `Magic WAN Read` or `Magic Transit Read` on this account");
     for &reason in FailureReason::ALL {
-        let result = check_permission(Dataset::IpsecTunnels, Err(failure(reason)));
+        let result = check_permission(Dataset::IpsecTunnels, Err(&failure(reason)));
         assert!(result.status == CheckStatus::Fail && result.fix.is_some(), "{reason}");
     }
     let result = check_permission(Dataset::IpsecTunnels, Ok(1));

@@ -12,6 +12,7 @@ use crate::{
     domain::{
         fixtures::tunnel,
         probe::{ProbeTarget, Silence, SocketMode, Vantage},
+        tunnel::Tunnel,
     },
     telemetry,
 };
@@ -357,7 +358,7 @@ fn the_documentation_has_every_flag_variable_and_key() {
 }
 
 /// Files with one mistake each, and its message.
-const MISTAKES: [(&str, &str); 38] = [
+const MISTAKES: [(&str, &str); 44] = [
     // The form of the file.
     ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon"),
     ("hello\n", "mte.yml: line 1: the file must begin with a key and a colon"),
@@ -460,11 +461,66 @@ const MISTAKES: [(&str, &str); 38] = [
         "tunnels:\n  overrides:\n    - {name: x, site: ''}\n",
         "mte.yml: line 3: `tunnels.overrides.site` is ``: must be 1 to 128 printable characters",
     ),
+    // Sites.
+    (
+        "sites:\n  - {from: name, pattern: '^([a-z]+)-'}\n",
+        "mte.yml: line 2: `sites.pattern` is `^([a-z]+)-`: must contain a group named `site`, for example `^(?<site>[a-z]+)-`",
+    ),
+    (
+        "sites:\n  - from: name\n    pattern: '^(?<site>[a-z+-'\n",
+        "mte.yml: line 3: `sites.pattern` is `^(?<site>[a-z+-`: must be a regular expression: non-empty character class has no closing bracket after dash",
+    ),
+    (
+        "sites:\n  - {from: name}\n",
+        "mte.yml: line 2: `sites.pattern` is missing: set a regular expression with a group named `site`, for example `^(?<site>[a-z]+)-`",
+    ),
+    (
+        "sites: [{from: id, pattern: '(?<site>x)'}]\n",
+        "mte.yml: line 1: `sites.from` is `id`: must be one of name, description",
+    ),
+    ("sites: '^(?<site>[a-z]+)-'\n", "mte.yml: line 1: `sites` must be a list: begin each member with `-`"),
+    (
+        "sites: [{name: fra-*, pattern: '(?<site>x)'}]\n",
+        "mte.yml: line 1: unknown key `sites.name`; nest it under `accounts` or `tunnels.overrides`",
+    ),
     (
         "tunnels: {exclude: ['']}\n",
         "mte.yml: line 1: `tunnels.exclude` is ``: must not be empty: it would match no tunnel",
     ),
 ];
+
+#[test]
+fn one_line_names_the_sites_of_all_tunnels() {
+    let config = with_one_account(
+        "\
+tunnels:
+  overrides: [{name: fra-9, site: frankfurt-south}]
+sites:
+  - {from: description, pattern: '^(?<site>[A-Z][a-z]+), '}
+  - {pattern: '^(?<site>[a-z]+)-'}
+",
+    )
+    .unwrap();
+    let account = AccountName::new("a");
+    let site = |tunnel: Tunnel| config.rules.site(&account, &tunnel);
+    assert_eq!(site(tunnel("fra-9")).as_deref(), Some("frankfurt-south"));
+    assert_eq!(site(Tunnel { description: "Paris, spare".into(), ..tunnel("p-1") }).as_deref(), Some("Paris"));
+    for number in 0..400 {
+        let letters: String = format!("{number:03}").bytes().map(|digit| char::from(digit + 49)).collect();
+        assert_eq!(site(tunnel(&format!("{letters}-1"))).as_deref(), Some(&*letters));
+    }
+    assert_eq!(site(tunnel("9")), None);
+    let keys: Vec<_> = config.file_rules.iter().map(|rule| (rule.key, rule.line)).collect();
+    assert_eq!(keys, [("tunnels.overrides", 3), ("sites", 5), ("sites", 6)]);
+}
+
+#[test]
+fn the_number_of_site_rules_is_bounded() {
+    let rules = "  - {pattern: '^(?<site>[a-z]+)-'}\n".repeat(101);
+    let mistakes = House::new(&format!("sites:\n{rules}{ONE}")).config(&[]).unwrap_err();
+    let rule = "`sites` must not have more than 100 rules: one rule can name the sites of all tunnels";
+    assert_eq!(mistakes, format!("mte.yml: line 102: {rule}"));
+}
 
 #[test]
 fn a_mistake_is_reported_with_file_line_key_and_rule() {

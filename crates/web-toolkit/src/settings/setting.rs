@@ -96,6 +96,11 @@ impl Setting {
         self.text.trim()
     }
 
+    /// The line in the file; 0 for a flag or an environment variable.
+    pub fn line(&self) -> u64 {
+        self.position.as_ref().map_or(0, |position| position.line)
+    }
+
     pub fn is_in_file(&self) -> bool {
         self.position.is_some()
     }
