@@ -33,7 +33,9 @@ use crate::{
         Config, ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig,
         flags::{ExporterFlags, FileFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags},
     },
-    privileges, telemetry,
+    privileges,
+    snapshot::rows::Filter,
+    telemetry,
 };
 
 const NAME: &str = "magic-tunnel-exporter";
@@ -56,7 +58,8 @@ The API is served below /client/v4, as at Cloudflare. These endpoints need no to
 const TUNNELS_HELP: &str = "\
 Without `--probe`, the verdicts follow from the state that Cloudflare reports. With `--probe`, the command takes
 several probe intervals longer.
-Exit code: 0 if all is well; 1 if a BGP session is down, a tunnel needs attention or a list could not be read.";
+Exit code: 0 if all is well; 1 if a BGP session is down, a tunnel needs attention or a list could not be read.
+With `--site`, only the tunnels of that site count.";
 
 const CHECK_HELP: &str = "\
 Changes nothing. With `--probe`, the ICMP sockets are tested too.
@@ -100,7 +103,13 @@ enum Command {
     Sandbox(SandboxFlags),
     /// Poll once, print every tunnel, the most broken first, and exit with 1 if one needs attention
     #[command(after_help = TUNNELS_HELP)]
-    Tunnels(PrintFlags),
+    Tunnels {
+        #[command(flatten)]
+        print: PrintFlags,
+        /// Print only the tunnels of this site, and exit with 1 if there are none [default: all]
+        #[arg(long, env = "MTE_SITE", value_name = "SITE")]
+        site: Option<String>,
+    },
     /// Test everything that `serve` needs, and suggest a fix for each problem
     #[command(after_help = CHECK_HELP)]
     Check(PrintFlags),
@@ -262,14 +271,14 @@ enum ValidCommand {
     Demo(Box<DemoCommand>),
     Sandbox(SandboxConfig),
     Healthcheck(Vec<ListenAddress>),
-    Tunnels(Box<Config>, OutputFormat),
+    Tunnels(Box<Config>, Filter, OutputFormat),
     Check(Box<Config>, OutputFormat),
 }
 
 impl ValidCommand {
     /// Validates the configuration of the command. Also returns the configuration of the log.
     fn from_cli(mut cli: Cli) -> Result<(Self, Log), EarlyExit> {
-        if matches!(cli.command, Some(Command::Tunnels(_) | Command::Check(_))) {
+        if matches!(cli.command, Some(Command::Tunnels { .. } | Command::Check(_))) {
             // The printed result contains all warnings already.
             cli.log.level.get_or_insert_with(|| "error".into());
         }
@@ -291,10 +300,10 @@ impl ValidCommand {
                 let log = sandbox.log;
                 (Self::Sandbox(sandbox), log)
             }
-            Command::Tunnels(PrintFlags { flags, output }) => {
+            Command::Tunnels { print: PrintFlags { flags, output }, site } => {
                 let config = Config::for_serve(&flags, &inputs)?;
-                let log = config.log;
-                (Self::Tunnels(Box::new(config), output), log)
+                let (log, filter) = (config.log, Filter { site, ..Filter::default() });
+                (Self::Tunnels(Box::new(config), filter, output), log)
             }
             Command::Check(PrintFlags { flags, output }) => {
                 let config = Config::for_serve(&flags, &inputs)?;
@@ -321,8 +330,8 @@ impl ValidCommand {
             Self::Check(config, format) => {
                 return output::print_check_results(&app::run_checks(*config, stop).await?, format);
             }
-            Self::Tunnels(config, format) => {
-                return output::print_tunnels(&app::poll_once(*config, stop).await?, format);
+            Self::Tunnels(config, filter, format) => {
+                return output::print_tunnels(&app::poll_once(*config, stop).await?, &filter, format);
             }
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -22,7 +22,7 @@ use web_toolkit::{
 pub use self::{address::is_taken, api::write_tunnels};
 use self::{
     address::{Query, Resource, parse_filter},
-    api::{JsonList, ListKind, error_json, tunnel_json},
+    api::{JsonList, ListKind, error_json, sites_json, tunnel_json},
     assets::{Asset, find_asset},
     body::{EncodedBody, PageThreads, Producer, WholeText},
     headers::{accepts_gzip, answer_file, answer_html, answer_json},
@@ -94,11 +94,15 @@ impl Http {
             Resource::ApiTunnels => self.answer_list(query, headers, ListKind::Tunnels).await,
             Resource::ApiTunnel(key) => self.answer_tunnel_json(key, headers).await,
             Resource::ApiTargets => self.answer_list(query, headers, ListKind::Targets).await,
+            Resource::ApiSites => self.answer_sites(query, headers).await,
         }
     }
 
     fn answer_not_found(&self) -> Response<Body> {
-        let pages = format!("/, {}, /api/v1/tunnels, /api/v1/targets, /-/healthy, /-/ready", self.0.telemetry_path);
+        let pages = format!(
+            "/, {}, /api/v1/tunnels, /api/v1/sites, /api/v1/targets, /-/healthy, /-/ready",
+            self.0.telemetry_path
+        );
         plain_text(StatusCode::NOT_FOUND, format!("404 not found; pages: {pages}\n"))
     }
 
@@ -156,6 +160,15 @@ impl Http {
                 self.answer_encoded(headers, answer_json, open).await
             }
         }
+    }
+
+    async fn answer_sites(&self, query: &str, headers: &HeaderMap) -> Response<Body> {
+        let (snapshot, filter) = (self.snapshot(), parse_filter(query));
+        self.answer_encoded(headers, answer_json, move || match filter {
+            Ok(filter) => (StatusCode::OK, sites_json(&snapshot, &filter)),
+            Err(error) => (StatusCode::BAD_REQUEST, error_json(&error.to_string())),
+        })
+        .await
     }
 
     async fn answer_tunnel_json(&self, key: TunnelKey, headers: &HeaderMap) -> Response<Body> {

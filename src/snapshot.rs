@@ -5,6 +5,7 @@
 //! the command line all read from it. Counters of the probes are shared and continue to move.
 
 pub mod rows;
+pub mod sites;
 
 use std::{sync::Arc, time::Duration};
 

@@ -24,16 +24,16 @@ pub(super) enum OutputFormat {
     Json,
 }
 
-/// Prints the tunnels. The exit code is 1 if one of them needs attention.
+/// Prints the matching tunnels. The exit code is 1 if one of them needs attention.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub(super) fn print_tunnels(snapshot: &Snapshot, format: OutputFormat) -> anyhow::Result<ExitCode> {
+pub(super) fn print_tunnels(snapshot: &Snapshot, filter: &Filter, format: OutputFormat) -> anyhow::Result<ExitCode> {
     // <https://no-color.org>
     let in_colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    print(tunnels::all_well(snapshot), |out| match format {
-        OutputFormat::Table => tunnels::write_table(snapshot, in_colour, out),
-        OutputFormat::Json => http::write_tunnels(snapshot, &Filter::default(), out),
+    print(tunnels::all_well(snapshot, filter), |out| match format {
+        OutputFormat::Table => tunnels::write_table(snapshot, filter, in_colour, out),
+        OutputFormat::Json => http::write_tunnels(snapshot, filter, out),
     })
 }
 

@@ -15,30 +15,40 @@ use crate::{
     },
     snapshot::{
         Row, Snapshot,
-        rows::{Concern, Order},
+        rows::{Concern, Filter, Order, Summary},
     },
 };
 
 /// Shown in place of an unknown value.
 const UNKNOWN: &str = "-";
 
-/// Whether every list was read, no BGP session is down and no tunnel needs attention.
-pub(super) fn all_well(snapshot: &Snapshot) -> bool {
+/// Whether every list was read, and of the matching tunnels no BGP session is down and none needs attention. If the filter
+/// names a site, it must have a tunnel, because a misspelled name must not look like a healthy site.
+pub(super) fn all_well(snapshot: &Snapshot, filter: &Filter) -> bool {
     let is_down = |state| matches!(state, BgpState::Down | BgpState::Establishing);
     snapshot.datasets().all(|(.., status)| status.state == PollState::Succeeded)
-        && snapshot.summary().needing_attention() == 0
-        && !snapshot.rows().any(|row| row.status().is_some_and(|status| is_down(status.state)))
+        && Summary::count(snapshot.matching(filter)).needing_attention() == 0
+        && !snapshot.matching(filter).any(|row| row.status().is_some_and(|status| is_down(status.state)))
+        && (filter.site.is_none() || snapshot.matching(filter).next().is_some())
 }
 
 /// Writes the table, then one line with the number of tunnels, and one line for each list that is incomplete.
-pub(super) fn write_table(snapshot: &Snapshot, in_colour: bool, out: &mut dyn Write) -> io::Result<()> {
-    let mut rows: Vec<Row<'_>> = snapshot.rows().collect();
+pub(super) fn write_table(
+    snapshot: &Snapshot,
+    filter: &Filter,
+    in_colour: bool,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let mut rows: Vec<Row<'_>> = snapshot.matching(filter).collect();
     Order::Trouble.sort(&mut rows);
     if !rows.is_empty() {
-        write_rows(&columns(snapshot), &rows, in_colour, out)?;
+        write_rows(&columns(snapshot, &rows), &rows, in_colour, out)?;
         writeln!(out)?;
     }
-    write_summary(snapshot, out)
+    if let Some(site) = filter.site.as_deref().filter(|_| rows.is_empty()) {
+        writeln!(out, "no tunnel has the site `{}`; run the command without `--site` to see all sites", shown(site))?;
+    }
+    write_summary(snapshot, &Summary::count(rows.into_iter()), out)
 }
 
 /// A column of the table: its heading, and its text for a tunnel.
@@ -47,8 +57,9 @@ struct TableColumn {
     text: fn(&Row<'_>) -> String,
 }
 
-/// The account is shown only if there are several, the observed state only if something is probed.
-fn columns(snapshot: &Snapshot) -> Vec<TableColumn> {
+/// The account is shown only if there are several, the site only if a row has one, and the observed state only if something is
+/// probed.
+fn columns(snapshot: &Snapshot, rows: &[Row<'_>]) -> Vec<TableColumn> {
     let column = |heading, text| TableColumn { heading, text };
     let mut columns = vec![
         column("VERDICT", |row| row.verdict().to_string()),
@@ -57,6 +68,9 @@ fn columns(snapshot: &Snapshot) -> Vec<TableColumn> {
     ];
     if snapshot.fleet().accounts.len() > 1 {
         columns.push(column("ACCOUNT", |row| shown(row.account.as_str()).into_owned()));
+    }
+    if rows.iter().any(|row| row.site().is_some()) {
+        columns.push(column("SITE", |row| row.site().map_or_else(|| UNKNOWN.into(), |site| shown(site).into_owned())));
     }
     columns.push(column("BGP", bgp_text));
     columns.push(column("TCP", |row| flag_text(row.status().and_then(|status| status.tcp_established), "yes", "no")));
@@ -132,8 +146,7 @@ const fn verdict_style(verdict: Verdict) -> Style {
     Style::new().fg_color(Some(Color::Ansi(colour)))
 }
 
-fn write_summary(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
-    let summary = snapshot.summary();
+fn write_summary(snapshot: &Snapshot, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     let attention = match summary.needing_attention() {
         1 => "1 needs".to_owned(),
         number => format!("{number} need"),

@@ -63,7 +63,7 @@ impl TunnelCapture {
         Self {
             labels: Labels::of_tunnel(row.account, row.tunnel()),
             reported: row.fresh.then(|| row.entry.clone()),
-            site: row.entry.site.clone(),
+            site: row.site().cloned(),
             reachable: match row.inside() {
                 Side::Answers => Some(true),
                 Side::Silent => Some(false),

@@ -55,7 +55,7 @@ pub(super) const REPORTED: &[Family] = &[
     gauge("tunnel_info", "Addresses of the tunnel at the last poll. Always 1.").per_tunnel(Group::Info, info),
     gauge(
         "tunnel_site_info",
-        "Site of the tunnel, from the configuration of the exporter. No series without a site. Always 1.",
+        "Site of the tunnel, from an override or a site rule of the configuration. No series without a site. Always 1.",
     )
     .per_tunnel(Group::Info, site_info),
     gauge("tunnel_bgp_configured", "Whether BGP is configured for the tunnel, at the last poll.")

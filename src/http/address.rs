@@ -30,6 +30,7 @@ pub(super) enum Resource<'a> {
     ApiTunnels,
     ApiTunnel(TunnelKey),
     ApiTargets,
+    ApiSites,
     Reload,
 }
 
@@ -49,6 +50,7 @@ impl<'a> Resource<'a> {
             "/-/reload" => Some(Self::Reload),
             "/api/v1/tunnels" => Some(Self::ApiTunnels),
             "/api/v1/targets" => Some(Self::ApiTargets),
+            "/api/v1/sites" => Some(Self::ApiSites),
             _ => {
                 let key = |prefix| path.strip_prefix(prefix).and_then(parse_tunnel_path);
                 let page = || key("/tunnels/").map(Self::Tunnel);
@@ -89,6 +91,8 @@ pub(super) const ATTENTION: &str = "attention";
 pub(super) struct Query {
     pub(super) filter: Filter,
     pub(super) order: Order,
+    /// Whether all sites are listed, not only the first ones.
+    pub(super) all_sites: bool,
     /// The first page is 1.
     pub(super) page: usize,
 }
@@ -102,12 +106,15 @@ pub(super) enum QueryError {
     InvalidValue { key: String, value: String, rule: String },
 }
 
-const FILTER_KEYS: [&str; 4] = ["account", "type", "verdict", "search"];
-const PAGE_KEYS: [&str; 6] = ["account", "type", "verdict", "search", "sort", "page"];
+const FILTER_KEYS: [&str; 5] = ["account", "site", "type", "verdict", "search"];
+const PAGE_KEYS: [&str; 8] = ["account", "site", "type", "verdict", "search", "sort", "sites", "page"];
+
+/// The only value of `sites`.
+const ALL_SITES: &str = "all";
 
 impl Default for Query {
     fn default() -> Self {
-        Self { filter: Filter::default(), order: Order::Trouble, page: 1 }
+        Self { filter: Filter::default(), order: Order::Trouble, all_sites: false, page: 1 }
     }
 }
 
@@ -137,6 +144,7 @@ impl Query {
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
             "account" => self.filter.account = Some(value.to_owned()),
+            "site" => self.filter.site = Some(value.to_owned()),
             "type" => self.filter.tunnel_type = Some(parse_label::<TunnelType>(value, &[])?),
             "verdict" if value == ATTENTION => self.filter.verdict = Some(VerdictFilter::Attention),
             "verdict" => self.filter.verdict = Some(VerdictFilter::Only(parse_label::<Verdict>(value, &[ATTENTION])?)),
@@ -145,6 +153,8 @@ impl Query {
             }
             "search" => value.trim().clone_into(&mut self.filter.search),
             "sort" => self.order = parse_label(value, &[])?,
+            "sites" if value == ALL_SITES => self.all_sites = true,
+            "sites" => return Err(format!("must be {ALL_SITES}")),
             _ => {
                 let page = value.parse().ok().filter(|page| *page > 0);
                 self.page = page.ok_or("must be an integer of at least 1")?;
@@ -156,9 +166,12 @@ impl Query {
     /// The address of the front page with this query, relative to the front page.
     pub(super) fn link(&self) -> String {
         let mut text = Serializer::new(String::from("?"));
-        let Filter { account, tunnel_type, verdict, search } = &self.filter;
+        let Filter { account, site, tunnel_type, verdict, search } = &self.filter;
         if let Some(account) = account {
             text.append_pair("account", account);
+        }
+        if let Some(site) = site {
+            text.append_pair("site", site);
         }
         if let Some(tunnel_type) = tunnel_type {
             text.append_pair("type", tunnel_type.as_str());
@@ -172,6 +185,9 @@ impl Query {
         if self.order != Order::Trouble {
             text.append_pair("sort", self.order.as_str());
         }
+        if self.all_sites {
+            text.append_pair("sites", ALL_SITES);
+        }
         if self.page > 1 {
             text.append_pair("page", &self.page.to_string());
         }
@@ -181,6 +197,17 @@ impl Query {
 
     pub(super) fn with_order(&self, order: Order) -> Self {
         Self { order, page: 1, ..self.clone() }
+    }
+
+    /// The query with the list of all sites.
+    pub(super) fn with_all_sites(&self) -> Self {
+        Self { all_sites: true, ..self.clone() }
+    }
+
+    /// The query for the tunnels of one site.
+    pub(super) fn of_site(account: Option<&str>, site: &str) -> Self {
+        let filter = Filter { account: account.map(str::to_owned), site: Some(site.to_owned()), ..Filter::default() };
+        Self { filter, ..Self::default() }
     }
 
     pub(super) fn with_page(&self, page: usize) -> Self {
@@ -229,14 +256,16 @@ mod tests {
 
     #[test]
     fn a_form_is_parsed_and_its_empty_fields_are_ignored() {
-        let query = Query::parse("search=+fra+%C3%BC&account=&type=gre&verdict=bgp_fault&sort=rtt&page=3").unwrap();
+        let query =
+            Query::parse("search=+fra+%C3%BC&account=&site=fra&type=gre&verdict=bgp_fault&sort=rtt&page=3").unwrap();
         let filter = Filter {
             account: None,
+            site: Some("fra".into()),
             tunnel_type: Some(TunnelType::Gre),
             verdict: Some(VerdictFilter::Only(Verdict::BgpFault)),
             search: "fra ü".into(),
         };
-        assert_eq!(query, Query { filter, order: Order::Rtt, page: 3 });
+        assert_eq!(query, Query { filter, order: Order::Rtt, all_sites: false, page: 3 });
         assert_eq!(Query::parse("verdict=&page=&sort="), Ok(Query::default()));
     }
 
@@ -246,8 +275,12 @@ mod tests {
             ("type=vpn", "`type` is `vpn`: must be one of gre, ipsec"),
             ("page=0", "`page` is `0`: must be an integer of at least 1"),
             ("page=-1", "`page` is `-1`: must be an integer of at least 1"),
-            ("sort=size", "`sort` is `size`: must be one of trouble, name, account, since, rtt, loss"),
-            ("verdit=unknown", "unknown key `verdit`; expected one of account, type, verdict, search, sort, page"),
+            ("sort=size", "`sort` is `size`: must be one of trouble, name, account, site, since, rtt, loss"),
+            ("sites=some", "`sites` is `some`: must be all"),
+            (
+                "verdit=unknown",
+                "unknown key `verdit`; expected one of account, site, type, verdict, search, sort, sites, page",
+            ),
             (
                 "verdict=bad%0A",
                 "`verdict` is `bad`: must be one of healthy, bgp_fault, tunnel_fault, unreachable, path_mismatch, \
@@ -276,7 +309,8 @@ mod tests {
 
         #[test]
         fn a_link_leads_to_its_query(account in "[^\u{0}]{1,12}", search in "[a-z<\"&=+%]{0,12}", page in 1_usize..99) {
-            let mut query = Query { page, order: Order::Loss, ..Query::default() };
+            let mut query = Query { page, order: Order::Loss, all_sites: true, ..Query::default() };
+            query.filter.site = Some(account.clone());
             query.filter.account = Some(account);
             query.filter.search = search;
             query.filter.verdict = Some(VerdictFilter::Attention);

@@ -1,4 +1,4 @@
-//! The JSON API: every tunnel, a single tunnel, and the probe targets for Prometheus.
+//! The JSON API: every tunnel, a single tunnel, the sites, and the probe targets for Prometheus.
 //!
 //! docs/API.md describes every field; a test compares it with the answers. A field without a value is omitted.
 
@@ -6,6 +6,7 @@ mod json;
 mod tunnel;
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     mem,
 };
@@ -24,9 +25,10 @@ use crate::{
         label::Label as _,
         probe::{ProbeTarget, SessionKey, Vantage},
         tunnel::TunnelType,
+        verdict::Verdict,
     },
     prober::plan::ProbePlan,
-    snapshot::{Row, RowPosition, Snapshot, rows::Filter},
+    snapshot::{Row, RowPosition, Snapshot, rows::Filter, sites::SiteSummary},
 };
 
 /// Writes the matching tunnels as `GET /api/v1/tunnels` does.
@@ -45,6 +47,26 @@ pub fn write_tunnels(snapshot: &Snapshot, filter: &Filter, out: &mut dyn Write) 
 pub(super) fn tunnel_json(snapshot: &Snapshot, key: &TunnelKey) -> Option<WholeText> {
     let row = snapshot.row(key)?;
     Some(object_line(|object| add_tunnel(object, &row)))
+}
+
+/// The sites of the matching tunnels.
+pub(super) fn sites_json(snapshot: &Snapshot, filter: &Filter) -> WholeText {
+    object_line(|object| {
+        object.add("time", snapshot.now.wall.to_string());
+        object.add_list("sites", snapshot.sites(filter), |object, site| add_site(object, &site));
+    })
+}
+
+fn add_site(object: &mut JsonObject<'_>, summary: &SiteSummary<'_>) {
+    let verdicts: BTreeMap<_, _> =
+        Verdict::ALL.iter().map(|&verdict| (verdict.as_str(), summary.tunnels.with(verdict))).collect();
+    object.add("account", shown(summary.account.as_str()));
+    object.add("site", summary.site.map(|site| shown(site)));
+    object.add("tunnels", summary.tunnels.tunnels);
+    object.add("working", summary.working());
+    object.add("broken", summary.broken());
+    object.add("stale", summary.tunnels.stale);
+    object.add("verdicts", verdicts);
 }
 
 /// Why a request cannot be answered.

@@ -9,6 +9,7 @@ mod format;
 mod front;
 mod graph;
 mod runbooks;
+mod sites;
 mod sources;
 mod table;
 mod tunnel;

@@ -48,6 +48,11 @@ impl<'a> Row<'a> {
         self.verdict.map_or(Verdict::Unknown, |verdict| verdict.verdict)
     }
 
+    /// The site, from the first source that knows one. The configuration is the only source so far.
+    pub fn site(&self) -> Option<&'a Arc<str>> {
+        self.entry.site.as_ref()
+    }
+
     /// The BGP status as Cloudflare reports it; `None` if stale.
     pub fn status(&self) -> Option<&'a BgpStatus> {
         self.tunnel().bgp_status.as_ref().filter(|_| self.fresh)
@@ -147,11 +152,15 @@ pub struct Summary {
 impl Summary {
     pub fn count<'a>(rows: impl Iterator<Item = Row<'a>>) -> Self {
         rows.fold(Self::default(), |mut summary, row| {
-            summary.tunnels += 1;
-            summary.stale += usize::from(!row.fresh);
-            summary.verdicts[urgency(row.verdict())] += 1;
+            summary.add(&row);
             summary
         })
+    }
+
+    pub(super) fn add(&mut self, row: &Row<'_>) {
+        self.tunnels += 1;
+        self.stale += usize::from(!row.fresh);
+        self.verdicts[urgency(row.verdict())] += 1;
     }
 
     /// Tunnels with this verdict.
@@ -195,6 +204,7 @@ impl VerdictFilter {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
     pub account: Option<String>,
+    pub site: Option<String>,
     pub tunnel_type: Option<TunnelType>,
     pub verdict: Option<VerdictFilter>,
     /// Words, each of which must occur in name, description, site, id or an address, ignoring case.
@@ -204,6 +214,7 @@ pub struct Filter {
 impl Filter {
     pub fn matches(&self, row: &Row<'_>) -> bool {
         self.account.as_ref().is_none_or(|account| row.account.as_str() == account)
+            && self.site.as_deref().is_none_or(|site| row.site().is_some_and(|own| **own == *site))
             && self.tunnel_type.is_none_or(|wanted| row.tunnel().tunnel_type() == wanted)
             && self.verdict.is_none_or(|wanted| wanted.matches(row.verdict()))
             && self.matches_words(row)
@@ -219,7 +230,7 @@ impl Filter {
             "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             shown(&tunnel.name),
             shown(&tunnel.description),
-            shown(row.entry.site.as_deref().unwrap_or_default()),
+            shown(row.site().map_or("", |site| site)),
             tunnel.id,
             tunnel.customer_endpoint,
             tunnel.cloudflare_endpoint,
@@ -239,6 +250,8 @@ label_enum! {
         Name => "name",
         /// By account, then by name.
         Account => "account",
+        /// By site, the most broken of each site first; tunnels without a site last.
+        Site => "site",
         /// The newest verdict first.
         Since => "since",
         /// The slowest of the last ten minutes first; unknown last.
@@ -256,6 +269,7 @@ impl Order {
             Self::Name => {}
             Self::Trouble => rows.sort_by_key(|row| urgency(row.verdict())),
             Self::Account => rows.sort_by(|a, b| a.account.cmp(b.account)),
+            Self::Site => rows.sort_by_key(|row| (row.site().is_none(), row.site(), urgency(row.verdict()))),
             Self::Since => rows.sort_by_key(|row| Reverse(row.verdict.map(|verdict| verdict.changed.instant))),
             Self::Rtt => rows.sort_by_cached_key(|row| Reverse(row.recent().rtt())),
             Self::Loss => rows.sort_by_cached_key(|row| Reverse(loss_in_millionths(row.recent()))),

@@ -17,7 +17,7 @@ use crate::{
         settings::ProbeSettings,
         tally::Tally,
     },
-    snapshot::rows::{BY_URGENCY, Order, VerdictFilter},
+    snapshot::rows::{BY_URGENCY, Concern, Order, VerdictFilter},
 };
 
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]
@@ -186,4 +186,77 @@ fn an_answering_address_inside_represents_the_tunnel() {
             assert_eq!(row.main_target().map(|probe| probe.target), expected, "{silence}");
         }
     }
+}
+
+/// Gives each tunnel of the fixtures the site before the first dash of its name; none to a name without a dash.
+fn with_sites(snapshot: &mut Snapshot) {
+    let mut fleet = snapshot.fleet().clone();
+    for account in fleet.accounts.values_mut().map(Arc::make_mut) {
+        let list = account.list(TunnelType::Ipsec).as_ref().clone();
+        let site = |name: &str| name.split_once('-').map(|(site, _)| Arc::from(site));
+        let entries =
+            list.entries.iter().map(|entry| InventoryEntry { site: site(&entry.tunnel.name), ..entry.clone() });
+        let entries = entries.collect();
+        account.set_list(TunnelType::Ipsec, TunnelList { entries, ..list });
+    }
+    snapshot.judged.fleet = Arc::new(fleet);
+}
+
+/// Two sites that work, one without a working tunnel, one with a broken tunnel, and a tunnel without a site.
+fn five_groups() -> Snapshot {
+    use Verdict::{BgpFault, Healthy, PathMismatch, Unknown, Unreachable};
+    let tunnels = [
+        ("waw-1", Healthy),
+        ("ams-1", Healthy),
+        ("ams-2", Healthy),
+        ("fra-1", Unreachable),
+        ("fra-2", Unknown),
+        ("lon-1", Unreachable),
+        ("lon-2", Healthy),
+        ("par-1", PathMismatch),
+        ("vie-1", Unknown),
+        ("alone", BgpFault),
+    ];
+    let tunnels = tunnels.map(|(name, verdict)| (tunnel(name), verdict, Duration::ZERO));
+    let mut snapshot = snapshot(tunnels.iter().map(|(tunnel, ..)| tunnel.clone()));
+    judged(&mut snapshot, tunnels);
+    with_sites(&mut snapshot);
+    snapshot
+}
+
+#[test]
+fn sites_are_counted_and_the_most_broken_is_first() {
+    use Concern::{Broken, Fine, Suspect, Unsure};
+    let snapshot = five_groups();
+    let sites = snapshot.sites(&Filter::default());
+    let sites: Vec<_> = sites
+        .iter()
+        .map(|group| {
+            let site = group.site.map_or("", |site| site);
+            (site, group.concern(), group.tunnels.tunnels, group.working(), group.broken())
+        })
+        .collect();
+    let expected = [
+        ("fra", Broken, 2, 0, 1),
+        ("lon", Suspect, 2, 1, 1),
+        ("par", Suspect, 1, 0, 0),
+        ("vie", Unsure, 1, 0, 0),
+        ("ams", Fine, 2, 2, 0),
+        ("waw", Fine, 1, 1, 0),
+        ("", Broken, 1, 0, 1),
+    ];
+    assert_eq!(sites, expected);
+}
+
+#[test]
+fn tunnels_are_filtered_and_sorted_by_site() {
+    let snapshot = five_groups();
+    let fra = Filter { site: Some("fra".into()), ..Filter::default() };
+    assert_eq!(found(&snapshot, &fra), ["fra-1", "fra-2"]);
+    assert_eq!(found(&snapshot, &Filter { site: Some("fr".into()), ..Filter::default() }), [""; 0]);
+    assert_eq!(snapshot.sites(&fra).len(), 1);
+    let mut rows: Vec<_> = snapshot.rows().collect();
+    Order::Site.sort(&mut rows);
+    let expected = ["ams-1", "ams-2", "fra-1", "fra-2", "lon-1", "lon-2", "par-1", "vie-1", "waw-1", "alone"];
+    assert_eq!(names(rows), expected);
 }

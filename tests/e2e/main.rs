@@ -27,6 +27,7 @@ mod reload;
 mod runbooks;
 mod sandbox;
 mod secrets;
+mod sites;
 mod support;
 mod tunnels;
 mod web_config;

@@ -33,7 +33,7 @@ fn snapshot(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Snapshot {
 
 fn table(snapshot: &Snapshot, in_colour: bool) -> String {
     let mut text = Vec::new();
-    write_table(snapshot, in_colour, &mut text).unwrap();
+    write_table(snapshot, &Filter::default(), in_colour, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 
@@ -86,4 +86,48 @@ account acme: gre_tunnels cannot be read (not_found): check the account id and `
 account acme: ipsec_tunnels was not polled
 "
     );
+}
+
+/// The three tunnels, of which the broken one has the site `fra`.
+fn three_with_a_site() -> Snapshot {
+    let mut snapshot = three();
+    let mut fleet = snapshot.fleet().clone();
+    let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
+    let mut list = account.list(TunnelType::Gre).as_ref().clone();
+    Arc::make_mut(&mut list.entries)[0].site = Some("fra".into());
+    account.set_list(TunnelType::Gre, list);
+    snapshot.judged.fleet = Arc::new(fleet);
+    snapshot
+}
+
+fn of_site(snapshot: &Snapshot, site: &str) -> (String, bool) {
+    let filter = Filter { site: Some(site.into()), ..Filter::default() };
+    let mut text = Vec::new();
+    write_table(snapshot, &filter, false, &mut text).unwrap();
+    (String::from_utf8(text).unwrap(), all_well(snapshot, &filter))
+}
+
+#[tokio::test]
+async fn the_site_is_a_column_and_a_filter() {
+    let snapshot = three_with_a_site();
+    assert!(table(&snapshot, false).contains("TYPE   SITE  BGP"), "{}", table(&snapshot, false));
+    assert!(!table(&three(), false).contains("SITE"), "no tunnel has a site");
+    let (text, well) = of_site(&snapshot, "fra");
+    assert_eq!(
+        text,
+        "\
+VERDICT        TUNNEL            TYPE  SITE  BGP          TCP  CHECKS  WHY
+reported_down  a-very-long-name  gre   fra   down (none)  -    -       the session is down
+
+1 tunnels, 1 needs attention
+"
+    );
+    assert!(!well);
+}
+
+#[tokio::test]
+async fn a_site_without_tunnels_is_not_well() {
+    let (text, well) = of_site(&three_with_a_site(), "f\nra");
+    let hint = "no tunnel has the site `fra`; run the command without `--site` to see all sites\n";
+    assert_eq!((text, well), (format!("{hint}0 tunnels, 0 need attention\n"), false));
 }

@@ -156,8 +156,8 @@ fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-                // One count per reason.
-                if name != "failures" {
+                // One count per reason or verdict.
+                if !["failures", "verdicts"].contains(&&**name) {
                     paths(value, &path, found);
                 }
                 found.insert(path);
@@ -190,9 +190,30 @@ async fn every_field_is_documented_and_every_documented_field_appears() {
     }
     paths(&answer["collections"], "collections", &mut found);
     answer["tunnels"].as_array().unwrap().iter().for_each(|tunnel| paths(tunnel, "", &mut found));
+    paths(&all_sites(&snapshot()), "", &mut found);
     let documented = documented();
     let lone: Vec<_> = found.symmetric_difference(&documented).collect();
     assert!(lone.is_empty(), "only in the answer or only in docs/API.md: {lone:#?}");
+}
+
+fn all_sites(snapshot: &Snapshot) -> Value {
+    let WholeText(text) = sites_json(snapshot, &Filter::default());
+    serde_json::from_slice(&text).unwrap()
+}
+
+#[tokio::test]
+async fn the_sites_have_counts_and_tunnels_without_a_site_come_last() {
+    let snapshot = snapshot();
+    let counts = |healthy, unknown| {
+        let mut counts: BTreeMap<_, _> = Verdict::ALL.iter().map(|verdict| (verdict.as_str(), 0)).collect();
+        counts.extend([("healthy", healthy), ("unknown", unknown)]);
+        counts
+    };
+    let expected = serde_json::json!([
+        {"account": "acme", "site": "fra", "tunnels": 1, "working": 1, "broken": 0, "stale": 0, "verdicts": counts(1, 0)},
+        {"account": "acme", "tunnels": 1, "working": 0, "broken": 0, "stale": 0, "verdicts": counts(0, 1)},
+    ]);
+    assert_eq!(all_sites(&snapshot)["sites"], expected);
 }
 
 #[tokio::test]

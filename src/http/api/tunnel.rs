@@ -26,7 +26,7 @@ pub(super) fn add_tunnel(object: &mut JsonObject<'_>, row: &Row<'_>) {
     object.add("id", shown(tunnel.id.as_str()));
     object.add("name", shown(&tunnel.name));
     object.add("description", shown(&tunnel.description));
-    object.add("site", row.entry.site.as_deref().map(shown));
+    object.add("site", row.site().map(|site| shown(site)));
     object.add("type", tunnel.tunnel_type().as_str());
     object.add("stale", !row.fresh);
     object.add("confirmed", row.confirmed.map(|then| then.wall.to_string()));

@@ -45,7 +45,7 @@ fn tunnel_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
     let mut fields = vec![
         ("Name", text(&tunnel.name)),
         ("Description", text(&tunnel.description)),
-        ("Site", text(row.entry.site.as_deref().unwrap_or_default())),
+        ("Site", text(row.site().map_or("", |site| site))),
         ("Account", text(row.account.as_str())),
         ("Id", html! { code { (shown(tunnel.id.as_str())) } }),
         ("Type", html! { (words::type_name(tunnel.tunnel_type())) }),

@@ -6,6 +6,7 @@ use web_toolkit::text::shown;
 use super::{
     document::Document,
     format::{count_noun, format_count},
+    sites::{draw_sites, site_names},
     sources::{draw_notices, draw_sources},
     table::draw_table,
     words,
@@ -16,6 +17,7 @@ use crate::{
     snapshot::{
         Snapshot,
         rows::{BY_URGENCY, Concern, Filter, Order, Summary, VerdictFilter},
+        sites::SiteSummary,
     },
 };
 
@@ -23,6 +25,7 @@ use crate::{
 pub(in crate::http) fn draw_front(snapshot: &Snapshot, query: &Query) -> Document {
     let summary = snapshot.summary();
     let headline = Headline::new(snapshot, &summary);
+    let sites = snapshot.sites(&Filter::default());
     let body = html! {
         section id="headline" class={ "headline " (headline.concern) } data-live {
             (headline.draw())
@@ -30,7 +33,8 @@ pub(in crate::http) fn draw_front(snapshot: &Snapshot, query: &Query) -> Documen
         }
         div id="notices" class="notices" data-live { (draw_notices(snapshot, &summary)) }
         @if summary.tunnels > 0 {
-            (draw_form(snapshot, query))
+            section id="sites" class="sites" data-live aria-label="Sites" { (draw_sites(snapshot, &sites, query)) }
+            (draw_form(snapshot, &sites, query))
             section id="tunnels" data-live aria-label="Tunnels" { (draw_table(snapshot, query)) }
         }
         (draw_sources(snapshot))
@@ -80,8 +84,9 @@ fn draw_tiles(summary: &Summary, query: &Query) -> Markup {
     }
 }
 
-fn draw_form(snapshot: &Snapshot, query: &Query) -> Markup {
-    let Filter { account, tunnel_type, verdict, search } = &query.filter;
+fn draw_form(snapshot: &Snapshot, sites: &[SiteSummary<'_>], query: &Query) -> Markup {
+    let Filter { account, site, tunnel_type, verdict, search } = &query.filter;
+    let names = site_names(sites);
     let verdicts = BY_URGENCY.iter().map(|&verdict: &Verdict| (verdict.as_str(), words::verdict_name(verdict)));
     let verdicts = [("", "Any verdict"), (ATTENTION, "Needs attention")].into_iter().chain(verdicts);
     let types = TunnelType::ALL.iter().map(|&tunnel_type| (tunnel_type.as_str(), words::type_name(tunnel_type)));
@@ -94,6 +99,12 @@ fn draw_form(snapshot: &Snapshot, query: &Query) -> Markup {
             }
             @if (snapshot.fleet().accounts.len() > 1) || account.is_some() {
                 (select_account(snapshot, account.as_deref()))
+            }
+            @if !names.is_empty() || site.is_some() {
+                label { span { "Site" }
+                    input name="site" value=[site.as_deref()] list="site-names" autocomplete="off" placeholder="Any site";
+                }
+                datalist id="site-names" { @for name in names { option value=(name) {} } }
             }
             (select("verdict", "Verdict", verdicts, verdict.map(verdict_value)))
             (select("type", "Type", [("", "Any type")].into_iter().chain(types), tunnel_type.map(Label::as_str)))
@@ -130,6 +141,7 @@ const fn order_name(order: Order) -> &'static str {
         Order::Trouble => "Most broken first",
         Order::Name => "Name",
         Order::Account => "Account",
+        Order::Site => "Site",
         Order::Since => "Latest change first",
         Order::Rtt => "Highest RTT first",
         Order::Loss => "Highest loss first",

@@ -99,7 +99,7 @@ fn describe(snapshot: &Snapshot, row: &Row<'_>) -> String {
     let tunnel = row.tunnel();
     let (account, description) = (shown(row.account.as_str()), shown(&tunnel.description));
     let account = (snapshot.fleet().accounts.len() > 1).then_some(&*account);
-    let site = row.entry.site.as_deref().map(shown);
+    let site = row.site().map(|site| shown(site));
     let description = (!description.is_empty()).then_some(&*description);
     let parts = [words::type_name(tunnel.tunnel_type())].into_iter().chain(account).chain(site.as_deref());
     join_with_dots(parts.chain(description))

@@ -55,7 +55,7 @@ fn describe(row: &Row<'_>) -> String {
     let description = shown(&tunnel.description);
     let parts = [words::type_name(tunnel.tunnel_type()), &shown(row.account.as_str())].map(str::to_owned);
     let description = (!description.is_empty()).then(|| description.into_owned());
-    let site = row.entry.site.as_deref().map(|site| shown(site).into_owned());
+    let site = row.site().map(|site| shown(site).into_owned());
     let parts: Vec<String> = parts.into_iter().chain(site).chain(description).collect();
     join_with_dots(parts.iter().map(String::as_str))
 }
