@@ -4,6 +4,7 @@ The Deployment also has to be allowed where Pod Security is "restricted", whose 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/.
 """
 
+import re
 import sys
 
 import cloudcoil.models.prometheus_operator.v1 as operator
@@ -57,6 +58,34 @@ def restricted(pod: dict) -> None:
         assert not any("hostPort" in port for port in container.get("ports", []))
 
 
+def relabelled(labels: dict[str, str], rules: list[dict]) -> dict[str, str]:
+    """The labels of a target after these rules, as Prometheus applies them."""
+    for rule in rules:
+        pattern = re.compile(rule.get("regex", "(.*)"))
+        if rule.get("action", "replace") == "labeldrop":
+            labels = {name: value for name, value in labels.items() if not pattern.fullmatch(name)}
+            continue
+        source = rule.get("separator", ";").join(labels.get(name, "") for name in rule.get("sourceLabels", []))
+        if match := pattern.fullmatch(source):
+            labels = labels | {rule["targetLabel"]: match.expand(rule.get("replacement", "$1").replace("$1", r"\g<1>"))}
+    return labels
+
+
+def stable_labels(manifests: dict[str, dict]) -> None:
+    """A new pod has the labels of the one before, so that its series continue."""
+    service = manifests["Service"]
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    [port] = service["spec"]["ports"]
+    [endpoint] = manifests["ServiceMonitor"]["spec"]["endpoints"]
+    # What the Prometheus Operator sets, by its documentation of ServiceMonitor.
+    common = {"__meta_kubernetes_service_name": name, "__meta_kubernetes_namespace": namespace, "service": name, "namespace": namespace}
+    pods = [common | {"pod": f"{name}-{pod}", "instance": f"10.0.0.{pod}:9847"} for pod in (1, 2)]
+    first, second = (relabelled(pod, endpoint["relabelings"]) for pod in pods)
+    assert first == second, (first, second)
+    assert first["instance"] == f"{name}.{namespace}.svc:{port['port']}", first
+    assert first["job"] == "magic-tunnels", first
+
+
 def hang_together(manifests: dict[str, dict], version: str) -> None:
     """What one manifest says of another."""
     deployment = manifests["Deployment"]
@@ -84,6 +113,7 @@ def check(text: str, version: str) -> None:
     for manifest in manifests.values():
         against_schema(manifest)
     hang_together(manifests, version)
+    stable_labels(manifests)
 
 
 def is_refused(text: str, version: str) -> bool:

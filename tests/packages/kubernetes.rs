@@ -19,6 +19,9 @@ fn the_manifests_fit_the_api_and_each_other_and_faults_are_found() {
         ("name: net.ipv4.ping_group_range", "name: net.ipv4.ip_forward"),
         ("interval: 15s\n    port: http", "interval: 15 seconds\n    port: http"),
         ("targetLabel: job", "targetLabels: job"),
+        ("targetLabel: instance", "targetLabel: exporter"),
+        ("$1.svc:9847", "$1.svc:9848"),
+        ("regex: pod", "regex: pods"),
         ("mountPath: /run/secrets/magic-tunnel-exporter", "mountPath: /elsewhere"),
     ];
     let pairs = faults.iter().flat_map(|(right, wrong)| [right, wrong]);
