@@ -148,7 +148,6 @@ impl<S: TunnelSource> Poller<S> {
     }
 
     fn log_useless_rules(&self, tunnel_type: TunnelType, tunnels: &[Arc<Tunnel>]) {
-        let tunnels = tunnels.iter().map(Arc::as_ref);
         for rule in self.rule_usage.record(&self.account, tunnel_type, tunnels) {
             warn!("configuration, {rule}; {}", rule.remedy());
         }

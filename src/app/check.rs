@@ -16,7 +16,7 @@ use web_toolkit::{
     web_file::WebFile,
 };
 
-use self::rules::{TunnelsOfAccount, check_rules};
+use self::rules::{TunnelsOfAccount, describe_sites, find_useless_rules};
 use super::exporter::account_count;
 use crate::{
     cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus},
@@ -150,6 +150,13 @@ async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
     }
     let (results, lists): (Vec<_>, Vec<_>) = accounts.into_values().unzip();
     Ok(results.into_iter().flatten().chain(check_rules(config, &lists.concat())).collect())
+}
+
+/// A warning for each rule that matches no tunnel, and the number of sites.
+fn check_rules(config: &Config, lists: &[TunnelsOfAccount]) -> Vec<CheckResult> {
+    let ok = |message: String| CheckResult::ok(CheckSubject::Configuration, message);
+    let useless = find_useless_rules(config, lists).into_iter().map(|rule| ok(rule.to_string()).warn(rule.remedy()));
+    useless.chain(describe_sites(config, lists).map(ok)).collect()
 }
 
 /// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs to the account instead of a user.

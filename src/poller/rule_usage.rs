@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
 };
 
@@ -41,25 +42,19 @@ impl RuleUsage {
     }
 
     /// Starts over with the rules of a new configuration. Clones of `self` continue with them, too.
-    pub fn replace(&self, new: Self) {
-        let new = std::mem::take(&mut *new.0.lock());
-        *self.0.lock() = new;
+    pub fn replace(&self, Self(new): Self) {
+        *self.0.lock() = mem::take(&mut new.lock());
     }
 
     /// Compares the rules with all tunnels of a list, which the API returned. Returns each rule that matches no tunnel once, as
     /// soon as every list that it concerns is known.
-    pub fn record<'a>(
-        &self,
-        account: &AccountName,
-        tunnel_type: TunnelType,
-        tunnels: impl Iterator<Item = &'a Tunnel> + Clone,
-    ) -> Vec<FileRule> {
+    pub fn record(&self, account: &AccountName, tunnel_type: TunnelType, tunnels: &[Arc<Tunnel>]) -> Vec<FileRule> {
         let mut state = self.0.lock();
         let Unmatched { rules, open, unread } = &mut *state;
         if !unread.remove(&(account.clone(), tunnel_type)) {
             return Vec::new();
         }
-        open.retain(|_, rule| !tunnels.clone().any(|tunnel| rule.matches(rules, account, tunnel)));
+        open.retain(|_, rule| !tunnels.iter().any(|tunnel| rule.matches(rules, account, tunnel)));
         let is_known = |rule: &FileRule| unread.iter().all(|(account, _)| !rule.concerns(account));
         open.extract_if(.., |_, rule| is_known(rule)).map(|(_, rule)| rule).collect()
     }
@@ -80,8 +75,8 @@ mod tests {
 
     /// The lines of the rules that are reported when this list is read.
     fn report(usage: &RuleUsage, account: &str, tunnel_type: TunnelType, names: &[&str]) -> Vec<u64> {
-        let tunnels: Vec<Tunnel> = names.iter().map(|name| tunnel(name)).collect();
-        let found = usage.record(&AccountName::new(account), tunnel_type, tunnels.iter());
+        let tunnels: Vec<_> = names.iter().map(|name| Arc::new(tunnel(name))).collect();
+        let found = usage.record(&AccountName::new(account), tunnel_type, &tunnels);
         found.iter().map(|rule| rule.line).collect()
     }
 

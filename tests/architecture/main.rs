@@ -39,10 +39,11 @@ const RANKS: [(&str, u8); 17] = [
 const MAX_LINES: usize = 350;
 
 /// Crates that only some files may name, so that they can be replaced there.
-const NAMED_ONLY_IN: [(&str, &[&str]); 4] = [
+const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
     ("surge_ping", &["prober/icmp"]),
     ("reqwest", &["cloudflare"]),
     ("clap", &["cli", "config/flags"]),
+    ("regex_lite", &["domain/sites"]),
     ("prometheus_client", &["exposition", "series", "cloudflare/metrics", "app/reload"]),
 ];
 
@@ -129,6 +130,34 @@ fn wrong_crates(source: &Source) -> Vec<String> {
         .filter(|name| source.part() == "domain" && source.names(name))
         .map(|name| format!("{}: the domain does not know `{name}`", source.path));
     misplaced.chain(in_domain).collect()
+}
+
+/// The keys that identify a tunnel in the log.
+const TUNNEL_KEYS: [&str; 4] = ["account", "tunnel_type", "tunnel_id", "tunnel_name"];
+
+/// Log lines that identify a tunnel in another way.
+fn wrong_log_keys(source: &Source) -> Vec<String> {
+    let names_other = |key: &&str| {
+        let about_tunnel = key.contains("tunnel") && *key != "tunnels" && !TUNNEL_KEYS.contains(key);
+        about_tunnel || ["id", "name", "key", "type", "kind", "message"].contains(key)
+    };
+    let is_wrong = |keys: &Vec<&str>| {
+        let is_partial = keys.contains(&"tunnel_name") && !TUNNEL_KEYS.iter().all(|key| keys.contains(key));
+        is_partial || keys.iter().any(names_other)
+    };
+    let found = source.log_keys().into_iter().filter(is_wrong);
+    found.map(|keys| format!("{}: {keys:?}: a tunnel is identified by {TUNNEL_KEYS:?}", source.path)).collect()
+}
+
+#[test]
+fn the_log_identifies_a_tunnel_by_the_same_four_keys_everywhere() {
+    let sources: Vec<Source> = workspace().into_iter().flat_map(|(_, sources)| sources).collect();
+    let found: Vec<String> = sources.iter().flat_map(wrong_log_keys).collect();
+    assert_eq!(found, [""; 0]);
+    let complete = |source: &Source| source.log_keys().iter().any(|keys| TUNNEL_KEYS.iter().all(|k| keys.contains(k)));
+    let with_tunnels: Vec<&str> =
+        sources.iter().filter(|source| complete(source)).map(|source| &*source.path).collect();
+    assert_eq!(with_tunnels, ["correlate.rs", "poller/tracked_list.rs", "world.rs"], "the keys of a line are found");
 }
 
 #[test]
@@ -229,6 +258,9 @@ fn every_offence_is_found() {
     }
     for (path, text) in [("poller.rs", "//! x\nuse reqwest::Client;"), ("domain.rs", "//! x\nuse tokio::time;")] {
         assert_eq!(wrong_crates(&Source::new(path, text)).len(), 1, "{text}");
+    }
+    for line in ["info!(tunnel_name, \"x\")", "warn!(account, tunnel = 1, \"x\")", "debug!(%name, \"x\")"] {
+        assert_eq!(wrong_log_keys(&Source::new("a.rs", &format!("//! x\nfn f() {{ {line} }}"))).len(), 1, "{line}");
     }
     let source = Source::new("a.rs", "//! x\npub(crate) struct One<T>(T);\n    enum Two {}\npub trait Three {}");
     assert_eq!(source.types(), ["One", "Two", "Three"]);

@@ -70,6 +70,18 @@ impl Source {
         self.code.lines().filter_map(name).filter(|name| !name.is_empty()).collect()
     }
 
+    /// The keys of each log line, without those after a text.
+    pub(crate) fn log_keys(&self) -> Vec<Vec<&str>> {
+        let macros = ["trace!(", "debug!(", "info!(", "warn!(", "error!("];
+        let lines = macros.iter().flat_map(|name| self.code.split(name).skip(1));
+        let key = |field| {
+            let (key, _) = str::split_once(field, '=').unwrap_or((field, ""));
+            key.trim().trim_start_matches(['%', '?'])
+        };
+        let fields = |line: &'_ str| line.split_once('"').map_or(line.len(), |(fields, _)| fields.len());
+        lines.map(|line| line[..fields(line)].split(',').map(key).filter(|key| !key.is_empty()).collect()).collect()
+    }
+
     /// The other files that own what this file names.
     pub(crate) fn owners<'a>(&'a self, sources: &'a [Source]) -> impl Iterator<Item = &'a Self> {
         let paths = self.paths();

@@ -133,3 +133,17 @@ fn prometheus_sees_data_go_stale_when_the_api_goes_away() {
     prometheus.await_query("count(cloudflare_magic_tunnel_info)", SOON, |found| matches!(found, [(_, n)] if *n >= 1.0));
     exporter.process.assert_running();
 }
+
+#[test]
+fn every_example_scrapes_every_15_seconds() {
+    let text = |path: &str| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let readme = text("README.md");
+    let (_, job) = readme.split_once("- job_name: magic-tunnels\n").expect("the example of README.md");
+    let (job, _) = job.split_once("```").expect("the end of the example");
+    assert!(job.contains("scrape_interval: 15s"), "the default of Prometheus delays the early warning:\n{job}");
+    assert!(text("deploy/compose/prometheus.yml").contains("scrape_interval: 15s"));
+    assert!(text("deploy/kubernetes/servicemonitor.yml").contains("interval: 15s"));
+}

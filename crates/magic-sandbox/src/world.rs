@@ -19,7 +19,7 @@ use super::{
     response::{ApiResponse, ErrorResponse},
     session::SessionReport,
     store::{Candidate, StoredAccount, StoredTunnel},
-    story::{self, Story, StoryEvent, StoryPlayer, StoryStep, StoryTunnel},
+    story::{self, Story, StoryAccount, StoryEvent, StoryPlayer, StoryStep, StoryTunnel},
     validate::ValidTunnel,
 };
 
@@ -118,10 +118,7 @@ impl World {
     }
 
     fn apply_event(&mut self, event: StoryEvent, now: Moment) {
-        match event.name.as_str() {
-            "" => info!("story: {}", event.say),
-            name => info!(tunnel_name = name, "story: {name}: {}", event.say),
-        }
+        self.log_event(&event);
         if let Some(faults) = event.faults {
             self.faults = faults;
         }
@@ -140,6 +137,19 @@ impl World {
         if let Some(report) = event.report {
             tunnel.set_report(report, now);
         }
+    }
+
+    /// A tunnel has the same keys as in the log of the exporter.
+    fn log_event(&self, StoryEvent { tunnel, name, say, .. }: &StoryEvent) {
+        let known = tunnel.as_ref().and_then(|(position, id)| {
+            let account = self.player.story.accounts.get(*position)?;
+            Some((account, account.tunnels.iter().find(|tunnel| tunnel.id == *id)?))
+        });
+        let Some((StoryAccount { name: account, .. }, StoryTunnel { id, valid, .. })) = known else {
+            return info!("story: {say}");
+        };
+        let tunnel_type = valid.spec.kind().names().short;
+        info!(account, tunnel_type, tunnel_id = id, tunnel_name = name, "story: {name}: {say}");
     }
 
     pub(crate) fn respond(&mut self, request: &ApiRequest, now: Moment) -> ApiResponse {

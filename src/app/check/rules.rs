@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{CheckResult, CheckSubject};
 use crate::{
     app::pollers::rule_usage,
     config::Config,
@@ -21,38 +20,33 @@ pub(super) struct TunnelsOfAccount {
     pub(super) tunnels: Vec<Arc<Tunnel>>,
 }
 
-/// Returns a warning for each rule that matches no tunnel, if all lists that it concerns could be read; and the number of sites.
-pub(super) fn check_rules(config: &Config, lists: &[TunnelsOfAccount]) -> Vec<CheckResult> {
+/// Returns each rule that matches no tunnel, in the order of the file, if all lists that it concerns could be read.
+pub(super) fn find_useless_rules(config: &Config, lists: &[TunnelsOfAccount]) -> Vec<FileRule> {
     let usage = rule_usage(config);
-    let useless = lists.iter().flat_map(|TunnelsOfAccount { account, tunnel_type, tunnels }| {
-        usage.record(account, *tunnel_type, tunnels.iter().map(Arc::as_ref))
-    });
-    let warning = |rule: &FileRule| CheckResult::ok(CheckSubject::Configuration, rule.to_string()).warn(rule.remedy());
-    let mut useless: Vec<_> = useless.collect();
+    let record = |list: &TunnelsOfAccount| usage.record(&list.account, list.tunnel_type, &list.tunnels);
+    let mut useless: Vec<_> = lists.iter().flat_map(record).collect();
     useless.sort_by_key(|rule| rule.line);
-    useless.iter().map(warning).chain(count_sites(config, lists)).collect()
+    useless
 }
 
 /// How many sites the configuration makes of the tunnels; `None` if it says nothing about sites.
-fn count_sites(config: &Config, lists: &[TunnelsOfAccount]) -> Option<CheckResult> {
+pub(super) fn describe_sites(config: &Config, lists: &[TunnelsOfAccount]) -> Option<String> {
     if config.rules.sites.is_empty() && config.rules.site_rules.is_empty() {
         return None;
     }
     let tunnels = lists.iter().flat_map(|list| list.tunnels.iter().map(|tunnel| (&list.account, tunnel)));
-    let sites = tunnels.filter(|(_, tunnel)| config.rules.includes(tunnel));
-    let sites: Vec<_> = sites.map(|(account, tunnel)| config.rules.site(account, tunnel)).collect();
+    let monitored = tunnels.filter(|(_, tunnel)| config.rules.includes(tunnel));
+    let sites: Vec<_> = monitored.map(|(account, tunnel)| config.rules.site(account, tunnel)).collect();
     let missing = sites.iter().filter(|site| site.is_none()).count();
     let (all, distinct) = (sites.len(), sites.into_iter().flatten().collect::<BTreeSet<_>>().len());
     let plural = if distinct == 1 { "" } else { "s" };
-    let message = format!("{distinct} site{plural}; {missing} of {all} monitored tunnels have none");
-    Some(CheckResult::ok(CheckSubject::Configuration, message))
+    Some(format!("{distinct} site{plural}; {missing} of {all} monitored tunnels have none"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        app::check::CheckStatus,
         config::{Inputs, flags::Flags},
         domain::fixtures::tunnel,
     };
@@ -78,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_without_a_tunnel_are_warnings_in_the_order_of_the_file() {
+    fn rules_without_a_tunnel_are_found_in_the_order_of_the_file() {
         let config = config(
             "\
 tunnels:
@@ -91,24 +85,24 @@ sites:
 ",
         );
         let lists = [list(TunnelType::Gre, &["fra-1", "lon-1"]), list(TunnelType::Ipsec, &["fra-2"])];
-        let results = check_rules(&config, &lists);
-        let messages: Vec<_> = results.iter().map(|result| (result.status, result.message.as_str())).collect();
+        let useless = |lists| find_useless_rules(&config, lists).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
-            messages,
+            useless(&lists),
             [
-                (CheckStatus::Warn, "line 2: a pattern of `tunnels.include` matches no tunnel"),
-                (CheckStatus::Warn, "line 3: a pattern of `tunnels.exclude` matches no tunnel"),
-                (CheckStatus::Warn, "line 4: an entry of `tunnels.overrides` matches no monitored tunnel"),
-                (CheckStatus::Warn, "line 6: a rule of `sites` matches no monitored tunnel"),
-                (CheckStatus::Ok, "1 site; 0 of 2 monitored tunnels have none"),
+                "line 2: a pattern of `tunnels.include` matches no tunnel",
+                "line 3: a pattern of `tunnels.exclude` matches no tunnel",
+                "line 4: an entry of `tunnels.overrides` matches no monitored tunnel",
+                "line 6: a rule of `sites` matches no monitored tunnel",
             ]
         );
-        let unread = check_rules(&config, &lists[..1]);
-        assert!(unread.iter().all(|result| result.status == CheckStatus::Ok), "a list could not be read: {unread:?}");
+        assert_eq!(useless(&lists[..1]), [""; 0], "a list could not be read");
+        let sites = describe_sites(&config, &lists);
+        assert_eq!(sites.as_deref(), Some("1 site; 0 of 2 monitored tunnels have none"));
     }
 
     #[test]
     fn without_rules_nothing_is_reported() {
-        assert_eq!(check_rules(&config(""), &[list(TunnelType::Gre, &["fra-1"])]), []);
+        let (config, lists) = (config(""), [list(TunnelType::Gre, &["fra-1"])]);
+        assert_eq!((find_useless_rules(&config, &lists), describe_sites(&config, &lists)), (Vec::new(), None));
     }
 }

@@ -203,3 +203,31 @@ fn rules_apply_immediately_and_at_every_poll() {
     assert_eq!(story.lists(&tunnels), [], "an excluded tunnel is neither new nor removed");
     assert_eq!(seen(&story.list), expected);
 }
+
+#[test]
+fn the_site_follows_the_name_and_the_description() {
+    use crate::domain::sites::{SitePattern, SiteRule, SiteSource};
+    let rule = |from, pattern| SiteRule { from, pattern: SitePattern::new(pattern).unwrap() };
+    let rules = TunnelRules {
+        site_rules: vec![
+            rule(SiteSource::Description, "^(?<site>[A-Z][a-z]+),"),
+            rule(SiteSource::Name, "^(?<site>[a-z]+)-"),
+        ],
+        ..TunnelRules::default()
+    };
+    let mut story = Story::start();
+    story.list = TrackedList::resume(AccountName::new("acme"), Arc::new(rules), TunnelList::default());
+    let named = |name: &str, description: &str| {
+        Arc::new(Tunnel { name: name.into(), description: description.into(), ..crate::domain::fixtures::tunnel("id") })
+    };
+    for (tunnel, site) in [
+        (named("fra-1", ""), Some("fra")),
+        (named("fra-1", ""), Some("fra")),
+        (named("lon-1", ""), Some("lon")),
+        (named("lon-1", "Paris, spare"), Some("Paris")),
+        (named("LON", ""), None),
+    ] {
+        story.lists(&[Arc::clone(&tunnel)]);
+        assert_eq!(story.list.current().entries[0].site.as_deref(), site, "{tunnel:?}");
+    }
+}
