@@ -22,8 +22,8 @@ use crate::{
 /// Shown in place of an unknown value.
 const UNKNOWN: &str = "-";
 
-/// Whether every list was read, and of the matching tunnels no BGP session is down and none needs attention. If the filter
-/// names a site, it must have a tunnel, because a misspelled name must not look like a healthy site.
+/// Whether every list was read, and of the matching tunnels no BGP session is down and none needs attention. If the
+/// filter names a site, it must have a tunnel, because a misspelled name must not look like a healthy site.
 pub(super) fn all_well(snapshot: &Snapshot, filter: &Filter) -> bool {
     let is_down = |state| matches!(state, BgpState::Down | BgpState::Establishing);
     snapshot.datasets().all(|(.., status)| status.state == PollState::Succeeded)
@@ -57,8 +57,8 @@ struct TableColumn {
     text: fn(&Row<'_>) -> String,
 }
 
-/// The account is shown only if there are several, the site only if a row has one, and the observed state only if something is
-/// probed.
+/// The account is shown only if there are several, the site only if a row has one, and the observed state only if
+/// something is probed.
 fn columns(snapshot: &Snapshot, rows: &[Row<'_>]) -> Vec<TableColumn> {
     let column = |heading, text| TableColumn { heading, text };
     let mut columns = vec![

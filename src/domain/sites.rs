@@ -83,8 +83,8 @@ pub struct SiteRule {
 impl SiteRule {
     /// Returns the site that the text of the tunnel contains.
     ///
-    /// The text is searched as pages and labels show it: without invisible characters, and limited in length. Therefore the
-    /// site is printable, and the time of a search is bounded.
+    /// The text is searched as pages and labels show it: without invisible characters, and limited in length. Therefore
+    /// the site is printable, and the time of a search is bounded.
     pub fn site(&self, tunnel: &Tunnel) -> Option<Arc<str>> {
         let text = match self.from {
             SiteSource::Name => &tunnel.name,

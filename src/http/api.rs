@@ -215,6 +215,7 @@ fn add_target_group(
         labels.add("__meta_cloudflare_magic_tunnel_type", row.tunnel().tunnel_type().as_str());
         labels.add("__meta_cloudflare_magic_probe_target", target.as_str());
         labels.add("__meta_cloudflare_magic_vantage", vantage.as_str());
+        labels.add("__meta_cloudflare_magic_site", row.site().map(|site| shown(site)));
     });
 }
 

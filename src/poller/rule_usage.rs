@@ -15,7 +15,7 @@ use crate::domain::{
     tunnel::{Tunnel, TunnelType},
 };
 
-/// The rules of a configuration, and which of them have matched no tunnel so far. Shared by all pollers; clones share it.
+/// The rules of a configuration, and which of them have matched no tunnel so far. Shared by all pollers, as are clones.
 #[derive(Debug, Clone)]
 pub struct RuleUsage(Arc<Mutex<Unmatched>>);
 

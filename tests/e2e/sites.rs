@@ -137,6 +137,9 @@ fn the_page_with_400_sites_shows_the_worst_first_and_stays_short() {
     assert_eq!(shown(&all), 400);
     let one = http::text(exporter.address, "/?site=dhc");
     assert_eq!(one.matches("<td class=\"verdict\"").count(), 2, "{one}");
+    let path = one.split("href=\"tunnels/").nth(1).and_then(|rest| rest.split('"').next()).expect("a link to a tunnel");
+    let tunnel = http::text(exporter.address, &format!("/tunnels/{path}"));
+    assert!(tunnel.contains("<a href=\"../../../?site=dhc\">dhc</a>"), "{tunnel}");
     let none = http::text(exporter.address, "/?site=nowhere");
     assert!(none.contains("No tunnel matches this filter"), "{none}");
 }

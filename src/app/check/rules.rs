@@ -1,4 +1,4 @@
-//! Checks the rules of the configuration file against the tunnels of all accounts: those that match no tunnel, and the sites.
+//! Compares the rules of the configuration file with the tunnels of all accounts: rules that match no tunnel, and sites.
 
 use std::{collections::BTreeSet, sync::Arc};
 

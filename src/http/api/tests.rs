@@ -210,7 +210,8 @@ async fn the_sites_have_counts_and_tunnels_without_a_site_come_last() {
         counts
     };
     let expected = serde_json::json!([
-        {"account": "acme", "site": "fra", "tunnels": 1, "working": 1, "broken": 0, "stale": 0, "verdicts": counts(1, 0)},
+        {"account": "acme", "site": "fra", "tunnels": 1, "working": 1, "broken": 0, "stale": 0,
+         "verdicts": counts(1, 0)},
         {"account": "acme", "tunnels": 1, "working": 0, "broken": 0, "stale": 0, "verdicts": counts(0, 1)},
     ]);
     assert_eq!(all_sites(&snapshot)["sites"], expected);
@@ -258,6 +259,7 @@ async fn the_targets_are_those_of_the_plan_even_if_nothing_is_probed() {
             let labels = group["labels"].as_object().unwrap();
             assert!(labels.keys().all(|name| name.starts_with("__meta_cloudflare_magic_")), "{labels:?}");
             assert_eq!(labels["__meta_cloudflare_magic_tunnel_name"], "full");
+            assert_eq!(labels["__meta_cloudflare_magic_site"], "fra");
             let target = labels["__meta_cloudflare_magic_probe_target"].as_str().unwrap();
             (group["targets"][0].as_str().unwrap(), target)
         })

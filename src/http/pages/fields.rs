@@ -7,6 +7,7 @@ use maud::{Markup, html};
 use web_toolkit::{clock::Moment, text::shown};
 
 use super::{
+    document::ROOT_OF_TUNNEL,
     format::{exact_time, time_at},
     words,
 };
@@ -15,6 +16,7 @@ use crate::{
         label::Label as _,
         tunnel::{GreDetails, IpsecDetails, Speaker, Stated, TunnelDetails},
     },
+    http::address::Query,
     snapshot::Row,
 };
 
@@ -45,7 +47,7 @@ fn tunnel_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
     let mut fields = vec![
         ("Name", text(&tunnel.name)),
         ("Description", text(&tunnel.description)),
-        ("Site", text(row.site().map_or("", |site| site))),
+        ("Site", row.site().map_or_else(not_stated, |site| site_link(site))),
         ("Account", text(row.account.as_str())),
         ("Id", html! { code { (shown(tunnel.id.as_str())) } }),
         ("Type", html! { (words::type_name(tunnel.tunnel_type())) }),
@@ -130,6 +132,11 @@ fn text(text: &str) -> Markup {
     } else {
         html! { (shown(text)) }
     }
+}
+
+/// A link to all tunnels of the site.
+fn site_link(site: &str) -> Markup {
+    html! { a href={ (ROOT_OF_TUNNEL) (Query::of_site(None, site).link()) } { (shown(site)) } }
 }
 
 fn optional(value: Option<impl Display>) -> Markup {

@@ -102,7 +102,8 @@ fn draw_form(snapshot: &Snapshot, sites: &[SiteSummary<'_>], query: &Query) -> M
             }
             @if !names.is_empty() || site.is_some() {
                 label { span { "Site" }
-                    input name="site" value=[site.as_deref()] list="site-names" autocomplete="off" placeholder="Any site";
+                    input name="site" value=[site.as_deref()] list="site-names" autocomplete="off"
+                        placeholder="Any site";
                 }
                 datalist id="site-names" { @for name in names { option value=(name) {} } }
             }
