@@ -10,6 +10,7 @@ mod accounts;
 mod inputs;
 mod probe;
 mod sandbox;
+mod state;
 mod tunnels;
 
 use std::{mem, path::Path, sync::Arc, time::Duration};
@@ -27,6 +28,7 @@ pub use self::{
     accounts::AccountConfig,
     inputs::{Environment, Inputs, Log},
     sandbox::SandboxConfig,
+    state::StateLocation,
 };
 use self::{
     accounts::{AccountKeys, CloudflareKeys},
@@ -34,6 +36,7 @@ use self::{
     inputs::LogKeys,
     probe::ProbeKeys,
     sandbox::SandboxKeys,
+    state::StateKeys,
     tunnels::{OverrideKeys, SiteKeys, TunnelConfig, TunnelKeys},
 };
 use crate::{
@@ -55,6 +58,8 @@ pub struct Config {
     pub accounts: Vec<AccountConfig>,
     pub poll: Poll,
     pub probe: ProbeSettings,
+    /// Where the state is kept over a restart; `None` if it is not kept.
+    pub state: Option<StateLocation>,
     /// Which tunnels are watched, and their sites.
     pub rules: Arc<TunnelRules>,
     /// The rules of the file that select tunnels, to report those that match none.
@@ -117,7 +122,7 @@ keys! {
     /// The sections of the configuration file.
     struct ConfigKeys {
         accounts: AccountKeys, cloudflare: CloudflareKeys, log: LogKeys, poll: PollKeys, probe: ProbeKeys,
-        sandbox: SandboxKeys, sites: SiteKeys, tunnels: TunnelKeys, web: WebKeys,
+        sandbox: SandboxKeys, sites: SiteKeys, state: StateKeys, tunnels: TunnelKeys, web: WebKeys,
     }
 }
 
@@ -131,6 +136,7 @@ fn layout() -> Layout {
         ("probe", keys_of::<ProbeKeys>()),
         ("sandbox", keys_of::<SandboxKeys>()),
         ("sites", keys_of::<SiteKeys>()),
+        ("state", keys_of::<StateKeys>()),
         ("tunnels", keys_of::<TunnelKeys>()),
         ("tunnels.overrides", keys_of::<OverrideKeys>()),
         ("web", keys_of::<WebKeys>()),
@@ -223,6 +229,7 @@ impl Config {
             web: read_web(&mut reader, &flags.web, root.web),
             poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
             probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),
+            state: StateLocation::read(&flags.state, &mut reader, root.state, inputs),
             log: Log::read(&inputs.log, &mut reader, root.log),
             rules: Arc::new(rules),
             file_rules: file_rules.into(),

@@ -16,7 +16,7 @@ use web_toolkit::{clock, text::shown};
 
 use self::tracker::{Tracker, VerdictChange};
 use crate::{
-    domain::{inventory::Fleet, label::Label as _, pulse::Pulse},
+    domain::{inventory::Fleet, label::Label as _, past::PastVerdicts, pulse::Pulse},
     prober::board::ProbeBoard,
     snapshot::{Judged, Snapshot},
 };
@@ -40,20 +40,21 @@ pub struct Correlator {
 }
 
 impl Correlator {
-    /// `state_changes` changes whenever the debounced state of a probe does. A report older than `stale_after` does not count. `pulse`
+    /// Starts from the verdicts of an earlier run, `past`. `state_changes` changes whenever the debounced state of a probe does. A report older than `stale_after` does not count. `pulse`
     /// beats at each judgement.
     pub fn new(
         fleet: watch::Receiver<Arc<Fleet>>,
         board: watch::Receiver<Arc<ProbeBoard>>,
         state_changes: watch::Receiver<u64>,
         stale_after: watch::Receiver<Duration>,
+        past: PastVerdicts,
         pulse: Pulse,
     ) -> (Self, watch::Receiver<Judged>) {
         // Readers see the accounts from the start, also before the first judgement.
         let first =
             Judged { fleet: Arc::clone(&fleet.borrow()), board: Arc::clone(&board.borrow()), ..Judged::default() };
         let (judged, published) = watch::channel(first);
-        (Self { fleet, board, state_changes, stale_after, judged, tracker: Tracker::default(), pulse }, published)
+        (Self { fleet, board, state_changes, stale_after, judged, tracker: Tracker::new(past), pulse }, published)
     }
 
     /// Judges until `stop` is cancelled.

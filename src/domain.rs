@@ -6,6 +6,7 @@
 pub mod dataset;
 pub mod inventory;
 pub mod label;
+pub mod past;
 pub mod probe;
 pub mod pulse;
 pub mod rules;

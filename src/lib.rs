@@ -14,4 +14,5 @@ pub mod prober;
 pub mod secret;
 pub mod series;
 pub mod snapshot;
+pub mod state;
 pub mod telemetry;

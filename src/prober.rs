@@ -47,6 +47,7 @@ use self::{
 use crate::{
     domain::{
         inventory::Fleet,
+        past::PastReplies,
         probe::{Binding, IpVersion, SessionKey},
         pulse::Pulse,
     },
@@ -89,7 +90,8 @@ impl ProberThread {
     }
 }
 
-/// Starts the prober on a new thread. It runs until `stop` is cancelled.
+/// Starts the prober on a new thread. It runs until `stop` is cancelled. Addresses in `past` have replied in an earlier
+/// run.
 ///
 /// # Errors
 /// The thread or the file descriptors of its runtime cannot be created.
@@ -97,6 +99,7 @@ pub fn start<N: Network>(
     network: impl FnOnce(Arc<Sockets>) -> N + Send + 'static,
     fleet: watch::Receiver<Arc<Fleet>>,
     settings: watch::Receiver<Arc<ProbeSettings>>,
+    past: PastReplies,
     pulse: Pulse,
     stop: CancellationToken,
 ) -> io::Result<(ProberHandle, ProberThread)> {
@@ -105,7 +108,7 @@ pub fn start<N: Network>(
     let runtime =
         runtime.enable_all().max_blocking_threads(1).on_thread_start(privileges::drop_capabilities).build()?;
     let sockets = Arc::new(Sockets::default());
-    let (driver, handle) = Driver::new(network(Arc::clone(&sockets)), sockets, fleet, settings, pulse);
+    let (driver, handle) = Driver::new(network(Arc::clone(&sockets)), sockets, fleet, settings, past, pulse);
     let (done_tx, done) = oneshot::channel();
     let thread = thread::Builder::new().name("prober".into()).spawn(move || {
         runtime.block_on(driver.run(stop));
@@ -140,6 +143,7 @@ impl<N: Network> Driver<N> {
         sockets: Arc<Sockets>,
         fleet: watch::Receiver<Arc<Fleet>>,
         settings: watch::Receiver<Arc<ProbeSettings>>,
+        past: PastReplies,
         pulse: Pulse,
     ) -> (Self, ProberHandle) {
         let (changes, changes_rx) = watch::channel(0);
@@ -152,7 +156,7 @@ impl<N: Network> Driver<N> {
             activity: Arc::default(),
             gate: SendGate::default(),
         };
-        let roster = Roster::new(Arc::clone(&settings.borrow()), sockets, Arc::clone(&context.activity));
+        let roster = Roster::new(Arc::clone(&settings.borrow()), sockets, Arc::clone(&context.activity), past);
         let (board, board_rx) = watch::channel(Arc::clone(roster.board()));
         let driver = Self {
             network,

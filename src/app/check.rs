@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{
-    clock,
+    clock::{self, Moment},
     server::{self, ListenAddress, tls::Validity},
     web_file::WebFile,
 };
@@ -20,7 +20,7 @@ use self::rules::{TunnelsOfAccount, describe_sites, find_useless_rules};
 use super::exporter::account_count;
 use crate::{
     cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus},
-    config::Config,
+    config::{Config, StateLocation},
     domain::{
         dataset::{Dataset, FailureReason},
         label::{Label as _, label_enum},
@@ -29,6 +29,7 @@ use crate::{
     exposition,
     poller::ApiAccount,
     prober::{icmp, settings::ProbeSettings},
+    state::{self, StateProblem},
 };
 
 /// A certificate or token that expires within this time causes a warning.
@@ -57,6 +58,7 @@ label_enum! {
         Clock => "clock",
         Permission => "permission",
         Icmp => "icmp",
+        State => "state",
         Listen => "listen",
         Web => "web",
     }
@@ -105,6 +107,7 @@ pub async fn run_checks(config: Config, stop: CancellationToken) -> anyhow::Resu
         accounts = check_accounts(&config) => accounts?,
     });
     results.extend(check_icmp_sockets(&config.probe));
+    results.push(check_state(config.state.as_ref(), clock::now()));
     results.extend(config.web.listen.iter().map(check_listen_address));
     results.extend(check_web_file(config.web.access.as_ref(), clock::now().wall));
     Ok(results)
@@ -259,6 +262,21 @@ fn check_icmp_sockets(settings: &ProbeSettings) -> Vec<CheckResult> {
         }
     };
     settings.bindings().into_iter().map(check).collect()
+}
+
+fn check_state(location: Option<&StateLocation>, now: Moment) -> CheckResult {
+    const FIX: &str = "make it a directory that the user of the exporter can write to; a state that cannot be used is \
+        renamed at the start";
+    let ok = |message: String| CheckResult::ok(CheckSubject::State, message);
+    let Some(location) = location else {
+        return ok("no directory is set, so that a restart forgets verdicts and first replies".into());
+    };
+    match state::describe(&location.directory, now) {
+        Ok(message) => ok(message),
+        Err(StateProblem::File(message)) => ok(message).warn(FIX),
+        Err(StateProblem::Directory(message)) if !location.required => ok(message).warn(FIX),
+        Err(StateProblem::Directory(message)) => ok(message).fail(FIX),
+    }
 }
 
 fn check_listen_address(address: &ListenAddress) -> CheckResult {

@@ -73,6 +73,7 @@ fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("web.telemetry_path", old.web.telemetry_path != new.web.telemetry_path),
         ("web.enable_lifecycle", old.web.enable_lifecycle != new.web.enable_lifecycle),
         ("web.open_health", old.web.open_health != new.web.open_health),
+        ("state.directory", old.state != new.state),
         ("log.level", old.log.level != new.log.level),
         ("log.format", old.log.format != new.log.format),
     ];

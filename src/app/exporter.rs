@@ -10,7 +10,7 @@ use tokio::{
     task::{self, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use web_toolkit::{
     access::Access,
     clock,
@@ -26,13 +26,18 @@ use super::{
 };
 use crate::{
     cloudflare,
-    config::{Config, ConfigError, Inputs, Log, flags::Flags},
+    config::{Config, ConfigError, Inputs, Log, StateLocation, flags::Flags},
     correlate::Correlator,
-    domain::{inventory::Fleet, pulse::Pulses},
+    domain::{
+        inventory::Fleet,
+        past::{PastReplies, PastVerdicts},
+        pulse::Pulses,
+    },
     exposition::{self, Exposition},
     http::{Http, Lifecycle},
     prober::{self, icmp::IcmpNetwork},
     snapshot::{Judged, Sources},
+    state::{Archive, StateDirectory, StateKeeper, StateMetrics},
 };
 
 /// The command `serve` with its validated configuration.
@@ -79,13 +84,18 @@ pub(super) async fn start(
     // From here on, SIGHUP does not end the process.
     let hangups = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let status = announce(&config, &bound);
+    let (state, past) = load_state(config.state.clone()).await?;
     let pulses = Pulses::default();
     let mut registry = exposition::registry();
     let metrics = register_metrics(&mut registry, clock::now());
     let api_metrics = cloudflare::Metrics::register(&mut registry);
     let (clients, pollers) = start_pollers(&config, api_metrics, pulses.clone(), stop).await?;
     let settings = LiveSettings::new(&config);
-    let judged = start_probing(&settings, pollers.subscribe(), &pulses, stop, tasks)?;
+    let judged = start_probing(&settings, pollers.subscribe(), past, &pulses, stop, tasks)?;
+    if let Some((directory, archive)) = state {
+        let keeper = StateKeeper::new(directory, archive, judged.clone(), StateMetrics::register(&mut registry));
+        tasks.spawn(keeper.run(stop.clone()));
+    }
     let sources = Sources { judged, stale_after: settings.stale_after.subscribe() };
     let exposition = Exposition::new(registry, sources.clone(), settings.poll_interval.subscribe());
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
@@ -95,6 +105,35 @@ pub(super) async fn start(
     let supervisor = Supervisor { loader, config, clients, pollers, settings, access, metrics, status };
     tasks.spawn(supervisor.run(Triggers { hangups, requests }, stop.clone()));
     Ok(())
+}
+
+/// The state directory with its content, and what the content says about an earlier run.
+type LoadedState = (Option<(Arc<StateDirectory>, Archive)>, (PastReplies, PastVerdicts));
+
+/// Opens the state directory, if there is one, and reads what an earlier run stored.
+///
+/// # Errors
+/// The configured directory cannot be used. A directory that was not configured is logged and ignored instead.
+async fn load_state(location: Option<StateLocation>) -> anyhow::Result<LoadedState> {
+    let Some(StateLocation { directory, required }) = location else { return Ok(LoadedState::default()) };
+    let opened = task::spawn_blocking(move || {
+        StateDirectory::open(&directory).map(|directory| {
+            let archive = directory.load();
+            (Arc::new(directory), archive)
+        })
+    });
+    match opened.await? {
+        Ok((directory, archive)) => {
+            let now = clock::now();
+            let past = (archive.past_replies(now), archive.past_verdicts(now));
+            Ok((Some((directory, archive)), past))
+        }
+        Err(unusable) if required => Err(unusable.into()),
+        Err(unusable) => {
+            warn!("a restart will forget verdicts and first replies: {unusable}");
+            Ok(LoadedState::default())
+        }
+    }
 }
 
 /// Creates the API clients and starts the pollers of all accounts.
@@ -115,17 +154,19 @@ pub(super) async fn start_pollers(
 fn start_probing(
     settings: &LiveSettings,
     fleet: watch::Receiver<Arc<Fleet>>,
+    (replies, verdicts): (PastReplies, PastVerdicts),
     pulses: &Pulses,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<watch::Receiver<Judged>> {
     let pulse = pulses.register("the prober");
     let (handle, thread) =
-        prober::start(IcmpNetwork::new, fleet.clone(), settings.probe.subscribe(), pulse, stop.clone())
+        prober::start(IcmpNetwork::new, fleet.clone(), settings.probe.subscribe(), replies, pulse, stop.clone())
             .context("cannot start the prober")?;
     let stale_after = settings.stale_after.subscribe();
     let pulse = pulses.register("the correlation");
-    let (correlator, judged) = Correlator::new(fleet, handle.board.clone(), handle.changes, stale_after, pulse);
+    let (correlator, judged) =
+        Correlator::new(fleet, handle.board.clone(), handle.changes, stale_after, verdicts, pulse);
     tasks.spawn(async move {
         if let Err(panicked) = thread.stopped().await {
             error!("{panicked}");

@@ -20,6 +20,7 @@ use crate::{
     domain::{
         dataset::PollState,
         inventory::Fleet,
+        past::{PastReplies, PastVerdicts},
         pulse::{Pulse, Pulses},
     },
     exposition,
@@ -29,9 +30,6 @@ use crate::{
 
 /// Time between two checks whether all states are settled.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Additional time to wait for settled states, for the start of the sessions and for a busy machine.
-const MARGIN: Duration = Duration::from_secs(2);
 
 /// Collects one snapshot. Takes as long as the slowest list, and with probing several probe intervals longer.
 ///
@@ -56,7 +54,8 @@ async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<
     let mut fleet = pollers.subscribe();
     tasks.spawn(pollers.run(stop.clone()));
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
-    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.clone(), settings, Pulse::default(), stop.clone())
+    let (past, pulse) = (PastReplies::new(), Pulse::default());
+    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.clone(), settings, past, pulse, stop.clone())
         .context("cannot start the prober")?;
     tasks.spawn(async move {
         // The panic hook has printed the message of a panic.
@@ -64,27 +63,21 @@ async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<
     });
     let polled = fleet.wait_for(|fleet| is_polled(fleet)).await?.clone();
     if config.probe.enabled {
-        let limit = time_to_settle(&config.probe);
+        let limit = config.probe.session.time_to_settle();
         if timeout(limit, wait_until_settled(&polled, &config.probe, &mut handle.board)).await.is_err() {
             debug!("some addresses have no settled state after {limit:?}");
         }
     }
     let (_stale_after, stale_after) = watch::channel(config.poll.stale_after);
+    let past = PastVerdicts::default();
     let (correlator, judged) =
-        Correlator::new(fleet, handle.board, handle.changes, stale_after.clone(), Pulse::default());
+        Correlator::new(fleet, handle.board, handle.changes, stale_after.clone(), past, Pulse::default());
     correlator.judge_once();
     Ok(Sources { judged, stale_after }.snapshot(clock::now()))
 }
 
 fn is_polled(fleet: &Fleet) -> bool {
     fleet.accounts.values().all(|account| account.datasets().all(|(_, status)| status.state != PollState::Waiting))
-}
-
-/// Maximum time until a state is settled: as many probes as it takes to be down, the last one until its timeout.
-fn time_to_settle(settings: &ProbeSettings) -> Duration {
-    let pace = settings.session;
-    let probes = pace.thresholds.down_after.max(pace.thresholds.up_after).get() + 1;
-    pace.timing.interval() * probes + pace.timing.timeout() + MARGIN
 }
 
 /// Waits until every planned address is probed and has a settled state.

@@ -184,7 +184,8 @@ impl Supervisor {
         self.settings.apply(&config);
         self.clients = clients;
         // Keys that need a restart keep their old values, so that the next reload reports them again.
-        self.config = Config { web: self.config.web.clone(), log: self.config.log, ..config };
+        let (web, state) = (self.config.web.clone(), self.config.state.clone());
+        self.config = Config { web, state, log: self.config.log, ..config };
         Ok(difference)
     }
 

@@ -31,6 +31,8 @@ pub struct ExporterFlags {
     pub poll: PollFlags,
     #[command(flatten)]
     pub probe: ProbeFlags,
+    #[command(flatten)]
+    pub state: StateFlags,
 }
 
 /// The web server of the exporter.
@@ -113,6 +115,16 @@ pub struct ProbeFlags {
     /// Upper bounds of the round-trip time histogram, ascending [default: 500us,1ms,2ms,5ms,…,2s]
     #[arg(long = "probe.rtt-buckets", env = "MTE_PROBE_RTT_BUCKETS", value_name = "DURATION", value_delimiter = ',')]
     pub rtt_buckets: Vec<String>,
+}
+
+/// What survives a restart.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "State")]
+pub struct StateFlags {
+    /// Directory that keeps verdicts and first replies over a restart [default: `$STATE_DIRECTORY`, which systemd sets;
+    /// otherwise none]
+    #[arg(long = "state.directory", env = "MTE_STATE_DIRECTORY", value_name = "DIRECTORY")]
+    pub directory: Option<String>,
 }
 
 /// The accounts and their credentials.

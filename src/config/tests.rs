@@ -317,3 +317,19 @@ fn a_wrong_sandbox_file_is_named_with_its_line() {
         assert!(sentence.contains("/does/not/exist") && sentence.contains("must be a readable file"), "{sentence}");
     }
 }
+
+#[test]
+fn the_state_directory_is_set_by_flag_file_or_service_manager() {
+    let location = |directory: &str, required| Some(StateLocation { directory: directory.into(), required });
+    let with = |arguments: &[&str], created: &'static str| {
+        let environment = move |name: &str| match name {
+            "STATE_DIRECTORY" => Some(created.to_owned()),
+            _ => token(name),
+        };
+        config(&[&[ACCOUNT], arguments].concat(), environment).unwrap().state
+    };
+    assert_eq!(with(&[], ""), None);
+    assert_eq!(with(&[], "/var/lib/a:/var/lib/b"), location("/var/lib/a", false));
+    assert_eq!(with(&["--state.directory=/srv/state"], "/var/lib/a"), location("/srv/state", true));
+    assert_eq!(with(&["--state.directory="], "/var/lib/a"), None, "an empty text means none");
+}

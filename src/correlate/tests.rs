@@ -53,8 +53,14 @@ fn play() -> Stage {
     let (board, board_rx) = watch::channel(Arc::new(board));
     let (changes, changes_rx) = watch::channel(0);
     let (stale_after, stale_after_rx) = watch::channel(Duration::from_mins(5));
-    let (correlator, judged) =
-        Correlator::new(fleet_rx, board_rx, changes_rx, stale_after_rx, pulses.register("correlation"));
+    let (correlator, judged) = Correlator::new(
+        fleet_rx,
+        board_rx,
+        changes_rx,
+        stale_after_rx,
+        PastVerdicts::default(),
+        pulses.register("correlation"),
+    );
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(correlator.run(stop.clone()));

@@ -8,6 +8,7 @@ use super::verdict::{Explanation, judge, reported, rests_on_silence};
 use crate::{
     domain::{
         inventory::TunnelKey,
+        past::PastVerdicts,
         tunnel::Tunnel,
         verdict::{Evidence, Reported, TunnelVerdict, Verdict, Verdicts},
     },
@@ -17,18 +18,47 @@ use crate::{
 /// Maximum time for which the first verdict on a tunnel is provisional while its probes have no settled result.
 const SETTLING: Duration = Duration::from_mins(1);
 
+/// Explanation of a verdict of an earlier run.
+const HELD: &str = "this is the verdict from before the restart; the probes have not settled yet";
+
 /// The verdicts so far. Reads no clock.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     tunnels: BTreeMap<Arc<TunnelKey>, Tracked>,
+    past: PastVerdicts,
 }
 
 #[derive(Debug)]
 struct Tracked {
     verdict: Arc<TunnelVerdict>,
     first_judged: Moment,
-    /// Whether the first verdict may still be replaced without counting as a change, because the probes have not settled.
-    provisional: bool,
+    phase: Phase,
+}
+
+/// How far the probes of a tunnel have settled since it was first judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The verdict of an earlier run is published, because a verdict without settled probes can be wrong.
+    Held(Verdict),
+    /// The first verdict may still be replaced without counting as a change.
+    Provisional,
+    Settled,
+}
+
+/// What the tracker needs from a snapshot to judge one tunnel.
+#[derive(Debug)]
+struct Outlook<'a> {
+    snapshot: &'a Snapshot,
+    isolated: bool,
+    /// Whether a target that once answered has no settled state.
+    any_settling: bool,
+}
+
+/// The judgement on one tunnel at one moment.
+#[derive(Debug, Clone, Copy)]
+struct Judgement {
+    evidence: Evidence,
+    verdict: Verdict,
 }
 
 /// A verdict that replaced another one.
@@ -51,26 +81,42 @@ pub(super) struct Round {
 }
 
 impl Tracker {
+    pub(super) fn new(past: PastVerdicts) -> Self {
+        Self { tunnels: BTreeMap::new(), past }
+    }
+
     /// Judges every tunnel of the inventory and forgets those that left it.
     pub(super) fn judge(&mut self, snapshot: &Snapshot) -> Round {
-        let isolated = is_isolated(snapshot);
+        let outlook = Outlook::new(snapshot);
         let mut round = Round::default();
         let mut before = std::mem::take(&mut self.tunnels);
         for row in snapshot.rows() {
-            let (evidence, verdict) = judge_row(&row, isolated);
-            let (key, tracked) = if let Some((key, mut tracked)) = before.remove_entry(&row.key) {
-                let old = Arc::clone(&tracked.verdict);
-                round.changes.extend(tracked.update(&key, &row, evidence, verdict, snapshot.now));
-                round.moved |= !Arc::ptr_eq(&old, &tracked.verdict);
-                (key, tracked)
-            } else {
+            let (key, mut tracked) = before.remove_entry(&row.key).unwrap_or_else(|| {
                 round.moved = true;
-                (Arc::new(row.key.clone()), Tracked::new(&row, evidence, verdict, snapshot.now))
-            };
+                (Arc::new(row.key.clone()), self.start(&row, &outlook))
+            });
+            let old = Arc::clone(&tracked.verdict);
+            round.changes.extend(tracked.update(&key, &row, &outlook));
+            round.moved |= !Arc::ptr_eq(&old, &tracked.verdict);
             self.tunnels.insert(key, tracked);
         }
         round.moved |= !before.is_empty();
         round
+    }
+
+    /// Starts with the verdict of an earlier run, if there is one.
+    fn start(&mut self, row: &Row<'_>, outlook: &Outlook<'_>) -> Tracked {
+        let now = outlook.snapshot.now;
+        let Judgement { evidence, verdict } = outlook.judge(row);
+        let tracked = |verdict, changed, phase, why| Tracked {
+            verdict: Arc::new(TunnelVerdict { verdict, evidence, changed, changes: 0, why }),
+            first_judged: now,
+            phase,
+        };
+        match self.past.take(&row.key, now) {
+            Some(past) => tracked(past.verdict, now.earlier(past.since), Phase::Held(past.verdict), HELD.into()),
+            None => tracked(verdict, now, Phase::Provisional, explain(row, evidence, verdict)),
+        }
     }
 
     /// The verdicts to publish.
@@ -81,29 +127,23 @@ impl Tracker {
 }
 
 impl Tracked {
-    fn new(row: &Row<'_>, evidence: Evidence, verdict: Verdict, now: Moment) -> Self {
-        let why = explain(row, evidence, verdict);
-        let verdict = TunnelVerdict { verdict, evidence, changed: now, changes: 0, why };
-        Self { verdict: Arc::new(verdict), first_judged: now, provisional: is_settling(row) }
-    }
-
-    fn update(
-        &mut self,
-        key: &Arc<TunnelKey>,
-        row: &Row<'_>,
-        evidence: Evidence,
-        verdict: Verdict,
-        now: Moment,
-    ) -> Option<VerdictChange> {
-        let provisional = self.provisional;
-        self.provisional = provisional && now.since(self.first_judged) < SETTLING && is_settling(row);
+    fn update(&mut self, key: &Arc<TunnelKey>, row: &Row<'_>, outlook: &Outlook<'_>) -> Option<VerdictChange> {
+        let now = outlook.snapshot.now;
+        let Judgement { evidence, mut verdict } = outlook.judge(row);
+        let before = self.phase;
+        self.phase = outlook.next_phase(before, row, now.since(self.first_judged));
+        let mut why = None;
+        if let Phase::Held(past) = self.phase {
+            (verdict, why) = (past, Some(HELD.into()));
+        }
         let old = Arc::clone(&self.verdict);
-        if old.verdict == verdict && old.evidence == evidence {
+        let released = matches!(before, Phase::Held(_)) && self.phase == Phase::Settled;
+        if old.verdict == verdict && old.evidence == evidence && !released {
             return None;
         }
-        let why = explain(row, evidence, verdict);
+        let why: Arc<str> = why.unwrap_or_else(|| explain(row, evidence, verdict));
         let changed = old.verdict != verdict;
-        let counts = changed && !provisional;
+        let counts = changed && before != Phase::Provisional;
         self.verdict = Arc::new(TunnelVerdict {
             verdict,
             evidence,
@@ -121,18 +161,46 @@ impl Tracked {
     }
 }
 
-fn judge_row(row: &Row<'_>, isolated: bool) -> (Evidence, Verdict) {
-    let evidence =
-        Evidence { reported: reported(row.tunnel(), row.fresh), inside: row.inside(), outside: row.outside() };
-    let verdict = if isolated && rests_on_silence(evidence) { Verdict::ProberIsolated } else { judge(evidence) };
-    (evidence, verdict)
-}
+impl<'a> Outlook<'a> {
+    fn new(snapshot: &'a Snapshot) -> Self {
+        let mut states = snapshot.board().sessions.iter().map(|(_, tally)| tally.state());
+        let any_settling = states.any(|state| state.ever_answered && state.up.is_none());
+        Self { snapshot, isolated: is_isolated(snapshot), any_settling }
+    }
 
-/// Whether a probe that counts has no settled result yet.
-fn is_settling(row: &Row<'_>) -> bool {
-    let Some(probes) = row.probes else { return false };
-    let mut counting = probes.inside().map(|probe| &probe.tally).chain(probes.outside().map(|(_, tally)| tally));
-    counting.any(|tally| tally.state().up.is_none())
+    fn judge(&self, row: &Row<'_>) -> Judgement {
+        let evidence =
+            Evidence { reported: reported(row.tunnel(), row.fresh), inside: row.inside(), outside: row.outside() };
+        let isolated = self.isolated && rests_on_silence(evidence);
+        Judgement { evidence, verdict: if isolated { Verdict::ProberIsolated } else { judge(evidence) } }
+    }
+
+    /// `elapsed` is the time since the tunnel was first judged.
+    fn next_phase(&self, phase: Phase, row: &Row<'_>, elapsed: Duration) -> Phase {
+        let may_stay = match phase {
+            // Whether the prober is isolated depends on all targets.
+            Phase::Held(Verdict::ProberIsolated) if self.any_settling => elapsed < self.hold_limit(),
+            Phase::Held(_) => elapsed < self.hold_limit() && self.is_settling(row),
+            Phase::Provisional => elapsed < SETTLING && self.is_settling(row),
+            Phase::Settled => true,
+        };
+        if may_stay { phase } else { Phase::Settled }
+    }
+
+    /// A target without a permitted socket never settles, so that a verdict must not be held for longer.
+    fn hold_limit(&self) -> Duration {
+        self.snapshot.board().settings.session.time_to_settle()
+    }
+
+    /// Whether a probe that counts has no settled result yet, or the probes of the tunnel are not planned yet.
+    fn is_settling(&self, row: &Row<'_>) -> bool {
+        let Some(probes) = row.probes else {
+            let settings = &self.snapshot.board().settings;
+            return settings.enabled && settings.for_tunnel(row.account, row.tunnel()).enabled;
+        };
+        let mut counting = probes.inside().map(|probe| &probe.tally).chain(probes.outside().map(|(_, tally)| tally));
+        counting.any(|tally| tally.state().up.is_none())
+    }
 }
 
 fn explain(row: &Row<'_>, evidence: Evidence, verdict: Verdict) -> Arc<str> {

@@ -167,6 +167,25 @@ pub struct SessionKey {
     pub binding: Arc<Binding>,
 }
 
+/// An address and how it is reached. It identifies a target across restarts, because a reply proves the same whichever
+/// type of socket receives it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProbePath {
+    pub address: IpAddr,
+    /// Address to send from.
+    pub source: Option<IpAddr>,
+    /// Network interface to send through.
+    pub interface: Option<Arc<str>>,
+}
+
+impl SessionKey {
+    /// Returns the part of the key that survives a restart.
+    pub fn path(&self) -> ProbePath {
+        let Binding { source, interface, .. } = &*self.binding;
+        ProbePath { address: self.address, source: *source, interface: interface.clone() }
+    }
+}
+
 /// Debounce: the number of consecutive results that change the state of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Thresholds {

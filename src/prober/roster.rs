@@ -12,7 +12,7 @@ use super::{
     settings::ProbeSettings,
     tally::Tally,
 };
-use crate::domain::{inventory::Fleet, probe::SessionKey};
+use crate::domain::{inventory::Fleet, past::PastReplies, probe::SessionKey};
 
 /// The current sessions. A tally exists as long as a tunnel or an uplink has its address.
 ///
@@ -24,6 +24,8 @@ pub(super) struct Roster {
     plan: ProbePlan,
     buckets: Buckets,
     board: Arc<ProbeBoard>,
+    /// From an earlier run. Each is used by the first session to its address.
+    past: PastReplies,
 }
 
 /// The steps that apply a new plan.
@@ -36,9 +38,14 @@ pub(super) struct PlanChange {
 }
 
 impl Roster {
-    pub(super) fn new(settings: Arc<ProbeSettings>, sockets: Arc<Sockets>, activity: Arc<Activity>) -> Self {
-        let board = ProbeBoard { settings, sockets, activity, ..ProbeBoard::default() };
-        Self { tallies: HashMap::new(), plan: ProbePlan::default(), buckets: Buckets::rtt(), board: Arc::new(board) }
+    pub(super) fn new(
+        settings: Arc<ProbeSettings>,
+        sockets: Arc<Sockets>,
+        activity: Arc<Activity>,
+        past: PastReplies,
+    ) -> Self {
+        let board = Arc::new(ProbeBoard { settings, sockets, activity, ..ProbeBoard::default() });
+        Self { tallies: HashMap::new(), plan: ProbePlan::default(), buckets: Buckets::rtt(), board, past }
     }
 
     pub(super) fn board(&self) -> &Arc<ProbeBoard> {
@@ -68,12 +75,20 @@ impl Roster {
         let mut start = Vec::new();
         for &key in wanted {
             if !self.tallies.contains_key(key) {
-                let tally = Arc::new(Tally::new(self.buckets.clone()));
+                let tally = Arc::new(self.new_tally(key));
                 self.tallies.insert(key.clone(), Arc::clone(&tally));
                 start.push((key.clone(), tally));
             }
         }
         start
+    }
+
+    fn new_tally(&mut self, key: &SessionKey) -> Tally {
+        let tally = Tally::new(self.buckets.clone());
+        match self.past.remove(&key.path()) {
+            Some(last_reply) => tally.with_past_reply(last_reply),
+            None => tally,
+        }
     }
 
     fn set_buckets(&mut self, buckets: &Buckets) {

@@ -81,6 +81,18 @@ pub struct SessionSettings {
     pub thresholds: Thresholds,
 }
 
+impl SessionSettings {
+    /// Time to wait for settled states in addition to the echoes, for the start of the sessions and for a busy machine.
+    const MARGIN: Duration = Duration::from_secs(2);
+
+    /// Maximum time from the start of a session until its state is settled: as many echoes as it takes to be down or
+    /// up, the last one until its timeout. A target that alternates takes longer.
+    pub fn time_to_settle(self) -> Duration {
+        let echoes = self.thresholds.down_after.max(self.thresholds.up_after).get() + 1;
+        self.timing.interval() * echoes + self.timing.timeout() + Self::MARGIN
+    }
+}
+
 impl Default for SessionSettings {
     fn default() -> Self {
         const DOWN_AFTER: NonZeroU32 = NonZeroU32::new(3).expect("not zero");

@@ -79,6 +79,15 @@ impl Tally {
         Self { data: Mutex::new(data), history: Mutex::new(History::new()) }
     }
 
+    /// Continues the tally of an earlier run, in which the address has replied. Counters start at zero.
+    #[must_use]
+    pub fn with_past_reply(mut self, last_reply: Option<Timestamp>) -> Self {
+        let reading = &mut self.data.get_mut().reading;
+        reading.state.ever_answered = true;
+        reading.last_reply = last_reply;
+        self
+    }
+
     /// Counts an echo as in flight. Each call is followed by one call of [`finish`](Self::finish).
     pub fn begin(&self) {
         let mut data = self.lock();
@@ -106,6 +115,11 @@ impl Tally {
     /// Copies the counters.
     pub fn read(&self) -> TallyReading {
         self.lock().reading.clone()
+    }
+
+    /// Returns the time of the latest reply.
+    pub fn last_reply(&self) -> Option<Timestamp> {
+        self.lock().reading.last_reply
     }
 
     /// Returns the debounced state.

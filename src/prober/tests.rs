@@ -74,7 +74,8 @@ async fn start_stage(first: Arc<Fleet>) -> Stage {
     let (fleet, fleet_rx) = watch::channel(first);
     let (settings, settings_rx) = watch::channel(Arc::new(enabled()));
     let pulses = Pulses::default();
-    let (driver, handle) = Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx, pulses.register("prober"));
+    let (driver, handle) =
+        Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx, PastReplies::new(), pulses.register("prober"));
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(driver.run(stop.clone()));
@@ -197,7 +198,8 @@ async fn the_thread_stops_when_the_token_is_cancelled() {
     let (_settings, settings_rx) = watch::channel(Arc::new(enabled()));
     let stop = CancellationToken::new();
     let site = Site::default();
-    let (mut handle, thread) = start(move |_| site, fleet_rx, settings_rx, Pulse::default(), stop.clone()).unwrap();
+    let (past, pulse) = (PastReplies::new(), Pulse::default());
+    let (mut handle, thread) = start(move |_| site, fleet_rx, settings_rx, past, pulse, stop.clone()).unwrap();
     handle.board.changed().await.unwrap();
     assert_eq!(handle.board.borrow().sessions.len(), 1);
     stop.cancel();

@@ -15,7 +15,7 @@ use std::{
 use source::{Source, sources_of};
 
 /// Parts of `src/`, lowest first. A part imports only parts of a lower rank.
-const RANKS: [(&str, u8); 17] = [
+const RANKS: [(&str, u8); 18] = [
     ("domain", 0),
     ("privileges", 1),
     ("series", 1),
@@ -27,6 +27,7 @@ const RANKS: [(&str, u8); 17] = [
     ("snapshot", 4),
     ("correlate", 5),
     ("exposition", 5),
+    ("state", 5),
     ("http", 6),
     ("config", 7),
     ("app", 8),
@@ -44,14 +45,14 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
     ("reqwest", &["cloudflare"]),
     ("clap", &["cli", "config/flags"]),
     ("regex_lite", &["domain/sites"]),
-    ("prometheus_client", &["exposition", "series", "cloudflare/metrics", "app/reload"]),
+    ("prometheus_client", &["exposition", "series", "cloudflare/metrics", "app/reload", "state/metrics"]),
 ];
 
 /// Crates that the values of `domain` must not know.
 const NOT_IN_DOMAIN: [&str; 6] = ["tokio", "hyper", "serde", "serde_json", "prometheus_client", "tracing"];
 
 /// Files whose types mirror JSON and may share names with the domain.
-const MIRRORS: [&str; 4] = ["cloudflare/wire", "cloudflare/token", "http/api", "config/file"];
+const MIRRORS: [&str; 5] = ["cloudflare/wire", "cloudflare/token", "http/api", "config/file", "state/format"];
 
 fn rank(part: &str) -> u8 {
     RANKS.iter().find(|(name, _)| *name == part).unwrap_or_else(|| panic!("`{part}` has no rank")).1

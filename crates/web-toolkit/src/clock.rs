@@ -25,6 +25,14 @@ impl Moment {
     pub fn after(self, by: Duration) -> Self {
         Self { instant: self.instant + by, wall: self.wall.saturating_add(by).unwrap_or(self.wall) }
     }
+
+    /// The moment of an earlier wall-clock time, for example one that was read from a file. `self` if `wall` is later,
+    /// because the clock was set back in between.
+    #[must_use]
+    pub fn earlier(self, wall: Timestamp) -> Self {
+        let age = Duration::try_from(self.wall.duration_since(wall)).unwrap_or(Duration::ZERO);
+        Self { instant: self.instant.checked_sub(age).unwrap_or(self.instant), wall: wall.min(self.wall) }
+    }
 }
 
 /// The current time. If a test pauses the time of tokio, the monotonic part is paused as well.

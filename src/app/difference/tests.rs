@@ -21,7 +21,11 @@ fn config() -> Config {
     let inputs = Inputs {
         file: flags::FileFlags::default(),
         log: flags::LogFlags::default(),
-        environment: Arc::new(|name| (name == "CLOUDFLARE_API_TOKEN").then(|| "hunter2".to_owned())),
+        environment: Arc::new(|name| match name {
+            "CLOUDFLARE_API_TOKEN" => Some("hunter2".to_owned()),
+            "STATE_DIRECTORY" => Some("/var/lib/magic-tunnel-exporter".to_owned()),
+            _ => None,
+        }),
         secrets: Arc::default(),
     };
     Config::for_serve(&flags, &inputs).unwrap()
@@ -48,7 +52,7 @@ type TableCase = (&'static str, fn(&mut Config), [&'static str; 4]);
 
 #[test]
 fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
-    let table: [TableCase; 20] = [
+    let table: [TableCase; 21] = [
         ("nothing", |_| {}, ["", "", "", ""]),
         ("another order of accounts", |config| config.accounts.reverse(), ["", "", "", ""]),
         ("an account removed", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
@@ -92,6 +96,7 @@ fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
         ("probing", |config| config.probe.enabled = true, ["", "", "", ""]),
         ("override", |config| config.probe.overrides.push(ProbeOverride::new(Selector::name("x"))), ["", "", "", ""]),
         ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
+        ("the state directory", |config| config.state = None, ["", "", "", "state.directory"]),
         ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
         ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),
         ("open health pages", |config| config.web.open_health = true, ["", "", "", "web.open_health"]),

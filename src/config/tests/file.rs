@@ -74,6 +74,7 @@ fn every_key_reaches_its_place() {
   config_file: web.yml
 poll: {interval: 30s, timeout: 5s, stale_after: 10m}
 log: {level: debug, format: json}
+state: {directory: state}
 probe:
   enabled: yes
   interval: 500ms
@@ -95,6 +96,8 @@ probe:
     assert_eq!((config.web.telemetry_path.as_str(), config.web.enable_lifecycle), ("/m", true));
     let named = config.web.access.map(|file| file.path().ends_with("web.yml"));
     assert_eq!((config.web.open_health, named), (true, Some(true)));
+    let state = config.state.unwrap();
+    assert!(state.required && state.directory.is_absolute() && state.directory.ends_with("state"), "{state:?}");
     let poll = Poll {
         interval: Duration::from_secs(30),
         timeout: Duration::from_secs(5),
@@ -248,7 +251,7 @@ fn an_empty_file_and_empty_sections_are_valid() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 26] = [
+const SETTINGS: [(&str, &str, &str); 27] = [
     ("web.listen_address", ":1", "x"),
     ("web.telemetry_path", "/m", "m"),
     ("web.enable_lifecycle", "true", "x"),
@@ -270,6 +273,7 @@ const SETTINGS: [(&str, &str, &str); 26] = [
     ("probe.uplink", "192.0.2.1", "x"),
     ("probe.silence", "always", "x"),
     ("probe.rtt_buckets", "1s", "x"),
+    ("state.directory", "state", "/dev/null"),
     ("log.level", "debug", "x"),
     ("log.format", "json", "x"),
     ("cloudflare.api_url", "https://proxy.example", "x"),

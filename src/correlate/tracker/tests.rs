@@ -6,6 +6,8 @@ use super::*;
 use crate::{
     domain::{
         fixtures::{addressed, polled, reporting},
+        inventory::AccountName,
+        past::PastVerdict,
         probe::{
             Binding, EchoOutcome, ProbeFailure, ProbeTarget, SessionKey, Silence, SocketMode, Thresholds, Vantage,
         },
@@ -358,4 +360,122 @@ fn an_uplink_is_evidence_for_its_own_tunnel_only() {
     rehearsal.judge();
     assert_eq!(rehearsal.verdict("fra").verdict, Verdict::TunnelFault, "its customer endpoint answers");
     assert_eq!(rehearsal.verdict("par").verdict, Verdict::Unreachable, "its uplink does not");
+}
+
+fn key(id: &str) -> TunnelKey {
+    TunnelKey::new(&AccountName::new("acme"), &addressed(id, "", "", ""))
+}
+
+/// What a restart finds: these verdicts, an hour old. All addresses have answered before the restart.
+fn restarted(tunnels: impl IntoIterator<Item = Tunnel>, past: &[(&str, Verdict)]) -> Rehearsal {
+    let mut rehearsal = Rehearsal::new(tunnels);
+    let since = rehearsal.now.wall.saturating_sub(Duration::from_hours(1)).unwrap();
+    let past = past.iter().map(|&(id, verdict)| (key(id), PastVerdict { verdict, since }));
+    rehearsal.tracker = Tracker::new(PastVerdicts { saved: rehearsal.now.wall, tunnels: past.collect() });
+    let answered = || Arc::new(Tally::new(Buckets::rtt()).with_past_reply(None));
+    for probes in rehearsal.board.tunnels.values_mut() {
+        for probe in &mut Arc::make_mut(probes).targets {
+            probe.tally = answered();
+        }
+    }
+    rehearsal.share_sessions();
+    let settings = Arc::make_mut(&mut rehearsal.board.settings);
+    settings.enabled = true;
+    rehearsal
+}
+
+#[test]
+fn a_dead_tunnel_stays_dead_over_a_restart_and_keeps_its_time() {
+    let mut rehearsal = restarted([fra()], &[("fra", Verdict::TunnelFault)]);
+    let since = rehearsal.now.wall.saturating_sub(Duration::from_hours(1)).unwrap();
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    let held = rehearsal.verdict("fra");
+    assert_eq!((held.verdict, held.changed.wall, &*held.why), (Verdict::TunnelFault, since, HELD));
+    rehearsal.wait(1);
+    rehearsal.settle("203.0.113.1", true);
+    assert_eq!(rehearsal.changes(), [""; 0], "the inside has not settled");
+    rehearsal.wait(2);
+    rehearsal.settle("10.0.0.0", false);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    let settled = rehearsal.verdict("fra");
+    assert_eq!((settled.verdict, settled.changed.wall, settled.changes), (Verdict::TunnelFault, since, 0));
+    assert!(settled.why.contains("10.0.0.0 inside the tunnel does not answer"), "{}", settled.why);
+}
+
+#[test]
+fn a_tunnel_that_recovered_during_the_restart_is_held_until_its_probes_settle() {
+    let mut rehearsal = restarted([fra()], &[("fra", Verdict::TunnelFault)]);
+    rehearsal.judge();
+    rehearsal.wait(1);
+    rehearsal.settle("10.0.0.0", true);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    rehearsal.settle("203.0.113.1", true);
+    assert_eq!(rehearsal.changes(), ["fra tunnel_fault -> healthy"]);
+    assert_eq!((rehearsal.verdict("fra").changed, rehearsal.verdict("fra").changes), (rehearsal.now, 1));
+}
+
+#[test]
+fn a_verdict_is_not_held_for_a_target_that_never_settles() {
+    let mut rehearsal = restarted([reporting(fra(), BgpState::Down)], &[("fra", Verdict::Healthy)]);
+    let limit = rehearsal.board.settings.session.time_to_settle();
+    rehearsal.judge();
+    rehearsal.wait(limit.as_secs() - 1);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    rehearsal.wait(1);
+    assert_eq!(rehearsal.changes(), ["fra healthy -> reported_down"]);
+}
+
+#[test]
+fn a_verdict_is_held_while_its_probes_are_not_planned() {
+    let mut rehearsal = restarted([fra()], &[("fra", Verdict::TunnelFault)]);
+    let planned = std::mem::take(&mut rehearsal.board.tunnels);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::TunnelFault);
+    rehearsal.board.tunnels = planned;
+    rehearsal.everything(false);
+    assert_eq!(rehearsal.changes(), ["fra tunnel_fault -> unreachable"]);
+}
+
+#[test]
+fn without_probes_the_first_report_settles_the_verdict() {
+    let tunnels = [reporting(fra(), BgpState::Down), reporting(par(), BgpState::Up)];
+    let mut rehearsal = restarted(tunnels, &[("fra", Verdict::ReportedDown), ("par", Verdict::ReportedDown)]);
+    rehearsal.board = ProbeBoard::default();
+    assert_eq!(rehearsal.changes(), ["par reported_down -> healthy"]);
+    assert!(rehearsal.verdict("fra").changed.wall < rehearsal.now.wall);
+}
+
+#[test]
+fn an_isolated_prober_stays_isolated_until_every_target_has_settled() {
+    let tunnels = [reporting(fra(), BgpState::Up), reporting(par(), BgpState::Down)];
+    let isolated = [("fra", Verdict::ProberIsolated), ("par", Verdict::ProberIsolated)];
+    let mut rehearsal = restarted(tunnels, &isolated);
+    rehearsal.judge();
+    for address in ["203.0.113.1", "10.0.0.0", "203.0.113.2", "10.0.0.2"] {
+        rehearsal.settle(address, false);
+        assert_eq!(rehearsal.changes(), [""; 0], "{address}");
+    }
+    assert!(rehearsal.verdict("fra").why.contains("the fault is on this side"));
+}
+
+#[test]
+fn a_verdict_of_an_earlier_run_is_used_for_the_first_judgement_only() {
+    let mut rehearsal = restarted([fra()], &[("fra", Verdict::TunnelFault)]);
+    rehearsal.judge();
+    let tunnels = std::mem::take(&mut rehearsal.tunnels);
+    rehearsal.judge();
+    rehearsal.tunnels = tunnels;
+    rehearsal.judge();
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::Unknown, "it was removed and added again");
+}
+
+#[test]
+fn a_time_in_the_future_becomes_the_present() {
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down)]);
+    rehearsal.board = ProbeBoard::default();
+    let since = rehearsal.now.after(Duration::from_hours(5)).wall;
+    let past = PastVerdict { verdict: Verdict::ReportedDown, since };
+    rehearsal.tracker = Tracker::new(PastVerdicts { saved: since, tunnels: [(key("fra"), past)].into() });
+    rehearsal.judge();
+    assert_eq!(rehearsal.verdict("fra").changed, rehearsal.now);
 }

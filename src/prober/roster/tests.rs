@@ -6,13 +6,13 @@ use super::*;
 use crate::{
     domain::{
         fixtures::{addressed, fleet},
-        probe::{EchoOutcome, Silence},
+        probe::{EchoOutcome, ProbePath, Silence},
     },
     prober::settings::SessionSettings,
 };
 
 fn roster() -> Roster {
-    Roster::new(Arc::default(), Arc::default(), Arc::default())
+    Roster::new(Arc::default(), Arc::default(), Arc::default(), PastReplies::new())
 }
 
 fn on() -> Arc<ProbeSettings> {
@@ -123,4 +123,27 @@ fn a_new_silence_rule_is_on_the_board() {
     let change =
         roster.update(&fleet, &Arc::new(ProbeSettings { silence: Silence::Always, ..ProbeSettings::clone(&on()) }));
     assert_eq!(change.board.unwrap().settings.silence, Silence::Always);
+}
+
+#[test]
+fn an_address_that_answered_before_the_restart_has_ever_answered() {
+    let past = ProbePath { address: [10, 0, 0, 0].into(), source: None, interface: None };
+    let last_reply = clock::now().wall;
+    let replies = [(past, Some(last_reply))].into();
+    let mut roster = Roster::new(Arc::default(), Arc::default(), Arc::default(), replies);
+    let fleet_of_one = fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]);
+    let change = roster.update(&fleet_of_one, &on());
+    let known = change.start.iter().map(|(key, tally)| {
+        let reading = tally.read();
+        assert_eq!((reading.requests, reading.replies, reading.state.up), (0, 0, None));
+        (key.address.to_string(), reading.state.ever_answered, reading.last_reply)
+    });
+    let known: Vec<_> = known.collect();
+    assert_eq!(known, [("10.0.0.0".to_owned(), true, Some(last_reply)), ("203.0.113.1".to_owned(), false, None)]);
+
+    // Through another interface the address is another target.
+    let mut bound = ProbeSettings::clone(&on());
+    bound.tunnels.interface = Some("gre1".into());
+    let change = roster.update(&fleet_of_one, &Arc::new(bound));
+    assert!(change.start.iter().all(|(_, tally)| !tally.state().ever_answered));
 }

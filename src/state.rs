@@ -1,0 +1,22 @@
+//! What survives a restart, in one file of the state directory: which addresses have ever replied, and the verdicts.
+//!
+//! [`StateDirectory`] reads and writes the file, [`Archive`] is its content, and [`StateKeeper`] is the task that keeps
+//! both up to date from what the correlation publishes. To store something else, add a section to `format.rs` and to
+//! [`Archive`]; older versions ignore sections that they do not know.
+
+mod archive;
+mod directory;
+mod format;
+mod keeper;
+mod metrics;
+mod schedule;
+
+pub use self::{
+    archive::Archive,
+    directory::{StateDirectory, StateDirectoryError, StateProblem, describe},
+    keeper::StateKeeper,
+    metrics::StateMetrics,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+//! The content of the state file, and how it follows the published verdicts.
+//!
+//! An entry whose tunnel or address is not in the inventory is kept for a week, because a list that cannot be read, a
+//! mistake in a pattern or a switched-off prober must not erase what is known.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use web_toolkit::clock::Moment;
+
+use crate::{
+    domain::{
+        inventory::TunnelKey,
+        past::{PastReplies, PastVerdict, PastVerdicts},
+        probe::ProbePath,
+    },
+    snapshot::Judged,
+};
+
+/// Time after which an absent entry is dropped. Only the time in which the exporter runs and writes counts.
+const KEEP_ABSENT: Duration = Duration::from_hours(7 * 24);
+
+/// What is stored about one tunnel or target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kept<T> {
+    pub(super) value: T,
+    /// Since when it has been absent from the inventory; `None` while it is present.
+    pub(super) absent_since: Option<Timestamp>,
+}
+
+/// What is known of earlier runs and of this one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Archive {
+    /// When the file was written; `None` without a file.
+    pub(super) saved: Option<Timestamp>,
+    /// Every target that has ever replied, with the time of its last reply.
+    pub(super) replies: BTreeMap<ProbePath, Kept<Option<Timestamp>>>,
+    pub(super) verdicts: BTreeMap<TunnelKey, Kept<PastVerdict>>,
+}
+
+impl Archive {
+    /// The targets that have ever replied. A reply after `now` has no time, because the clock was set back.
+    pub fn past_replies(&self, now: Moment) -> PastReplies {
+        let known = |time: &Timestamp| *time <= now.wall;
+        self.replies.iter().map(|(path, kept)| (path.clone(), kept.value.filter(known))).collect()
+    }
+
+    /// The verdicts that may still hold. Those of tunnels that have been absent for too long at `now` are left out.
+    pub fn past_verdicts(&self, now: Moment) -> PastVerdicts {
+        let is_recent = |since: Timestamp| now.since(now.earlier(since)) <= PastVerdicts::MAX_AGE;
+        let recent = self.verdicts.iter().filter(|(_, kept)| kept.absent_since.is_none_or(is_recent));
+        let tunnels = recent.map(|(key, kept)| (key.clone(), kept.value)).collect();
+        PastVerdicts { saved: self.saved.unwrap_or_default(), tunnels }
+    }
+
+    /// Whether a tunnel has another verdict than the one that is stored, or none is stored.
+    pub(super) fn differs_from(&self, judged: &Judged) -> bool {
+        let stored = |key| self.verdicts.get(key).map(|kept| kept.value.verdict);
+        judged.verdicts.tunnels.iter().any(|(key, current)| stored(&**key) != Some(current.verdict))
+    }
+
+    /// Adopts the current verdicts and replies, and drops what has been absent for too long.
+    pub(super) fn update(&mut self, judged: &Judged, now: Timestamp) {
+        mark_absent(&mut self.replies, now);
+        mark_absent(&mut self.verdicts, now);
+        for (key, tally) in judged.board.sessions.iter() {
+            if tally.state().ever_answered {
+                self.replies.insert(key.path(), Kept { value: tally.last_reply(), absent_since: None });
+            }
+        }
+        for (key, current) in &judged.verdicts.tunnels {
+            let value = PastVerdict { verdict: current.verdict, since: current.changed.wall };
+            self.verdicts.insert(TunnelKey::clone(key), Kept { value, absent_since: None });
+        }
+        self.saved = Some(now);
+    }
+
+    /// The number of tunnels and of targets.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.verdicts.len(), self.replies.len())
+    }
+}
+
+fn mark_absent<K: Ord, T>(entries: &mut BTreeMap<K, Kept<T>>, now: Timestamp) {
+    entries.retain(|_, kept| {
+        let since = *kept.absent_since.get_or_insert(now);
+        Duration::try_from(now.duration_since(since)).is_ok_and(|absent| absent <= KEEP_ABSENT) || since > now
+    });
+}

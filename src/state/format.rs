@@ -1,0 +1,170 @@
+//! The state file as JSON. The types mirror the file.
+//!
+//! A section that is missing is empty, and sections, keys and values that are unknown are ignored. The version changes
+//! only if an older program would misread the file.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::archive::{Archive, Kept};
+use crate::domain::{
+    inventory::{AccountName, TunnelKey},
+    label::Label,
+    past::PastVerdict,
+    probe::ProbePath,
+    tunnel::TunnelId,
+};
+
+/// Identifies the file as one of this program.
+const FORMAT: &str = "magic-tunnel-exporter state";
+
+const VERSION: u64 = 1;
+
+/// Why a file cannot be used. Quotes nothing from the file, which may be any file.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum FormatError {
+    #[error("it is not valid JSON of this format: line {line}, column {column}")]
+    Corrupt { line: usize, column: usize },
+    #[error("another program wrote it")]
+    Foreign,
+    #[error("it has version {0}, which is newer than {VERSION}")]
+    Newer(u64),
+}
+
+impl From<serde_json::Error> for FormatError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Corrupt { line: error.line(), column: error.column() }
+    }
+}
+
+#[derive(Deserialize)]
+struct Head {
+    format: Option<String>,
+    version: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Document {
+    format: String,
+    version: u64,
+    saved: String,
+    #[serde(default)]
+    targets: Vec<TargetRecord>,
+    #[serde(default)]
+    verdicts: Vec<VerdictRecord>,
+}
+
+/// A target that has ever replied.
+#[derive(Serialize, Deserialize)]
+struct TargetRecord {
+    address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    interface: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_reply: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    absent_since: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct VerdictRecord {
+    account: String,
+    tunnel_type: String,
+    tunnel_id: String,
+    verdict: String,
+    since: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    absent_since: Option<String>,
+}
+
+/// The content of the file for an archive.
+pub(super) fn encode(archive: &Archive) -> Vec<u8> {
+    let document = Document {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        saved: archive.saved.unwrap_or_default().to_string(),
+        targets: archive.replies.iter().map(TargetRecord::from).collect(),
+        verdicts: archive.verdicts.iter().map(VerdictRecord::from).collect(),
+    };
+    // Strings and numbers always have a JSON form.
+    serde_json::to_vec(&document).unwrap_or_default()
+}
+
+/// # Errors
+/// The content is not a state file of this version.
+pub(super) fn decode(bytes: &[u8]) -> Result<Archive, FormatError> {
+    let head: Head = serde_json::from_slice(bytes)?;
+    match (head.format.as_deref(), head.version) {
+        (Some(FORMAT), Some(VERSION)) => {}
+        (Some(FORMAT), Some(version)) if version > VERSION => return Err(FormatError::Newer(version)),
+        _ => return Err(FormatError::Foreign),
+    }
+    let document: Document = serde_json::from_slice(bytes)?;
+    Ok(Archive {
+        saved: document.saved.parse().ok(),
+        replies: document.targets.into_iter().filter_map(TargetRecord::read).collect(),
+        verdicts: document.verdicts.into_iter().filter_map(VerdictRecord::read).collect(),
+    })
+}
+
+impl From<(&ProbePath, &Kept<Option<Timestamp>>)> for TargetRecord {
+    fn from((path, kept): (&ProbePath, &Kept<Option<Timestamp>>)) -> Self {
+        Self {
+            address: path.address.to_string(),
+            source: path.source.map(|source| source.to_string()),
+            interface: path.interface.as_deref().map(str::to_owned),
+            last_reply: kept.value.map(|time| time.to_string()),
+            absent_since: kept.absent_since.map(|time| time.to_string()),
+        }
+    }
+}
+
+impl TargetRecord {
+    /// `None` if the address or the source is not an address.
+    fn read(self) -> Option<(ProbePath, Kept<Option<Timestamp>>)> {
+        let source = match self.source {
+            Some(source) => Some(source.parse().ok()?),
+            None => None,
+        };
+        let interface = self.interface.map(Into::into);
+        let path = ProbePath { address: self.address.parse().ok()?, source, interface };
+        Some((path, Kept { value: time(self.last_reply), absent_since: time(self.absent_since) }))
+    }
+}
+
+impl From<(&TunnelKey, &Kept<PastVerdict>)> for VerdictRecord {
+    fn from((key, kept): (&TunnelKey, &Kept<PastVerdict>)) -> Self {
+        Self {
+            account: key.account.as_str().to_owned(),
+            tunnel_type: key.tunnel_type.as_str().to_owned(),
+            tunnel_id: key.id.as_str().to_owned(),
+            verdict: kept.value.verdict.as_str().to_owned(),
+            since: kept.value.since.to_string(),
+            absent_since: kept.absent_since.map(|time| time.to_string()),
+        }
+    }
+}
+
+impl VerdictRecord {
+    /// `None` if the type, the verdict or the time is unknown, for example after a downgrade.
+    fn read(self) -> Option<(TunnelKey, Kept<PastVerdict>)> {
+        let key = TunnelKey {
+            account: AccountName::new(self.account),
+            tunnel_type: labelled(&self.tunnel_type)?,
+            id: TunnelId::new(self.tunnel_id),
+        };
+        let value = PastVerdict { verdict: labelled(&self.verdict)?, since: self.since.parse().ok()? };
+        Some((key, Kept { value, absent_since: time(self.absent_since) }))
+    }
+}
+
+fn labelled<T: Label>(text: &str) -> Option<T> {
+    T::ALL.iter().copied().find(|label| label.as_str() == text)
+}
+
+/// `None` if the time is invalid as well.
+fn time(text: Option<String>) -> Option<Timestamp> {
+    text.and_then(|text| text.parse().ok())
+}
