@@ -47,16 +47,16 @@ const SHORTER: [(&str, &str); 8] = [
 
 /// One alert in a notification.
 #[derive(Debug, Clone)]
-struct Delivery {
+pub(crate) struct Delivery {
     /// `pager`, `chat` or `record`.
-    to: String,
-    firing: bool,
-    labels: Value,
+    pub(crate) to: String,
+    pub(crate) firing: bool,
+    pub(crate) labels: Value,
     annotations: Value,
 }
 
 /// Collects the notifications of Alertmanager until it is dropped.
-struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     deliveries: Arc<Mutex<Vec<Delivery>>>,
     stop: Arc<AtomicBool>,
@@ -81,7 +81,7 @@ impl Receiver {
         receiver
     }
 
-    fn deliveries(&self) -> Vec<Delivery> {
+    pub(crate) fn deliveries(&self) -> Vec<Delivery> {
         self.deliveries.lock().expect("the list").clone()
     }
 
@@ -143,24 +143,19 @@ fn take(mut stream: &TcpStream) -> Option<Vec<Delivery>> {
     Some(alerts)
 }
 
-/// The whole chain. The fields are dropped in their order: Prometheus first, the API last.
-struct Chain {
-    prometheus: Prometheus,
+/// What delivers the alerts of an exporter: Prometheus with the shipped rules, Alertmanager with the shipped routes, and
+/// the receiver.
+pub(crate) struct Delivering {
+    pub(crate) prometheus: Prometheus,
     alertmanager: SocketAddr,
-    _alertmanager: Process,
-    receiver: Receiver,
-    exporter: Exporter,
-    api: Fleet,
-    _folder: tempfile::TempDir,
+    process: Process,
+    pub(crate) receiver: Receiver,
 }
 
-impl Chain {
-    /// `None` where Prometheus or Alertmanager is not installed.
-    fn start(more: &[&str]) -> Option<Self> {
+impl Delivering {
+    /// Scrapes `target` every second. `None` where Prometheus or Alertmanager is not installed.
+    pub(crate) fn start(target: SocketAddr, folder: &tempfile::TempDir) -> Option<Self> {
         let (_, binary) = (tool("prometheus")?, tool("prometheus-alertmanager")?);
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let api = Fleet::start();
-        let exporter = api.sandbox.watched(&folder, more);
         let receiver = Receiver::start();
         let alertmanager = free_address();
         let write = |file: &str, text: String| std::fs::write(folder.path().join(file), text).expect("a file");
@@ -188,9 +183,31 @@ impl Chain {
              alerting: {{ alertmanagers: [{{ static_configs: [{{ targets: ['{alertmanager}'] }}] }}] }}\n\
              scrape_configs: [{{ job_name: magic-tunnels, static_configs: [{{ targets: ['{target}'] }}] }}]\n",
             rules = folder.path().display(),
-            target = exporter.address,
         );
         let prometheus = Prometheus::configured(&config)?;
+        Some(Self { prometheus, alertmanager, process, receiver })
+    }
+}
+
+/// The whole chain. The fields are dropped in their order: Prometheus first, the API last.
+struct Chain {
+    prometheus: Prometheus,
+    alertmanager: SocketAddr,
+    _alertmanager: Process,
+    receiver: Receiver,
+    exporter: Exporter,
+    api: Fleet,
+    _folder: tempfile::TempDir,
+}
+
+impl Chain {
+    /// `None` where Prometheus or Alertmanager is not installed.
+    fn start(more: &[&str]) -> Option<Self> {
+        tool("prometheus-alertmanager")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let api = Fleet::start();
+        let exporter = api.sandbox.watched(&folder, more);
+        let Delivering { prometheus, alertmanager, process, receiver } = Delivering::start(exporter.address, &folder)?;
         Some(Self { prometheus, alertmanager, _alertmanager: process, receiver, exporter, api, _folder: folder })
     }
 

@@ -32,6 +32,9 @@ macro_rules! stories {
     };
 }
 
+// After the macro, which it uses.
+mod restart;
+
 const ENDPOINT: &str = "198.51.100.7";
 const INSIDE: &str = "10.77.0.0";
 const PEER: &str = "10.77.0.1";

@@ -119,6 +119,11 @@ impl Lab {
         self.rules(&Value::Object(rules.collect()))
     }
 
+    /// The folder of files that the test needs.
+    pub(super) fn folder(&self) -> &tempfile::TempDir {
+        &self.folder
+    }
+
     /// Starts an exporter with these flags and waits until it is ready.
     pub(super) fn exporter(&self, api: &Api, flags: &[&str]) -> Exporter {
         let exporter = Exporter::serve(api.address, &token_file(&self.folder), flags);
