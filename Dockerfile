@@ -28,7 +28,8 @@ COPY src src
 ARG REVISION=unknown
 # COPY keeps modification times, which can be older than the empty crates; without `touch`, cargo would not rebuild.
 RUN touch src/lib.rs src/main.rs crates/*/src/lib.rs \
-    && MTE_BUILD_REVISION="$REVISION" cargo install --locked --no-track --path . --profile "$PROFILE" --root /out
+    && MTE_BUILD_REVISION="$REVISION" cargo install --locked --no-track --path . --profile "$PROFILE" --root /out \
+    && mkdir /out/state
 
 FROM ${RUNTIME_IMAGE}
 ARG REVISION=unknown
@@ -38,6 +39,10 @@ LABEL org.opencontainers.image.title="magic-tunnel-exporter" \
       org.opencontainers.image.revision="${REVISION}"
 COPY LICENSE /usr/share/doc/magic-tunnel-exporter/LICENSE
 COPY --from=build /out/bin/magic-tunnel-exporter /usr/bin/magic-tunnel-exporter
+# What survives a restart (docs/OPERATIONS.md). Docker creates a volume for it, also with --read-only.
+COPY --from=build --chown=65532:65532 --chmod=700 /out/state /var/lib/magic-tunnel-exporter
+ENV STATE_DIRECTORY=/var/lib/magic-tunnel-exporter
+VOLUME /var/lib/magic-tunnel-exporter
 # Numeric, so that Kubernetes can verify that it is not root.
 USER 65532:65532
 EXPOSE 9847

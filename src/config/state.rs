@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use web_toolkit::{keys, settings::SettingsReader, yaml::Node};
 
-use super::{Inputs, flags::StateFlags};
+use super::{flags::StateFlags, inputs::Inputs};
 
 /// A directory for the state.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -22,7 +22,7 @@ const KEEP_ABSENT: Duration = Duration::from_hours(7 * 24);
 
 /// What is stored about one tunnel or target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kept<T> {
+pub(super) struct Entry<T> {
     pub(super) value: T,
     /// Since when it has been absent from the inventory; `None` while it is present.
     pub(super) absent_since: Option<Timestamp>,
@@ -34,28 +34,28 @@ pub struct Archive {
     /// When the file was written; `None` without a file.
     pub(super) saved: Option<Timestamp>,
     /// Every target that has ever replied, with the time of its last reply.
-    pub(super) replies: BTreeMap<ProbePath, Kept<Option<Timestamp>>>,
-    pub(super) verdicts: BTreeMap<TunnelKey, Kept<PastVerdict>>,
+    pub(super) replies: BTreeMap<ProbePath, Entry<Option<Timestamp>>>,
+    pub(super) verdicts: BTreeMap<TunnelKey, Entry<PastVerdict>>,
 }
 
 impl Archive {
     /// The targets that have ever replied. A reply after `now` has no time, because the clock was set back.
     pub fn past_replies(&self, now: Moment) -> PastReplies {
         let known = |time: &Timestamp| *time <= now.wall;
-        self.replies.iter().map(|(path, kept)| (path.clone(), kept.value.filter(known))).collect()
+        self.replies.iter().map(|(path, entry)| (path.clone(), entry.value.filter(known))).collect()
     }
 
     /// The verdicts that may still hold. Those of tunnels that have been absent for too long at `now` are left out.
     pub fn past_verdicts(&self, now: Moment) -> PastVerdicts {
         let is_recent = |since: Timestamp| now.since(now.earlier(since)) <= PastVerdicts::MAX_AGE;
-        let recent = self.verdicts.iter().filter(|(_, kept)| kept.absent_since.is_none_or(is_recent));
-        let tunnels = recent.map(|(key, kept)| (key.clone(), kept.value)).collect();
+        let recent = self.verdicts.iter().filter(|(_, entry)| entry.absent_since.is_none_or(is_recent));
+        let tunnels = recent.map(|(key, entry)| (key.clone(), entry.value)).collect();
         PastVerdicts { saved: self.saved.unwrap_or_default(), tunnels }
     }
 
     /// Whether a tunnel has another verdict than the one that is stored, or none is stored.
     pub(super) fn differs_from(&self, judged: &Judged) -> bool {
-        let stored = |key| self.verdicts.get(key).map(|kept| kept.value.verdict);
+        let stored = |key| self.verdicts.get(key).map(|entry| entry.value.verdict);
         judged.verdicts.tunnels.iter().any(|(key, current)| stored(&**key) != Some(current.verdict))
     }
 
@@ -65,12 +65,12 @@ impl Archive {
         mark_absent(&mut self.verdicts, now);
         for (key, tally) in judged.board.sessions.iter() {
             if tally.state().ever_answered {
-                self.replies.insert(key.path(), Kept { value: tally.last_reply(), absent_since: None });
+                self.replies.insert(key.path(), Entry { value: tally.last_reply(), absent_since: None });
             }
         }
         for (key, current) in &judged.verdicts.tunnels {
             let value = PastVerdict { verdict: current.verdict, since: current.changed.wall };
-            self.verdicts.insert(TunnelKey::clone(key), Kept { value, absent_since: None });
+            self.verdicts.insert(TunnelKey::clone(key), Entry { value, absent_since: None });
         }
         self.saved = Some(now);
     }
@@ -81,9 +81,9 @@ impl Archive {
     }
 }
 
-fn mark_absent<K: Ord, T>(entries: &mut BTreeMap<K, Kept<T>>, now: Timestamp) {
-    entries.retain(|_, kept| {
-        let since = *kept.absent_since.get_or_insert(now);
+fn mark_absent<K: Ord, T>(entries: &mut BTreeMap<K, Entry<T>>, now: Timestamp) {
+    entries.retain(|_, entry| {
+        let since = *entry.absent_since.get_or_insert(now);
         Duration::try_from(now.duration_since(since)).is_ok_and(|absent| absent <= KEEP_ABSENT) || since > now
     });
 }

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::archive::{Archive, Kept};
+use super::archive::{Archive, Entry};
 use crate::domain::{
     inventory::{AccountName, TunnelKey},
     label::Label,
@@ -109,54 +109,54 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Archive, FormatError> {
     })
 }
 
-impl From<(&ProbePath, &Kept<Option<Timestamp>>)> for TargetRecord {
-    fn from((path, kept): (&ProbePath, &Kept<Option<Timestamp>>)) -> Self {
+impl From<(&ProbePath, &Entry<Option<Timestamp>>)> for TargetRecord {
+    fn from((path, entry): (&ProbePath, &Entry<Option<Timestamp>>)) -> Self {
         Self {
             address: path.address.to_string(),
             source: path.source.map(|source| source.to_string()),
             interface: path.interface.as_deref().map(str::to_owned),
-            last_reply: kept.value.map(|time| time.to_string()),
-            absent_since: kept.absent_since.map(|time| time.to_string()),
+            last_reply: entry.value.map(|time| time.to_string()),
+            absent_since: entry.absent_since.map(|time| time.to_string()),
         }
     }
 }
 
 impl TargetRecord {
     /// `None` if the address or the source is not an address.
-    fn read(self) -> Option<(ProbePath, Kept<Option<Timestamp>>)> {
+    fn read(self) -> Option<(ProbePath, Entry<Option<Timestamp>>)> {
         let source = match self.source {
             Some(source) => Some(source.parse().ok()?),
             None => None,
         };
         let interface = self.interface.map(Into::into);
         let path = ProbePath { address: self.address.parse().ok()?, source, interface };
-        Some((path, Kept { value: time(self.last_reply), absent_since: time(self.absent_since) }))
+        Some((path, Entry { value: time(self.last_reply), absent_since: time(self.absent_since) }))
     }
 }
 
-impl From<(&TunnelKey, &Kept<PastVerdict>)> for VerdictRecord {
-    fn from((key, kept): (&TunnelKey, &Kept<PastVerdict>)) -> Self {
+impl From<(&TunnelKey, &Entry<PastVerdict>)> for VerdictRecord {
+    fn from((key, entry): (&TunnelKey, &Entry<PastVerdict>)) -> Self {
         Self {
             account: key.account.as_str().to_owned(),
             tunnel_type: key.tunnel_type.as_str().to_owned(),
             tunnel_id: key.id.as_str().to_owned(),
-            verdict: kept.value.verdict.as_str().to_owned(),
-            since: kept.value.since.to_string(),
-            absent_since: kept.absent_since.map(|time| time.to_string()),
+            verdict: entry.value.verdict.as_str().to_owned(),
+            since: entry.value.since.to_string(),
+            absent_since: entry.absent_since.map(|time| time.to_string()),
         }
     }
 }
 
 impl VerdictRecord {
     /// `None` if the type, the verdict or the time is unknown, for example after a downgrade.
-    fn read(self) -> Option<(TunnelKey, Kept<PastVerdict>)> {
+    fn read(self) -> Option<(TunnelKey, Entry<PastVerdict>)> {
         let key = TunnelKey {
             account: AccountName::new(self.account),
             tunnel_type: labelled(&self.tunnel_type)?,
             id: TunnelId::new(self.tunnel_id),
         };
         let value = PastVerdict { verdict: labelled(&self.verdict)?, since: self.since.parse().ok()? };
-        Some((key, Kept { value, absent_since: time(self.absent_since) }))
+        Some((key, Entry { value, absent_since: time(self.absent_since) }))
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use web_toolkit::clock::{self, Moment};
 
 use super::{
-    archive::Kept,
+    archive::Entry,
     format::{FormatError, decode, encode},
     *,
 };
@@ -237,10 +237,10 @@ fn an_entry_that_comes_back_is_no_longer_absent() {
     let now = clock::now();
     let mut archive = archive(Verdict::TunnelFault, now);
     archive.update(&Judged::default(), now.wall);
-    assert!(archive.verdicts.values().all(|kept| kept.absent_since.is_some()));
+    assert!(archive.verdicts.values().all(|entry| entry.absent_since.is_some()));
     archive.update(&judged(Verdict::Healthy, now), now.wall);
-    assert!(archive.verdicts.values().all(|kept| kept.absent_since.is_none()));
-    assert!(archive.replies.values().all(|kept| kept.absent_since.is_none()));
+    assert!(archive.verdicts.values().all(|entry| entry.absent_since.is_none()));
+    assert!(archive.replies.values().all(|entry| entry.absent_since.is_none()));
 }
 
 #[test]
@@ -291,7 +291,7 @@ impl Rehearsal {
 
     fn stored(&self) -> Option<Verdict> {
         let bytes = fs::read(self.folder.file("state.json")).ok()?;
-        decode(&bytes).unwrap().verdicts.values().next().map(|kept| kept.value.verdict)
+        decode(&bytes).unwrap().verdicts.values().next().map(|entry| entry.value.verdict)
     }
 
     /// Waits in paused time, and for a write that has begun.
@@ -344,12 +344,12 @@ async fn a_write_that_fails_is_counted_and_tried_again() {
 #[test]
 fn ten_thousand_tunnels_take_a_few_megabytes() {
     let now = clock::now().wall;
-    let kept = |value| Kept { value, absent_since: None };
+    let entry = |value| Entry { value, absent_since: None };
     let target = |n: u32| ProbePath { address: n.to_be_bytes().into(), source: None, interface: None };
-    let verdict = kept(PastVerdict { verdict: Verdict::ProberIsolated, since: now });
+    let verdict = entry(PastVerdict { verdict: Verdict::ProberIsolated, since: now });
     let archive = Archive {
         saved: Some(now),
-        replies: (0..30_000).map(|n| (target(n), Kept { value: Some(now), absent_since: None })).collect(),
+        replies: (0..30_000).map(|n| (target(n), Entry { value: Some(now), absent_since: None })).collect(),
         verdicts: (0..10_000).map(|n| (key(&format!("{n:032}")), verdict)).collect(),
     };
     let size = encode(&archive).len();
@@ -367,9 +367,9 @@ prop_compose! {
         address in any::<std::net::IpAddr>(), source in any::<Option<std::net::IpAddr>>(),
         interface in prop::option::of("\\PC{0,15}"), last in prop::option::of(any_time()),
         absent_since in prop::option::of(any_time()),
-    ) -> (ProbePath, Kept<Option<Timestamp>>) {
+    ) -> (ProbePath, Entry<Option<Timestamp>>) {
         let interface = interface.map(Into::into);
-        (ProbePath { address, source, interface }, Kept { value: last, absent_since })
+        (ProbePath { address, source, interface }, Entry { value: last, absent_since })
     }
 }
 
@@ -377,10 +377,10 @@ prop_compose! {
     fn any_verdict()(
         account in "\\PC{0,20}", id in "\\PC{0,20}", ipsec in any::<bool>(), verdict in 0..Verdict::ALL.len(),
         since in any_time(), absent_since in prop::option::of(any_time()),
-    ) -> (TunnelKey, Kept<PastVerdict>) {
+    ) -> (TunnelKey, Entry<PastVerdict>) {
         let tunnel_type = if ipsec { TunnelType::Ipsec } else { TunnelType::Gre };
         let key = TunnelKey { account: AccountName::new(account), tunnel_type, id: TunnelId::new(id) };
-        (key, Kept { value: PastVerdict { verdict: Verdict::ALL[verdict], since }, absent_since })
+        (key, Entry { value: PastVerdict { verdict: Verdict::ALL[verdict], since }, absent_since })
     }
 }
 

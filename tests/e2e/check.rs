@@ -57,6 +57,7 @@ fn if_everything_works_every_line_is_ok() {
         &["permission", "gre_tunnels can be read: 3 tunnels"],
         &["permission", "ipsec_tunnels can be read: 4 tunnels"],
         &["icmp", "probing is off"],
+        &["state", "no directory is set"],
         &["listen", "is free"],
         &["web", "without TLS"],
     ] {
@@ -129,11 +130,13 @@ fn each_problem_of_the_machine_is_reported_with_a_fix() {
     fs::write(&web, "tls_server_config: {cert_file: server.crt, key_file: server.key}\n").expect("a file");
     let web = format!("--web.config.file={}", web.display());
     let listen = format!("--web.listen-address={taken}");
-    let flags = ["--probe", "--probe.interface=nowhere0", &web, &listen];
+    let state = "--state.directory=/proc/self";
+    let flags = ["--probe", "--probe.interface=nowhere0", &web, &listen, state];
     let ended = check(sandbox.address, &sandbox.account, folder.path(), &flags);
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
     for (level, words) in [
         ("FAIL", &["icmp", "ICMPv4", "nowhere0", "--probe.interface"][..]),
+        ("FAIL", &["state", "`/proc/self` cannot be written to", "can write to"]),
         ("FAIL", &["listen", &taken, "in use", "--web.listen-address"]),
         ("ok", &["listen", "is free"]),
         ("FAIL", &["web", "certificate expired at 2020-01-01T00:00:00Z", "renew"]),

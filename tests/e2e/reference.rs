@@ -76,9 +76,11 @@ struct Metric {
 #[test]
 fn the_reference_of_the_metrics_equals_the_page() {
     let address = free_address();
+    let state = tempfile::tempdir().expect("a temporary folder");
     let demo = Process::start(
         program()
             .args(["demo", "--probe.uplink=127.0.0.9"])
+            .arg(format!("--state.directory={}", state.path().display()))
             .arg(format!("--web.listen-address={address}"))
             .arg(format!("--sandbox.listen-address={}", free_address())),
     );

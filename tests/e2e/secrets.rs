@@ -1,7 +1,7 @@
 //! The exporter shows no secret that it is configured with or receives: in no log line of any level, page or error
 //! message.
 
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::{Value, json};
 
@@ -121,7 +121,11 @@ fn a_tunnel_with_secrets_is_shown_without_them() {
     for format in ["logfmt", "json"] {
         let answer = api::json("200 OK", envelope("ipsec_tunnels", &[tunnel_with_secrets("ipsec-1")]));
         let api = Api::start(by_collection(answer, gre_list(&[gre("gre-1")])));
-        let mut exporter = exporter(format, &api, token_from(&token_file(&folder)));
+        let directory = folder.path().join(format);
+        let mut exporter = exporter(format, &api, |command| {
+            command.arg("--state.directory").arg(&directory);
+            token_from(&token_file(&folder))(command);
+        });
         exporter.await_page("the tunnel", SOON, |page| {
             page.all("tunnel_info", &[("tunnel_name", "ipsec-1")]).pop().cloned()
         });
@@ -131,6 +135,9 @@ fn a_tunnel_with_secrets_is_shown_without_them() {
         let info = page.all("tunnel_bgp_info", &[("tunnel_name", "ipsec-1")]);
         assert_eq!(info[0].labels["md5"], "true", "the page shows that there is a key, but not its value");
         assert_discreet(format, &shown_and_said(exporter));
+        let stored = fs::read_to_string(directory.join("state.json")).expect("written at the end");
+        assert!(stored.contains("\"healthy\""), "{stored}");
+        assert_discreet("the state file", &stored);
     }
 }
 

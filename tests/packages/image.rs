@@ -105,6 +105,9 @@ fn the_image_is_built_and_runs_the_demo_without_privileges() {
     assert_eq!(texts(&config["Entrypoint"]), [PROGRAM]);
     assert_eq!(config["Labels"]["org.opencontainers.image.licenses"], "Apache-2.0");
     assert_eq!(config["Labels"]["org.opencontainers.image.revision"], "made-by-a-test");
+    let state = "/var/lib/magic-tunnel-exporter";
+    assert!(config["Volumes"].get(state).is_some(), "{config:#}");
+    assert!(texts(&config["Env"]).contains(&&*format!("STATE_DIRECTORY={state}")), "{config:#}");
     let healthcheck = texts(&config["Healthcheck"]["Test"]);
     assert_eq!(healthcheck.first(), Some(&"CMD"));
 
@@ -120,6 +123,8 @@ fn the_image_is_built_and_runs_the_demo_without_privileges() {
         if probes && verdicts > 3 { Ok(page) } else { Err(page) }
     });
     assert!(page.contains("revision=\"made-by-a-test\""), "{page}");
+    // Without a directory that the user can write to, these metrics are missing.
+    assert!(page.contains("\ncloudflare_magic_state_write_failures_total 0\n"), "{page}");
     output(&mut container.run(demo.beside(), &healthcheck[1..]));
     assert_eq!(demo.stop(), Some(0), "exit code after SIGTERM");
 

@@ -100,9 +100,11 @@ def hang_together(manifests: dict[str, dict], version: str) -> None:
     assert service["spec"]["ports"][0]["targetPort"] in ports
     assert {endpoint["port"] for endpoint in manifests["ServiceMonitor"]["spec"]["endpoints"]} == {service["spec"]["ports"][0]["name"]}
     assert container["envFrom"][0]["configMapRef"]["name"] == manifests["ConfigMap"]["metadata"]["name"]
-    [mount] = container["volumeMounts"]
-    [token] = [variable["value"] for variable in container["env"] if variable["name"] == "CLOUDFLARE_API_TOKEN_FILE"]
-    assert token.startswith(mount["mountPath"] + "/")
+    mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+    assert set(mounts) == {volume["name"] for volume in pod["spec"]["volumes"]}, mounts
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert variables["CLOUDFLARE_API_TOKEN_FILE"].startswith(mounts["token"]["mountPath"] + "/")
+    assert variables["MTE_STATE_DIRECTORY"] == mounts["state"]["mountPath"] and not mounts["state"].get("readOnly")
     assert container["image"] == f"magic-tunnel-exporter:{version}", "newTag in kustomization.yml is the version in Cargo.toml"
     restricted(pod["spec"])
 

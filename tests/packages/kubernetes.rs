@@ -23,6 +23,7 @@ fn the_manifests_fit_the_api_and_each_other_and_faults_are_found() {
         ("$1.svc:9847", "$1.svc:9848"),
         ("regex: pod", "regex: pods"),
         ("mountPath: /run/secrets/magic-tunnel-exporter", "mountPath: /elsewhere"),
+        ("mountPath: /var/lib/magic-tunnel-exporter", "mountPath: /elsewhere"),
     ];
     let pairs = faults.iter().flat_map(|(right, wrong)| [right, wrong]);
     pipe(python("kubernetes.py").arg(env!("CARGO_PKG_VERSION")).args(pairs), &manifests);
