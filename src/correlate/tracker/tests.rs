@@ -479,3 +479,17 @@ fn a_time_in_the_future_becomes_the_present() {
     rehearsal.judge();
     assert_eq!(rehearsal.verdict("fra").changed, rehearsal.now);
 }
+
+#[test]
+fn a_first_verdict_before_the_probes_are_planned_does_not_count() {
+    let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Down)]);
+    Arc::make_mut(&mut rehearsal.board.settings).enabled = true;
+    let planned = std::mem::take(&mut rehearsal.board.tunnels);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    assert_eq!(rehearsal.verdict("fra").verdict, Verdict::ReportedDown);
+    rehearsal.board.tunnels = planned;
+    rehearsal.wait(3);
+    rehearsal.everything(true);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    assert_eq!((rehearsal.verdict("fra").verdict, rehearsal.verdict("fra").changes), (Verdict::BgpFault, 0));
+}
