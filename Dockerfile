@@ -39,7 +39,7 @@ LABEL org.opencontainers.image.title="magic-tunnel-exporter" \
       org.opencontainers.image.revision="${REVISION}"
 COPY LICENSE /usr/share/doc/magic-tunnel-exporter/LICENSE
 COPY --from=build /out/bin/magic-tunnel-exporter /usr/bin/magic-tunnel-exporter
-# What survives a restart (docs/OPERATIONS.md). Docker creates a volume for it, also with --read-only.
+# The state, which survives a restart (docs/OPERATIONS.md). Docker creates a volume for it, also with --read-only.
 COPY --from=build --chown=65532:65532 --chmod=700 /out/state /var/lib/magic-tunnel-exporter
 ENV STATE_DIRECTORY=/var/lib/magic-tunnel-exporter
 VOLUME /var/lib/magic-tunnel-exporter

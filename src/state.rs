@@ -1,4 +1,4 @@
-//! What survives a restart, in one file of the state directory: which addresses have ever replied, and the verdicts.
+//! The file in the state directory, which survives a restart: the addresses that have ever replied, and the verdicts.
 //!
 //! [`StateDirectory`] reads and writes the file, [`Archive`] is its content, and [`StateKeeper`] is the task that keeps
 //! both up to date from what the correlation publishes. To store something else, add a section to `format.rs` and to

@@ -107,10 +107,10 @@ pub(super) async fn start(
     Ok(())
 }
 
-/// The state directory with its content, and what the content says about an earlier run.
+/// The state directory with its content, and the observations of an earlier run in it.
 type LoadedState = (Option<(Arc<StateDirectory>, Archive)>, (PastReplies, PastVerdicts));
 
-/// Opens the state directory, if there is one, and reads what an earlier run stored.
+/// Opens the state directory, if there is one, and reads the state of an earlier run.
 ///
 /// # Errors
 /// The configured directory cannot be used. A directory that was not configured is logged and ignored instead.

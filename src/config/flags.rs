@@ -117,7 +117,7 @@ pub struct ProbeFlags {
     pub rtt_buckets: Vec<String>,
 }
 
-/// What survives a restart.
+/// The state directory.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "State")]
 pub struct StateFlags {

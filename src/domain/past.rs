@@ -1,4 +1,4 @@
-//! What an earlier run of the program observed, so that a restart does not forget it.
+//! Observations of an earlier run of the program, so that a restart does not lose them.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -20,7 +20,7 @@ use crate::{
 /// Time after which an absent entry is dropped. Only the time in which the exporter runs and writes counts.
 const KEEP_ABSENT: Duration = Duration::from_hours(7 * 24);
 
-/// What is stored about one tunnel or target.
+/// A stored value of one tunnel or target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry<T> {
     pub(super) value: T,
@@ -28,7 +28,7 @@ pub(super) struct Entry<T> {
     pub(super) absent_since: Option<Timestamp>,
 }
 
-/// What is known of earlier runs and of this one.
+/// Replies and verdicts of earlier runs and of this one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Archive {
     /// When the file was written; `None` without a file.
@@ -59,7 +59,7 @@ impl Archive {
         judged.verdicts.tunnels.iter().any(|(key, current)| stored(&**key) != Some(current.verdict))
     }
 
-    /// Adopts the current verdicts and replies, and drops what has been absent for too long.
+    /// Adopts the current verdicts and replies, and drops entries that have been absent for too long.
     pub(super) fn update(&mut self, judged: &Judged, now: Timestamp) {
         mark_absent(&mut self.replies, now);
         mark_absent(&mut self.verdicts, now);

@@ -66,7 +66,7 @@ impl StateDirectory {
     /// Creates the directory if it is missing, and tests that it can be written to. Blocks.
     ///
     /// # Errors
-    /// [`StateDirectoryError`], with what to do about it.
+    /// [`StateDirectoryError`], with a suggestion.
     pub fn open(path: &Path) -> Result<Self, StateDirectoryError> {
         let path = path.to_owned();
         if let Err(source) = DirBuilder::new().recursive(true).mode(0o700).create(&path) {

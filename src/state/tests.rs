@@ -131,7 +131,7 @@ fn a_file_that_cannot_be_used_is_set_aside_and_ignored() {
 }
 
 #[test]
-fn each_reason_for_which_a_file_is_not_used_is_told_apart() {
+fn each_reason_for_not_using_a_file_is_distinct() {
     let of = |text: &str| decode(text.as_bytes()).unwrap_err();
     assert_eq!(of(r#"{"format": "magic-tunnel-exporter state", "version": 7}"#), FormatError::Newer(7));
     assert_eq!(of(r#"{"format": "another", "version": 1}"#), FormatError::Foreign);
@@ -158,9 +158,12 @@ fn sections_and_values_that_are_unknown_are_ignored() {
             {"address": "10.0.0.2", "last_reply": "yesterday"}
         ],
         "verdicts": [
-            {"account": "acme", "tunnel_type": "ipsec", "tunnel_id": "fra", "verdict": "haunted", "since": "2026-10-05T09:00:00Z"},
-            {"account": "acme", "tunnel_type": "carrier_pigeon", "tunnel_id": "fra", "verdict": "healthy", "since": "2026-10-05T09:00:00Z"},
-            {"account": "acme", "tunnel_type": "ipsec", "tunnel_id": "par", "verdict": "healthy", "since": "2026-10-05T09:00:00Z"}
+            {"account": "acme", "tunnel_type": "ipsec", "tunnel_id": "fra", "verdict": "haunted",
+             "since": "2026-10-05T09:00:00Z"},
+            {"account": "acme", "tunnel_type": "carrier_pigeon", "tunnel_id": "fra", "verdict": "healthy",
+             "since": "2026-10-05T09:00:00Z"},
+            {"account": "acme", "tunnel_type": "ipsec", "tunnel_id": "par", "verdict": "healthy",
+             "since": "2026-10-05T09:00:00Z"}
         ]
     }"#;
     let read = decode(text.as_bytes()).unwrap();
@@ -182,7 +185,7 @@ fn a_failed_write_keeps_the_old_file() {
     directory.write(&archive(Verdict::Healthy, now)).unwrap_err();
     assert_eq!(directory.load(), old);
     fs::remove_dir(folder.file("state.json.new")).unwrap();
-    // What a process left that was killed while it wrote.
+    // The temporary file of a process that was killed while it wrote.
     fs::write(folder.file("state.json.new"), "half").unwrap();
     let new = archive(Verdict::Healthy, now);
     directory.write(&new).unwrap();

@@ -366,7 +366,7 @@ fn key(id: &str) -> TunnelKey {
     TunnelKey::new(&AccountName::new("acme"), &addressed(id, "", "", ""))
 }
 
-/// What a restart finds: these verdicts, an hour old. All addresses have answered before the restart.
+/// A tracker after a restart, with stored verdicts that are an hour old. All addresses have answered before.
 fn restarted(tunnels: impl IntoIterator<Item = Tunnel>, past: &[(&str, Verdict)]) -> Rehearsal {
     let mut rehearsal = Rehearsal::new(tunnels);
     let since = rehearsal.now.wall.saturating_sub(Duration::from_hours(1)).unwrap();

@@ -1,4 +1,4 @@
-//! Restarts during an outage: the exporter keeps what it knows in its state directory, so that a dead tunnel stays dead.
+//! Restarts during an outage: the exporter has a state directory, so that a dead tunnel stays dead.
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Command, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ use crate::{
 /// Deadline of a write of the state, which happens at most once a minute.
 const WRITTEN: Duration = Duration::from_mins(2);
 
-/// An exporter that is restarted on the same address and, unless it is told otherwise, with the same state directory.
+/// An exporter that is restarted on the same address with the same flags.
 struct Restarted {
     address: SocketAddr,
     api: SocketAddr,
@@ -186,8 +186,9 @@ stories! {
         lab.all(&[INSIDE], "silent");
         await_verdict(&mut exporter, "fra", "tunnel_fault");
         let paged = || {
-            let all = delivering.receiver.deliveries().into_iter().filter(|one| one.to == "pager");
-            all.filter(|one| one.labels["tunnel_name"] == "fra").map(|one| (one.labels["alertname"].clone(), one.firing))
+            let all = delivering.receiver.deliveries().into_iter();
+            let of_fra = all.filter(|one| one.to == "pager" && one.labels["tunnel_name"] == "fra");
+            of_fra.map(|one| (one.labels["alertname"].clone(), one.firing))
         };
         eventually("a page", Duration::from_mins(3), || paged().next().ok_or_else(|| "none".to_owned()));
         restarted.await_stored("tunnel_fault");
