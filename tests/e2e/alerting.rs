@@ -48,6 +48,8 @@ const SHORTER: [(&str, &str); 8] = [
 /// One alert in a notification.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
+    /// Number of the notification that contains it, from 0.
+    pub(crate) notification: usize,
     /// `pager`, `chat` or `record`.
     pub(crate) to: String,
     pub(crate) firing: bool,
@@ -75,7 +77,7 @@ impl Receiver {
                 }
                 let deliveries = Arc::clone(&deliveries);
                 // Alertmanager repeats a notification if the connection breaks.
-                thread::spawn(move || take(&stream).map(|taken| deliveries.lock().expect("the list").extend(taken)));
+                thread::spawn(move || take(&stream).map(|taken| add(&mut deliveries.lock().expect("the list"), taken)));
             }
         });
         receiver
@@ -115,6 +117,12 @@ impl Drop for Receiver {
     }
 }
 
+/// Appends the alerts of one notification.
+fn add(deliveries: &mut Vec<Delivery>, taken: Vec<Delivery>) {
+    let notification = deliveries.last().map_or(0, |last| last.notification + 1);
+    deliveries.extend(taken.into_iter().map(|one| Delivery { notification, ..one }));
+}
+
 /// Reads one notification and confirms it. `None` if the connection breaks.
 fn take(mut stream: &TcpStream) -> Option<Vec<Delivery>> {
     let mut reader = BufReader::new(stream);
@@ -133,6 +141,7 @@ fn take(mut stream: &TcpStream) -> Option<Vec<Delivery>> {
     reader.read_exact(&mut body).ok()?;
     let body: Value = serde_json::from_slice(&body).expect("a notification in JSON");
     let alerts = body["alerts"].as_array().expect("alerts in a notification").iter().map(|alert| Delivery {
+        notification: 0,
         to: to.clone(),
         firing: alert["status"] == "firing",
         labels: alert["labels"].clone(),
@@ -153,10 +162,11 @@ pub(crate) struct Delivering {
 }
 
 impl Delivering {
-    /// Scrapes `target` every second. `None` where Prometheus or Alertmanager is not installed.
-    pub(crate) fn start(target: SocketAddr, folder: &tempfile::TempDir) -> Option<Self> {
+    /// Scrapes these exporters every second. `None` where Prometheus or Alertmanager is not installed.
+    pub(crate) fn start(targets: &[SocketAddr], folder: &tempfile::TempDir) -> Option<Self> {
         let (_, binary) = (tool("prometheus")?, tool("prometheus-alertmanager")?);
         let receiver = Receiver::start();
+        let targets = targets.iter().map(|target| format!("'{target}'")).collect::<Vec<_>>().join(", ");
         let alertmanager = free_address();
         let write = |file: &str, text: String| std::fs::write(folder.path().join(file), text).expect("a file");
         for file in ["magic-tunnel-exporter.rules.yml", "magic-tunnel-exporter.alerts.yml"] {
@@ -181,7 +191,7 @@ impl Delivering {
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
              rule_files: ['{rules}/*.rules.yml', '{rules}/*.alerts.yml']\n\
              alerting: {{ alertmanagers: [{{ static_configs: [{{ targets: ['{alertmanager}'] }}] }}] }}\n\
-             scrape_configs: [{{ job_name: magic-tunnels, static_configs: [{{ targets: ['{target}'] }}] }}]\n",
+             scrape_configs: [{{ job_name: magic-tunnels, static_configs: [{{ targets: [{targets}] }}] }}]\n",
             rules = folder.path().display(),
         );
         let prometheus = Prometheus::configured(&config)?;
@@ -207,7 +217,8 @@ impl Chain {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let api = Fleet::start();
         let exporter = api.sandbox.watched(&folder, more);
-        let Delivering { prometheus, alertmanager, process, receiver } = Delivering::start(exporter.address, &folder)?;
+        let Delivering { prometheus, alertmanager, process, receiver } =
+            Delivering::start(&[exporter.address], &folder)?;
         Some(Self { prometheus, alertmanager, _alertmanager: process, receiver, exporter, api, _folder: folder })
     }
 

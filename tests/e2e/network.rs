@@ -33,6 +33,7 @@ macro_rules! stories {
 }
 
 // After the macro, which it uses.
+mod paging;
 mod restart;
 
 const ENDPOINT: &str = "198.51.100.7";

@@ -179,7 +179,7 @@ stories! {
         let api = api(&tunnels);
         lab.all(&[ENDPOINT, INSIDE, "10.77.0.2", "10.77.0.4", "10.77.0.6"], "reply");
         let restarted = Restarted::new(lab, &api);
-        let Some(delivering) = Delivering::start(restarted.address, lab.folder()) else { return };
+        let Some(delivering) = Delivering::start(&[restarted.address], lab.folder()) else { return };
         let mut exporter = restarted.start();
         await_first_page(&mut exporter);
         await_verdict(&mut exporter, "fra", "healthy");
