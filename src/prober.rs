@@ -25,7 +25,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::RngExt as _;
 use tokio::{
     runtime,
     sync::{oneshot, watch},
@@ -150,7 +149,6 @@ impl<N: Network> Driver<N> {
         let (session_settings, session_settings_rx) = watch::channel(settings.borrow().session);
         let context = SessionContext {
             origin: clock::now().instant,
-            identifier: rand::rng().random(),
             settings: session_settings_rx,
             changes: Arc::new(changes),
             activity: Arc::default(),

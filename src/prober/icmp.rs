@@ -2,7 +2,7 @@
 //! that crate:
 //!
 //! - It returns `Ok` for every ICMP message that quotes the echo. Only an echo reply from the probed address counts as
-//!   a reply.
+//!   a reply, and only with the length of the echo.
 //! - A redirect would end an echo before its reply arrives. A [socket filter](meaning::socket_filter) drops redirects
 //!   on raw sockets.
 //! - Its round-trip time starts after the send has returned, which is too late. This file measures the whole call,
@@ -47,6 +47,10 @@ use crate::domain::probe::{Binding, EchoOutcome, IpVersion, ProbeFailure, Socket
 
 /// Same size as that of ping(8): 64 bytes with the ICMP header.
 const PAYLOAD: [u8; 56] = [0x6d; 56];
+
+/// Size in bytes of an echo and its reply: the ICMP header of 8 bytes and the payload, which a reply must return (RFC
+/// 792, RFC 4443 section 4.2).
+const ECHO_SIZE: usize = 8 + PAYLOAD.len();
 
 /// Size in bytes for one second of replies of 10,000 targets, because the kernel charges 768 bytes for a small packet.
 /// The limit `net.core.rmem_max` applies.
@@ -333,14 +337,16 @@ fn set_options(client: &Client, version: IpVersion, mode: SocketMode) -> io::Res
 
 /// Returns the failure that a packet reports; `None` if it is the reply to the echo.
 fn packet_failure(packet: &IcmpPacket, echo: &Echo, mode: SocketMode) -> Option<ProbeFailure> {
-    let (source, icmp_type, code) = match packet {
-        IcmpPacket::V4(v4) => (IpAddr::V4(v4.get_source()), v4.get_icmp_type().0, v4.get_icmp_code().0),
-        IcmpPacket::V6(v6) => (IpAddr::V6(v6.get_source()), v6.get_icmpv6_type().0, v6.get_icmpv6_code().0),
+    let (source, icmp_type, code, size) = match packet {
+        IcmpPacket::V4(v4) => (IpAddr::V4(v4.get_source()), v4.get_icmp_type().0, v4.get_icmp_code().0, v4.get_size()),
+        IcmpPacket::V6(v6) => {
+            (IpAddr::V6(v6.get_source()), v6.get_icmpv6_type().0, v6.get_icmpv6_code().0, v6.get_size())
+        }
     };
     let version = IpVersion::from(source);
     let quotes_echo = packet.get_sequence() == PingSequence(echo.sequence)
         && (mode == SocketMode::Dgram || packet.get_identifier() == PingIdentifier(echo.identifier));
-    if quotes_echo && source == echo.target && meaning::is_reply(version, icmp_type) {
+    if quotes_echo && source == echo.target && size == ECHO_SIZE && meaning::is_reply(version, icmp_type) {
         return None;
     }
     let error = meaning::classify_message(version, icmp_type, code).filter(|_| quotes_echo);

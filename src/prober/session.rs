@@ -23,6 +23,8 @@ use crate::domain::probe::{Binding, EchoOutcome, IpVersion, ProbeFailure};
 const LOSSES_BEFORE_NEW_IDENTIFIER: u32 = 30;
 
 /// Odd, so that all 65,536 identifiers are used before one repeats.
+///
+/// A constant step reveals nothing: only the probed host and the path to it see the identifiers of a session.
 const IDENTIFIER_STEP: u16 = 0x9E37;
 
 /// An echo request.
@@ -57,6 +59,9 @@ pub trait Network: Send + 'static {
 }
 
 /// State of one session. Contains no socket and reads no clock.
+///
+/// The identifier and each sequence number are unpredictable. Otherwise a probed host could derive the echoes of other
+/// targets from its own, and send replies in the name of a target that is down.
 #[derive(Debug)]
 pub struct ProbeSession {
     address: IpAddr,
@@ -68,9 +73,9 @@ pub struct ProbeSession {
 }
 
 impl ProbeSession {
-    /// `identifier` should be the same for all sessions of a process and differ between processes.
-    pub fn new(address: IpAddr, schedule: Schedule, timing: Timing, identifier: u16) -> Self {
-        Self { address, schedule, timing, identifier, sequence: 0, losses: 0 }
+    /// Creates a session with a random identifier.
+    pub fn new(address: IpAddr, schedule: Schedule, timing: Timing) -> Self {
+        Self { address, schedule, timing, identifier: rand::random(), sequence: rand::random(), losses: 0 }
     }
 
     /// Returns the time of the next send.
@@ -81,7 +86,8 @@ impl ProbeSession {
     /// Returns the echo to send, if one is due, and its delay.
     pub fn next_echo(&mut self, now: Instant) -> Option<(Echo, Duration)> {
         let lag = self.schedule.advance(now)?;
-        self.sequence = self.sequence.wrapping_add(1);
+        // Never 0, so that a late reply to the previous echo is not taken for a reply to this one.
+        self.sequence = self.sequence.wrapping_add(rand::random_range(1..=u16::MAX));
         // A small delay shortens the timeout. Otherwise a silent target would drift by one timer tick per echo if the
         // timeout is as long as the interval.
         let timeout = self.timing.timeout();
@@ -119,8 +125,6 @@ impl ProbeSession {
 pub struct SessionContext {
     /// Start of the first interval.
     pub origin: Instant,
-    /// Initial ICMP identifier.
-    pub identifier: u16,
     pub settings: watch::Receiver<SessionSettings>,
     /// Incremented by every change of a debounced state.
     pub changes: Arc<watch::Sender<u64>>,
@@ -132,7 +136,7 @@ impl SessionContext {
     /// Creates a session that starts at `now`.
     pub fn create_session(&self, address: IpAddr, phase: SendPhase, now: Instant) -> ProbeSession {
         let timing = self.settings.borrow().timing;
-        ProbeSession::new(address, Schedule::new(self.origin, phase, timing.interval(), now), timing, self.identifier)
+        ProbeSession::new(address, Schedule::new(self.origin, phase, timing.interval(), now), timing)
     }
 }
 

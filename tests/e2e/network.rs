@@ -168,6 +168,7 @@ stories! {
             ("reply", "reply"), ("silent", "timeout"), ("unreachable", "unreachable"), ("prohibited", "prohibited"),
             ("ttl_exceeded", "ttl_exceeded"), ("too_big", "too_big"), ("redirect", "reply"), ("spoofed", "timeout"),
             ("foreign_id", "timeout"), ("wrong_sequence", "timeout"), ("garbage", "timeout"), ("truncated", "timeout"),
+            ("short", "timeout"), ("long", "timeout"),
         ];
         let mut tunnels = Vec::new();
         for (n, (answer, _)) in table.iter().enumerate() {
@@ -196,6 +197,23 @@ stories! {
         let page = exporter.samples();
         for ip_version in ["4", "6"] {
             assert_eq!(page.value("probe_socket_up", &[("ip_version", ip_version), ("mode", "raw")]), Some(1.0));
+        }
+    }
+
+    fn a_probed_host_cannot_answer_for_another_one(lab) {
+        // The host answers its own echoes. For each, it also sends replies in the name of two hosts that are down, with
+        // the identifier of its echo and the sequence numbers around that of its echo.
+        lab.rules(&json!({ "10.77.0.0": { "forge": ["10.77.0.2"] }, "fd77:1::": { "forge": ["fd77:1::2"] } }));
+        let api = api(&[
+            tunnel("forger", "", "10.77.0.0/31", "fd77:1::/127", None),
+            tunnel("dead", "", "10.77.0.2/31", "fd77:1::2/127", None),
+        ]);
+        let mut exporter = lab.exporter(&api, &[&QUICK[..], &["--probe.socket=raw"]].concat());
+        for address in ["interface_address", "interface_address6"] {
+            await_more(&mut exporter, "tunnel_probe_replies_total", &target("forger", address), 25.0);
+            let page = await_results(&mut exporter, &target("dead", address), 25.0);
+            let forged = sum(&page, "tunnel_probe_replies_total", &target("dead", address));
+            assert_eq!(forged, 0.0, "{address}: forged replies were believed");
         }
     }
 

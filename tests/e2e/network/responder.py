@@ -5,6 +5,8 @@ confirmed by `ok` and the time since which they apply. A rule:
 
   answer   reply | silent | unreachable | prohibited | ttl_exceeded | too_big | redirect (and then the reply)
            | spoofed (a reply from another host) | foreign_id | wrong_sequence | garbage | truncated | late
+           | short | long (replies with another length than the request)
+  forge    addresses in whose names it answers as well, with its own identifier and the next sequence numbers
   delay    seconds until the answer; jitter: plus or minus this
   loss     share of echoes without an answer: exactly this share of each hundred, at random places
   copies   how many times the answer is sent
@@ -69,6 +71,10 @@ class Echo:
         self.raw, self.source, self.target, self.icmp, self.reply_type = raw, source, target, icmp, reply_type
         self.v4 = len(source) == 4
 
+    def forged(self, addresses):
+        sources = [ipaddress.ip_address(address).packed for address in addresses]
+        return [self.reply(source=source, sequence=step) for source in sources for step in range(-4, 5)]
+
     def reply(self, source=None, identifier=0, sequence=0, payload=None):
         ident, seq = struct.unpack("!HH", self.icmp[4:8])
         ids = struct.pack("!HH", (ident + identifier) & 0xFFFF, (seq + sequence) & 0xFFFF)
@@ -98,6 +104,10 @@ class Echo:
             return [self.reply(identifier=1)]
         if answer == "wrong_sequence":
             return [self.reply(sequence=1000)]
+        if answer == "short":
+            return [self.reply(payload=self.icmp[8:-1])]
+        if answer == "long":
+            return [self.reply(payload=self.icmp[8:] + b"m")]
         if answer == "garbage":
             return [packet(self.target, self.source, random.randbytes(40)) for _ in range(3)]
         if answer == "truncated":
@@ -110,8 +120,9 @@ class Echo:
 
 
 class Rule:
-    def __init__(self, answer="reply", delay=0.0, jitter=0.0, loss=0.0, copies=1):
+    def __init__(self, answer="reply", delay=0.0, jitter=0.0, loss=0.0, copies=1, forge=()):
         self.answer, self.delay, self.jitter, self.loss, self.copies = answer, delay, jitter, loss, copies
+        self.forge = forge
         self.fates = []
 
     def is_lost(self):
@@ -142,7 +153,7 @@ def main():
             rule = rules.get(echo.target) if echo else None
             if rule and not rule.is_lost():
                 due = time.monotonic() + rule.after()
-                for answer in echo.answers(rule.answer) * rule.copies:
+                for answer in echo.answers(rule.answer) * rule.copies + echo.forged(rule.forge):
                     count += 1
                     heapq.heappush(pending, (due, count, answer))
         if sys.stdin in readable:
