@@ -49,6 +49,14 @@ impl SandboxConfig {
         let story = reader.one(("sandbox.story", flags.story.as_deref(), keys.story));
         let faults = reader.one(("sandbox.faults", flags.faults.as_deref(), keys.faults));
         let token_file = reader.one(("sandbox.token_file", flags.token_file.as_deref(), keys.token_file));
+        let is_open = token_file.is_none() && inputs.variable("MTE_SANDBOX_TOKEN").is_none();
+        let listen = reader.parse(&address);
+        if is_open && listen.as_ref().is_some_and(|listen: &ListenAddress| !listen.is_loopback()) {
+            reader.report(address.mistake(format_args!(
+                "needs a token, because other machines can connect: set `{}` or MTE_SANDBOX_TOKEN, or listen on 127.0.0.1",
+                address.name_like_this("sandbox.token_file")
+            )));
+        }
         let settings = SandboxSettings {
             token: token(reader, inputs, token_file),
             strict: reader.switch(strict, false),
@@ -56,7 +64,7 @@ impl SandboxConfig {
             story: from_file(reader, story, Story::parse).unwrap_or_else(Story::demo),
             faults: from_file(reader, faults, Faults::parse).unwrap_or_default(),
         };
-        Some(Self { listen: reader.parse(&address)?, settings, log })
+        Some(Self { listen: listen?, settings, log })
     }
 }
 

@@ -299,6 +299,25 @@ fn a_wrong_sandbox_flag_is_reported_too() {
 }
 
 #[test]
+fn a_sandbox_that_other_machines_can_reach_needs_a_token() {
+    for address in [":9848", "0.0.0.0:9848", "[::]:9848", "192.0.2.1:9848", "sandbox.example:9848"] {
+        let flag = format!("--sandbox.listen-address={address}");
+        let rule = "needs a token, because other machines can connect: set `--sandbox.token-file` or MTE_SANDBOX_TOKEN, \
+            or listen on 127.0.0.1";
+        let sentence = format!("`--sandbox.listen-address` is `{address}`: {rule}");
+        assert_eq!(sandbox(&[&flag], |_: &str| None).unwrap_err(), sentence);
+        let variable = |name: &str| (name == "MTE_SANDBOX_TOKEN").then(|| "from-variable".to_owned());
+        assert!(sandbox(&[&flag], variable).unwrap().settings.token.is_some(), "{address}");
+        let (_token, token) = flag_with_file("--sandbox.token-file", "from-file\n");
+        assert!(sandbox(&[&flag, &token], |_: &str| None).unwrap().settings.token.is_some(), "{address}");
+    }
+    for address in ["127.0.0.1:9848", "127.1.2.3:0", "[::1]:9848", "[::ffff:127.0.0.1]:9848", "localhost:9848"] {
+        let flag = format!("--sandbox.listen-address={address}");
+        assert!(sandbox(&[&flag], |_: &str| None).is_ok(), "{address}");
+    }
+}
+
+#[test]
 fn a_wrong_sandbox_file_is_named_with_its_line() {
     let table = [
         ("--sandbox.token-file", "\n", "must hold a secret: the file is empty"),

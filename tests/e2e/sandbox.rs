@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{
     SOON, eventually,
-    exporter::{Exporter, Process, program, token_file},
+    exporter::{Exporter, Process, program, run, token_file},
     free_address, http,
 };
 
@@ -146,6 +146,16 @@ fn story_faults_token_and_size_are_set_by_flags() {
     let public = r#"{"name": "x", "cloudflare_endpoint": "198.51.100.1", "interface_address": "203.0.113.0/31"}"#;
     let refused = ask("POST", "ipsec_tunnels", "the-right-one", public);
     assert!(refused.status == 400 && refused.text().contains("10.0.0.0/8"), "{}", refused.text());
+}
+
+/// Before, a sandbox on all addresses started and accepted any token of any machine.
+#[test]
+fn neither_sandbox_nor_demo_starts_on_all_addresses_without_a_token() {
+    for command in ["sandbox", "demo"] {
+        let ended = run(program().args([command, "--sandbox.listen-address=0.0.0.0:0"]));
+        assert_eq!(ended.status.code(), Some(64), "{command}: {}", ended.stderr);
+        assert!(ended.stderr.contains("set `--sandbox.token-file` or MTE_SANDBOX_TOKEN"), "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -122,6 +122,16 @@ fn bind_address(address: &ListenAddress) -> io::Result<Bound> {
 }
 
 impl ListenAddress {
+    /// Whether only programs on this machine can connect, judged by the text: a name is not resolved, and of all names
+    /// only `localhost` counts as loopback.
+    pub fn is_loopback(&self) -> bool {
+        match &self.0 {
+            Host::All(_) => false,
+            Host::Ip(address) => address.ip().to_canonical().is_loopback(),
+            Host::Name(name, _) => name.eq_ignore_ascii_case("localhost"),
+        }
+    }
+
     /// The addresses at which a program on this machine can connect to this listener, the most likely one first.
     ///
     /// # Errors
