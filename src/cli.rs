@@ -144,8 +144,11 @@ struct PrintFlags {
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
+    // Before any other thread exists, because each thread inherits its privileges from the thread that starts it. And
+    // before any file is read, so that a file which only root's privileges could open fails now and not at a reload.
+    let dropped = privileges::keep_socket_capabilities();
     match parse(std::env::args_os()).and_then(ValidCommand::from_cli) {
-        Ok((command, log)) => run(command, log),
+        Ok((command, log)) => run(command, log, dropped),
         Err(exit) => exit.print(),
     }
 }
@@ -241,10 +244,9 @@ fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
     given.next().and_then(|argument| argument.get_long()).map(str::to_owned)
 }
 
-fn run(command: ValidCommand, log: Log) -> ExitCode {
+fn run(command: ValidCommand, log: Log, dropped: io::Result<()>) -> ExitCode {
     telemetry::init(log.level, log.format);
-    // Before any other thread exists, because each thread inherits its privileges from the thread that starts it.
-    if let Err(error) = privileges::keep_socket_capabilities() {
+    if let Err(error) = dropped {
         warn!("cannot drop all privileges: {error}");
     }
     let runtime = match build_runtime() {

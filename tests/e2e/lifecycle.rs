@@ -1,10 +1,18 @@
 //! The program as seen by systemd, a container engine and the kernel.
 
-use std::{fs, net::SocketAddr, os::unix::net::UnixDatagram, time::Duration};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        net::UnixDatagram,
+    },
+    time::Duration,
+};
 
 use crate::support::{
     SOON, eventually,
-    exporter::{Exporter, program, run},
+    exporter::{ACCOUNT, Exporter, program, run, token_file},
     free_address,
 };
 
@@ -121,6 +129,38 @@ fn only_threads_that_open_sockets_keep_capabilities() {
     if given & NET_RAW != 0 {
         assert!(of_threads(demo.process.id(), "CapBnd").iter().all(|(_, set)| bits(set) & !FOR_SOCKETS == 0));
     }
+}
+
+/// Before, root read the file at the start with a privilege that it then dropped, so that every later read failed.
+#[test]
+fn as_root_a_file_that_only_another_user_may_read_fails_at_the_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let token = token_file(&folder);
+    let config = folder.path().join("config.yml");
+    fs::write(&config, format!("accounts: [{{id: {ACCOUNT}, api_token_file: token}}]\n")).expect("a file");
+    let refused = |command: &str, flags: &[&str]| {
+        let ended = run(program().arg(command).arg("--cloudflare.api-url=http://127.0.0.1:9/client/v4").args(flags));
+        assert_eq!((ended.status.code(), &*ended.stdout), (Some(64), ""), "{command}: {}", ended.stderr);
+        ended.stderr
+    };
+    let token_flag = format!("--cloudflare.api-token-file={}", token.display());
+    let by_flag = ["--cloudflare.account-id", ACCOUNT, &token_flag];
+    let config_flag = format!("--config.file={}", config.display());
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).expect("a file of our own");
+    if chown(&token, Some(65534), None).is_err() {
+        return println!("skipped: only root can give a file to another user");
+    }
+    for command in ["check", "serve"] {
+        for flags in [&by_flag[..], &[&config_flag]] {
+            let said = refused(command, flags);
+            assert!(said.contains("api-token-file") || said.contains("api_token_file"), "{said}");
+            assert!(said.contains("Permission denied") && said.contains("root needs permission, too"), "{said}");
+        }
+    }
+    chown(&token, Some(0), None).expect("root gives a file to itself");
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o600)).expect("a file of our own");
+    chown(&config, Some(65534), None).expect("root gives a file away");
+    assert!(refused("check", &[&config_flag]).contains("`--config.file`"));
 }
 
 fn healthcheck(address: SocketAddr) -> crate::support::exporter::Ended {

@@ -32,7 +32,7 @@ impl fmt::Debug for Content {
 /// A file could not be read. Each message continues a sentence that begins with the name of the key.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    #[error("must be a readable file: {0}")]
+    #[error("must be a readable file: {}{}", .0, advice(.0))]
     Unreadable(#[from] io::Error),
     #[error("must be a file: it is a directory")]
     Directory,
@@ -42,6 +42,16 @@ pub enum FileError {
     TooLarge { max: u64 },
     #[error("must be UTF-8 text")]
     NotText,
+}
+
+/// What to do about an error. Even a process of root needs permission if it has dropped its capabilities.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; check the owner and the mode of the file and of its folders (root needs permission, too)"
+        }
+        _ => "",
+    }
 }
 
 /// Reads the regular file at `path`, which must have at most `max` bytes.
