@@ -18,7 +18,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
-use web_toolkit::clock;
+use web_toolkit::{clock, text::is_hidden};
 
 use crate::domain::label::label_enum;
 
@@ -74,6 +74,12 @@ impl EventFields {
         fields
     }
 
+    /// Adds a text without [hidden](is_hidden) characters. Line breaks and tabs remain, because both formats escape them.
+    fn push_text(&mut self, field: &Field, mut text: String) {
+        text.retain(|c| matches!(c, '\n' | '\t') || !is_hidden(c));
+        self.push(field, text);
+    }
+
     fn push(&mut self, field: &Field, value: impl Into<Value>) {
         let name = if field.name() == "message" { "msg" } else { field.name() };
         self.0.push((name, value.into()));
@@ -82,11 +88,11 @@ impl EventFields {
 
 impl Visit for EventFields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.push(field, format!("{value:?}"));
+        self.push_text(field, format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.push(field, value);
+        self.push_text(field, value.to_owned());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
@@ -202,5 +208,16 @@ mod tests {
         let logfmt = log_to_buffer(LogFormat::Logfmt, log);
         let rest = r#" level=warn msg="poll of acme failed" tunnel_name="a\"b c\nd" tunnels=7 up=false"#;
         assert!(logfmt.starts_with("ts=2") && logfmt.trim_end().ends_with(rest), "{logfmt}");
+    }
+
+    #[test]
+    fn hidden_characters_are_dropped_from_every_text() {
+        let name = "f\u{1b}r\u{202e}a\u{200b}-\u{2028}1\u{e0041}\r";
+        for format in [LogFormat::Logfmt, LogFormat::Json] {
+            let line =
+                log_to_buffer(format, || tracing::warn!(tunnel_name = name, shown = %name, "tunnel {name}\nis\tnew"));
+            assert!(!line.trim_end().chars().any(is_hidden), "{line:?}");
+            assert!(line.contains("fra-1") && line.contains(r"tunnel fra-1\nis\tnew"), "{line:?}");
+        }
     }
 }

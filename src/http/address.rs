@@ -151,7 +151,7 @@ impl Query {
             "search" if value.chars().count() > LONGEST => {
                 return Err(format!("must not be longer than {LONGEST} characters"));
             }
-            "search" => value.trim().clone_into(&mut self.filter.search),
+            "search" => self.filter.search = value.split_whitespace().map(shown).collect::<Vec<_>>().join(" "),
             "sort" => self.order = parse_label(value, &[])?,
             "sites" if value == ALL_SITES => self.all_sites = true,
             "sites" => return Err(format!("must be {ALL_SITES}")),
@@ -290,6 +290,7 @@ mod tests {
             assert_eq!(Query::parse(text).unwrap_err().to_string(), sentence);
         }
         assert!(Query::parse(&format!("search={}", "x".repeat(129))).is_err());
+        assert_eq!(Query::parse("search=f%E2%80%8Br%C2%ADa%09%20ams").unwrap().filter.search, "fra ams");
         assert!(parse_filter("page=2").is_err(), "the API has no pages");
     }
 

@@ -7,7 +7,6 @@ use std::{io::Write as _, sync::Arc, time::Duration};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::page;
 use crate::support::{
     SOON,
     api::{self, Answer, Api, ipsec_only},
@@ -17,6 +16,7 @@ use crate::support::{
     samples::Samples,
     tunnels::{self, all_is_well, envelope, gre, gre_list, ipsec, ipsec_list, with},
 };
+use crate::{page, secrets::everything_shown};
 
 /// Bytes; above the limit on the body of a list, which is 64 MiB.
 const TOO_LARGE: usize = 100 << 20;
@@ -112,6 +112,54 @@ fn html(status: &str) -> Answer {
 
 fn good_body() -> String {
     envelope("ipsec_tunnels", &[ipsec("ipsec-1")])
+}
+
+/// One of each kind: Arabic letter mark, zero-width space and joiner, right-to-left override, line and paragraph
+/// separator, byte order mark, soft hyphen, tag, escape, next line.
+const INVISIBLE: &str = "\u{61c}\u{200b}\u{200d}\u{202e}\u{2028}\u{2029}\u{feff}\u{ad}\u{e0041}\u{1b}\u{85}";
+
+#[test]
+fn invisible_characters_of_the_api_reach_no_label_page_document_or_log() {
+    let hide = |text: &str| text.chars().map(|c| format!("{c}{INVISIBLE}")).collect::<String>();
+    let mut tunnel = ipsec("ipsec-1");
+    let fields = ["/name", "/description", "/customer_endpoint", "/interface_address", "/health_check/rate"];
+    for field in fields.into_iter().chain(["/health_check/target/effective", "/bgp_status/state"]) {
+        let text = hide(tunnel.pointer(field).and_then(Value::as_str).expect("a text"));
+        tunnel = with(tunnel, field, json!(text));
+    }
+    let rejected = with(tunnel.clone(), "/id", json!(hide("0123456789")));
+    let answer = api::json("200 OK", envelope("ipsec_tunnels", &[tunnel, rejected]));
+    let api = Api::start(ipsec_only(answer));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for format in ["logfmt", "json"] {
+        let format = format!("--log.format={format}");
+        let mut exporter = Exporter::serve(api.address, &token_file(&folder), &["--log.level=trace", &format]);
+        exporter
+            .await_page("the visible name", SOON, |page| (tunnels_shown(page) == ["gre-1", "ipsec-1"]).then_some(()));
+        let mut shown = everything_shown(&exporter);
+        let mut links = shown.split("href=\"").filter(|link| link.starts_with("tunnels/"));
+        let link = links.find(|link| link.contains("ipsec")).expect("a link to the tunnel");
+        let tunnel = format!("/{}", link.split('"').next().expect("a link"));
+        shown.push_str(&http::text(exporter.address, &tunnel));
+        for path in [
+            "/?search=%E2%80%8Bx",
+            "/?account=%E2%80%8Bx",
+            "/%E2%80%8Bx",
+            "/api/v1/tunnels?%E2%80%8Bx=1",
+            "/api/v1/tunnels?state=%E2%80%8Bx",
+        ] {
+            shown.push_str(&http::get(exporter.address, path).expect("an answer").text());
+        }
+        exporter.process.signal("TERM");
+        let ended = exporter.process.ended(SOON);
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(said.contains("level") && shown.contains("ipsec-1"), "a log and pages are expected:\n{said}");
+        for (what, text) in [("the log", said), ("a page", shown)] {
+            let invisible = text.find(|c| INVISIBLE.contains(c)).map(|at| &text[at..]);
+            let around = invisible.map(|text| text.chars().take(80).collect::<String>());
+            assert_eq!(around, None, "{what} contains an invisible character");
+        }
+    }
 }
 
 #[test]
