@@ -24,7 +24,10 @@ use clap_complete::Shell;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use web_toolkit::{server::ListenAddress, settings::looks_like_secret};
+use web_toolkit::{
+    server::ListenAddress,
+    settings::{has_token, looks_like_secret},
+};
 
 use self::output::OutputFormat;
 use crate::{
@@ -216,7 +219,7 @@ fn may_be_secret(kind: ContextKind, quoted: &str) -> bool {
     match kind {
         ContextKind::InvalidSubcommand => true,
         ContextKind::InvalidArg => match quoted.strip_prefix('-') {
-            Some(flag) => looks_like_secret(flag) && flag.contains(|c: char| c.is_ascii_digit()),
+            Some(flag) => has_token(flag) || looks_like_secret(flag) && flag.contains(|c: char| c.is_ascii_digit()),
             None => !quoted.starts_with('<'),
         },
         ContextKind::InvalidValue => looks_like_secret(quoted),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use web_toolkit::{
     keys,
-    settings::{Mistake, Setting, SettingsReader, looks_like_secret},
+    settings::{Mistake, Setting, SettingsReader, has_token, looks_like_secret},
     text,
     yaml::Node,
 };
@@ -162,6 +162,9 @@ fn account(setting: &Setting, accounts: Option<&[&AccountName]>) -> Result<Accou
 /// The name of a site or an account.
 pub(super) fn name(setting: &Setting) -> Result<Arc<str>, Mistake> {
     match setting.trimmed() {
+        name if has_token(name) => {
+            Err(setting.mistake("must be a name: this looks like a secret, and names appear in labels"))
+        }
         name if !name.is_empty() && text::shown(name) == name => Ok(name.into()),
         _ => Err(setting.mistake(format!("must be 1 to {} printable characters", text::LONGEST))),
     }

@@ -19,6 +19,7 @@ mod demo;
 mod faults;
 mod json_api;
 mod lifecycle;
+mod misplaced_secrets;
 mod network;
 mod page;
 mod prometheus;

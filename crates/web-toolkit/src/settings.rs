@@ -9,7 +9,7 @@ mod setting;
 use std::{borrow::Cow, collections::BTreeMap, fmt, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
 use self::setting::Position;
-pub use self::setting::{ConfigError, Layout, Mistake, Setting, flag_for, looks_like_secret};
+pub use self::setting::{ConfigError, Layout, Mistake, Setting, flag_for, has_token, looks_like_secret};
 use crate::{
     text::shown,
     yaml::{self, Keys, Node, NodeValue, YamlError},

@@ -362,7 +362,7 @@ fn the_documentation_has_every_flag_variable_and_key() {
 }
 
 /// Files with one mistake each, and its message.
-const MISTAKES: [(&str, &str); 44] = [
+const MISTAKES: [(&str, &str); 45] = [
     // The form of the file.
     ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon"),
     ("hello\n", "mte.yml: line 1: the file must begin with a key and a colon"),
@@ -415,6 +415,10 @@ const MISTAKES: [(&str, &str); 44] = [
     (
         "accounts:\n  - {id: a, name: '', api_token_file: token}\n",
         "mte.yml: line 2: `accounts.name` is ``: must be 1 to 128 printable characters",
+    ),
+    (
+        "accounts:\n  - {id: a, name: cfut_a8Kd0Lq2Wza7Kd1L, api_token_file: token}\n",
+        "mte.yml: line 2: `accounts.name` (21 characters, not shown): must be a name: this looks like a secret, and names appear in labels",
     ),
     (
         "accounts:\n  - {id: a, name: x, api_token_file: token}\n  - {id: b, name: x, api_token_file: token}\n",

@@ -9,6 +9,8 @@ use std::{
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::settings::has_token;
+
 /// Length of the kernel's accept queue. Linux reduces it to `net.core.somaxconn`.
 const BACKLOG: i32 = 1024;
 
@@ -42,8 +44,9 @@ impl FromStr for ListenAddress {
         let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
         match host {
             "" => Ok(Self(Host::All(port))),
-            // Digits and dots without a letter are a mistyped address, not a host name.
-            name if is_name && name.contains(|c: char| c.is_ascii_alphabetic()) => {
+            // Digits and dots without a letter are a mistyped address, not a host name. Messages quote host names, so a
+            // token that was set by mistake must not become one.
+            name if is_name && !has_token(name) && name.contains(|c: char| c.is_ascii_alphabetic()) => {
                 Ok(Self(Host::Name(name.into(), port)))
             }
             _ => Err(ListenAddressError),

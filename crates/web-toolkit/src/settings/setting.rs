@@ -59,10 +59,36 @@ impl From<Mistake> for ConfigError {
     }
 }
 
-/// Whether a text could be a token: 20 or more characters, all of which occur in tokens.
+/// Whether a text could be a secret or contain one, so that no message may quote it: 20 or more characters that all occur
+/// in tokens, a [token](has_token) anywhere in the text, or a URL with a password.
 pub fn looks_like_secret(text: &str) -> bool {
-    const SHORTEST: usize = 20;
-    text.len() >= SHORTEST && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~+=".contains(&byte))
+    let is_word = text.len() >= SHORTEST_TOKEN && text.chars().all(|c| is_token_character(c) || c == '.');
+    is_word || has_token(text) || text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
+}
+
+/// Whether a part of the text looks random: 20 or more characters in which letters, capitals and digits alternate often,
+/// unlike in a word, a path or a host name. True for UUIDs, too.
+pub fn has_token(text: &str) -> bool {
+    text.split(|c| !is_token_character(c)).any(|part| part.len() >= SHORTEST_TOKEN && changes(part) >= LEAST_CHANGES)
+}
+
+/// Length in characters; the tokens and keys of Cloudflare have 37 or more.
+const SHORTEST_TOKEN: usize = 20;
+
+/// In 32 hexadecimal digits, 15 changes are expected; fewer than 6 occur in one of 1,000.
+const LEAST_CHANGES: usize = 6;
+
+fn is_token_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "-_~+=".contains(c)
+}
+
+/// How often a character has another kind than the one before it: small letter, capital or digit.
+fn changes(text: &str) -> usize {
+    let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase());
+    text.as_bytes()
+        .windows(2)
+        .filter(|pair| pair.iter().all(u8::is_ascii_alphanumeric) && kind(pair[0]) != kind(pair[1]))
+        .count()
 }
 
 /// A single value, and where it comes from.

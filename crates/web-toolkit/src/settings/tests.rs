@@ -130,6 +130,16 @@ fn what_looks_like_a_secret_is_never_quoted() {
         mistakes("poll: {interval: v1.0-hunter2hunter23}"),
         ["a.yml: line 1: `poll.interval` (20 characters, not shown): must be a duration such as 30s, 5m or 1h"]
     );
+    for text in ["/etc/Vb3xAq7Zk9dPwTnR2mLs", "\"Vb3xAq7Zk9dPwTnR2mLs\"", "https://noc:x@example.com/"] {
+        assert!(looks_like_secret(text), "{text}");
+    }
+    for text in [
+        "/etc/prometheus/magic-tunnel-exporter-v2/token-2026-11-21.txt",
+        "magic-exporter-01.frankfurt-2.example.com:9847",
+        "must be one of after-answer, always",
+    ] {
+        assert!(!looks_like_secret(text), "{text}");
+    }
     for text in ["/etc/magic-tunnel-exporter/token", "https://api.cloudflare.com/client/v4", "tomorrow", "2001:db8::1"]
     {
         assert!(!looks_like_secret(text), "{text}");
