@@ -93,11 +93,14 @@ def hang_together(manifests: dict[str, dict], version: str) -> None:
     [container] = pod["spec"]["containers"]
     labels = pod["metadata"]["labels"]
     service = manifests["Service"]
-    for selector in (deployment["spec"]["selector"]["matchLabels"], service["spec"]["selector"]):
+    policy = manifests["NetworkPolicy"]["spec"]
+    selectors = (deployment["spec"]["selector"], policy["podSelector"])
+    for selector in (service["spec"]["selector"], *(selector["matchLabels"] for selector in selectors)):
         assert selector.items() <= labels.items(), selector
     assert manifests["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     ports = {port["name"] for port in container["ports"]}
     assert service["spec"]["ports"][0]["targetPort"] in ports
+    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} <= ports
     assert {endpoint["port"] for endpoint in manifests["ServiceMonitor"]["spec"]["endpoints"]} == {service["spec"]["ports"][0]["name"]}
     assert container["envFrom"][0]["configMapRef"]["name"] == manifests["ConfigMap"]["metadata"]["name"]
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
@@ -111,7 +114,7 @@ def hang_together(manifests: dict[str, dict], version: str) -> None:
 
 def check(text: str, version: str) -> None:
     manifests = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(text)}
-    assert set(manifests) == {"ConfigMap", "Deployment", "PrometheusRule", "Service", "ServiceMonitor"}, set(manifests)
+    assert set(manifests) == {"ConfigMap", "Deployment", "NetworkPolicy", "PrometheusRule", "Service", "ServiceMonitor"}, set(manifests)
     for manifest in manifests.values():
         against_schema(manifest)
     hang_together(manifests, version)

@@ -11,6 +11,8 @@ fn the_manifests_fit_the_api_and_each_other_and_faults_are_found() {
         return;
     }
     let manifests = output(command("kubectl").args(["kustomize", "deploy/kubernetes"]));
+    let policy = fs::read_to_string(root().join("deploy/kubernetes/networkpolicy.yml")).expect("the example");
+    let manifests = format!("{manifests}---\n{policy}");
     let faults = [
         ("        - ALL\n", "        - NET_RAW\n"),
         ("allowPrivilegeEscalation: false", "allowPrivilegeEscalation: true"),
@@ -22,6 +24,8 @@ fn the_manifests_fit_the_api_and_each_other_and_faults_are_found() {
         ("targetLabel: instance", "targetLabel: exporter"),
         ("$1.svc:9847", "$1.svc:9848"),
         ("regex: pod", "regex: pods"),
+        ("        - port: http\n", "        - port: https\n"),
+        ("  podSelector:\n", "  podSelectors:\n"),
         ("mountPath: /run/secrets/magic-tunnel-exporter", "mountPath: /elsewhere"),
         ("mountPath: /var/lib/magic-tunnel-exporter", "mountPath: /elsewhere"),
     ];
