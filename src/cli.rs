@@ -248,7 +248,9 @@ fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
 }
 
 fn run(command: ValidCommand, log: Log, dropped: io::Result<()>) -> ExitCode {
-    telemetry::init(log.level, log.format);
+    if let Err(error) = telemetry::init(log.level, log.format, privileges::drop_capabilities) {
+        return fail(1, &format!("cannot start the thread of the log: {error}"));
+    }
     if let Err(error) = dropped {
         warn!("cannot drop all privileges: {error}");
     }
@@ -259,7 +261,10 @@ fn run(command: ValidCommand, log: Log, dropped: io::Result<()>) -> ExitCode {
     let result = runtime.block_on(app::run_until_signal(|stop| command.run(stop)));
     runtime.shutdown_timeout(BLOCKING_TIMEOUT);
     match result {
-        Ok(code) => code,
+        Ok(code) => {
+            telemetry::finish("");
+            code
+        }
         Err(error) => fail(1, &format!("{error:#}")),
     }
 }
@@ -344,10 +349,8 @@ impl ValidCommand {
 }
 
 fn fail(code: u8, reason: &dyn Display) -> ExitCode {
-    // If standard error is closed, the exit code still reports the failure.
-    for line in reason.to_string().lines() {
-        let _ = writeln!(io::stderr(), "{NAME}: {line}");
-    }
+    let lines = reason.to_string().trim_end().replace('\n', &format!("\n{NAME}: "));
+    telemetry::finish(&format!("{NAME}: {lines}\n"));
     ExitCode::from(code)
 }
 

@@ -1,13 +1,20 @@
 //! The log: logfmt or JSON lines on standard error, both with the keys `ts`, `level` and `msg`.
 
+mod queue;
+
 use std::{
+    backtrace::{Backtrace, BacktraceStatus},
     fmt::{self, Debug},
-    io,
+    io::{self, Write as _},
+    panic::{self, PanicHookInfo},
+    sync::OnceLock,
+    thread,
+    time::Duration,
 };
 
 use serde_json::Value;
 use tracing::{
-    Event, Subscriber,
+    Event, Subscriber, error,
     field::{Field, Visit},
     level_filters::LevelFilter,
 };
@@ -20,6 +27,7 @@ use tracing_subscriber::{
 };
 use web_toolkit::{clock, text::is_hidden};
 
+use self::queue::Queue;
 use crate::domain::label::label_enum;
 
 label_enum! {
@@ -44,8 +52,18 @@ label_enum! {
 /// Crates of this program: only their events follow `--log.level`.
 const OWN_CRATES: [&str; 3] = ["magic_tunnel_exporter", "web_toolkit", "magic_sandbox"];
 
-/// Sends every event of this program to standard error from now on. Called once.
-pub fn init(level: LogLevel, format: LogFormat) {
+/// Time for the last lines at the end of the program. A reader that is slower loses them.
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+/// The queue of this process. Empty until [`init`].
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// Sends every event and every panic of this program to standard error from now on, from a thread that calls
+/// `on_thread_start` first. Called once.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn init(level: LogLevel, format: LogFormat, on_thread_start: fn()) -> io::Result<()> {
     let own = match level {
         LogLevel::Trace => LevelFilter::TRACE,
         LogLevel::Debug => LevelFilter::DEBUG,
@@ -53,8 +71,50 @@ pub fn init(level: LogLevel, format: LogFormat) {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(io::stderr);
+    let queue = QUEUE.get_or_init(Queue::default);
+    thread::Builder::new().name("log".into()).spawn(move || {
+        on_thread_start();
+        queue.write_to(io::stderr());
+    })?;
+    let lines = tracing_subscriber::fmt::layer().event_format(format).with_writer(move || Lines(queue));
     tracing_subscriber::registry().with(filter(own)).with(lines).init();
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Number of log lines so far that were not written.
+pub fn dropped_lines() -> u64 {
+    QUEUE.get().map_or(0, Queue::dropped)
+}
+
+/// Writes the last lines of the program, after those of the log. Waits at most half a second for a slow reader.
+pub fn finish(last: &str) {
+    match QUEUE.get() {
+        Some(queue) => drop(queue.finish(last.as_bytes(), LAST_LINES)),
+        // If standard error is closed, the exit code still reports the failure.
+        None => drop(io::stderr().write_all(last.as_bytes())),
+    }
+}
+
+/// Logs a panic. The default hook would write it itself, and could wait forever for the reader of standard error.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let text = if backtrace.status() == BacktraceStatus::Captured { &format!("\n{backtrace}") } else { "" };
+    error!("{panic}{text}");
+}
+
+/// Adds each line to the queue.
+struct Lines(&'static Queue);
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.push(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Other crates log warnings and errors only, because at finer levels they log whole packets, credentials included.

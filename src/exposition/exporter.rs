@@ -8,11 +8,14 @@ use super::{
     family::{Family, Group, counter, gauge, histogram},
     text::{Labels, SampleValue, Samples},
 };
-use crate::domain::{
-    dataset::{PollState, PollStatus},
-    inventory::RejectReason,
-    label::Label,
-    probe::RefusalReason,
+use crate::{
+    domain::{
+        dataset::{PollState, PollStatus},
+        inventory::RejectReason,
+        label::Label,
+        probe::RefusalReason,
+    },
+    telemetry,
 };
 
 pub(super) const FAMILIES: &[Family] = &[
@@ -65,6 +68,8 @@ pub(super) const FAMILIES: &[Family] = &[
     .whole(Group::Exporter, sockets),
     gauge("probe_uplink_up", "Whether the uplink address answers, debounced. No series until a result is settled.")
         .whole(Group::Exporter, uplinks),
+    counter("log_lines_dropped", "Log lines that were not written, because standard error is closed or was not read.")
+        .whole(Group::Exporter, |_, out| out.push(&Labels::NONE, &[], telemetry::dropped_lines())),
     counter("process_cpu", "User and system CPU time spent.")
         .in_seconds()
         .without_prefix()

@@ -31,4 +31,5 @@ mod secrets;
 mod sites;
 mod support;
 mod tunnels;
+mod unread_log;
 mod web_config;

@@ -62,7 +62,8 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
 ];
 
 /// The other documented metrics, with all their labels.
-const OF_THE_EXPORTER: [(&str, &str, &[&str]); 20] = [
+const OF_THE_EXPORTER: [(&str, &str, &[&str]); 21] = [
+    ("log_lines_dropped_total", "counter", &[]),
     ("tunnels", "gauge", &["account", "tunnel_type"]),
     ("api_requests_total", "counter", &["collection", "code"]),
     ("api_request_failures_total", "counter", &["collection", "reason"]),
