@@ -120,7 +120,7 @@ const INVISIBLE: &str = "\u{61c}\u{200b}\u{200d}\u{202e}\u{2028}\u{2029}\u{feff}
 
 #[test]
 fn invisible_characters_of_the_api_reach_no_label_page_document_or_log() {
-    let hide = |text: &str| text.chars().map(|c| format!("{c}{INVISIBLE}")).collect::<String>();
+    let hide = |text: &str| text.chars().flat_map(|c| [c].into_iter().chain(INVISIBLE.chars())).collect::<String>();
     let mut tunnel = ipsec("ipsec-1");
     let fields = ["/name", "/description", "/customer_endpoint", "/interface_address", "/health_check/rate"];
     for field in fields.into_iter().chain(["/health_check/target/effective", "/bgp_status/state"]) {
