@@ -268,14 +268,14 @@ fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEven
 
 fn find_tunnel(account: Option<&str>, name: &str, accounts: &[StoryAccount]) -> Result<(usize, String), String> {
     if let Some(account) = account.filter(|account| !accounts.iter().any(|other| other.name == *account)) {
-        return Err(format!("events.account: there is no account `{account}`"));
+        return Err(format!("events.account: unknown account `{account}`"));
     }
     let selected = accounts.iter().enumerate().filter(|(_, own)| account.is_none_or(|account| own.name == account));
     let tunnels = selected.flat_map(|(position, own)| own.tunnels.iter().map(move |tunnel| (position, tunnel)));
     let mut named = tunnels.filter(|(_, tunnel)| tunnel.valid.spec.name == name);
     match (named.next(), named.next()) {
         (Some((position, tunnel)), None) => Ok((position, tunnel.id.clone())),
-        (None, _) => Err(format!("events.tunnel: there is no tunnel `{name}`")),
+        (None, _) => Err(format!("events.tunnel: unknown tunnel `{name}`")),
         _ => Err(format!("events.tunnel: `{name}` is in several accounts; set `account`")),
     }
 }

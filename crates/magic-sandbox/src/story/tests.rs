@@ -228,7 +228,7 @@ const INVALID_STORIES: &[(&str, &str, &str)] = &[
     ),
     ("type: ipsec", "type: vpn", "bad.yml: line 10: tunnels.type: must be `ipsec` or `gre`"),
     ("        name: two\n", "", "bad.yml: line 10: tunnels.name: name is required"),
-    ("tunnel: one", "tunnel: three", "bad.yml: line 15: events.tunnel: there is no tunnel `three`"),
+    ("tunnel: one", "tunnel: three", "bad.yml: line 15: events.tunnel: unknown tunnel `three`"),
     ("tunnel: one", "tunnel: two", "bad.yml: line 15: events.bgp_status: `two` has no `bgp` at that time"),
     ("    tunnel: one\n", "", "bad.yml: line 15: events.tunnel: is required with `set` and `bgp_status`"),
     (
