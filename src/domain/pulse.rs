@@ -105,4 +105,30 @@ mod tests {
         }
         assert!(pulses.0.lock().len() <= 1);
     }
+
+    /// Tasks come, beat and go while the watchdog looks.
+    #[test]
+    fn only_the_stuck_task_is_overdue_while_others_come_and_go() {
+        const ROUNDS: u32 = 5_000;
+        let (start, pulses) = (start(), Pulses::default());
+        let stuck = pulses.register("stuck");
+        stuck.beat(start, SECOND);
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let pulses = pulses.clone();
+                scope.spawn(move || {
+                    for round in 0..ROUNDS {
+                        let pulse = pulses.register(format!("task {number}"));
+                        pulse.beat(start + round * SECOND, Duration::MAX);
+                        pulse.beat(start + round * SECOND, ROUNDS * SECOND);
+                    }
+                });
+            }
+            for _ in 0..ROUNDS {
+                assert_eq!(pulses.overdue(start + 2 * SECOND), ["stuck"]);
+            }
+        });
+        drop(pulses.register("last"));
+        assert_eq!(pulses.0.lock().len(), 2, "tasks that have ended are forgotten by the next registration");
+    }
 }

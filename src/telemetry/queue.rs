@@ -116,8 +116,8 @@ mod tests {
     }
 
     impl Pipe {
-        fn read_from_now_on(&self) {
-            self.0.0.lock().is_read = true;
+        fn read(&self, is_read: bool) {
+            self.0.0.lock().is_read = is_read;
             self.0.1.notify_all();
         }
 
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn lines_are_written_in_their_order_and_the_last_words_last() {
         let pipe = Pipe::default();
-        pipe.read_from_now_on();
+        pipe.read(true);
         let queue = queue(pipe.clone());
         let lines: Vec<String> = (0..10_000).map(|n| format!("line {n}\n")).collect();
         for line in &lines {
@@ -172,11 +172,46 @@ mod tests {
         assert!(queue.dropped() >= 70_000, "{} of 100,000 lines were dropped", queue.dropped());
         assert!(queue.state.lock().lines.capacity() <= 2 * MOST_BYTES);
         assert!(!queue.finish(b"the end\n", Duration::from_millis(50)), "nothing was written");
-        pipe.read_from_now_on();
+        pipe.read(true);
         assert!(queue.finish(b"", LONG));
         let written = pipe.text();
         assert!(written.ends_with("x\nthe end\n"), "the last words were added to a full queue");
         assert_eq!(written.lines().count() as u64, 100_001 - queue.dropped());
+    }
+
+    /// Several threads log at once into a pipe that is read, then not, then again. Every line is written once, in the
+    /// order of its thread, or counted as dropped.
+    #[test]
+    fn lines_of_many_threads_are_written_or_counted_whatever_the_schedule() {
+        const THREADS: usize = 8;
+        const LINES: usize = 20_000;
+        let pipe = Pipe::default();
+        let queue = queue(pipe.clone());
+        thread::scope(|scope| {
+            for number in 0..THREADS {
+                let queue = &queue;
+                scope.spawn(move || (0..LINES).for_each(|line| queue.push(format!("{number} {line}\n").as_bytes())));
+            }
+            let (queue, pipe) = (&queue, &pipe);
+            scope.spawn(move || {
+                for _ in 0..100 {
+                    pipe.read(true);
+                    queue.finish(b"", Duration::from_micros(200));
+                    pipe.read(false);
+                    thread::yield_now();
+                }
+                pipe.read(true);
+            });
+        });
+        assert!(queue.finish(b"", LONG));
+        let text = pipe.text();
+        let mut last = [None; THREADS];
+        for line in text.lines() {
+            let (thread, number) = line.split_once(' ').unwrap();
+            let (thread, number): (usize, usize) = (thread.parse().unwrap(), number.parse().unwrap());
+            assert!(last[thread].replace(number).is_none_or(|last| last < number), "{line} after {last:?}");
+        }
+        assert_eq!(text.lines().count() as u64 + queue.dropped(), (THREADS * LINES) as u64);
     }
 
     #[test]
