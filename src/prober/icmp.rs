@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use socket2::{SockRef, Type};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
 use tokio::time::timeout;
@@ -48,8 +48,7 @@ use crate::domain::probe::{Binding, EchoOutcome, IpVersion, ProbeFailure, Socket
 /// Same size as that of ping(8): 64 bytes with the ICMP header.
 const PAYLOAD: [u8; 56] = [0x6d; 56];
 
-/// Size in bytes of an echo and its reply: the ICMP header of 8 bytes and the payload, which a reply must return (RFC
-/// 792, RFC 4443 section 4.2).
+/// Size of an echo and of its reply in bytes, with the ICMP header (RFC 792, RFC 4443 section 4.2).
 const ECHO_SIZE: usize = 8 + PAYLOAD.len();
 
 /// Size in bytes for one second of replies of 10,000 targets, because the kernel charges 768 bytes for a small packet.
@@ -147,7 +146,7 @@ impl Link for IcmpLink {
 
     fn renew_identifier(&self) {
         let now = clock::now().instant;
-        let mut slot = self.slot();
+        let mut slot = self.slot.lock();
         let due = matches!(&slot.state, SocketState::Open(socket)
             if socket.mode == SocketMode::Dgram && now.saturating_duration_since(socket.opened) >= RENEW_AFTER);
         // Echoes in flight keep the old socket until they end.
@@ -160,7 +159,7 @@ impl Link for IcmpLink {
 impl IcmpLink {
     /// Returns the open socket, or the failure of echoes without one.
     fn socket(&self, now: Instant) -> Result<Socket, ProbeFailure> {
-        let mut slot = self.slot();
+        let mut slot = self.slot.lock();
         match &slot.state {
             SocketState::Open(socket) => return Ok(socket.clone()),
             SocketState::Closed(failure) if slot.retry_at.is_some_and(|at| now < at) => return Err(*failure),
@@ -237,17 +236,13 @@ impl IcmpLink {
         let failure = meaning::classify_send_error(error);
         debug!("ICMPv{} send failed, counted as {failure}: {error}", self.version);
         if meaning::is_stale_socket(error) && self.stale_sends.fetch_add(1, Ordering::Relaxed) + 1 >= STALE_AFTER {
-            let mut slot = self.slot();
+            let mut slot = self.slot.lock();
             if slot.retry_at.is_none_or(|at| at <= now) {
                 self.stale_sends.store(0, Ordering::Relaxed);
                 slot.state = SocketState::Stale;
             }
         }
         failure
-    }
-
-    fn slot(&self) -> MutexGuard<'_, SocketSlot> {
-        self.slot.lock()
     }
 }
 
@@ -338,10 +333,8 @@ fn set_options(client: &Client, version: IpVersion, mode: SocketMode) -> io::Res
 /// Returns the failure that a packet reports; `None` if it is the reply to the echo.
 fn packet_failure(packet: &IcmpPacket, echo: &Echo, mode: SocketMode) -> Option<ProbeFailure> {
     let (source, icmp_type, code, size) = match packet {
-        IcmpPacket::V4(v4) => (IpAddr::V4(v4.get_source()), v4.get_icmp_type().0, v4.get_icmp_code().0, v4.get_size()),
-        IcmpPacket::V6(v6) => {
-            (IpAddr::V6(v6.get_source()), v6.get_icmpv6_type().0, v6.get_icmpv6_code().0, v6.get_size())
-        }
+        IcmpPacket::V4(p) => (IpAddr::V4(p.get_source()), p.get_icmp_type().0, p.get_icmp_code().0, p.get_size()),
+        IcmpPacket::V6(p) => (IpAddr::V6(p.get_source()), p.get_icmpv6_type().0, p.get_icmpv6_code().0, p.get_size()),
     };
     let version = IpVersion::from(source);
     let quotes_echo = packet.get_sequence() == PingSequence(echo.sequence)
