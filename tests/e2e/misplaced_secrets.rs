@@ -1,6 +1,7 @@
 //! A secret in the wrong place: as any flag, variable, argument, key or value. No message repeats it.
 
 use std::{
+    path::Path,
     process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -150,17 +151,8 @@ fn a_token_that_was_swapped_with_the_account_is_not_shown() {
     assert_discreet(&cases);
 }
 
-/// Every key of the example, those behind a `#` included, with a secret as its value or in its place.
-#[test]
-fn no_key_or_value_of_the_configuration_file_repeats_a_secret() {
-    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yml")).expect("a file");
-    let is_example = |line: &str| line.starts_with('#') && (!line.starts_with("# ") || line.starts_with("#  "));
-    let bare = example.lines().map(|line| if is_example(line) { &line[1..] } else { line });
-    let lines: Vec<&str> = bare.filter(|line| !line.trim_start().starts_with('#') && line.contains(':')).collect();
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for name in ["acme-token", "globex-key", "token", "key"] {
-        std::fs::write(folder.path().join(name), "x").expect("a file");
-    }
+/// The cases of one file: a secret in place of the value, the key or the whole of each of its lines.
+fn cases_of_file(lines: &[&str], folder: &Path, command: impl Fn(&Path) -> Command) -> Vec<(&'static str, Command)> {
     let mut cases = Vec::new();
     for (number, line) in lines.iter().enumerate() {
         let (key, _) = line.split_once(':').expect("a key");
@@ -176,16 +168,76 @@ fn no_key_or_value_of_the_configuration_file_repeats_a_secret() {
             format!("{key}: *{secret}"),
             format!("{key}: \"{secret}"),
         ];
-        for (v, variant) in variants.into_iter().enumerate() {
-            let mut text = lines.clone();
-            text[number] = &variant;
-            let file = folder.path().join(format!("{number}-{v}.yml"));
-            std::fs::write(&file, text.join("\n")).expect("a file");
-            let mut command = command(&["check", "--poll.timeout=100ms"]);
-            command.arg("--config.file").arg(&file).env("CLOUDFLARE_ACCOUNT_ID", ACCOUNT);
-            cases.push((secret, command));
+        for (v, variant) in variants.iter().enumerate() {
+            let text = [&lines[..number], &[variant], &lines[number + 1..]].concat().join("\n");
+            let file = folder.join(format!("{number}-{v}.yml"));
+            std::fs::write(&file, text).expect("a file");
+            cases.push((secret, command(&file)));
         }
     }
+    cases
+}
+
+/// Every key of the example, those behind a `#` included.
+#[test]
+fn no_key_or_value_of_the_configuration_file_repeats_a_secret() {
+    let example = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config.example.yml")).expect("a file");
+    let is_example = |line: &str| line.starts_with('#') && (!line.starts_with("# ") || line.starts_with("#  "));
+    let bare = example.lines().map(|line| if is_example(line) { &line[1..] } else { line });
+    let lines: Vec<&str> = bare.filter(|line| !line.trim_start().starts_with('#') && line.contains(':')).collect();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["acme-token", "globex-key", "token", "key"] {
+        std::fs::write(folder.path().join(name), "x").expect("a file");
+    }
+    let cases = cases_of_file(&lines, folder.path(), |file| {
+        let mut command = command(&["check", "--poll.timeout=100ms"]);
+        command.arg("--config.file").arg(file).env("CLOUDFLARE_ACCOUNT_ID", ACCOUNT);
+        command
+    });
     assert!(cases.len() > 300, "{} cases", cases.len());
     assert_discreet(&cases);
+}
+
+const WEB_FILE: &str = "\
+tls_server_config:
+  cert_file: a.pem
+  key_file: b.pem
+  client_auth_type: NoClientCert
+  min_version: TLS12
+  cipher_suites: [TLS_AES_128_GCM_SHA256]
+http_server_config:
+  http2: true
+  headers:
+    X-Frame-Options: deny
+basic_auth_users:
+  alice: x
+rate_limit:
+  interval: 1s";
+
+const STORY: &str = "\
+accounts:
+  - name: lab
+    tunnels:
+      - type: ipsec
+        name: one
+        cloudflare_endpoint: 198.51.100.1
+        interface_address: 10.0.0.0/31
+        bgp: {customer_asn: 65000, md5_key: x}
+events:
+  - at: 5s
+    tunnel: one
+    bgp_status: down";
+
+#[test]
+fn no_key_or_value_of_the_other_files_repeats_a_secret() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let with_file = |flag: &'static str, arguments: &'static [&str]| {
+        move |file: &Path| with_account(&[arguments, &[&format!("{flag}={}", file.display())]].concat(), false)
+    };
+    let lines = |text: &'static str| text.lines().collect::<Vec<_>>();
+    let web = with_file("--web.config.file", &["check"]);
+    assert_discreet(&cases_of_file(&lines(WEB_FILE), folder.path(), web));
+    // With this flag the command ends, even if the story is valid.
+    let story = with_file("--sandbox.story", &["sandbox", "--sandbox.tunnels=banana"]);
+    assert_discreet(&cases_of_file(&lines(STORY), folder.path(), story));
 }

@@ -8,8 +8,8 @@ mod setting;
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
-use self::setting::Position;
 pub use self::setting::{ConfigError, Layout, Mistake, Setting, flag_for, has_token, looks_like_secret};
+use self::setting::{Position, without_quoted_tokens};
 use crate::{
     text::shown,
     yaml::{self, Keys, Node, NodeValue, YamlError},
@@ -100,8 +100,9 @@ impl SettingsReader {
         if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigError(self.mistakes)) }
     }
 
+    /// A mistake on a line of this file. Rules of other parts can quote values, so quoted tokens are hidden here.
     fn at(&self, line: u64, what: String) -> Mistake {
-        Mistake { position: self.file().map(|file| Position { file, line }), what }
+        Mistake { position: self.file().map(|file| Position { file, line }), what: without_quoted_tokens(what) }
     }
 
     fn refuse_keys(&mut self, section: &str, keys: Keys) {

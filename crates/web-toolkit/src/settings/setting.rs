@@ -91,6 +91,20 @@ fn changes(text: &str) -> usize {
         .count()
 }
 
+/// Replaces each part between backquotes that contains a [token](has_token) by its length.
+pub(super) fn without_quoted_tokens(text: String) -> String {
+    if !has_token(&text) {
+        return text;
+    }
+    let hidden = |part: &str| format!("({} characters, not shown)", part.chars().count());
+    let parts = text.split('`').enumerate().map(|(n, part)| match (n % 2, has_token(part)) {
+        (0, _) => part.to_owned(),
+        (_, true) => hidden(part),
+        (_, false) => format!("`{part}`"),
+    });
+    parts.collect()
+}
+
 /// A single value, and where it comes from.
 #[derive(Debug, Clone)]
 pub struct Setting {

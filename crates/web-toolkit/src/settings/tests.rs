@@ -147,6 +147,16 @@ fn what_looks_like_a_secret_is_never_quoted() {
 }
 
 #[test]
+fn a_rule_of_another_part_that_quotes_a_token_is_shown_without_it() {
+    let (mut reader, _) = SettingsReader::open::<Root>("a.yml", "poll: {}", Layout::default()).unwrap();
+    reader.report_at(3, "events.tunnel", "unknown tunnel `Vb3xAq7Zk_9dPw-TnR2mLs`; expected one of `fra`, `ams`");
+    assert_eq!(
+        reader.finish().unwrap_err().to_string(),
+        "a.yml: line 3: `events.tunnel` unknown tunnel (22 characters, not shown); expected one of `fra`, `ams`"
+    );
+}
+
+#[test]
 fn flags_override_the_file_and_come_first() {
     let (mut reader, root) =
         SettingsReader::open::<Root>("a.yml", "poll: {interval: x}\nzzz: 1\n", Layout::default()).unwrap();
