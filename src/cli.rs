@@ -6,6 +6,7 @@ mod documents;
 mod healthcheck;
 mod output;
 mod tunnels;
+mod usage;
 
 use std::{
     ffi::OsString,
@@ -15,19 +16,12 @@ use std::{
     time::Duration,
 };
 
-use clap::{
-    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand,
-    error::{ContextKind, ContextValue},
-    parser::ValueSource,
-};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
 use clap_complete::Shell;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use web_toolkit::{
-    server::ListenAddress,
-    settings::{has_token, looks_like_secret},
-};
+use web_toolkit::server::ListenAddress;
 
 use self::output::OutputFormat;
 use crate::{
@@ -185,45 +179,11 @@ impl From<ConfigError> for EarlyExit {
 
 impl From<clap::Error> for EarlyExit {
     fn from(error: clap::Error) -> Self {
-        let mut text = error.render().to_string();
-        if !error.use_stderr() {
-            return Self::Document(text);
+        if error.use_stderr() {
+            Self::Invalid(usage::describe(&error))
+        } else {
+            Self::Document(error.render().to_string())
         }
-        for (kind, quoted) in error.context().filter_map(|(kind, value)| Some((kind, as_text(value)?))) {
-            if may_be_secret(kind, quoted) {
-                let length = quoted.chars().count();
-                text = text.replace(&format!("'{quoted}'"), &format!("({length} characters, not shown)"));
-            }
-        }
-        let first = text.lines().next().unwrap_or_default();
-        let message = first.strip_prefix("error: ").unwrap_or(first);
-        let suggested = error.get(ContextKind::SuggestedArg).or_else(|| error.get(ContextKind::SuggestedSubcommand));
-        let advice = match suggested.and_then(as_text) {
-            Some(name) => format!("did you mean `{name}`?"),
-            None => format!("run `{NAME} --help` for a list of flags"),
-        };
-        Self::Invalid(format!("{message}; {advice}"))
-    }
-}
-
-fn as_text(value: &ContextValue) -> Option<&str> {
-    match value {
-        ContextValue::String(text) => Some(text),
-        ContextValue::Strings(texts) => texts.first().map(String::as_str),
-        _ => None,
-    }
-}
-
-/// Whether clap quotes what can be a misplaced token: an argument that is not a flag, or a text that looks like one.
-fn may_be_secret(kind: ContextKind, quoted: &str) -> bool {
-    match kind {
-        ContextKind::InvalidSubcommand => true,
-        ContextKind::InvalidArg => match quoted.strip_prefix('-') {
-            Some(flag) => has_token(flag) || looks_like_secret(flag) && flag.contains(|c: char| c.is_ascii_digit()),
-            None => !quoted.starts_with('<'),
-        },
-        ContextKind::InvalidValue => looks_like_secret(quoted),
-        _ => false,
     }
 }
 
