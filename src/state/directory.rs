@@ -174,13 +174,16 @@ pub enum StateProblem {
 /// The directory or its file cannot be used.
 pub fn describe(path: &Path, now: Moment) -> Result<String, StateProblem> {
     let shown = path.display();
+    let problem = |what: String| StateProblem::Directory(format!("`{shown}` {what}"));
     if !path.exists() {
-        return Ok(format!("`{shown}` does not exist; `serve` creates it"));
+        return match is_usable(nearest_ancestor(path)) {
+            Ok(()) => Ok(format!("`{shown}` does not exist; `serve` creates it")),
+            Err(error) => Err(problem(format!("does not exist and cannot be created: {error}"))),
+        };
     }
-    access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
-        .map_err(|error| StateProblem::Directory(format!("`{shown}` cannot be written to: {error}")))?;
+    is_usable(path).map_err(|error| problem(format!("cannot be written to: {error}")))?;
     if !path.is_dir() {
-        return Err(StateProblem::Directory(format!("`{shown}` is not a directory")));
+        return Err(problem("is not a directory".to_owned()));
     }
     match read(&path.join(NAME)) {
         Ok(None) => Ok(format!("`{shown}` can be written to, and holds no state yet")),
@@ -193,4 +196,15 @@ pub fn describe(path: &Path, now: Moment) -> Result<String, StateProblem> {
             Err(StateProblem::File(format!("`{NAME}` in `{shown}` would be renamed and not used: {unusable}")))
         }
     }
+}
+
+fn is_usable(directory: &Path) -> Result<(), Errno> {
+    access(directory, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// The directory in which `path`, which is missing, would be created.
+fn nearest_ancestor(path: &Path) -> &Path {
+    let existing = path.ancestors().find(|ancestor| ancestor.exists());
+    // A relative path ends with an empty ancestor.
+    existing.unwrap_or(Path::new("."))
 }

@@ -220,8 +220,11 @@ fn a_directory_is_described_without_changing_it() {
     fs::write(folder.file("state.json"), "x").unwrap();
     assert!(matches!(described(0), Err(StateProblem::File(_))));
     assert_eq!(folder.files(), ["state.json"]);
-    let proc = describe(Path::new("/proc/self/status"), now);
-    assert!(matches!(proc, Err(StateProblem::Directory(_))), "{proc:?}");
+    for path in ["/proc/self/status", "/proc/self/status/missing"] {
+        let described = describe(Path::new(path), now);
+        assert!(matches!(described, Err(StateProblem::Directory(_))), "{described:?}");
+    }
+    assert!(describe(Path::new("missing/too"), now).is_ok(), "a relative path");
 }
 
 #[test]
