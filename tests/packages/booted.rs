@@ -10,6 +10,8 @@ use crate::{
 const SERVICE: &str = "magic-tunnel-exporter";
 const CONFIGURATION: &str = "/etc/magic-tunnel-exporter/config.yml";
 const TOKEN: &str = "/etc/magic-tunnel-exporter/api-token";
+/// With `DynamicUser=`, the state directory is a link to this one.
+const STATE: &str = "/var/lib/private/magic-tunnel-exporter/state.json";
 
 /// A site whose router answers pings: every address of 127.0.0.0/8 does.
 const STORY: &str = "\
@@ -134,13 +136,14 @@ fn the_service_of_the_package_is_managed_with_systemctl_from_install_to_purge() 
     reloads(&system);
     rotates_the_token(&system);
     restarts_after_a_hang(&system);
+    keeps_its_state(&system);
     upgrades(&system);
 
     system.0.run(&["systemctl", "stop", SERVICE]);
     assert_eq!((system.property("ActiveState"), system.property("Result")), ("inactive".into(), "success".into()));
     assert!(!system.log().contains("ERROR"), "{}", system.log());
     system.0.run(&["dpkg", "--purge", SERVICE]);
-    for left in [format!("/etc/default/{SERVICE}"), TOKEN.into(), format!("/usr/bin/{SERVICE}")] {
+    for left in [format!("/etc/default/{SERVICE}"), TOKEN.into(), format!("/usr/bin/{SERVICE}"), STATE.into()] {
         assert!(!system.0.file(&left).exists(), "{left} is left after the purge");
     }
 }
@@ -180,6 +183,18 @@ fn restarts_after_a_hang(system: &Installed) {
     });
     assert!(system.log().contains("Watchdog timeout"), "{}", system.log());
     system.await_healthy();
+}
+
+/// The verdict keeps its time over a restart, in a file that only the dynamic user can read.
+fn keeps_its_state(system: &Installed) {
+    let changed = format!("cloudflare_magic_tunnel_verdict_changed_timestamp_seconds{{{}}}", system.tunnel());
+    let since = system.sample(&changed).expect("a verdict");
+    system.0.run(&["systemctl", "restart", SERVICE]);
+    system.await_healthy();
+    system.await_sample(&changed, since);
+    assert_eq!(system.0.run(&["stat", "--format=%a", STATE]).trim(), "600");
+    assert_ne!(system.0.run(&["stat", "--format=%U", STATE]).trim(), "root");
+    system.await_sample("cloudflare_magic_state_write_failures_total", 0.0);
 }
 
 /// The settings are kept, and the service runs the new program after a restart by the operator or by the package.
