@@ -70,7 +70,8 @@ pub(super) fn accepted_format(headers: &HeaderMap) -> Format {
     let mut open_metrics = 0.0_f32;
     let mut classic = 0.0_f32;
     for element in elements(headers, &ACCEPT) {
-        match element.name {
+        // Media types are compared without case (RFC 9110 section 8.3.1).
+        match element.name.to_ascii_lowercase().as_str() {
             "application/openmetrics-text" if element.is_known_version() => {
                 open_metrics = open_metrics.max(element.weight());
             }
@@ -150,6 +151,8 @@ mod tests {
             ("application/*", Classic),
             ("text/plain", Classic),
             ("application/openmetrics-text", OpenMetrics),
+            ("Application/OpenMetrics-Text;Version=1.0.0, TEXT/PLAIN;Q=0.5", OpenMetrics),
+            ("APPLICATION/OPENMETRICS-TEXT;q=0.3, TEXT/PLAIN;q=0.9", Classic),
             ("application/openmetrics-text; version=1.0.0; charset=utf-8", OpenMetrics),
             ("application/openmetrics-text;version=\"1.0.0\"", OpenMetrics),
             ("application/openmetrics-text;version=0.0.1", Classic),
