@@ -22,6 +22,10 @@ const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 /// Time that a component may be overdue before it counts as stuck, because a busy machine delays all of them.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// Delay of a check after which the process counts as stopped (`SIGSTOP`, a paused virtual machine). It is well below
+/// [`GRACE`], which covers shorter delays.
+const STOPPED: Duration = Duration::from_secs(5);
+
 /// Time between two checks without a watchdog, because a stuck component is logged in any case.
 const CHECK_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -96,11 +100,20 @@ pub(super) async fn run(status: String, pulses: Pulses, stop: CancellationToken)
 async fn watch_progress<F: Future<Output = ()>>(pulses: Pulses, limit: Option<Duration>, feed: impl Fn() -> F) {
     let Some(interval) = check_interval(limit) else { return pending().await };
     let mut stuck = Vec::new();
+    let mut resumed = None;
     loop {
+        let due = clock::now().after(interval);
         sleep(interval).await;
-        let still_stuck = clock::now().instant.checked_sub(GRACE).map_or_else(Vec::new, |then| pulses.overdue(then));
-        log_changes(&stuck, &still_stuck);
-        stuck = still_stuck;
+        let now = clock::now();
+        if now.since(due) > STOPPED {
+            resumed = Some(now);
+        }
+        // After a stop, all components are overdue and have not run yet.
+        if resumed.is_none_or(|resumed| now.since(resumed) >= GRACE) {
+            let still_stuck = now.instant.checked_sub(GRACE).map_or_else(Vec::new, |then| pulses.overdue(then));
+            log_changes(&stuck, &still_stuck);
+            stuck = still_stuck;
+        }
         if stuck.is_empty() {
             feed().await;
         }
@@ -124,7 +137,7 @@ fn log_changes(before: &[String], now: &[String]) {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
+    use std::{cell::Cell, pin::pin};
 
     use super::*;
 
@@ -157,6 +170,25 @@ mod tests {
         assert_eq!(feedings(&pulses, Some(LIMIT), LIMIT * 10).await, 0);
         component.beat(clock::now().instant, LIMIT);
         assert_eq!(feedings(&pulses, Some(LIMIT), LIMIT / 2).await, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_of_the_process_makes_no_component_stuck() {
+        let (pulses, count) = (Pulses::default(), Cell::new(0));
+        let component = pulses.register("poller");
+        component.beat(clock::now().instant, Duration::from_secs(1));
+        let mut watching = pin!(watch_progress(pulses.clone(), Some(LIMIT), || async { count.set(count.get() + 1) }));
+        let moment = Duration::from_millis(1);
+        timeout(moment, &mut watching).await.unwrap_err();
+        tokio::time::advance(Duration::from_mins(1)).await;
+        timeout(moment, &mut watching).await.unwrap_err();
+        assert_eq!(count.get(), 1, "fed at once, although the component had no time to beat");
+        timeout(LIMIT * 2, &mut watching).await.unwrap_err();
+        assert!(count.get() <= 2, "not fed when the component does not recover: {}", count.get());
+        component.beat(clock::now().instant, Duration::from_hours(1));
+        let before = count.get();
+        timeout(LIMIT, &mut watching).await.unwrap_err();
+        assert_eq!(count.get(), before + 3, "fed again");
     }
 
     #[test]
