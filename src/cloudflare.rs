@@ -7,11 +7,12 @@ pub mod decode;
 pub mod error;
 pub mod fields;
 pub mod metrics;
+mod split;
 mod token;
 mod url;
 mod wire;
 
-use std::time::Duration;
+use std::{env, ffi::OsStr, path::Path, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
@@ -21,8 +22,17 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use web_toolkit::clock;
+use tokio::{
+    sync::Mutex,
+    task::{spawn_blocking, yield_now},
+    time::timeout,
+};
+use web_toolkit::{
+    clock,
+    file::{self, FileError},
+};
 
+use self::decode::ListDecoder;
 pub use self::{
     decode::TunnelListing,
     error::ApiFailure,
@@ -30,10 +40,20 @@ pub use self::{
     token::{TokenCheck, TokenInfo, TokenStatus},
     url::{ApiUrl, ApiUrlError},
 };
-use crate::domain::{dataset::FailureReason, tunnel::TunnelType};
+use crate::domain::{
+    dataset::FailureReason,
+    inventory::{AccountName, InventoryEntry},
+    tunnel::TunnelType,
+};
 
-/// Maximum size of a list in bytes after decompression.
-const MAX_LIST_SIZE: usize = 64 << 20;
+/// Maximum number of bytes that are decoded before other tasks get a turn: well below a millisecond.
+const MAX_PIECE_SIZE: usize = 64 << 10;
+
+/// Held while a piece of a list is decoded, so that large lists never occupy both worker threads.
+static DECODING: Mutex<()> = Mutex::const_new(());
+
+/// Maximum size of `SSL_CERT_FILE` in bytes. The bundle of a Linux distribution has 0.3 MB.
+const MAX_CERT_FILE_SIZE: u64 = 8 << 20;
 
 /// Maximum size of an error response or a token status in bytes.
 const MAX_SMALL_BODY_SIZE: usize = 64 << 10;
@@ -93,8 +113,21 @@ pub struct ClientSettings {
 
 /// The HTTP client cannot be created.
 #[derive(Debug, Error)]
-#[error("cannot set up TLS for the Cloudflare API")]
-pub struct SetupError(#[source] reqwest::Error);
+pub enum SetupError {
+    #[error("cannot set up TLS for the Cloudflare API")]
+    Tls(#[source] reqwest::Error),
+    #[error("SSL_CERT_FILE {0}")]
+    CertFile(FileError),
+}
+
+/// The account of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestAccount<'a> {
+    /// Account id in the path.
+    pub id: &'a str,
+    /// Account name in the metrics.
+    pub name: &'a AccountName,
+}
 
 /// HTTP client of one API. Clones share connections and metrics.
 #[derive(Debug, Clone)]
@@ -113,10 +146,11 @@ impl Client {
     /// TLS cannot be set up.
     pub fn new(settings: &ClientSettings, metrics: Metrics) -> Result<Self, SetupError> {
         use_ring();
+        check_cert_file(env::var_os("SSL_CERT_FILE").as_deref())?;
         let with_system_roots = builder(settings).build();
         // An image without a CA store gets the roots that were compiled in.
         let http = with_system_roots.or_else(|_| builder(settings).tls_certs_only(bundled_roots()).build());
-        Ok(Self { http: http.map_err(SetupError)?, url: settings.url.clone(), timeout: settings.timeout, metrics })
+        Ok(Self { http: http.map_err(SetupError::Tls)?, url: settings.url.clone(), timeout: settings.timeout, metrics })
     }
 
     /// Returns the timeout of one request.
@@ -125,23 +159,30 @@ impl Client {
     }
 
     /// Lists the tunnels of one type and counts the request: `GET
-    /// /accounts/{account_id}/magic/{gre_tunnels|ipsec_tunnels}`.
+    /// /accounts/{account_id}/magic/{gre_tunnels|ipsec_tunnels}`. `known` is the last good list.
     ///
     /// # Errors
-    /// [`ApiFailure`] if the request fails or the response is not a valid list.
+    /// [`ApiFailure`] if the request fails, the response is not a valid list, or the list is not decoded within the
+    /// timeout.
     pub async fn list_tunnels(
         &self,
         credentials: &ApiCredentials,
-        account_id: &str,
+        account: RequestAccount<'_>,
         tunnel_type: TunnelType,
+        known: Arc<[InventoryEntry]>,
     ) -> Result<TunnelListing, ApiFailure> {
-        let started = clock::now();
+        let (started, dataset) = (clock::now(), tunnel_type.dataset());
+        let url = self.url.join(["accounts", account.id, "magic", path_segment(tunnel_type)]);
+        let decoder = ListDecoder::new(tunnel_type, known);
         let mut status = None;
-        let result = self.request_list(credentials, account_id, tunnel_type, &mut status).await;
-        self.metrics.count_request(tunnel_type.dataset(), status, clock::now().since(started));
+        let result = timeout(self.timeout, self.request_list(credentials, url, decoder, &mut status))
+            .await
+            .unwrap_or_else(|_| Err(ApiFailure::new(FailureReason::Timeout)));
+        let result = result.map_err(|failure| ApiFailure { status, ..failure });
+        self.metrics.count_request(account.name, dataset, status, clock::now().since(started));
         match &result {
-            Ok(listing) => listing.unknown.iter().for_each(|&field| self.metrics.count_unknown_value(field)),
-            Err(failure) => self.metrics.count_failure(tunnel_type.dataset(), failure.reason),
+            Ok(listing) => listing.unknown.iter().for_each(|(&field, &n)| self.metrics.count_unknown_values(field, n)),
+            Err(failure) => self.metrics.count_failure(account.name, dataset, failure.reason),
         }
         result
     }
@@ -175,23 +216,21 @@ impl Client {
     async fn request_list(
         &self,
         credentials: &ApiCredentials,
-        account_id: &str,
-        tunnel_type: TunnelType,
+        url: reqwest::Url,
+        decoder: ListDecoder,
         status: &mut Option<u16>,
     ) -> Result<TunnelListing, ApiFailure> {
-        let url = self.url.join(["accounts", account_id, "magic", path_segment(tunnel_type)]);
         let response = self.send(credentials, url).await?;
         let code = response.status().as_u16();
         *status = Some(code);
         if !response.status().is_success() {
             return Err(read_failure(response).await);
         }
-        let body =
-            read_body(response, MAX_LIST_SIZE).await.map_err(|failure| ApiFailure { status: *status, ..failure })?;
-        // Decoding 10,000 tunnels takes tens of milliseconds and would block the other tasks of the thread.
-        tokio::task::spawn_blocking(move || decode::decode_list(&body, code, tunnel_type))
+        let decoder = read_list(response, decoder).await?;
+        // Sorting 100,000 tunnels takes tens of milliseconds and would block the other tasks of the thread.
+        spawn_blocking(move || decoder.finish(code))
             .await
-            .unwrap_or_else(|_| Err(ApiFailure { status: Some(code), ..ApiFailure::new(FailureReason::Decode) }))
+            .unwrap_or_else(|_| Err(ApiFailure::new(FailureReason::Decode)))
     }
 
     async fn send(&self, credentials: &ApiCredentials, url: reqwest::Url) -> Result<Response, ApiFailure> {
@@ -227,6 +266,14 @@ fn use_ring() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
+/// Checks that `SSL_CERT_FILE` ends, because it is read to its end. A file that cannot be read is ignored.
+fn check_cert_file(path: Option<&OsStr>) -> Result<(), SetupError> {
+    match path.map(|path| file::read(Path::new(path), MAX_CERT_FILE_SIZE)) {
+        Some(Err(error @ (FileError::TooLarge { .. } | FileError::NotRegular))) => Err(SetupError::CertFile(error)),
+        _ => Ok(()),
+    }
+}
+
 fn bundled_roots() -> Vec<Certificate> {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
 }
@@ -246,6 +293,19 @@ async fn read_failure(response: Response) -> ApiFailure {
         .and_then(|value| error::parse_retry_after(value.to_str().ok()?, clock::now().wall));
     let body = read_body(response, MAX_SMALL_BODY_SIZE).await.unwrap_or_default();
     ApiFailure { retry_after, ..ApiFailure::from_response(status, &body) }
+}
+
+/// Decodes a list while it arrives. A timeout interrupts it between two pieces.
+async fn read_list(mut response: Response, mut decoder: ListDecoder) -> Result<ListDecoder, ApiFailure> {
+    while let Some(chunk) = response.chunk().await.map_err(ApiFailure::from_transport)? {
+        for piece in chunk.chunks(MAX_PIECE_SIZE) {
+            let turn = DECODING.lock().await;
+            decoder.push(piece).map_err(ApiFailure::new)?;
+            drop(turn);
+            yield_now().await;
+        }
+    }
+    Ok(decoder)
 }
 
 /// Reads a body of at most `max_size` bytes.

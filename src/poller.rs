@@ -126,7 +126,8 @@ impl<S: TunnelSource> Poller<S> {
             self.limiter.take(&pulse).await;
             let started = clock::now();
             pulse.beat(started.instant, self.source.timeout());
-            let (result, version) = self.source.fetch_list(tunnel_type, look).await;
+            let (result, version) =
+                self.source.fetch_list(tunnel_type, Arc::clone(&list.current().entries), look).await;
             if let Ok(listing) = &result {
                 self.log_useless_rules(tunnel_type, &listing.tunnels);
             }

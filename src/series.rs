@@ -16,7 +16,7 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric, counter::Counter, histogram::Histogram},
 };
 
-/// The labels of one series. Values come from closed lists or status codes, never from external text.
+/// The labels of one series. Values come from closed lists, status codes or the configuration, never from the API.
 pub type SeriesLabels<const N: usize> = [(&'static str, Cow<'static, str>); N];
 
 /// Creates one pair of [`SeriesLabels`].
@@ -41,6 +41,11 @@ impl<const N: usize, M: Clone> Series<N, M> {
     pub fn get(&self, labels: SeriesLabels<N>) -> M {
         let mut series = self.series.lock();
         series.entry(labels).or_insert_with(self.new).clone()
+    }
+
+    /// Removes the series whose labels do not satisfy `keep`.
+    pub fn retain(&self, keep: impl Fn(&SeriesLabels<N>) -> bool) {
+        self.series.lock().retain(|labels, _| keep(labels));
     }
 }
 

@@ -4,7 +4,7 @@
 
 mod rules;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use jiff::{SignedDuration, Timestamp, Unit};
@@ -19,10 +19,11 @@ use web_toolkit::{
 use self::rules::{TunnelsOfAccount, describe_sites, find_useless_rules};
 use super::exporter::account_count;
 use crate::{
-    cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus},
+    cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus, TunnelListing},
     config::{Config, StateLocation},
     domain::{
         dataset::{Dataset, FailureReason},
+        inventory::RejectedMembers,
         label::{Label as _, label_enum},
         tunnel::TunnelType,
     },
@@ -182,8 +183,8 @@ async fn check_account(client: &Client, account: &ApiAccount) -> (Vec<CheckResul
     results.extend(verified.ahead.map(check_clock));
     let mut lists = Vec::new();
     for &tunnel_type in TunnelType::ALL {
-        let listing = client.list_tunnels(&credentials, &account.id, tunnel_type).await;
-        results.push(check_permission(tunnel_type.dataset(), listing.as_ref().map(|listing| listing.tunnels.len())));
+        let listing = client.list_tunnels(&credentials, account.in_requests(), tunnel_type, Arc::default()).await;
+        results.push(check_permission(tunnel_type.dataset(), listing.as_ref()));
         let tunnels = listing.map(|listing| listing.tunnels);
         lists.extend(tunnels.map(|tunnels| TunnelsOfAccount { account: account.name.clone(), tunnel_type, tunnels }));
     }
@@ -234,11 +235,14 @@ fn check_clock(ahead: SignedDuration) -> CheckResult {
     result.warn("synchronize the clock with NTP; ages and times on the page depend on it")
 }
 
-fn check_permission(dataset: Dataset, tunnels: Result<usize, &ApiFailure>) -> CheckResult {
+fn check_permission(dataset: Dataset, listing: Result<&TunnelListing, &ApiFailure>) -> CheckResult {
     let ok = |message: String| CheckResult::ok(CheckSubject::Permission, message);
-    match tunnels {
-        Ok(1) => ok(format!("{dataset} can be read: 1 tunnel")),
-        Ok(count) => ok(format!("{dataset} can be read: {count} tunnels")),
+    match listing {
+        Ok(TunnelListing { tunnels, rejected, .. }) => {
+            let plural = if tunnels.len() == 1 { "" } else { "s" };
+            let message = format!("{dataset} can be read: {} tunnel{plural}", tunnels.len());
+            check_rejected(ok(message), &rejected)
+        }
         Err(failure) => {
             let fix = match failure.reason {
                 FailureReason::Auth => "the token needs `Magic WAN Read` or `Magic Transit Read` on this account",
@@ -247,6 +251,16 @@ fn check_permission(dataset: Dataset, tunnels: Result<usize, &ApiFailure>) -> Ch
             ok(format!("{dataset} cannot be read ({failure})")).fail(fix)
         }
     }
+}
+
+/// Adds a warning if members of the list cannot be decoded.
+fn check_rejected(result: CheckResult, rejected: &RejectedMembers) -> CheckResult {
+    if rejected.total() == 0 {
+        return result;
+    }
+    let first: Vec<String> = rejected.first().iter().map(ToString::to_string).collect();
+    let message = format!("{}, and {} members that cannot be decoded: {rejected}", result.message, rejected.total());
+    CheckResult { message, ..result }.warn(format!("report these to Cloudflare: {}", first.join(", ")))
 }
 
 /// Opens each socket that the prober would open.

@@ -53,8 +53,10 @@ impl ApiClients {
         Ok(())
     }
 
-    /// The client and the request budget for an account. `None` if the last [`update`](Self::update) did not include it.
+    /// The client and the request budget for an account, whose metrics are created. `None` if the last
+    /// [`update`](Self::update) did not include it.
     fn client_for(&self, account: &AccountConfig, config: &Config) -> Option<(Client, Limiter)> {
+        self.metrics.add_account(&account.account.name);
         let limiter = if account.url.is_loopback() { &self.loopback } else { &self.cloudflare };
         find(&self.clients, &settings(account, config)).map(|client| (client.clone(), limiter.clone()))
     }
@@ -119,6 +121,7 @@ impl Pollers {
     ) -> Result<(), PollerEnded> {
         self.stop_accounts(difference.stopping()).await?;
         self.rule_usage.replace(rule_usage(config));
+        difference.forgotten.iter().for_each(|account| clients.metrics.remove_account(account));
         self.fleet.send_modify(|fleet| {
             let mut next = Fleet::clone(fleet);
             next.accounts.retain(|name, _| !difference.forgotten.contains(name));

@@ -162,7 +162,7 @@ fn write_summary(snapshot: &Snapshot, summary: &Summary, out: &mut dyn Write) ->
 
 /// Why a list is incomplete; `None` if it is complete.
 fn list_problem(dataset: Dataset, list: &TunnelList) -> Option<String> {
-    let rejected: u64 = list.rejected.values().sum();
+    let rejected = list.rejected.total();
     match list.status.state {
         PollState::Failed(reason) => Some(format!("{dataset} cannot be read ({reason}): {}", reason.remedy())),
         PollState::Waiting => Some(format!("{dataset} was not polled")),

@@ -102,10 +102,10 @@ fn error_chain(error: &dyn std::error::Error) -> String {
 
 /// Reads `errors[].code` of a body; empty if the body is not an API response.
 fn read_codes(body: &[u8]) -> Vec<u64> {
-    serde_json::from_slice::<Envelope<'_>>(body).map_or_else(|_| Vec::new(), |envelope| envelope.codes())
+    serde_json::from_slice::<Envelope>(body).map_or_else(|_| Vec::new(), |envelope| envelope.codes())
 }
 
-impl Envelope<'_> {
+impl Envelope {
     /// Returns the first [`MAX_CODES`] error codes.
     pub(super) fn codes(&self) -> Vec<u64> {
         let Field::Value(errors) = &self.errors else { return Vec::new() };

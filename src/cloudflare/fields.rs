@@ -1,7 +1,7 @@
 //! From the fields of an API object to the values of a tunnel. A field that cannot be read is omitted and recorded by
 //! name.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -54,12 +54,18 @@ label_enum! {
     }
 }
 
-/// Converts the fields of one tunnel and records those that cannot be converted.
-pub(super) struct TunnelReader<'u> {
-    pub(super) unknown: &'u mut Vec<KnownField>,
+/// Number of values that cannot be read, by field.
+pub type UnknownValues = BTreeMap<KnownField, u64>;
+
+/// Converts the fields of tunnels and records those that cannot be converted.
+#[derive(Debug, Default)]
+pub(super) struct TunnelReader {
+    pub(super) unknown: UnknownValues,
+    /// Bytes of all texts that were kept.
+    pub(super) text_bytes: usize,
 }
 
-impl TunnelReader<'_> {
+impl TunnelReader {
     pub(super) fn tunnel(
         &mut self,
         id: TunnelId,
@@ -92,7 +98,7 @@ impl TunnelReader<'_> {
         Tunnel {
             id,
             name,
-            description: self.text(F::Description, wire.description).unwrap_or_default(),
+            description: self.kept_text(F::Description, wire.description).unwrap_or_default(),
             cloudflare_endpoint: self.stated(F::CloudflareEndpoint, cloudflare, parse_ip),
             customer_endpoint: self.stated(F::CustomerEndpoint, customer, parse_ip),
             interface_address: self.stated(F::InterfaceAddress, wire.interface_address, parse_net),
@@ -123,11 +129,12 @@ impl TunnelReader<'_> {
         match self.value(FIELD, wire) {
             None => CheckTarget::default(),
             Some(wire::Target::Text(text)) => {
-                CheckTarget { saved: self.text(FIELD, Field::Value(text)), effective: None }
+                CheckTarget { saved: self.kept_text(FIELD, Field::Value(text)), effective: None }
             }
-            Some(wire::Target::Object(target)) => {
-                CheckTarget { saved: self.text(FIELD, target.saved), effective: self.text(FIELD, target.effective) }
-            }
+            Some(wire::Target::Object(target)) => CheckTarget {
+                saved: self.kept_text(FIELD, target.saved),
+                effective: self.kept_text(FIELD, target.effective),
+            },
         }
     }
 
@@ -171,7 +178,7 @@ impl TunnelReader<'_> {
             Field::Absent => None,
             Field::Value(value) => Some(value),
             Field::Wrong => {
-                self.unknown.push(field);
+                self.record(field);
                 None
             }
         }
@@ -184,14 +191,28 @@ impl TunnelReader<'_> {
     /// The value if it is known; otherwise the field is recorded and `otherwise` returned.
     fn known_or<T>(&mut self, field: KnownField, known: Option<T>, otherwise: T) -> T {
         known.unwrap_or_else(|| {
-            self.unknown.push(field);
+            self.record(field);
             otherwise
         })
     }
 
+    fn record(&mut self, field: KnownField) {
+        *self.unknown.entry(field).or_default() += 1;
+    }
+
     /// The text of a field; `""` counts as absent.
-    fn text(&mut self, field: KnownField, value: Field<Text<'_>>) -> Option<Box<str>> {
-        self.value(field, value).filter(|text| !text.0.is_empty()).map(|text| text.0.into())
+    fn text<'t>(&mut self, field: KnownField, value: Field<Text<'t>>) -> Option<Cow<'t, str>> {
+        self.value(field, value).map(|text| text.0).filter(|text| !text.is_empty())
+    }
+
+    /// The same text with memory of its own.
+    fn kept_text(&mut self, field: KnownField, value: Field<Text<'_>>) -> Option<Box<str>> {
+        self.text(field, value).map(|text| self.keep(&text))
+    }
+
+    pub(super) fn keep(&mut self, text: &str) -> Box<str> {
+        self.text_bytes += text.len();
+        text.into()
     }
 
     /// The variant of a label enum; case is ignored.
@@ -228,8 +249,8 @@ impl TunnelReader<'_> {
         if let Some(value) = parse(&text) {
             return Stated::Value(value);
         }
-        self.unknown.push(field);
-        Stated::Unparsable(text)
+        self.record(field);
+        Stated::Unparsable(self.keep(&text))
     }
 }
 

@@ -1,16 +1,19 @@
 //! Metrics of the API client.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use prometheus_client::{
     metrics::{counter::Counter, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
+use web_toolkit::text::shown;
+
 use super::fields::KnownField;
 use crate::{
     domain::{
         dataset::{Dataset, FailureReason},
+        inventory::AccountName,
         label::Label,
     },
     series::{Counters, Histograms, label},
@@ -22,8 +25,8 @@ const DURATION_BUCKETS: [f64; 9] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 /// Counters of requests, failures and unknown values. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    requests: Counters<2>,
-    failures: Counters<2>,
+    requests: Counters<3>,
+    failures: Counters<3>,
     duration: Histograms<1>,
     unknown_values: Counters<1>,
 }
@@ -40,12 +43,12 @@ impl Metrics {
         metrics.create_series();
         registry.register(
             "api_requests",
-            "Requests to the Cloudflare API by HTTP status code, or none without a response",
+            "Requests to the Cloudflare API by account, collection and HTTP status code, or none without a response",
             metrics.requests.clone(),
         );
         registry.register(
             "api_request_failures",
-            "Failed requests to the Cloudflare API by reason",
+            "Failed requests to the Cloudflare API by account, collection and reason",
             metrics.failures.clone(),
         );
         registry.register_with_unit(
@@ -64,30 +67,91 @@ impl Metrics {
 
     fn create_series(&self) {
         for &dataset in Dataset::ALL {
-            self.requests.get([label("collection", dataset.as_str()), label("code", "200")]);
             self.duration.get([label("collection", dataset.as_str())]);
-            for &reason in FailureReason::ALL {
-                self.failures.get([label("collection", dataset.as_str()), label("reason", reason.as_str())]);
-            }
         }
         for &field in KnownField::ALL {
             self.unknown_values.get([label("field", field.as_str())]);
         }
     }
 
+    /// Creates the series of an account. Those with known label values start at zero.
+    pub fn add_account(&self, account: &AccountName) {
+        for &dataset in Dataset::ALL {
+            self.requests(account, dataset, "200");
+            for &reason in FailureReason::ALL {
+                self.failures(account, dataset, reason);
+            }
+        }
+    }
+
+    /// Removes the series of an account.
+    pub fn remove_account(&self, account: &AccountName) {
+        let removed = account_label(account);
+        self.requests.retain(|labels| labels[0] != removed);
+        self.failures.retain(|labels| labels[0] != removed);
+    }
+
     /// Counts a request by HTTP status; `None` if there was no response.
-    pub(super) fn count_request(&self, dataset: Dataset, status: Option<u16>, took: Duration) {
-        let collection = label("collection", dataset.as_str());
-        let code = status.map_or("none".into(), |status| status.to_string());
-        self.requests.get([collection.clone(), label("code", code)]).inc();
-        self.duration.get([collection]).observe(took.as_secs_f64());
+    pub(super) fn count_request(&self, account: &AccountName, dataset: Dataset, status: Option<u16>, took: Duration) {
+        let code: Cow<'static, str> = status.map_or("none".into(), |status| status.to_string().into());
+        self.requests(account, dataset, code).inc();
+        self.duration.get([label("collection", dataset.as_str())]).observe(took.as_secs_f64());
     }
 
-    pub(super) fn count_failure(&self, dataset: Dataset, reason: FailureReason) {
-        self.failures.get([label("collection", dataset.as_str()), label("reason", reason.as_str())]).inc();
+    pub(super) fn count_failure(&self, account: &AccountName, dataset: Dataset, reason: FailureReason) {
+        self.failures(account, dataset, reason).inc();
     }
 
-    pub(super) fn count_unknown_value(&self, field: KnownField) {
-        self.unknown_values.get([label("field", field.as_str())]).inc();
+    fn requests(&self, account: &AccountName, dataset: Dataset, code: impl Into<Cow<'static, str>>) -> Counter {
+        self.requests.get([account_label(account), label("collection", dataset.as_str()), label("code", code)])
+    }
+
+    fn failures(&self, account: &AccountName, dataset: Dataset, reason: FailureReason) -> Counter {
+        let (collection, reason) = (label("collection", dataset.as_str()), label("reason", reason.as_str()));
+        self.failures.get([account_label(account), collection, reason])
+    }
+
+    pub(super) fn count_unknown_values(&self, field: KnownField, count: u64) {
+        self.unknown_values.get([label("field", field.as_str())]).inc_by(count);
+    }
+}
+
+fn account_label(account: &AccountName) -> (&'static str, Cow<'static, str>) {
+    label("account", shown(account.as_str()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+
+    use super::*;
+
+    fn samples(registry: &Registry, family: &str) -> Vec<String> {
+        let mut page = String::new();
+        encode(&mut page, registry).unwrap();
+        page.lines().filter(|line| line.starts_with(&format!("{family}{{"))).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn failures_are_counted_for_the_account_that_has_them() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::register(&mut registry);
+        let [head_office, lab] = ["head office", "lab"].map(AccountName::new);
+        metrics.add_account(&head_office);
+        metrics.add_account(&lab);
+        metrics.count_failure(&lab, Dataset::GreTunnels, FailureReason::Auth);
+        let failures = samples(&registry, "api_request_failures_total");
+        assert_eq!(failures.len(), 2 * Dataset::ALL.len() * FailureReason::ALL.len(), "each series from the start");
+        let counted: Vec<_> = failures.into_iter().filter(|line| !line.ends_with(" 0")).collect();
+        assert_eq!(counted, [r#"api_request_failures_total{account="lab",collection="gre_tunnels",reason="auth"} 1"#]);
+        metrics.remove_account(&lab);
+        let requests = samples(&registry, "api_requests_total");
+        assert_eq!(
+            requests,
+            ["gre_tunnels", "ipsec_tunnels"].map(|collection| {
+                format!(r#"api_requests_total{{account="head office",collection="{collection}",code="200"}} 0"#)
+            })
+        );
+        assert!(!samples(&registry, "api_request_failures_total").iter().any(|line| line.contains("lab")));
     }
 }

@@ -9,17 +9,17 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::value::RawValue;
-
-/// Envelope of every response.
+/// Envelope of every response. Members of lists are decoded separately.
 #[derive(Deserialize)]
-pub(super) struct Envelope<'a> {
+pub(super) struct Envelope {
     #[serde(default)]
     pub(super) success: Field<bool>,
     #[serde(default)]
     pub(super) errors: Field<List<Object<ErrorInfo>>>,
-    #[serde(default, borrow)]
-    pub(super) result: Field<Object<Lists<'a>>>,
+    #[serde(default)]
+    pub(super) result: Field<Object<Lists>>,
+    #[serde(default)]
+    pub(super) result_info: Field<Object<ResultInfo>>,
 }
 
 /// Member of `errors`. Its message is not read, because it may quote the request.
@@ -31,11 +31,18 @@ pub(super) struct ErrorInfo {
 
 /// `result` of the list operations.
 #[derive(Deserialize)]
-pub(super) struct Lists<'a> {
-    #[serde(default, borrow)]
-    pub(super) ipsec_tunnels: Field<List<&'a RawValue>>,
-    #[serde(default, borrow)]
-    pub(super) gre_tunnels: Field<List<&'a RawValue>>,
+pub(super) struct Lists {
+    #[serde(default)]
+    pub(super) ipsec_tunnels: Field<List<IgnoredAny>>,
+    #[serde(default)]
+    pub(super) gre_tunnels: Field<List<IgnoredAny>>,
+}
+
+/// `result_info`: the API documents it for lists that are divided into pages.
+#[derive(Deserialize)]
+pub(super) struct ResultInfo {
+    #[serde(default)]
+    pub(super) total_count: Field<Integer>,
 }
 
 /// Tunnel of either type.

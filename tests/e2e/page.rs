@@ -65,8 +65,8 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
 const OF_THE_EXPORTER: [(&str, &str, &[&str]); 21] = [
     ("log_lines_dropped_total", "counter", &[]),
     ("tunnels", "gauge", &["account", "tunnel_type"]),
-    ("api_requests_total", "counter", &["collection", "code"]),
-    ("api_request_failures_total", "counter", &["collection", "reason"]),
+    ("api_requests_total", "counter", &["account", "collection", "code"]),
+    ("api_request_failures_total", "counter", &["account", "collection", "reason"]),
     ("api_request_duration_seconds", "histogram", &["collection"]),
     ("collection_up", "gauge", &["account", "collection"]),
     ("poll_last_success_timestamp_seconds", "gauge", &["account", "collection"]),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::inventory::{RejectReason, RejectedMember};
 
 fn now() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().unwrap()
@@ -59,8 +60,22 @@ fn a_missing_permission_has_the_name_that_cloudflare_uses() {
         let result = check_permission(Dataset::IpsecTunnels, Err(&failure(reason)));
         assert!(result.status == CheckStatus::Fail && result.fix.is_some(), "{reason}");
     }
-    let result = check_permission(Dataset::IpsecTunnels, Ok(1));
+    let tunnels = vec![Arc::new(crate::domain::fixtures::tunnel("a"))];
+    let listing = TunnelListing { tunnels, ..TunnelListing::default() };
+    let result = check_permission(Dataset::IpsecTunnels, Ok(&listing));
     assert_eq!((result.status, result.message.as_str()), (CheckStatus::Ok, "ipsec_tunnels can be read: 1 tunnel"));
+}
+
+#[test]
+fn rejected_members_are_counted_and_the_first_20_are_shown() {
+    let rejected = (0..50).map(|index| RejectedMember { reason: RejectReason::MissingName, index, id: None });
+    let listing = TunnelListing { rejected: rejected.collect(), ..TunnelListing::default() };
+    let result = check_permission(Dataset::GreTunnels, Ok(&listing));
+    assert_eq!(result.status, CheckStatus::Warn);
+    let message = "gre_tunnels can be read: 0 tunnels, and 50 members that cannot be decoded: missing_name (50)";
+    assert_eq!(result.message, message);
+    let fix = result.fix.unwrap();
+    assert!(fix.contains("member 19: missing_name") && !fix.contains("member 20"), "{fix}");
 }
 
 #[test]

@@ -3,13 +3,15 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{
-    KnownField as F,
     RejectReason::{DuplicateId, Malformed, MissingId, MissingName},
     *,
 };
-use crate::domain::tunnel::{
-    BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
-    HealthCheck, IpsecDetails, Speaker, Stated, TunnelDetails,
+use crate::{
+    cloudflare::fields::{KnownField, KnownField as F},
+    domain::tunnel::{
+        BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
+        HealthCheck, IpsecDetails, Speaker, Stated, TunnelDetails,
+    },
 };
 
 fn list(tunnels: &Value) -> Vec<u8> {
@@ -30,18 +32,16 @@ fn tunnel(extra: Value) -> Value {
 
 fn one(extra: Value) -> (Tunnel, Vec<KnownField>) {
     let listing = decode_ipsec(&json!([tunnel(extra)]));
-    assert_eq!(listing.rejected, []);
-    (Tunnel::clone(&listing.tunnels[0]), listing.unknown)
+    assert_eq!(listing.rejected.total(), 0);
+    (Tunnel::clone(&listing.tunnels[0]), listing.unknown.into_keys().collect())
 }
 
 fn reason(body: &[u8]) -> FailureReason {
     decode_list(body, 200, TunnelType::Ipsec).unwrap_err().reason
 }
 
-#[test]
-#[expect(clippy::too_many_lines, reason = "one tunnel with all fields, next to the expected value of each")]
-fn every_field_of_an_ipsec_tunnel_is_read() {
-    let (tunnel, unknown) = one(json!({
+fn tunnel_with_all_fields() -> Value {
+    tunnel(json!({
         "cloudflare_endpoint": "203.0.113.1",
         "customer_endpoint": "198.51.100.7",
         "interface_address": "10.0.0.1/31",
@@ -65,7 +65,12 @@ fn every_field_of_an_ipsec_tunnel_is_read() {
             "customer_speaker_ip": "10.0.0.0", "customer_speaker_port": 50000,
         },
         "remote_identities": {"hex_id": "", "fqdn_id": "", "user_id": ""},
-    }));
+    }))
+}
+
+#[test]
+fn every_field_of_an_ipsec_tunnel_is_read() {
+    let (tunnel, unknown) = one(tunnel_with_all_fields());
     let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
     let expected = Tunnel {
         id: TunnelId::new("0123456789abcdef0123456789abcdef"),
@@ -171,16 +176,16 @@ fn unknown_values_are_recorded_and_not_guessed() {
     assert_eq!(tunnel.bgp, Some(BgpConfig { customer_asn: None, extra_prefixes: None, md5: false }));
     assert_eq!(tunnel.interface_address, Stated::Unparsable("<IPSEC_CIDR>".into()));
     let expected = [
-        F::InterfaceAddress,
-        F::HealthCheckType,
-        F::HealthCheckDirection,
-        F::HealthCheckRate,
         F::BgpCustomerAsn,
         F::BgpExtraPrefixes,
-        F::BgpStatusState,
         F::BgpStatusBgpState,
+        F::BgpStatusState,
         F::BgpStatusTcpEstablished,
         F::BgpStatusUpdatedAt,
+        F::HealthCheckDirection,
+        F::HealthCheckRate,
+        F::HealthCheckType,
+        F::InterfaceAddress,
     ];
     assert_eq!(unknown, expected);
 }
@@ -266,7 +271,7 @@ fn a_bad_tunnel_is_rejected_alone() {
     ]));
     let kept: Vec<&str> = listing.tunnels.iter().map(|tunnel| tunnel.id.as_str()).collect();
     assert_eq!(kept, ["also-good", "good"], "names may repeat, ids may not");
-    let reasons: Vec<(usize, RejectReason)> = listing.rejected.iter().map(|r| (r.index, r.reason)).collect();
+    let reasons: Vec<(usize, RejectReason)> = listing.rejected.first().iter().map(|r| (r.index, r.reason)).collect();
     let expected = [
         (1, MissingId),
         (2, MissingId),
@@ -292,7 +297,7 @@ fn an_object_that_names_a_field_twice_is_rejected_alone() {
         {"id":"a","id":"b","name":"twice"}, {"id":"c","name":"once"}]}}"#;
     let listing = decode_list(body, 200, TunnelType::Ipsec).unwrap();
     assert_eq!(listing.tunnels.len(), 1);
-    assert_eq!(listing.rejected[0].reason, RejectReason::Malformed);
+    assert_eq!(listing.rejected.first()[0].reason, RejectReason::Malformed);
 }
 
 #[test]
@@ -386,11 +391,128 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// A decoder that remembers one tunnel from the last good list.
+fn remembering() -> ListDecoder {
+    let tunnel = decode_ipsec(&json!([tunnel(json!({}))])).tunnels.remove(0);
+    let known = [InventoryEntry { tunnel, bgp_state_changes: 0, site: None }];
+    ListDecoder::new(TunnelType::Ipsec, Arc::new(known))
+}
+
+fn after_a_list(body: &str, status: u16) -> Result<TunnelListing, ApiFailure> {
+    let mut decoder = remembering();
+    decoder.push(body.as_bytes()).map_err(ApiFailure::new)?;
+    decoder.finish(status)
+}
+
+#[test]
+fn a_missing_or_null_list_is_a_failure_after_a_list_with_tunnels() {
+    for result in ["null", "{}", r#"{"ipsec_tunnels":null}"#, r#"{"gre_tunnels":[]}"#] {
+        let failure = after_a_list(&format!(r#"{{"success":true,"result":{result}}}"#), 200).unwrap_err();
+        assert_eq!((failure.reason, failure.status), (FailureReason::Decode, Some(200)), "{result}");
+    }
+    assert_eq!(after_a_list(r#"{"success":true}"#, 200).unwrap_err().reason, FailureReason::Decode);
+    let empty = r#"{"success":true,"result":{"ipsec_tunnels":[]}}"#;
+    assert!(after_a_list(empty, 200).unwrap().tunnels.is_empty(), "an explicit empty list is believed");
+}
+
+#[test]
+fn only_status_200_is_believed_after_a_list_with_tunnels() {
+    let body = String::from_utf8(list(&json!([tunnel(json!({}))]))).unwrap();
+    for status in [201, 202, 206] {
+        assert_eq!(after_a_list(&body, status).unwrap_err().reason, FailureReason::Decode, "{status}");
+        assert_eq!(decode_list(body.as_bytes(), status, TunnelType::Ipsec).unwrap().tunnels.len(), 1, "{status}");
+    }
+    assert_eq!(after_a_list("", 204).unwrap_err().reason, FailureReason::Decode);
+}
+
+#[test]
+fn a_list_with_fewer_members_than_its_total_count_is_a_failure() {
+    let body = |total: &str| {
+        format!(
+            r#"{{"success":true,"result_info":{{"count":2,"total_count":{total}}},"result":{{"ipsec_tunnels":[
+            {{"id":"a","name":"first"}}, {{"name":"rejected"}}]}}}}"#
+        )
+    };
+    for (total, is_whole) in [("0", true), ("2", true), ("3", false), ("\"3\"", false), ("null", true), ("[]", true)] {
+        let listing = decode_list(body(total).as_bytes(), 200, TunnelType::Ipsec);
+        assert_eq!(
+            listing.map_err(|failure| failure.reason).err(),
+            (!is_whole).then_some(FailureReason::Decode),
+            "{total}"
+        );
+    }
+}
+
+#[test]
+fn a_tunnel_that_did_not_change_shares_the_memory_of_the_last_list() {
+    let mut decoder = remembering();
+    let known = Arc::clone(&decoder.members.known[0].tunnel);
+    decoder.push(&list(&json!([tunnel(json!({})), {"id": "b", "name": "fra-1"}]))).unwrap();
+    let listing = decoder.finish(200).unwrap();
+    assert!(Arc::ptr_eq(&listing.tunnels[0], &known));
+    assert_eq!(listing.tunnels[1].id.as_str(), "b");
+    let mut decoder = remembering();
+    decoder.push(&list(&json!([tunnel(json!({"mtu": 1400, "description": "new"}))]))).unwrap();
+    assert_eq!(&*decoder.finish(200).unwrap().tunnels[0].description, "new");
+}
+
+/// Repeats `member` in a list until the decoder refuses it.
+fn refusal_of(member: impl Fn(usize) -> String) -> (FailureReason, usize) {
+    let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+    decoder.push(br#"{"success":true,"result":{"ipsec_tunnels":["#).unwrap();
+    for index in 0.. {
+        if let Err(reason) = decoder.push((member(index) + ",").as_bytes()) {
+            return (reason, index);
+        }
+    }
+    unreachable!("the decoder has limits")
+}
+
+#[test]
+fn the_members_their_memory_and_the_body_have_limits() {
+    assert_eq!(refusal_of(|_| "0".to_owned()), (FailureReason::TooLarge, MAX_MEMBERS));
+    assert_eq!(refusal_of(|_| "1".repeat(1 << 20)), (FailureReason::TooLarge, 127), "the size of the body");
+    let long = "x".repeat(100_000);
+    let (reason, count) =
+        refusal_of(|index| format!(r#"{{"id":"{index}","name":"{long}","interface_address":"{long}"}}"#));
+    assert_eq!(reason, FailureReason::TooLarge);
+    let memory = count * 200_000;
+    assert!(memory <= MAX_TUNNEL_MEMORY && memory > MAX_TUNNEL_MEMORY - (1 << 20), "{count} members with 200 kB");
+}
+
+#[test]
+fn a_hundred_thousand_tunnels_with_all_fields_are_within_the_limits() {
+    let list = list(&json!([tunnel_with_all_fields()]));
+    let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+    decoder.push(&list).unwrap();
+    let memory = TUNNEL_MEMORY + decoder.members.reader.text_bytes;
+    assert!(list.len() * 100_000 < MAX_LIST_SIZE, "{} bytes", list.len());
+    assert!(memory * 100_000 < MAX_TUNNEL_MEMORY, "{memory} bytes, {TUNNEL_MEMORY} without texts");
+}
+
 proptest! {
+    #[test]
+    fn a_body_is_decoded_in_the_same_way_in_pieces(
+        members in prop::collection::vec(any_json(), 0..6),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let body = serde_json::to_vec_pretty(&serde_json::from_slice::<Value>(&list(&Value::from(members))).unwrap()).unwrap();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len())).collect();
+        cuts.extend([0, body.len()]);
+        cuts.sort_unstable();
+        let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+        for ends in cuts.windows(2) {
+            decoder.push(&body[ends[0]..ends[1]]).unwrap();
+        }
+        let (in_pieces, whole) = (decoder.finish(200).unwrap(), decode_list(&body, 200, TunnelType::Ipsec).unwrap());
+        prop_assert_eq!(in_pieces.tunnels, whole.tunnels);
+        prop_assert_eq!(in_pieces.rejected, whole.rejected);
+    }
+
     #[test]
     fn any_member_of_the_list_is_either_kept_or_rejected(members in prop::collection::vec(any_json(), 0..6)) {
         let listing = decode_ipsec(&Value::from(members.clone()));
-        prop_assert_eq!(listing.tunnels.len() + listing.rejected.len(), members.len());
+        prop_assert_eq!(listing.tunnels.len() as u64 + listing.rejected.total(), members.len() as u64);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         dataset::{FailureReason, PollState},
         fixtures::{addressed, gre, polled, tunnel as bare},
-        inventory::{AccountName, Fleet, InventoryEntry},
+        inventory::{AccountName, Fleet, InventoryEntry, RejectReason, RejectedMember},
         probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
         tunnel::{
             BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
@@ -92,6 +92,7 @@ fn snapshot() -> Snapshot {
     failed.status.state = PollState::Failed(FailureReason::Server);
     failed.entries =
         failed.entries.iter().map(|entry| InventoryEntry { site: Some("fra".into()), ..entry.clone() }).collect();
+    failed.rejected.add(RejectedMember { reason: RejectReason::MissingName, index: 3, id: Some(TunnelId::new("x")) });
     account.set_list(TunnelType::Ipsec, failed);
     let evidence = Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Silent };
     let verdict =

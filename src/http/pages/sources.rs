@@ -64,16 +64,17 @@ fn poll_notice(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelTy
 }
 
 fn rejection_notice(account: &str, list: &str, tunnels: &TunnelList) -> Markup {
-    let number: u64 = tunnels.rejected.values().sum();
+    let (number, first) = (tunnels.rejected.total(), tunnels.rejected.first());
     if number == 0 {
         return html! {};
     }
     let title = format!("Account {account}: {number} entries of the list of {list} tunnels are ignored");
-    let reasons: Vec<String> = tunnels.rejected.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+    let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+    let which = if number > first.len() as u64 { "The first are " } else { "They are " };
     draw_notice(
         Concern::Suspect,
         &title,
-        &html! { "They cannot be decoded: " (reasons.join(", ")) ". The log lists them." },
+        &html! { "They cannot be decoded: " (tunnels.rejected) ". " (which) (first.join(", ")) "." },
     )
 }
 

@@ -1,21 +1,16 @@
 use web_toolkit::clock;
 
 use super::*;
-use crate::domain::tunnel::{BgpStatus, FsmState, IpsecDetails, Speaker, TunnelDetails};
+use crate::domain::{fixtures, inventory::RejectReason};
 
 const INTERVAL: Duration = Duration::from_mins(1);
 
 fn tunnel(id: &str, state: Option<BgpState>) -> Arc<Tunnel> {
-    let bgp_status = state.map(|state| BgpStatus {
-        state,
-        fsm: FsmState::None,
-        tcp_established: None,
-        updated_at: None,
-        cloudflare_speaker: Speaker::default(),
-        customer_speaker: Speaker::default(),
-    });
-    let bare = Tunnel::bare(TunnelId::new(id), format!("name of {id}"), TunnelDetails::Ipsec(IpsecDetails::default()));
-    Arc::new(Tunnel { bgp_status, ..bare })
+    let tunnel = fixtures::tunnel(id);
+    Arc::new(match state {
+        Some(state) => fixtures::reporting(tunnel, state),
+        None => tunnel,
+    })
 }
 
 fn failure(reason: FailureReason) -> ApiFailure {
@@ -142,20 +137,33 @@ fn an_unchanged_list_is_not_rebuilt() {
     assert!(Arc::ptr_eq(&before[1].tunnel, &after[1].tunnel), "a tunnel that did not change keeps its allocation");
 }
 
+/// A list without tunnels and with this number of members without a name.
+fn nameless(count: usize) -> TunnelListing {
+    let members = (0..count).map(|index| RejectedMember { reason: RejectReason::MissingName, index, id: None });
+    TunnelListing { rejected: members.collect(), ..TunnelListing::default() }
+}
+
 #[test]
 fn rejected_members_and_unknown_values_are_logged_once() {
-    let unreadable = || {
-        let rejected = RejectedMember { reason: RejectReason::MissingName, index: 3, id: Some(TunnelId::new("x")) };
-        Ok(TunnelListing {
-            tunnels: Vec::new(),
-            rejected: vec![rejected.clone()],
-            unknown: vec![KnownField::Mtu, KnownField::Mtu],
-        })
-    };
+    let unreadable = || Ok(TunnelListing { unknown: [(KnownField::Mtu, 2)].into(), ..nameless(1) });
     let mut story = Story::start();
     assert_eq!(story.poll(unreadable()).events.len(), 3, "the list, the member, the field");
     assert_eq!(story.poll(unreadable()).events, []);
-    assert_eq!(story.list.current().rejected, BTreeMap::from([(RejectReason::MissingName, 1)]));
+    assert_eq!(story.list.current().rejected.count(RejectReason::MissingName), 1);
+}
+
+#[test]
+fn at_most_five_rejected_members_are_logged_and_then_their_number() {
+    let mut story = Story::start();
+    story.lists(&[]);
+    let events = story.poll(Ok(nameless(100_000))).events;
+    assert_eq!(events.len(), 6);
+    assert!(events[..5].iter().all(|event| matches!(event, PollEvent::Rejected(_))), "{events:?}");
+    assert!(matches!(&events[5], PollEvent::RejectedInTotal(rejected) if rejected.total() == 100_000), "{events:?}");
+    assert_eq!(story.list.current().rejected.total(), 100_000, "the metric has the true number");
+    assert_eq!(story.poll(Ok(nameless(100_000))).events, [], "they are not new");
+    assert_eq!(story.poll(Ok(nameless(99_000))).events, [], "fewer than before");
+    assert_eq!(story.poll(Ok(nameless(100_000))).events.len(), 1, "more again");
 }
 
 #[test]

@@ -1,0 +1,279 @@
+//! Splits the body of a list operation into the members of the list and the rest, piece by piece as it arrives.
+//!
+//! A body can be a thousand times larger than what arrives over the network, because it is compressed. Therefore only
+//! the current member and the rest of the body, the envelope, are held, and both have a maximum size. Brackets and
+//! strings are followed only as far as it takes to find the members. serde checks each member and the envelope.
+
+use memchr::memchr2;
+
+use crate::domain::dataset::FailureReason;
+
+/// Maximum size of one member in bytes. A tunnel has about one kilobyte.
+const MAX_MEMBER_SIZE: usize = 256 << 10;
+
+/// Maximum size of the envelope in bytes.
+const MAX_ENVELOPE_SIZE: usize = 256 << 10;
+
+/// Maximum number of consecutive blanks. A well-meaning API sends a few for indentation.
+const MAX_BLANKS: usize = 1 << 20;
+
+/// Splits one body.
+#[derive(Debug)]
+pub(super) struct Splitter {
+    /// Key of the list in `result`.
+    list: &'static str,
+    place: Place,
+    text: Text,
+    blanks: usize,
+    /// The body with an empty list.
+    envelope: Vec<u8>,
+    /// Open brackets of the envelope.
+    depth: usize,
+    /// Whether the second bracket is that of `result`.
+    in_result: bool,
+    /// Key of the value that follows in the envelope.
+    key: Key,
+    member: Vec<u8>,
+    is_oversized: bool,
+}
+
+/// The position of the next byte.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Envelope,
+    /// Before a member of the list, or before the end of an empty list.
+    Before {
+        comma: bool,
+    },
+    /// In a member that has this number of open brackets.
+    Member {
+        depth: usize,
+    },
+}
+
+/// Whether the next byte is in a string.
+#[derive(Debug, Clone, Copy)]
+enum Text {
+    Outside,
+    Inside,
+    AfterBackslash,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Key {
+    Result,
+    List,
+    Other,
+}
+
+/// The meaning of some bytes.
+#[derive(Debug, Clone, Copy)]
+enum Token {
+    /// One of `{}[]:,` outside of strings.
+    Mark(u8),
+    Blanks,
+    /// Strings, numbers and literals, or parts of them.
+    Content,
+}
+
+impl Splitter {
+    pub(super) fn new(list: &'static str) -> Self {
+        Self {
+            list,
+            place: Place::Envelope,
+            text: Text::Outside,
+            blanks: 0,
+            envelope: Vec::new(),
+            depth: 0,
+            in_result: false,
+            key: Key::Other,
+            member: Vec::new(),
+            is_oversized: false,
+        }
+    }
+
+    /// Reads the next bytes of the body. Passes each complete member to `found`; `None` if it is too large to be kept.
+    ///
+    /// # Errors
+    /// The body is not the response of a list operation, or too large, or `found` returned an error.
+    pub(super) fn push(
+        &mut self,
+        mut piece: &[u8],
+        mut found: impl FnMut(Option<&[u8]>) -> Result<(), FailureReason>,
+    ) -> Result<(), FailureReason> {
+        while !piece.is_empty() {
+            let (token, length) = self.next_token(piece);
+            let (bytes, rest) = piece.split_at(length);
+            self.limit_blanks(token, length)?;
+            match self.place {
+                Place::Envelope => self.read_envelope(token, bytes)?,
+                Place::Before { comma } => self.begin_member(token, bytes, comma)?,
+                Place::Member { depth } => self.read_member(token, bytes, depth, &mut found)?,
+            }
+            piece = rest;
+        }
+        Ok(())
+    }
+
+    /// Returns the body with an empty list.
+    ///
+    /// # Errors
+    /// The body ends within the list.
+    pub(super) fn finish(self) -> Result<Vec<u8>, FailureReason> {
+        match self.place {
+            Place::Envelope => Ok(self.envelope),
+            Place::Before { .. } | Place::Member { .. } => Err(FailureReason::Decode),
+        }
+    }
+
+    /// Returns the next token and its length in bytes. `piece` is not empty.
+    fn next_token(&mut self, piece: &[u8]) -> (Token, usize) {
+        let run = |is_part: fn(u8) -> bool| piece.iter().position(|&byte| !is_part(byte)).unwrap_or(piece.len());
+        match (self.text, piece[0]) {
+            (Text::AfterBackslash, _) | (Text::Outside, b'"') => self.text = Text::Inside,
+            (Text::Inside, b'"') => self.text = Text::Outside,
+            (Text::Inside, b'\\') => self.text = Text::AfterBackslash,
+            (Text::Inside, _) => return (Token::Content, memchr2(b'"', b'\\', piece).unwrap_or(piece.len())),
+            (Text::Outside, byte) if is_mark(byte) => return (Token::Mark(byte), 1),
+            (Text::Outside, byte) if is_blank(byte) => return (Token::Blanks, run(is_blank)),
+            (Text::Outside, _) => return (Token::Content, run(is_content)),
+        }
+        (Token::Content, 1)
+    }
+
+    fn limit_blanks(&mut self, token: Token, length: usize) -> Result<(), FailureReason> {
+        self.blanks = if matches!(token, Token::Blanks) { self.blanks + length } else { 0 };
+        if self.blanks > MAX_BLANKS { Err(FailureReason::TooLarge) } else { Ok(()) }
+    }
+
+    fn read_envelope(&mut self, token: Token, bytes: &[u8]) -> Result<(), FailureReason> {
+        if self.envelope.len() + bytes.len() > MAX_ENVELOPE_SIZE && !matches!(token, Token::Blanks) {
+            return Err(classify_invalid_json(&self.envelope));
+        }
+        match token {
+            Token::Mark(mark) => self.follow_envelope(mark),
+            Token::Blanks if self.envelope.ends_with(b" ") => return Ok(()),
+            Token::Blanks | Token::Content => {}
+        }
+        self.envelope.extend_from_slice(if matches!(token, Token::Blanks) { b" " } else { bytes });
+        Ok(())
+    }
+
+    /// Follows the brackets and keys of the envelope as far as the list.
+    fn follow_envelope(&mut self, mark: u8) {
+        let key = std::mem::replace(&mut self.key, Key::Other);
+        match mark {
+            b':' => self.key = self.last_key(),
+            b'[' if key == Key::List => self.place = Place::Before { comma: false },
+            b'{' | b'[' => {
+                self.depth += 1;
+                if self.depth == 2 {
+                    self.in_result = key == Key::Result;
+                }
+            }
+            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// Returns the key before a colon.
+    fn last_key(&self) -> Key {
+        match self.depth {
+            1 if self.ends_with_key("result") => Key::Result,
+            2 if self.in_result && self.ends_with_key(self.list) => Key::List,
+            _ => Key::Other,
+        }
+    }
+
+    fn ends_with_key(&self, key: &str) -> bool {
+        let text = self.envelope.trim_ascii_end();
+        let before = text.strip_suffix(b"\"").and_then(|text| text.strip_suffix(key.as_bytes()));
+        // A quotation mark within a string follows a backslash.
+        before
+            .and_then(|text| text.strip_suffix(b"\""))
+            .is_some_and(|text| text.ends_with(b"{") || text.ends_with(b",") || text.ends_with(b" "))
+    }
+
+    fn begin_member(&mut self, token: Token, bytes: &[u8], comma: bool) -> Result<(), FailureReason> {
+        match token {
+            Token::Blanks => {}
+            Token::Mark(b']') if !comma => self.end_list(),
+            Token::Mark(b'{' | b'[') => {
+                self.place = Place::Member { depth: 1 };
+                self.keep(bytes);
+            }
+            Token::Mark(_) => return Err(FailureReason::Decode),
+            Token::Content => {
+                self.place = Place::Member { depth: 0 };
+                self.keep(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn read_member(
+        &mut self,
+        token: Token,
+        bytes: &[u8],
+        depth: usize,
+        found: &mut impl FnMut(Option<&[u8]>) -> Result<(), FailureReason>,
+    ) -> Result<(), FailureReason> {
+        match token {
+            Token::Mark(mark @ (b',' | b']')) if depth == 0 => {
+                found((!self.is_oversized).then_some(&*self.member))?;
+                self.member.clear();
+                self.is_oversized = false;
+                if mark == b',' {
+                    self.place = Place::Before { comma: true };
+                } else {
+                    self.end_list();
+                }
+                return Ok(());
+            }
+            Token::Mark(b'{' | b'[') => self.place = Place::Member { depth: depth + 1 },
+            Token::Mark(b'}' | b']') => {
+                let depth = depth.checked_sub(1).ok_or(FailureReason::Decode)?;
+                self.place = Place::Member { depth };
+            }
+            Token::Mark(_) | Token::Blanks | Token::Content => {}
+        }
+        self.keep(if matches!(token, Token::Blanks) { b" " } else { bytes });
+        Ok(())
+    }
+
+    fn end_list(&mut self) {
+        self.place = Place::Envelope;
+        self.envelope.push(b']');
+    }
+
+    /// Adds bytes to the current member.
+    fn keep(&mut self, bytes: &[u8]) {
+        self.is_oversized |= self.member.len() + bytes.len() > MAX_MEMBER_SIZE;
+        if !self.is_oversized {
+            self.member.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// Distinguishes damaged JSON from a body that was never meant to be JSON.
+pub(super) fn classify_invalid_json(body: &[u8]) -> FailureReason {
+    match body.trim_ascii_start().first() {
+        Some(b'{' | b'[') => FailureReason::Decode,
+        _ => FailureReason::NotJson,
+    }
+}
+
+const fn is_mark(byte: u8) -> bool {
+    matches!(byte, b'{' | b'}' | b'[' | b']' | b':' | b',')
+}
+
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+const fn is_content(byte: u8) -> bool {
+    !is_mark(byte) && !is_blank(byte) && byte != b'"'
+}
+
+#[cfg(test)]
+mod tests;
