@@ -241,7 +241,7 @@ fn check_permission(dataset: Dataset, listing: Result<&TunnelListing, &ApiFailur
         Ok(TunnelListing { tunnels, rejected, .. }) => {
             let plural = if tunnels.len() == 1 { "" } else { "s" };
             let message = format!("{dataset} can be read: {} tunnel{plural}", tunnels.len());
-            check_rejected(ok(message), &rejected)
+            check_rejected(ok(message), rejected)
         }
         Err(failure) => {
             let fix = match failure.reason {
