@@ -18,7 +18,7 @@ use std::{mem, path::Path, sync::Arc, time::Duration};
 pub use web_toolkit::settings::ConfigError;
 use web_toolkit::{
     file, keys,
-    server::ListenAddress,
+    server::{HostName, Hosts, ListenAddress},
     settings::{Layout, Mistake, Setting, SettingsReader},
     web_file::WebFile,
     yaml::{Node, keys_of},
@@ -72,6 +72,8 @@ pub struct Web {
     pub listen: Vec<ListenAddress>,
     /// Path of the metrics; starts with `/`.
     pub telemetry_path: String,
+    /// Host names that requests may be addressed to.
+    pub hosts: Hosts,
     /// Whether `POST /-/reload` is enabled.
     pub enable_lifecycle: bool,
     /// Whether `/-/healthy` and `/-/ready` need no password.
@@ -145,7 +147,7 @@ fn layout() -> Layout {
     Layout { sections, secrets }
 }
 
-keys! { struct WebKeys { listen_address, telemetry_path, enable_lifecycle, open_health, config_file } }
+keys! { struct WebKeys { listen_address, telemetry_path, hosts, enable_lifecycle, open_health, config_file } }
 
 keys! { struct PollKeys { interval, timeout, stale_after } }
 
@@ -244,6 +246,8 @@ fn read_web(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) 
     let listen = read_listen(reader, &flags.listen_addresses, keys.listen_address);
     let path = reader.one(("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path));
     let path = path.and_then(|setting| reader.check(telemetry_path(&setting)));
+    let hosts = reader.many("web.hosts", &flags.hosts, keys.hosts);
+    let hosts: Vec<HostName> = hosts.iter().filter_map(|setting| reader.parse(setting)).collect();
     let lifecycle = reader.one(("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle));
     let open_health = reader.one(("web.open_health", flags.open_health.as_deref(), keys.open_health));
     let written = reader.value("web.config_file", keys.config_file);
@@ -252,6 +256,7 @@ fn read_web(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) 
     Web {
         listen,
         telemetry_path: path.unwrap_or_else(|| "/metrics".to_owned()),
+        hosts: Hosts::new(&hosts),
         enable_lifecycle: reader.switch(lifecycle, false),
         open_health: reader.switch(open_health, false),
         access: file.and_then(|setting| reader.check(WebFile::load(setting))),
@@ -266,11 +271,18 @@ fn read_listen(reader: &mut SettingsReader, flags: &[String], node: Node) -> Vec
     settings.iter().filter_map(|setting| reader.parse(setting)).collect()
 }
 
+/// Clients normalize paths and encode characters in different ways, so the path must be the same in all of them.
 fn telemetry_path(setting: &Setting) -> Result<String, Mistake> {
     let path = setting.text.as_str();
-    let is_path = path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b));
-    if !is_path || http::is_taken(path) {
-        return Err(setting.mistake("must be a path such as /metrics: it starts with `/` and is not another page"));
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte));
+    let mut segments = path.split('/').skip(1);
+    let is_normal =
+        is_plain && path.starts_with('/') && !path.contains("//") && segments.all(|part| part != "." && part != "..");
+    if !is_normal || http::is_taken(path) {
+        return Err(setting.mistake(
+            "must be a path such as /metrics: it starts with `/`, has only letters, digits and `/-._~`, \
+             no `//`, `.` or `..` segment, and is not another page",
+        ));
     }
     Ok(path.to_owned())
 }

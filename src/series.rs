@@ -12,7 +12,7 @@ use std::{
 
 use parking_lot::Mutex;
 use prometheus_client::{
-    encoding::{EncodeMetric, MetricEncoder},
+    encoding::{EncodeMetric, MetricEncoder, NoLabelSet},
     metrics::{MetricType, TypedMetric, counter::Counter, histogram::Histogram},
 };
 
@@ -74,6 +74,42 @@ pub type Counters<const N: usize> = Series<N, Counter>;
 
 /// A family of histograms.
 pub type Histograms<const N: usize> = Series<N, Histogram>;
+
+/// A metric without labels whose value is read at each scrape.
+pub struct MetricReading {
+    kind: MetricType,
+    read: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl MetricReading {
+    pub fn gauge(read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self { kind: MetricType::Gauge, read: Box::new(read) }
+    }
+
+    pub fn counter(read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self { kind: MetricType::Counter, read: Box::new(read) }
+    }
+}
+
+impl Debug for MetricReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MetricReading").finish_non_exhaustive()
+    }
+}
+
+impl EncodeMetric for MetricReading {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+        let value = (self.read)();
+        match self.kind {
+            MetricType::Counter => encoder.encode_counter::<NoLabelSet, _, u64>(&value, None),
+            _ => encoder.encode_gauge(&value),
+        }
+    }
+
+    fn metric_type(&self) -> MetricType {
+        self.kind
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -294,8 +294,7 @@ fn check_state(location: Option<&StateLocation>, now: Moment) -> CheckResult {
 }
 
 fn check_listen_address(address: &ListenAddress) -> CheckResult {
-    const FIX: &str = "set another address with `--web.listen-address`, or stop the program that uses this one; \
-        it may be this exporter";
+    const FIX: &str = "set another address with `--web.listen-address`, or stop the program that uses this one";
     match server::bind(std::slice::from_ref(address)) {
         Ok(_) => CheckResult::ok(CheckSubject::Listen, format!("{address} is free")),
         Err(error) => CheckResult::ok(CheckSubject::Listen, error.to_string()).fail(FIX),

@@ -71,6 +71,7 @@ fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let keys = [
         ("web.listen_address", old.web.listen != new.web.listen),
         ("web.telemetry_path", old.web.telemetry_path != new.web.telemetry_path),
+        ("web.hosts", old.web.hosts != new.web.hosts),
         ("web.enable_lifecycle", old.web.enable_lifecycle != new.web.enable_lifecycle),
         ("web.open_health", old.web.open_health != new.web.open_health),
         ("state.directory", old.state != new.state),

@@ -15,12 +15,12 @@ use web_toolkit::{
     access::Access,
     clock,
     guard::Guard,
-    server::{self, Bound, Limits},
+    server::{self, Bound, ConnectionCounts, Limits, ServerOptions},
 };
 
 use super::{
     pollers::{ApiClients, Pollers},
-    reload::{ConfigLoader, LiveSettings, Supervisor, Triggers, register_metrics},
+    reload::{ConfigLoader, LiveSettings, Supervisor, Triggers, register_connections, register_metrics},
     service_manager,
     shutdown::join_all,
 };
@@ -89,6 +89,8 @@ pub(super) async fn start(
     let mut registry = exposition::registry();
     let metrics = register_metrics(&mut registry, clock::now());
     let api_metrics = cloudflare::Metrics::register(&mut registry);
+    let counts = ConnectionCounts::default();
+    register_connections(&mut registry, &counts);
     let (clients, pollers) = start_pollers(&config, api_metrics, pulses.clone(), stop).await?;
     let settings = LiveSettings::new(&config);
     let judged = start_probing(&settings, pollers.subscribe(), past, &pulses, stop, tasks)?;
@@ -100,7 +102,7 @@ pub(super) async fn start(
     let exposition = Exposition::new(registry, sources.clone(), settings.poll_interval.subscribe());
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
     let http = Http::new(exposition, sources, config.web.telemetry_path.clone(), lifecycle)?;
-    let access = start_server(&config, http, bound, stop, tasks);
+    let access = start_server(&config, http, counts, bound, stop, tasks);
     tasks.spawn(service_manager::run(status.clone(), pulses, stop.clone()));
     let supervisor = Supervisor { loader, config, clients, pollers, settings, access, metrics, status };
     tasks.spawn(supervisor.run(Triggers { hangups, requests }, stop.clone()));
@@ -181,6 +183,7 @@ fn start_probing(
 fn start_server(
     config: &Config,
     http: Http,
+    counts: ConnectionCounts,
     bound: Vec<Bound>,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
@@ -188,7 +191,15 @@ fn start_server(
     let access = Arc::new(Access::new(config.web.access.clone()));
     let challenge = HeaderValue::from_static("Basic realm=\"magic-tunnel-exporter\", charset=\"UTF-8\"");
     let guard = Guard::new(access.rules(), challenge, config.web.open_health);
-    tasks.spawn(server::serve(access.encryption(), bound, Limits::default(), stop.clone(), move |request| {
+    let options = ServerOptions {
+        encryption: access.encryption(),
+        // The other half is for polls, probes and files.
+        limits: Limits::within_descriptors(50),
+        hosts: config.web.hosts.clone(),
+        counts,
+        ..ServerOptions::default()
+    };
+    tasks.spawn(server::serve(options, bound, stop.clone(), move |request| {
         let http = http.clone();
         guard.clone().respond(request, |request| http.respond(request))
     }));

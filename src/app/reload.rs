@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use web_toolkit::{
     access::{Access, Replacement},
     clock::{self, Moment},
+    server::ConnectionCounts,
 };
 
 use super::{
@@ -34,7 +35,7 @@ use super::{
 use crate::{
     config::{Config, ConfigError},
     prober::settings::ProbeSettings,
-    series::{Series, label},
+    series::{MetricReading, Series, label},
 };
 
 /// Delay after a trigger, so that triggers in quick succession are answered by one reload.
@@ -261,4 +262,19 @@ pub(super) fn register_metrics(registry: &mut Registry, now: Moment) -> ConfigMe
     );
     metrics.set_succeeded(now);
     metrics
+}
+
+/// Registers the numbers of connections of the HTTP server.
+pub(super) fn register_connections(registry: &mut Registry, counts: &ConnectionCounts) {
+    let (open, evicted) = (counts.clone(), counts.clone());
+    registry.register(
+        "http_connections",
+        "Open connections of HTTP clients",
+        MetricReading::gauge(move || open.open() as u64),
+    );
+    registry.register(
+        "http_connections_evicted",
+        "Connections of HTTP clients that were closed because all slots were taken",
+        MetricReading::counter(move || evicted.evicted()),
+    );
 }

@@ -45,6 +45,9 @@ pub struct WebFlags {
     /// Path of the metrics page [default: /metrics]
     #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH")]
     pub telemetry_path: Option<String>,
+    /// Host names that requests may be addressed to, besides IP addresses and localhost [default: any]
+    #[arg(long = "web.hosts", env = "MTE_WEB_HOSTS", value_name = "NAME", value_delimiter = ',')]
+    pub hosts: Vec<String>,
     /// YAML file with TLS certificates and users, in the format of Prometheus and its exporters [default: none]
     #[arg(long = "web.config.file", env = "MTE_WEB_CONFIG_FILE", value_name = "FILE")]
     pub config_file: Option<String>,

@@ -53,8 +53,27 @@ fn an_account_and_a_token_are_enough() {
 }
 
 #[test]
-fn the_path_of_the_metrics_is_not_that_of_another_page() {
+fn the_path_of_the_metrics_is_one_that_every_client_can_request() {
+    for path in ["/m", "/metrics/", "/probe/metrics_1.0~a-b"] {
+        let config = config(&[ACCOUNT, &format!("--web.telemetry-path={path}")], token).unwrap();
+        assert_eq!(config.web.telemetry_path, path);
+    }
     for path in [
+        "",
+        "*",
+        "/metrics#a",
+        "/metrics?a",
+        "//metrics",
+        "/a//b",
+        "/a/../metrics",
+        "/./metrics",
+        "/metrics/..",
+        "/m%65trics",
+        "/metrics;a",
+        "/métrics",
+        "/{metrics}",
+        "/a\\b",
+        "/metrics\t",
         "metrics",
         "/",
         "/-/healthy",
@@ -66,9 +85,10 @@ fn the_path_of_the_metrics_is_not_that_of_another_page() {
         "/assets/x",
         "/a b",
     ] {
-        let rule = "must be a path such as /metrics: it starts with `/` and is not another page";
+        let rule = "must be a path such as /metrics: it starts with `/`, has only letters, digits and `/-._~`, \
+             no `//`, `.` or `..` segment, and is not another page";
         let error = config(&[ACCOUNT, &format!("--web.telemetry-path={path}")], token).unwrap_err();
-        assert_eq!(error, format!("`--web.telemetry-path` is `{path}`: {rule}"));
+        assert_eq!(error, format!("`--web.telemetry-path` is `{}`: {rule}", path.trim_end_matches('\t')));
     }
 }
 

@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{
     clock::{self, Moment},
-    server::{self, Bound, Limits, tls::Encryption},
+    server::{self, Bound, Limits, ServerOptions},
 };
 
 pub use self::{faults::Faults, story::Story, world::SandboxSettings};
@@ -56,10 +56,10 @@ impl Sandbox {
             let sandbox = Arc::clone(&sandbox);
             async move { sandbox.respond(request).await }
         };
-        tokio::join!(
-            server::serve(Encryption::off(), bound, Limits::default(), stop.clone(), service),
-            self.play_story(stop)
-        );
+        // A client that hangs up ends the silence of a fault. In `demo`, most descriptors are the exporter's.
+        let limits = Limits::within_descriptors(20);
+        let options = ServerOptions { limits, answer_half_closed: false, ..ServerOptions::default() };
+        tokio::join!(server::serve(options, bound, stop.clone(), service), self.play_story(stop));
     }
 
     /// Applies story events on time even if no request arrives.

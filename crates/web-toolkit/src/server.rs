@@ -1,15 +1,19 @@
 //! A bounded HTTP/1 server. It owns sockets and connections and knows no routes.
 //!
 //! Binding ([`bind`]) is separate from serving ([`serve`]), so that a port that is in use is reported before anything
-//! else is started. Every resource that a client can use up has a limit ([`Limits`]): connections beyond the limit wait
-//! in the kernel's accept queue, and a connection is closed if its request head is slow or too long, or if the client
-//! does not read the response.
+//! else is started. Every resource that a client can use up has a limit ([`Limits`]): beyond the limit of connections,
+//! the one that has been idle for longest is closed, and a connection is closed if its request head is slow or too
+//! long, or if the client does not read the response.
 
+mod activity;
 mod address;
 mod connection;
+mod origin;
+mod peer;
+mod slots;
 pub mod tls;
 
-use std::{convert::Infallible, future::Future, io, pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::{
@@ -17,17 +21,25 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-pub use self::address::{BindError, Bound, ListenAddress, ListenAddressError, bind};
-use self::tls::Encryption;
+pub use self::{
+    address::{BindError, Bound, ListenAddress, ListenAddressError, bind},
+    origin::{HostName, HostNameError, Hosts},
+    peer::Peer,
+    slots::ConnectionCounts,
+};
+use self::{slots::Slots, tls::Encryption};
 
 /// A response body: in memory, streamed, or one that ends with an error.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -68,7 +80,8 @@ pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<By
 /// Limits on what clients can use up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Concurrent connections over all listen addresses. Further connections wait in the accept queue.
+    /// Concurrent connections over all listen addresses. For further ones, idle connections are closed. While all are
+    /// taken, one [`Peer`] keeps at most an eighth of them.
     pub connections: usize,
     /// Maximum time from the first byte of a request head to its last. For a new connection it starts at the accept and
     /// includes the TLS handshake.
@@ -98,16 +111,51 @@ impl Default for Limits {
     }
 }
 
-/// Serves HTTP on all of `bound` until `stop`, over TLS as far as `encryption` has a configuration. After `stop`, idle
+impl Limits {
+    /// The defaults, with at most `percent` of the file descriptors that this process may open (`RLIMIT_NOFILE`) for
+    /// connections, so that enough of them are left for all other purposes.
+    pub fn within_descriptors(percent: u8) -> Self {
+        let defaults = Self::default();
+        let share = getrlimit(Resource::Nofile).current.map(|most| most.saturating_mul(percent.into()) / 100);
+        let share = share.and_then(|share| usize::try_from(share).ok()).unwrap_or(usize::MAX);
+        Self { connections: defaults.connections.min(share.max(1)), ..defaults }
+    }
+}
+
+/// How a server treats its clients. The default serves cleartext to any host name.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    pub encryption: Encryption,
+    pub limits: Limits,
+    pub hosts: Hosts,
+    pub counts: ConnectionCounts,
+    /// Whether a client that closes only its sending direction after the request gets the response. A server that does
+    /// so cannot notice that a client disconnects before its response is written.
+    pub answer_half_closed: bool,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            encryption: Encryption::off(),
+            limits: Limits::default(),
+            hosts: Hosts::default(),
+            counts: ConnectionCounts::default(),
+            answer_half_closed: true,
+        }
+    }
+}
+
+/// Serves HTTP on all of `bound` until `stop`, over TLS as far as the encryption has a configuration. After `stop`, idle
 /// connections are closed at once, requests in flight have [`Limits::grace`] to finish, and the rest is aborted.
-pub async fn serve<S, F>(encryption: Encryption, bound: Vec<Bound>, limits: Limits, stop: CancellationToken, service: S)
+pub async fn serve<S, F>(options: ServerOptions, bound: Vec<Bound>, stop: CancellationToken, service: S)
 where
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let slots = Slots::new(options.limits.connections, options.counts.clone());
     let service: Service = Box::new(move |request| Box::pin(service(request)));
-    let server = Arc::new(Server { encryption, limits, slots, stop, service });
+    let server = Arc::new(Server { options, slots, stop, service });
     let mut listeners = JoinSet::new();
     for bound in bound {
         listeners.spawn(Arc::clone(&server).serve_address(bound));
@@ -123,9 +171,8 @@ type Service = Box<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Resp
 
 /// State shared by all listen addresses and connections.
 struct Server {
-    encryption: Encryption,
-    limits: Limits,
-    slots: Arc<Semaphore>,
+    options: ServerOptions,
+    slots: Arc<Slots>,
     stop: CancellationToken,
     service: Service,
 }
@@ -139,51 +186,55 @@ impl Server {
             Err(error) => return warn!(%address, "cannot serve on {address}: {error}"),
         };
         let mut connections = JoinSet::new();
-        self.accept_until_stopped(&listener, &mut connections).await;
+        // Cancel safety: a connection that was accepted and has no slot yet is closed, as all others without a request.
+        self.stop.run_until_cancelled(self.accept_connections(&listener, &mut connections)).await;
         drop(listener);
-        let drained = time::timeout(self.limits.grace, async { while connections.join_next().await.is_some() {} });
+        let grace = self.options.limits.grace;
+        let drained = time::timeout(grace, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
             debug!(%address, "aborted {} connections at the end of the grace period", connections.len());
             connections.shutdown().await;
         }
     }
 
-    async fn accept_until_stopped(self: &Arc<Self>, listener: &TcpListener, connections: &mut JoinSet<()>) {
+    /// Never returns.
+    async fn accept_connections(self: &Arc<Self>, listener: &TcpListener, connections: &mut JoinSet<()>) {
         let mut failing = false;
         loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                Some(_) = connections.join_next() => continue,
-                accepted = self.accept(listener) => accepted,
-            };
+            let accepted = listener.accept().await;
+            // At most as many ended tasks as there are slots wait for this.
+            while connections.try_join_next().is_some() {}
             match accepted {
-                Ok((tcp, slot)) => {
+                Ok((tcp, address)) => {
                     failing = false;
-                    let server = Arc::clone(self);
-                    connections.spawn(async move {
-                        server.serve_connection(tcp).await;
-                        drop(slot);
-                    });
+                    self.start_connection(tcp, address, connections).await;
                 }
                 Err(error) if is_caused_by_client(&error) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         warn!("cannot accept connections, retrying: {error}");
                     }
-                    time::sleep(ACCEPT_PAUSE).await;
+                    self.recover(&error).await;
                 }
             }
         }
     }
 
-    /// Acquires a slot before it accepts a connection, so that a full server leaves new connections in the queue.
-    ///
-    /// Cancel safety: dropping the future returns the slot, and a connection that was not accepted stays in the queue.
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(io::Error::other)?;
-        let (tcp, _) = listener.accept().await?;
-        Ok((tcp, slot))
+    /// Waits for a slot. Meanwhile further connections wait in the accept queue.
+    async fn start_connection(self: &Arc<Self>, tcp: TcpStream, address: SocketAddr, connections: &mut JoinSet<()>) {
+        let peer = Peer::from(address.ip());
+        let Some(slot) = self.slots.admit(peer).await else {
+            return debug!("closed a new connection, because its client has too many in use");
+        };
+        let server = Arc::clone(self);
+        connections.spawn(async move { server.serve_connection(tcp, peer, slot).await });
+    }
+
+    async fn recover(&self, error: &io::Error) {
+        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+            self.slots.evict_longest_idle();
+        }
+        time::sleep(ACCEPT_PAUSE).await;
     }
 }
 

@@ -14,10 +14,12 @@ use self::tls::{TlsKeys, TlsReader};
 use crate::{
     bucket::RateLimit,
     file::{self, FileError, Fingerprint, Fingerprints},
-    guard::{PasswordHash, RequestRules, Users},
+    guard::RequestRules,
     keys,
+    passwords::{HIGHEST_USUAL_COST, PasswordHash, Users},
     server::tls::{Clients, TlsConfig},
     settings::{ConfigError, Layout, Mistake, Setting, SettingsReader},
+    text::shown,
     yaml::{Node, keys_of},
 };
 
@@ -75,7 +77,9 @@ impl WebFile {
         let tls = tls_reader.read(keys.tls_server_config).map(Arc::new);
         let TlsReader { files, mut remarks, .. } = tls_reader;
         let headers = read_headers(&mut reader, keys.http_server_config);
-        let users = Users::new(read_users(&mut reader, keys.basic_auth_users));
+        let hashes = read_users(&mut reader, keys.basic_auth_users);
+        remarks.extend(hashes.iter().filter_map(|(user, hash)| remark_on_cost(user, hash)));
+        let users = Users::new(hashes);
         let rules = RequestRules::new(users, read_rate(&mut reader, keys.rate_limit), headers);
         reader.finish()?;
         if tls.is_none() {
@@ -127,13 +131,24 @@ impl PartialEq for WebFile {
 
 impl Eq for WebFile {}
 
+fn remark_on_cost(user: &str, hash: &PasswordHash) -> Option<String> {
+    let (user, cost) = (shown(user), hash.cost());
+    (cost > HIGHEST_USUAL_COST).then(|| {
+        format!(
+            "`basic_auth_users.{user}` has a bcrypt cost of {cost}: checking its password takes longer than a scrape \
+             timeout; use at most {HIGHEST_USUAL_COST}"
+        )
+    })
+}
+
 /// Orders policies by what clients have to prove.
 fn strictness(clients: &Clients) -> u8 {
     match clients {
         Clients::All => 0,
         Clients::VerifiedIfGiven { .. } => 1,
-        Clients::Verified { names, .. } if names.is_empty() => 2,
-        Clients::Verified { .. } => 3,
+        Clients::Unverified { .. } => 2,
+        Clients::Verified { names, .. } if names.is_empty() => 3,
+        Clients::Verified { .. } => 4,
     }
 }
 

@@ -1,5 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
+use web_toolkit::server::Hosts;
+
 use super::*;
 use crate::{
     config::{Inputs, flags},
@@ -29,6 +31,10 @@ fn config() -> Config {
         secrets: Arc::default(),
     };
     Config::for_serve(&flags, &inputs).unwrap()
+}
+
+fn other_hosts() -> Hosts {
+    Hosts::new(&["exporter.example".parse().unwrap()])
 }
 
 /// The effect of one change: accounts added, changed and forgotten, and keys that need a restart.
@@ -98,6 +104,7 @@ fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
         ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
         ("the state directory", |config| config.state = None, ["", "", "", "state.directory"]),
         ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
+        ("the host names", |config| config.web.hosts = other_hosts(), ["", "", "", "web.hosts"]),
         ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),
         ("open health pages", |config| config.web.open_health = true, ["", "", "", "web.open_health"]),
         (

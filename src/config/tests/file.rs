@@ -69,6 +69,7 @@ fn every_key_reaches_its_place() {
         "web:
   listen_address: [127.0.0.1:1, '[::1]:2']
   telemetry_path: /m
+  hosts: [exporter.example, Other.example.]
   enable_lifecycle: on
   open_health: on
   config_file: web.yml
@@ -94,6 +95,8 @@ probe:
     .unwrap();
     assert_eq!(config.web.listen, ["127.0.0.1:1", "[::1]:2"].map(|text| text.parse().unwrap()));
     assert_eq!((config.web.telemetry_path.as_str(), config.web.enable_lifecycle), ("/m", true));
+    let hosts = ["exporter.example", "other.example"].map(|name| name.parse().unwrap());
+    assert_eq!(config.web.hosts, Hosts::new(&hosts));
     let named = config.web.access.map(|file| file.path().ends_with("web.yml"));
     assert_eq!((config.web.open_health, named), (true, Some(true)));
     let state = config.state.unwrap();
@@ -254,6 +257,7 @@ fn an_empty_file_and_empty_sections_are_valid() {
 const SETTINGS: [(&str, &str, &str); 27] = [
     ("web.listen_address", ":1", "x"),
     ("web.telemetry_path", "/m", "m"),
+    ("web.hosts", "exporter.example", "exporter.example:9847"),
     ("web.enable_lifecycle", "true", "x"),
     ("web.open_health", "true", "x"),
     ("web.config_file", "web.yml", "nowhere"),
@@ -561,7 +565,7 @@ probe:
 interval: 1m
 "
     ));
-    fs::write(house.path("bad-web.yml"), "tls_server_config: {min_version: TLS10}\nuser: x\n").unwrap();
+    fs::write(house.path("bad-web.yml"), "tls_server_config: {max_version: TLS10}\nuser: x\n").unwrap();
     let mistakes = house.config(&["--log.level=loud"]).unwrap_err();
     let lines: Vec<&str> = mistakes.lines().collect();
     assert_eq!(
@@ -578,7 +582,7 @@ interval: 1m
             "mte.yml: line 13: key `poll.timeout` is given twice",
             "mte.yml: line 15: `probe.targets` must be a list or one value",
             "mte.yml: line 16: unknown key `interval`; nest it under `poll` or `probe`",
-            "bad-web.yml: line 1: `tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13; older versions are insecure and not supported",
+            "bad-web.yml: line 1: `tls_server_config.max_version` is `TLS10`: must be TLS12 or TLS13; older versions are insecure and not supported",
             "bad-web.yml: line 2: unknown key `user`; expected one of `tls_server_config`, `http_server_config`, `basic_auth_users`, `rate_limit`",
         ]
     );

@@ -93,7 +93,7 @@ pub struct BindError {
 
 fn describe(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "the port is already in use; is another exporter running?".to_owned(),
+        io::ErrorKind::AddrInUse => "the port is already in use, perhaps by another exporter".to_owned(),
         io::ErrorKind::AddrNotAvailable => "this machine does not have the address".to_owned(),
         io::ErrorKind::PermissionDenied => {
             "permission denied; ports below 1024 require the capability CAP_NET_BIND_SERVICE".to_owned()

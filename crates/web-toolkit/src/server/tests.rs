@@ -39,12 +39,25 @@ fn start_with(body: impl Into<Bytes>, limits: Limits, delay: Duration) -> Runnin
         }
     };
     let mut tasks = JoinSet::new();
-    tasks.spawn(serve(Encryption::off(), bound, limits, stop.clone(), service));
+    let options = ServerOptions { limits, ..ServerOptions::default() };
+    tasks.spawn(serve(options, bound, stop.clone(), service));
     Running { at, stop, tasks, requests }
 }
 
 async fn connect(at: SocketAddr) -> TcpStream {
     TcpStream::connect(at).await.unwrap()
+}
+
+async fn connect_from(source: &str, to: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+async fn wait_for_requests(server: &Running, count: usize) {
+    while server.requests.load(Ordering::SeqCst) < count {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Reads until the server closes the connection; fails after 10 s.
@@ -135,7 +148,8 @@ async fn a_client_that_does_not_read_its_response_loses_its_slot() {
     let server = start_with(vec![b'a'; 64 * 1024 * 1024], limits, Duration::ZERO);
     let mut lazy = connect(server.at).await;
     lazy.write_all(REQUEST).await.unwrap();
-    let mut next = connect(server.at).await;
+    wait_for_requests(&server, 1).await;
+    let mut next = connect_from("127.0.0.2", server.at).await;
     next.write_all(REQUEST).await.unwrap();
     let answered = tokio::time::timeout(Duration::from_secs(10), next.readable()).await;
     answered.expect("the slot of the lazy client is free again").unwrap();
@@ -162,20 +176,72 @@ async fn a_connection_that_does_not_speak_http_is_refused_and_closed() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_limit_waits_until_another_ends() {
-    let server = start(Limits { connections: 1, ..Limits::default() }, Duration::ZERO);
+async fn a_connection_beyond_the_limit_replaces_the_longest_idle_one() {
+    let server = start(Limits { connections: 2, ..Limits::default() }, Duration::ZERO);
     let mut first = connect(server.at).await;
     first.write_all(REQUEST).await.unwrap();
     read_one(&mut first).await;
+    let mut half = connect(server.at).await;
+    half.write_all(b"GET / HTTP/1.1\r\nHo").await.unwrap();
+    let mut newest = connect(server.at).await;
+    newest.write_all(REQUEST).await.unwrap();
+    assert!(read_one(&mut newest).await.starts_with("HTTP/1.1 200"));
+    assert_eq!(read_to_end(&mut first).await, "");
+    half.write_all(b"st: a\r\n\r\n").await.unwrap();
+    assert!(read_one(&mut half).await.starts_with("HTTP/1.1 200"), "it was not the longest idle one");
+}
 
-    let mut second = connect(server.at).await;
-    second.write_all(REQUEST).await.unwrap();
-    let early = tokio::time::timeout(Duration::from_millis(300), second.readable()).await;
-    assert!(early.is_err(), "the second connection was served although the only slot was taken");
-    assert_eq!(server.requests.load(Ordering::SeqCst), 1);
+#[tokio::test]
+async fn a_response_is_sent_completely_while_others_want_its_slot() {
+    let limits = Limits { connections: 8, ..Limits::default() };
+    // More than the socket buffers of both ends hold, so that the response is in progress until it is read.
+    let server = start_with(vec![b'a'; 16 * 1024 * 1024], limits, Duration::ZERO);
+    let mut reader = connect(server.at).await;
+    reader.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+    wait_for_requests(&server, 1).await;
+    let mut crowd = Vec::new();
+    for _ in 0..50 {
+        crowd.push(connect_from("127.0.0.2", server.at).await);
+    }
+    let mut newest = connect_from("127.0.0.3", server.at).await;
+    newest.write_all(REQUEST).await.unwrap();
+    newest.readable().await.unwrap();
+    let answer = read_to_end(&mut reader).await;
+    assert_eq!(answer.split_once("\r\n\r\n").unwrap().1.len(), 16 * 1024 * 1024);
+}
 
-    drop(first);
-    assert!(read_one(&mut second).await.starts_with("HTTP/1.1 200"));
+#[tokio::test]
+async fn a_client_that_closes_its_sending_direction_gets_the_response() {
+    let server = start(Limits::default(), Duration::from_millis(100));
+    let mut client = connect(server.at).await;
+    client.write_all(REQUEST).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert!(read_to_end(&mut client).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn every_request_is_checked_before_the_service_sees_it() {
+    let server = start(Limits::default(), Duration::ZERO);
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nSec-Fetch-Site: cross-site\r\n", 403),
+    ] {
+        let mut client = connect(server.at).await;
+        client.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let answer = read_to_end(&mut client).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+    }
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn the_slots_follow_the_limit_on_descriptors() {
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    for (percent, expected) in [(50, most / 2), (20, most / 5)] {
+        let connections = Limits::within_descriptors(percent).connections as u64;
+        assert!(connections == 512 || connections.abs_diff(expected) <= 1, "{connections} of {most}");
+    }
 }
 
 #[tokio::test]
@@ -186,9 +252,7 @@ async fn stop_lets_a_request_in_flight_finish_and_closes_idle_connections() {
     read_one(&mut idle).await;
     let mut busy = connect(server.at).await;
     busy.write_all(REQUEST).await.unwrap();
-    while server.requests.load(Ordering::SeqCst) < 2 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_for_requests(&server, 2).await;
     server.stop.cancel();
     assert_eq!(read_to_end(&mut idle).await, "");
     assert!(read_to_end(&mut busy).await.ends_with("hello"));
@@ -202,9 +266,7 @@ async fn stop_does_not_wait_longer_than_the_grace() {
     let mut server = start(Limits { grace, ..Limits::default() }, Duration::from_hours(1));
     let mut busy = connect(server.at).await;
     busy.write_all(REQUEST).await.unwrap();
-    while server.requests.load(Ordering::SeqCst) < 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    wait_for_requests(&server, 1).await;
     server.stop.cancel();
     tokio::time::timeout(grace + Duration::from_secs(5), server.tasks.join_next()).await.expect("deadline missed");
     assert_eq!(read_to_end(&mut busy).await, "");
@@ -240,7 +302,7 @@ fn a_port_in_use_is_one_sentence_with_one_reason() {
     let address = taken[0].local_addr().to_string().parse().unwrap();
     let error = bind(&[address]).unwrap_err();
     let expected =
-        format!("cannot listen on {}: the port is already in use; is another exporter running?", taken[0].local_addr());
+        format!("cannot listen on {}: the port is already in use, perhaps by another exporter", taken[0].local_addr());
     assert_eq!(error.to_string(), expected);
     assert!(std::error::Error::source(&error).is_none(), "the reason would be printed twice");
 }

@@ -7,7 +7,7 @@
 mod certificate;
 mod clients;
 
-use std::{fmt, io, ops::RangeInclusive, str::FromStr, sync::Arc};
+use std::{fmt, future, io, ops::RangeInclusive, str::FromStr, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
@@ -19,9 +19,13 @@ use tokio_rustls::{
     rustls::{
         ServerConfig,
         crypto::ring,
+        pki_types::{CertificateDer, UnixTime},
+        server::danger::ClientCertVerifier,
         version::{TLS12, TLS13},
     },
 };
+
+use crate::clock;
 
 pub use self::{
     certificate::{Chain, PemError, PrivateKey, Roots, TlsError, Validity},
@@ -32,6 +36,20 @@ pub use self::{
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// An established connection.
+pub(super) struct Established {
+    pub(super) stream: Box<dyn Stream>,
+    pub(super) proof: Proof,
+}
+
+/// What a client proved in the handshake.
+#[derive(Debug)]
+pub(super) enum Proof {
+    Cleartext,
+    /// The certificates that the client presented, its own first; empty if it presented none.
+    Certificates(Vec<CertificateDer<'static>>),
+}
 
 /// TLS with the newest configuration, or cleartext while there is none. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -49,13 +67,27 @@ impl Encryption {
 
     /// # Errors
     /// The connection must be closed; the error is for the log.
-    pub(super) async fn handshake(&self, mut tcp: TcpStream) -> io::Result<Box<dyn Stream>> {
+    pub(super) async fn handshake(&self, mut tcp: TcpStream) -> io::Result<Established> {
         let config = self.0.borrow().clone();
-        let Some(config) = config else { return Ok(Box::new(tcp)) };
+        let Some(config) = config else { return Ok(Established { stream: Box::new(tcp), proof: Proof::Cleartext }) };
         if is_http(&tcp).await? {
             return Err(refuse_http(&mut tcp).await);
         }
-        Ok(Box::new(TlsAcceptor::from(Arc::clone(&config.rustls)).accept(tcp).await?))
+        let stream = TlsAcceptor::from(Arc::clone(&config.rustls)).accept(tcp).await?;
+        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let proof = Proof::Certificates(certificates.iter().cloned().map(CertificateDer::into_owned).collect());
+        Ok(Established { stream: Box::new(stream), proof })
+    }
+
+    /// Returns when the configuration no longer admits a client with this proof: its certificate or its names were
+    /// withdrawn, or cleartext was.
+    pub(super) async fn withdrawn(&self, proof: &Proof) {
+        let mut config = self.0.clone();
+        let admits = |config: &Option<Arc<TlsConfig>>| config.as_ref().is_none_or(|config| config.admits(proof));
+        if config.wait_for(|config| !admits(config)).await.is_err() {
+            // The configuration cannot change any more.
+            future::pending::<()>().await;
+        }
     }
 }
 
@@ -106,6 +138,8 @@ impl FromStr for Version {
 #[derive(Clone)]
 pub struct TlsConfig {
     rustls: Arc<ServerConfig>,
+    /// `None` if no client is asked for a certificate.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
     validity: Validity,
     clients: Clients,
 }
@@ -129,15 +163,27 @@ impl TlsConfig {
         if signing.public_key().is_some_and(|public| public.as_ref() != chain.public_key) {
             return Err(TlsError::OtherKey);
         }
-        let builder = match clients.build_verifier(provider)? {
-            Some(verifier) => builder.with_client_cert_verifier(verifier),
+        let verifier = clients.build_verifier(&provider)?;
+        let builder = match &verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
             None => builder.with_no_client_auth(),
         };
         let mut rustls =
             builder.with_single_cert(chain.certificates.clone(), key.der()).map_err(|_| TlsError::UnusableKey)?;
         // A client that requires HTTP/2 is refused in the handshake, before it sends a request.
         rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { rustls: Arc::new(rustls), validity: chain.validity, clients })
+        Ok(Self { rustls: Arc::new(rustls), verifier, validity: chain.validity, clients })
+    }
+
+    fn admits(&self, proof: &Proof) -> bool {
+        let (Proof::Certificates(certificates), Some(verifier)) = (proof, &self.verifier) else {
+            return matches!(proof, Proof::Certificates(_));
+        };
+        let Some((own, intermediates)) = certificates.split_first() else { return !verifier.client_auth_mandatory() };
+        let seconds = u64::try_from(clock::now().wall.as_second()).unwrap_or_default();
+        verifier
+            .verify_client_cert(own, intermediates, UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+            .is_ok()
     }
 
     /// The validity period of the server's certificate.

@@ -175,6 +175,40 @@ fn an_expired_certificate_is_accepted_with_a_warning() {
 }
 
 #[test]
+fn weak_settings_that_other_exporters_accept_are_accepted_with_a_warning() {
+    let folder = Folder::new();
+    let policy = |word: &str, remark: &str| {
+        let remark = format!("`tls_server_config.client_auth_type` is `{word}`: it {remark}");
+        (with_pair(&format!("client_auth_type: {word}")), remark)
+    };
+    let table = [
+        policy("RequestClientCert", "has no effect: client certificates would not be verified"),
+        policy("RequireClientCert", "accepts certificates of any issuer, which protects nothing"),
+        policy("RequireAnyClientCert", "accepts certificates of any issuer, which protects nothing"),
+        policy(
+            "VerifyClientCertIfGiven",
+            "has no effect without `client_ca_file`: no client is asked for a certificate",
+        ),
+        policy(
+            "RequireAndVerifyClientCert",
+            "refuses every client without `client_ca_file`, the CA that signs their certificates",
+        ),
+        (
+            with_pair("min_version: TLS10"),
+            "`tls_server_config.min_version` is `TLS10`: TLS12 is the oldest version that is supported".to_owned(),
+        ),
+    ];
+    for (section, remark) in table {
+        assert_eq!(folder.tls(&section).unwrap().warnings(now()), [remark], "{section}");
+    }
+    let costly = HASH.replace("$10$", "$18$");
+    let file = folder.load(&format!("tls_server_config: {{{PAIR}}}\nbasic_auth_users: {{bob: {costly}}}\n")).unwrap();
+    let remark = "`basic_auth_users.bob` has a bcrypt cost of 18: checking its password takes longer than a scrape \
+        timeout; use at most 16";
+    assert_eq!(file.warnings(now()), [remark]);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let folder = Folder::new();
     folder.write("binary", [0xff, 0xfe, 0]);
@@ -258,10 +292,6 @@ fn every_mistake_about_versions_is_reported() {
     let folder = Folder::new();
     let table = [
         (
-            with_pair("min_version: TLS10"),
-            "`tls_server_config.min_version` is `TLS10`: must be TLS12 or TLS13; older versions are insecure and not supported",
-        ),
-        (
             with_pair("max_version: TLS11"),
             "`tls_server_config.max_version` is `TLS11`: must be TLS12 or TLS13; older versions are insecure and not supported",
         ),
@@ -295,18 +325,6 @@ fn every_mistake_about_clients_is_reported() {
         (
             with_pair("client_ca_file: broken.crt, client_auth_type: RequireAndVerifyClientCert"),
             "`tls_server_config.client_ca_file` contains a certificate that cannot be parsed".into(),
-        ),
-        (
-            with_pair("client_auth_type: RequireAndVerifyClientCert"),
-            "`tls_server_config.client_auth_type` is `RequireAndVerifyClientCert`: needs `client_ca_file`, the CA that signs \
-             the certificates of clients"
-                .into(),
-        ),
-        (
-            with_pair("client_auth_type: RequireAnyClientCert"),
-            "`tls_server_config.client_auth_type` is `RequireAnyClientCert`: it accepts certificates of any issuer, which \
-             protects nothing; use RequireAndVerifyClientCert or NoClientCert"
-                .into(),
         ),
         (
             with_pair("client_auth_type: sometimes"),
@@ -376,9 +394,9 @@ fn every_mistake_about_users_and_the_rate_is_reported() {
              characters",
         ),
         (
-            "basic_auth_users: {alice: $2y$20$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze}\n",
-            "`basic_auth_users.alice` must be a bcrypt hash with a cost of at most 16; a check would take longer than a \
-             scrape timeout",
+            "basic_auth_users: {alice: $2y$32$mDwo.lAisC94iLAyP81MCesa29IzH37oigHC/42V2pdJlUprsJPze}\n",
+            "`basic_auth_users.alice` must be a bcrypt hash as printed by `htpasswd -nBC 10 USER`: `$2y$10$` and 53 \
+             characters",
         ),
         ("basic_auth_users: {alice: [a]}\n", "`basic_auth_users.alice` must be one value, not a list or a section"),
         (
@@ -462,6 +480,7 @@ fn a_file_that_requires_less_is_recognized() {
         String::new(),
         tls(""),
         tls(", client_ca_file: other.crt, client_auth_type: VerifyClientCertIfGiven"),
+        tls(", client_auth_type: RequireAnyClientCert"),
         tls(verified),
         tls(&format!("{verified}, client_allowed_sans: [a]")),
         tls(&format!("{verified}, client_allowed_sans: [a]")) + &users,

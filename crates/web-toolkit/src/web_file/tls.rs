@@ -44,6 +44,7 @@ impl TlsReader<'_> {
         let roots = self.material("client_ca", keys.client_ca, keys.client_ca_file, Roots::from_pem);
         let versions = self.versions(keys.min_version, keys.max_version);
         let policy = self.reader.value("tls_server_config.client_auth_type", keys.client_auth_type);
+        let policy = policy.filter(|setting| !setting.trimmed().is_empty());
         let names = self.reader.values("tls_server_config.client_allowed_sans", keys.client_allowed_sans);
         for (name, node) in [
             ("cipher_suites", keys.cipher_suites),
@@ -58,10 +59,13 @@ impl TlsReader<'_> {
             return None;
         }
         let clients = clients(policy.as_ref(), &names.unwrap_or_default(), roots.as_ref());
-        let clients = self.reader.check(clients)?;
+        let (clients, remark) = self.reader.check(clients)?;
+        if let Some((policy, remark)) = policy.as_ref().zip(remark) {
+            self.remarks.push(format!("`tls_server_config.client_auth_type` is `{}`: it {remark}", policy.trimmed()));
+        }
         let (chain, key, key_setting) = match (certificate, key) {
             (Some((chain, _)), Some((key, setting))) => (chain, key, setting),
-            (None, None) if matches!(clients, Clients::All) => return None,
+            (None, None) if policy.is_none() => return None,
             (certificate, _) => {
                 let missing = if certificate.is_none() { "cert_file" } else { "key_file" };
                 let name = format!("tls_server_config.{missing}");
@@ -79,6 +83,12 @@ impl TlsReader<'_> {
     fn versions(&mut self, oldest: Node, newest: Node) -> RangeInclusive<Version> {
         let oldest = self.reader.value("tls_server_config.min_version", oldest);
         let newest = self.reader.value("tls_server_config.max_version", newest);
+        let is_ancient = |setting: &Setting| matches!(setting.trimmed(), "TLS10" | "TLS11");
+        if let Some(ancient) = oldest.as_ref().filter(|setting| is_ancient(setting)) {
+            let (name, value) = (&ancient.name, ancient.trimmed());
+            self.remarks.push(format!("`{name}` is `{value}`: TLS12 is the oldest version that is supported"));
+        }
+        let oldest = oldest.filter(|setting| !is_ancient(setting));
         let mut parse = |setting: Option<&Setting>| setting.and_then(|setting| self.reader.parse(setting));
         let first = parse(oldest.as_ref()).unwrap_or(Version::Tls12);
         let versions = first..=parse(newest.as_ref()).unwrap_or(Version::Tls13);
@@ -132,31 +142,41 @@ impl TlsReader<'_> {
 
 const STRICT: &str = "RequireAndVerifyClientCert";
 
-fn clients(policy: Option<&Setting>, names: &[Setting], roots: Option<&(Roots, Setting)>) -> Result<Clients, Mistake> {
+/// The policy of `client_auth_type`, and what an operator should know about it.
+type Policy = (Clients, Option<&'static str>);
+
+/// Accepts what `promtool check web-config` accepts. Without CAs, the other exporters verify client certificates with
+/// the CAs of the operating system, which sign certificates for everything; here no certificate is valid then.
+fn clients(policy: Option<&Setting>, names: &[Setting], roots: Option<&(Roots, Setting)>) -> Result<Policy, Mistake> {
     let word = policy.map_or("", Setting::trimmed);
-    if let Some(name) = names.first().filter(|_| word != STRICT) {
+    if let Some(name) = names.first().filter(|_| ![STRICT, "RequireAnyClientCert", "RequireClientCert"].contains(&word))
+    {
         let rule = format!("needs `client_auth_type: {STRICT}`; otherwise the names are not verified");
         return Err(name.unquoted_mistake(rule));
     }
-    match (word, roots, policy) {
-        ("VerifyClientCertIfGiven", Some((roots, _)), _) => Ok(Clients::VerifiedIfGiven { roots: roots.clone() }),
-        (STRICT, Some((roots, _)), _) => {
-            let names = names.iter().map(|name| name.trimmed().to_owned()).collect();
-            Ok(Clients::Verified { roots: roots.clone(), names })
-        }
-        ("" | "NoClientCert", Some((_, setting)), _) => {
+    let names = || names.iter().map(|name| name.trimmed().to_owned()).collect();
+    let known_roots = roots.map(|(roots, _)| roots.clone());
+    Ok(match (word, policy, roots) {
+        ("" | "NoClientCert", _, None) => (Clients::All, None),
+        ("" | "NoClientCert", _, Some((_, setting))) => {
             let rule = format!("needs `client_auth_type: {STRICT}`; otherwise clients are not asked for a certificate");
-            Err(setting.unquoted_mistake(rule))
+            return Err(setting.unquoted_mistake(rule));
         }
-        ("" | "NoClientCert", None, _) | (_, _, None) => Ok(Clients::All),
-        ("VerifyClientCertIfGiven" | STRICT, None, Some(policy)) => Err(policy.unquoted_mistake(format!(
-            "is `{word}`: needs `client_ca_file`, the CA that signs the certificates of clients"
-        ))),
-        ("RequestClientCert" | "RequireAnyClientCert" | "RequireClientCert", _, Some(policy)) => {
-            Err(policy.unquoted_mistake(format!(
-                "is `{word}`: it accepts certificates of any issuer, which protects nothing; use {STRICT} or NoClientCert"
-            )))
+        ("RequestClientCert", ..) => (Clients::All, Some("has no effect: client certificates would not be verified")),
+        ("VerifyClientCertIfGiven", _, Some((roots, _))) => (Clients::VerifiedIfGiven { roots: roots.clone() }, None),
+        ("VerifyClientCertIfGiven", ..) => {
+            (Clients::All, Some("has no effect without `client_ca_file`: no client is asked for a certificate"))
         }
-        (_, _, Some(policy)) => Err(policy.mistake(format!("must be NoClientCert, VerifyClientCertIfGiven or {STRICT}"))),
-    }
+        ("RequireAnyClientCert" | "RequireClientCert", ..) => {
+            (Clients::Unverified { names: names() }, Some("accepts certificates of any issuer, which protects nothing"))
+        }
+        (STRICT, ..) => {
+            let missing = "refuses every client without `client_ca_file`, the CA that signs their certificates";
+            (Clients::Verified { roots: known_roots, names: names() }, roots.is_none().then_some(missing))
+        }
+        (_, Some(policy), _) => {
+            return Err(policy.mistake(format!("must be NoClientCert, VerifyClientCertIfGiven or {STRICT}")));
+        }
+        (_, None, _) => (Clients::All, None),
+    })
 }

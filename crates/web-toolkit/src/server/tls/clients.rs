@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::CryptoProvider,
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, UnixTime},
     server::{
         WebPkiClientVerifier,
@@ -25,28 +25,80 @@ pub enum Clients {
     All,
     /// Optional; a certificate that is sent must be signed by one of `roots`.
     VerifiedIfGiven { roots: Roots },
-    /// Required, signed by one of `roots`, with one of `names` unless that list is empty.
-    Verified { roots: Roots, names: Vec<String> },
+    /// Required, of any issuer, with one of `names` unless that list is empty. A client can sign it itself.
+    Unverified { names: Vec<String> },
+    /// Required, signed by one of `roots`, with one of `names` unless that list is empty. Without `roots`, every
+    /// certificate is refused.
+    Verified { roots: Option<Roots>, names: Vec<String> },
 }
 
 impl Clients {
     pub(super) fn build_verifier(
         &self,
-        provider: Arc<CryptoProvider>,
+        provider: &Arc<CryptoProvider>,
     ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
-        let builder = |roots: &Roots| WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.0), provider);
+        let by_roots =
+            |roots: &Roots| WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots.0), Arc::clone(provider));
+        let by_itself =
+            |accepts| Arc::new(IssuerBlind { accepts, algorithms: provider.signature_verification_algorithms });
         let built = match self {
             Self::All => return Ok(None),
-            Self::VerifiedIfGiven { roots } => builder(roots).allow_unauthenticated().build(),
-            Self::Verified { roots, .. } => builder(roots).build(),
+            Self::VerifiedIfGiven { roots } => by_roots(roots).allow_unauthenticated().build(),
+            Self::Verified { roots: Some(roots), .. } => by_roots(roots).build(),
+            Self::Verified { roots: None, .. } => Ok(by_itself(false) as _),
+            Self::Unverified { .. } => Ok(by_itself(true) as _),
         };
         let verifier = built.map_err(|_| TlsError::UnusableRoots)?;
         Ok(Some(match self {
-            Self::Verified { names, .. } if !names.is_empty() => {
+            Self::Verified { names, .. } | Self::Unverified { names } if !names.is_empty() => {
                 Arc::new(NameVerifier { signature: verifier, allowed: names.clone() })
             }
             _ => verifier,
         }))
+    }
+}
+
+/// Requires a certificate, accepts or refuses all of them, and verifies that the client has the private key.
+#[derive(Debug)]
+struct IssuerBlind {
+    accepts: bool,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for IssuerBlind {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if self.accepts { Ok(ClientCertVerified::assertion()) } else { Err(CertificateError::UnknownIssuer.into()) }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
     }
 }
 

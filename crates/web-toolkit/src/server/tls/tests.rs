@@ -4,7 +4,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::watch,
+    sync::{Semaphore, watch},
     task::JoinSet,
 };
 use tokio_rustls::{
@@ -19,7 +19,7 @@ use tokio_rustls::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::server::{Limits, bind, full, serve};
+use crate::server::{Limits, ServerOptions, bind, full, serve};
 
 const BOTH: RangeInclusive<Version> = Version::Tls12..=Version::Tls13;
 
@@ -61,12 +61,20 @@ struct Server {
 }
 
 fn start(config: TlsConfig, limits: Limits) -> Server {
+    start_with(config, limits, |_| async { hyper::Response::new(full("hello")) })
+}
+
+fn start_with<S, F>(config: TlsConfig, limits: Limits, service: S) -> Server
+where
+    S: Fn(hyper::Request<hyper::body::Incoming>) -> F + Send + Sync + 'static,
+    F: Future<Output = hyper::Response<crate::server::Body>> + Send + 'static,
+{
     let bound = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let at = bound[0].local_addr();
     let (sender, receiver) = watch::channel(Some(Arc::new(config)));
     let mut tasks = JoinSet::new();
-    let hello = |_| async { hyper::Response::new(full("hello")) };
-    tasks.spawn(serve(Encryption::new(receiver), bound, limits, CancellationToken::new(), hello));
+    let options = ServerOptions { encryption: Encryption::new(receiver), limits, ..ServerOptions::default() };
+    tasks.spawn(serve(options, bound, CancellationToken::new(), service));
     Server { at, config: sender, _tasks: tasks }
 }
 
@@ -145,12 +153,18 @@ async fn only_clients_with_an_accepted_certificate_are_let_in() {
     ];
 
     let names = ["prometheus.example", "2001:db8::1", "spiffe://example/prometheus", "ops@example.net"];
-    let by_name = Clients::Verified { roots: roots(&ours), names: names.map(str::to_owned).into() };
-    let any = Clients::Verified { roots: roots(&ours), names: Vec::new() };
+    let by_name = Clients::Verified { roots: Some(roots(&ours)), names: names.map(str::to_owned).into() };
+    let any = Clients::Verified { roots: Some(roots(&ours)), names: Vec::new() };
+    let without_roots = Clients::Verified { roots: None, names: Vec::new() };
+    let unverified = Clients::Unverified { names: Vec::new() };
+    let unverified_by_name = Clients::Unverified { names: vec!["prometheus.example".to_owned()] };
     let if_given = Clients::VerifiedIfGiven { roots: roots(&ours) };
     let table = [
         (Clients::All, [true; 8]),
         (if_given, [true, true, true, true, true, true, true, false]),
+        (without_roots, [false; 8]),
+        (unverified, [false, true, true, true, true, true, true, true]),
+        (unverified_by_name, [false, true, false, false, false, false, false, true]),
         (any, [false, true, true, true, true, true, true, false]),
         (by_name, [false, true, true, true, true, false, false, false]),
     ];
@@ -177,6 +191,62 @@ async fn a_new_certificate_applies_to_new_connections_and_open_ones_stay() {
     let mut answer = String::new();
     open.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_client_that_is_no_longer_admitted_is_closed_after_its_response() {
+    let (ca, other) = (authority(), authority());
+    let prometheus = signed(vec![dns("prometheus.example")], &ca);
+    let verified = |roots, name: &str| Clients::Verified { roots: Some(roots), names: vec![name.to_owned()] };
+    let first = || config(&ca, &BOTH, verified(roots(&ca), "prometheus.example"));
+    for (what, next, stays) in [
+        ("a renewed server certificate", first(), true),
+        ("another name", config(&ca, &BOTH, verified(roots(&ca), "grafana.example")), false),
+        ("another CA", config(&ca, &BOTH, verified(roots(&other), "prometheus.example")), false),
+        ("no client certificates", config(&ca, &BOTH, Clients::All), true),
+    ] {
+        let server = start(first(), Limits::default());
+        let mut stream = connect(&server, client(&ca, Some(&prometheus), Version::Tls13)).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut answer = vec![0; 1024];
+        assert_ne!(stream.read(&mut answer).await.unwrap(), 0);
+        server.config.send_replace(Some(Arc::new(next)));
+        if !stays {
+            let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+            drop(closed.expect("the server did not close the connection"));
+            continue;
+        }
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        answer.clear();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.ends_with(b"hello"), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_in_progress_is_completed_for_a_client_that_is_no_longer_admitted() {
+    let ca = authority();
+    let prometheus = signed(vec![dns("prometheus.example")], &ca);
+    let verified = |name: &str| Clients::Verified { roots: Some(roots(&ca)), names: vec![name.to_owned()] };
+    let (started, finish) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let gates = (Arc::clone(&started), Arc::clone(&finish));
+    let server = start_with(config(&ca, &BOTH, verified("prometheus.example")), Limits::default(), move |_| {
+        let (started, finish) = gates.clone();
+        async move {
+            started.add_permits(1);
+            let _finish = finish.acquire().await.unwrap();
+            hyper::Response::new(full("hello"))
+        }
+    });
+    let mut stream = connect(&server, client(&ca, Some(&prometheus), Version::Tls13)).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let _started = started.acquire().await.unwrap();
+    server.config.send_replace(Some(Arc::new(config(&ca, &BOTH, verified("grafana.example")))));
+    finish.add_permits(1);
+    let mut answer = String::new();
+    let closed = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer)).await;
+    closed.expect("the server did not close the connection").unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
 }
 
 #[tokio::test]

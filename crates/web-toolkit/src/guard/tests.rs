@@ -1,8 +1,13 @@
+use std::task::Poll;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http_body_util::BodyExt as _;
 use hyper::header::{AUTHORIZATION, CONTENT_SECURITY_POLICY};
 
-use super::super::*;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::passwords::PasswordHash;
 
 const CHALLENGE: &str = "Basic realm=\"test\", charset=\"UTF-8\"";
 
@@ -105,15 +110,42 @@ async fn new_rules_apply_from_the_next_request() {
     assert_eq!(status(&guard, "/", None).await, 401);
     assert_eq!(status(&guard, "/", Some("alice:wonder")).await, 200);
     rules.send_replace(Arc::new(RequestRules::new(with_users(&[("alice", "changed")]), None, HeaderMap::new())));
-    assert_eq!(status(&guard, "/", Some("alice:wonder")).await, 401, "the cache belongs to the old rules");
+    assert_eq!(status(&guard, "/", Some("alice:wonder")).await, 401, "the hash is another one");
     assert_eq!(status(&guard, "/", Some("alice:changed")).await, 200);
 }
 
 #[tokio::test]
-async fn password_guessing_does_not_delay_authenticated_clients() {
+async fn too_many_guesses_are_refused_at_once_and_delay_no_authenticated_client() {
     let (_rules, guard) = guard(RequestRules::new(with_users(&[("alice", "wonder")]), None, HeaderMap::new()), false);
     assert_eq!(status(&guard, "/metrics", Some("alice:wonder")).await, 200);
-    let _only_permit = guard.checks.acquire().await.unwrap();
+    // More guesses than places, all at once.
+    let mut guesses = JoinSet::new();
+    for _ in 0..50 {
+        let guard = guard.clone();
+        guesses.spawn(async move { ask(&guard, "/metrics", Some("alice:guess")).await });
+    }
+    let guesses = guesses.join_all().await;
+    let refused: Vec<_> = guesses.iter().filter(|response| response.status() == 503).collect();
+    assert!(refused.len() >= 40, "{}", refused.len());
+    assert!(refused.iter().all(|response| response.headers()[RETRY_AFTER] == "1"));
+    assert!(guesses.iter().all(|response| [401, 503].contains(&response.status().as_u16())));
     assert_eq!(status(&guard, "/metrics", Some("alice:wonder")).await, 200);
     assert_eq!(status(&guard, "/metrics", None).await, 401, "a request without a password needs no check");
+}
+
+#[tokio::test]
+async fn a_reload_does_not_forget_users_whose_hash_is_unchanged() {
+    let hash: PasswordHash = bcrypt::hash("wonder", 4).unwrap().parse().unwrap();
+    let rules = || RequestRules::new(Users::new([("alice".to_owned(), hash.clone())].into()), None, HeaderMap::new());
+    let (sender, guard) = guard(rules(), false);
+    assert_eq!(status(&guard, "/", Some("alice:wonder")).await, 200);
+    sender.send_replace(Arc::new(rules()));
+    // While guesses fill the queue, only a remembered password is accepted at once.
+    let guess = || Box::pin(ask(&guard, "/", Some("alice:guess")));
+    let mut guesses: Vec<_> = (0..10).map(|_| guess()).collect();
+    for guess in &mut guesses {
+        std::future::poll_fn(|cx| Poll::Ready(drop(guess.as_mut().poll(cx)))).await;
+    }
+    let scrape = tokio::time::timeout(std::time::Duration::ZERO, status(&guard, "/", Some("alice:wonder"))).await;
+    assert_eq!(scrape.ok(), Some(200));
 }

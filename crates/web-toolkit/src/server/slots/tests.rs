@@ -1,0 +1,125 @@
+use std::{net::IpAddr, time::Duration};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn peer(last: u8) -> Peer {
+    Peer::from(IpAddr::from([192, 0, 2, last]))
+}
+
+/// Whether `admit` waits at the moment.
+async fn waits(slots: &Arc<Slots>, of: Peer) -> bool {
+    tokio::time::timeout(Duration::ZERO, slots.admit(of)).await.is_err()
+}
+
+async fn second() {
+    tokio::time::advance(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_longest_idle_connection_makes_room() {
+    let counts = ConnectionCounts::default();
+    let slots = Slots::new(16, counts.clone());
+    let mut held = Vec::new();
+    for last in 0..16 {
+        held.push(slots.admit(peer(last)).await.unwrap());
+        second().await;
+    }
+    held[0].set_active();
+    held[1].set_active();
+    held[1].set_idle();
+    assert!(waits(&slots, peer(99)).await, "the slot is not free before its connection is closed");
+    held[2].evicted().await;
+    assert!(!held[0].evicted.is_cancelled() && !held[1].evicted.is_cancelled());
+    assert!(waits(&slots, peer(98)).await);
+    assert_eq!((counts.open(), counts.evicted()), (16, 1), "only one connection is closed for one slot");
+    drop(held.remove(2));
+    let _new = slots.admit(peer(99)).await.unwrap();
+    assert_eq!(counts.open(), 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_with_more_than_an_eighth_loses_its_own_connections() {
+    let slots = Slots::new(16, ConnectionCounts::default());
+    let modest = slots.admit(peer(1)).await.unwrap();
+    second().await;
+    let mut greedy = Vec::new();
+    for _ in 0..15 {
+        greedy.push(slots.admit(peer(2)).await.unwrap());
+        second().await;
+    }
+    assert!(waits(&slots, peer(2)).await);
+    assert!(greedy[0].evicted.is_cancelled(), "its own oldest connection");
+    drop(greedy.remove(0));
+    greedy.push(slots.admit(peer(2)).await.unwrap());
+    assert!(waits(&slots, peer(3)).await);
+    assert!(greedy[0].evicted.is_cancelled() && !modest.evicted.is_cancelled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_in_progress_is_never_interrupted() {
+    let counts = ConnectionCounts::default();
+    let slots = Slots::new(8, counts.clone());
+    let mut busy = Vec::new();
+    for _ in 0..8 {
+        let slot = slots.admit(peer(1)).await.unwrap();
+        slot.set_active();
+        busy.push(slot);
+    }
+    assert!(slots.admit(peer(1)).await.is_none(), "this peer has more than its share");
+    assert!(waits(&slots, peer(2)).await, "another peer waits for the end of a response");
+    assert!(busy.iter().all(|slot| !slot.evicted.is_cancelled()));
+    let mut waiting = Box::pin(slots.admit(peer(2)));
+    assert!(is_pending(&mut waiting).await);
+    busy[3].set_idle();
+    assert!(is_pending(&mut waiting).await, "the connection is being closed");
+    assert!(busy[3].evicted.is_cancelled());
+    drop(busy.remove(3));
+    assert!(waiting.await.is_some());
+}
+
+/// Polls once, and returns whether the future is pending.
+async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
+}
+
+proptest! {
+    /// Whatever clients do, the table is never above its limit, evicts only idle connections, and lets in a peer that
+    /// holds less than its share as soon as one connection is idle.
+    #[test]
+    fn any_history_keeps_the_rules(limit in 1..20_usize, steps in prop::collection::vec((0..4_u8, 0..3_u8, 0..20_usize), 1..200)) {
+        let mut table = SlotTable::default();
+        let mut now = clock::now().instant;
+        for (last, step, nth) in steps {
+            now += Duration::from_millis(1);
+            let nth = table.entries.keys().nth(nth).copied();
+            match (step, nth) {
+                (0, Some(id)) => {
+                    let entry = table.entries.get_mut(&id).unwrap();
+                    entry.idle_since = if entry.idle_since.is_some() { None } else { Some(now) };
+                }
+                (1, Some(id)) => table.remove(id),
+                _ => {
+                    let held = table.held.get(&peer(last)).copied().unwrap_or_default();
+                    let (full, evicting, idle) = (
+                        table.entries.len() >= limit,
+                        table.entries.values().any(|entry| entry.evicted.is_cancelled()),
+                        table.entries.values().any(|entry| entry.idle_since.is_some()),
+                    );
+                    let admission = table.admit(peer(last), limit, now);
+                    let expected = match (full, evicting, held < (limit / 8).max(1), idle) {
+                        (false, ..) => matches!(admission, Admission::Admitted(..)),
+                        (_, true, ..) => matches!(admission, Admission::Waiting),
+                        (_, _, true, true) => matches!(admission, Admission::Evicting),
+                        (_, _, true, false) => matches!(admission, Admission::Waiting),
+                        (_, _, false, _) => matches!(admission, Admission::Evicting | Admission::Refused),
+                    };
+                    prop_assert!(expected, "{:?}, {} held", admission, held);
+                }
+            }
+            prop_assert!(table.entries.len() <= limit);
+            prop_assert_eq!(table.held.values().sum::<usize>(), table.entries.len());
+        }
+    }
+}
