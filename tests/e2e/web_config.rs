@@ -1,6 +1,7 @@
 //! TLS and passwords of the built program, with curl, openssl and Prometheus as clients.
 
 pub(crate) mod authority;
+mod other_exporters;
 
 use std::{
     fs,
@@ -36,13 +37,13 @@ fn hash() -> String {
 }
 
 /// A folder with a web configuration file, the certificates that it names, and those of the clients.
-struct Folder {
+pub(crate) struct Folder {
     folder: tempfile::TempDir,
     authority: Authority,
 }
 
 impl Folder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = Self { folder: tempfile::tempdir().expect("a temporary folder"), authority: Authority::new() };
         folder.write("ca.crt", &folder.authority.certificate());
         folder.write_pair("server", &folder.authority.signs(&[NAME]));
@@ -50,16 +51,16 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn shown(&self, name: &str) -> String {
+    pub(crate) fn shown(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// Replaces a file atomically, as tools that renew certificates do.
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path("new"), text).expect("a file in a temporary folder");
         fs::rename(self.path("new"), self.path(name)).expect("a file in a temporary folder");
     }
@@ -70,7 +71,7 @@ impl Folder {
     }
 
     /// Starts `demo` with this web configuration file.
-    fn demo(&self, web_config: &str, extra: &[&str]) -> Exporter {
+    pub(crate) fn demo(&self, web_config: &str, extra: &[&str]) -> Exporter {
         self.write("web.yml", web_config);
         let mut command = program();
         command.arg("demo").arg(format!("--sandbox.listen-address={}", free_address())).args(extra);
@@ -78,7 +79,7 @@ impl Folder {
     }
 
     /// Fetches `/metrics` with curl, with these options in addition to those for TLS. `None` if curl is not installed.
-    fn curl(&self, exporter: &Exporter, options: &[&str]) -> Option<Output> {
+    pub(crate) fn curl(&self, exporter: &Exporter, options: &[&str]) -> Option<Output> {
         let address = exporter.address;
         let resolve = format!("{NAME}:{}:{}", address.port(), address.ip());
         let mut curl = Command::new(tools::tool("curl")?);
@@ -89,15 +90,15 @@ impl Folder {
 }
 
 /// The last line of curl's output: the status, and 0 for a trusted certificate.
-fn outcome(output: &Output) -> String {
+pub(crate) fn outcome(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
 }
 
-fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
+pub(crate) const TLS: &str = "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n";
 const MUTUAL: &str = "  client_auth_type: RequireAndVerifyClientCert\n  client_ca_file: ca.crt\n  \
     client_allowed_sans: [prometheus.example]\n";
 
@@ -214,7 +215,7 @@ fn promtool_accepts_the_same_web_configuration_files() {
 }
 
 /// Waits until a line of the log contains all of `words`. Returns the number of such lines.
-fn await_line(exporter: &mut Exporter, words: &[&str]) -> usize {
+pub(crate) fn await_line(exporter: &mut Exporter, words: &[&str]) -> usize {
     eventually(&format!("a line with {words:?}"), SOON, || {
         exporter.process.assert_running();
         let said = exporter.process.said();
@@ -296,7 +297,7 @@ fn a_wrong_file_ends_the_program_with_one_line() {
 }
 
 /// The status of `/metrics` with this password.
-fn status(address: SocketAddr, path: &str, login: &str) -> u16 {
+pub(crate) fn status(address: SocketAddr, path: &str, login: &str) -> u16 {
     let header = format!("Basic {}", STANDARD.encode(login));
     http::request(address, "GET", path, &[("Authorization", &header)]).expect("an answer").status
 }
