@@ -1,8 +1,8 @@
 //! The web configuration file while it is in use.
 //!
 //! [`Access`] owns the configuration that connections and requests are checked against, and reloads it when the file or
-//! a file that it names changes. A new file replaces the old one completely, or not at all if it has a mistake. Open
-//! connections keep the encryption they started with.
+//! a file that it names changes. A new file replaces the old one completely, or not at all if it has a mistake. An
+//! open connection keeps the certificate it started with, and is closed if the new file would refuse its client.
 
 use std::{sync::Arc, time::Duration};
 

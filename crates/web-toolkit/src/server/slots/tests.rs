@@ -1,6 +1,7 @@
 use std::{net::IpAddr, time::Duration};
 
 use proptest::prelude::*;
+use tokio::time;
 
 use super::*;
 
@@ -82,6 +83,45 @@ async fn a_response_in_progress_is_never_interrupted() {
 /// Polls once, and returns whether the future is pending.
 async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
     std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())).await
+}
+
+/// Clients that connect, are served, idle until they are evicted, or give up while they wait: each of them ends, so no
+/// wake-up is lost, and the limit holds at every moment.
+#[test]
+fn many_threads_share_the_slots_and_none_waits_forever() {
+    const LIMIT: usize = 4;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
+    let (counts, served) = (ConnectionCounts::default(), Arc::new(AtomicUsize::new(0)));
+    let slots = Slots::new(LIMIT, counts.clone());
+    let client = |last: u8| {
+        let (slots, counts, served) = (Arc::clone(&slots), counts.clone(), Arc::clone(&served));
+        async move {
+            for n in 0..300 {
+                let admitted = slots.admit(peer(last));
+                let admitted =
+                    if n % 5 == 0 { time::timeout(Duration::ZERO, admitted).await.ok() } else { Some(admitted.await) };
+                let Some(Some(slot)) = admitted else { continue };
+                assert!(counts.open() <= LIMIT);
+                slot.set_active();
+                tokio::task::yield_now().await;
+                slot.set_idle();
+                served.fetch_add(1, Ordering::Relaxed);
+                if n % 3 == 0 {
+                    // The last clients may have nothing to make room for.
+                    let _ = time::timeout(Duration::from_millis(5), slot.evicted()).await;
+                }
+            }
+        }
+    };
+    let clients: Vec<_> = (0..12).map(|last| runtime.spawn(client(last))).collect();
+    let all = async {
+        for client in clients {
+            client.await.unwrap();
+        }
+    };
+    runtime.block_on(async { time::timeout(Duration::from_mins(2), all).await }).expect("every client ends");
+    assert_eq!(counts.open(), 0);
+    assert!(served.load(Ordering::Relaxed) >= 12 * 200, "{served:?}");
 }
 
 proptest! {
