@@ -192,28 +192,6 @@ fn prometheus_scrapes_with_certificate_and_password() {
     prometheus.await_query("min_over_time(up{job='right'}[1m]) == 1", SOON, |found| found.len() == 1);
 }
 
-/// Prometheus' own checker accepts the same files, so that one file works for all exporters. Keys that are newer than
-/// Debian's promtool are not part of these files.
-#[test]
-fn promtool_accepts_the_same_web_configuration_files() {
-    let Some(promtool) = tools::tool("promtool") else { return };
-    let folder = Folder::new();
-    let all = format!(
-        "{TLS}  client_auth_type: VerifyClientCertIfGiven\n  client_ca_file: ca.crt\n  min_version: TLS12\n  max_version: TLS13\n  \
-         cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256]\n  \
-         curve_preferences: [X25519, CurveP256, CurveP384]\n  prefer_server_cipher_suites: false\n\
-         http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n    X-Content-Type-Options: nosniff\n    \
-         X-XSS-Protection: 1; mode=block\n    Content-Security-Policy: frame-ancestors 'none'\n    Strict-Transport-Security: max-age=600\n{}",
-        users()
-    );
-    for text in [TLS.to_owned(), users(), String::new(), all] {
-        let exporter = folder.demo(&text, &[]);
-        let checked = tools::run(Command::new(&promtool).args(["check", "web-config", &folder.shown("web.yml")]), "");
-        assert!(checked.status.success(), "{text}\n{}", said(&checked));
-        drop(exporter);
-    }
-}
-
 /// Waits until a line of the log contains all of `words`. Returns the number of such lines.
 pub(crate) fn await_line(exporter: &mut Exporter, words: &[&str]) -> usize {
     eventually(&format!("a line with {words:?}"), SOON, || {

@@ -97,6 +97,20 @@ async fn a_peer_with_too_many_guesses_is_refused_at_once_and_delays_no_other() {
     assert_eq!([first, second, scrape], [PasswordCheck::Refused, PasswordCheck::Refused, PasswordCheck::Accepted]);
 }
 
+/// With its real cost, a check of this user would take 20 seconds.
+#[tokio::test]
+async fn a_user_with_a_costly_hash_delays_no_other_user() {
+    let costly = PasswordHash { cost: 18, ..hash("slow") };
+    let users = Users::new([("alice".to_owned(), hash("wonder")), ("bob".to_owned(), costly)].into()).unwrap();
+    let checker = PasswordChecker::default();
+    let turn = checker.costly.turn(peer(2)).await.unwrap();
+    assert_eq!(checker.check(&users, credentials("alice", "wonder"), peer(1)).await, PasswordCheck::Accepted);
+    assert_eq!(checker.check(&users, credentials("mallory", "wonder"), peer(1)).await, PasswordCheck::Refused);
+    drop(turn);
+    let _usual = checker.usual.turn(peer(2)).await.unwrap();
+    assert_eq!(checker.check(&users, credentials("bob", "slow"), peer(1)).await, PasswordCheck::Accepted);
+}
+
 #[tokio::test]
 async fn a_check_is_completed_and_remembered_after_the_client_disconnects() {
     let (users, checker) = (users(&[("alice", "wonder")]), PasswordChecker::default());
