@@ -7,7 +7,7 @@
 //! connection with a response in progress is never closed here; its own limits end it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     pin::pin,
     sync::{
         Arc,
@@ -73,10 +73,9 @@ impl Slots {
             let mut changed = pin!(self.changed.notified());
             // From here on no change is missed.
             changed.as_mut().enable();
-            let admission = self.table.lock().admit(peer, self.limit, clock::now().instant);
+            let admission = self.change(|table| table.admit(peer, self.limit, clock::now().instant));
             match admission {
                 Admission::Admitted(id, evicted) => {
-                    self.counts.0.open.fetch_add(1, Ordering::Relaxed);
                     return Some(Slot { slots: Arc::clone(self), id, evicted });
                 }
                 Admission::Evicting => self.counts.count_eviction(),
@@ -88,6 +87,14 @@ impl Slots {
             }
             changed.await;
         }
+    }
+
+    /// The count changes under the lock of the table, so that it is never above the limit.
+    fn change<T>(&self, change: impl FnOnce(&mut SlotTable) -> T) -> T {
+        let mut table = self.table.lock();
+        let result = change(&mut table);
+        self.counts.0.open.store(table.entries.len(), Ordering::Relaxed);
+        result
     }
 
     /// Closes the connection that has been idle for longest, if there is one.
@@ -119,9 +126,7 @@ impl Slot {
     }
 
     fn set_idle_since(&self, since: Option<Instant>) {
-        if let Some(entry) = self.slots.table.lock().entries.get_mut(&self.id) {
-            entry.idle_since = since;
-        }
+        self.slots.table.lock().set_idle_since(self.id, since);
     }
 
     /// Returns when the connection must be closed.
@@ -132,17 +137,20 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.table.lock().remove(self.id);
-        self.slots.counts.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.slots.change(|table| table.remove(self.id));
         self.slots.changed.notify_waiters();
     }
 }
 
-/// The connections that have a slot.
+/// The connections that have a slot. Choosing one to close takes microseconds, because a flood makes it frequent.
 #[derive(Debug, Default)]
 struct SlotTable {
     next_id: u64,
     entries: BTreeMap<u64, Occupant>,
+    /// The idle connections, the one that has been idle for longest first.
+    idle: BTreeSet<(Instant, u64)>,
+    /// How many connections are being closed. They are not idle.
+    leaving: usize,
     held: HashMap<Peer, usize>,
 }
 
@@ -151,6 +159,7 @@ struct Occupant {
     peer: Peer,
     /// `None` while a response is in progress.
     idle_since: Option<Instant>,
+    leaving: bool,
     evicted: CancellationToken,
 }
 
@@ -170,7 +179,7 @@ impl SlotTable {
         if self.entries.len() < limit {
             return self.insert(peer, now);
         }
-        if self.entries.values().any(|entry| entry.evicted.is_cancelled()) {
+        if self.leaving > 0 {
             return Admission::Waiting;
         }
         let share = (limit / 8).max(1);
@@ -185,22 +194,45 @@ impl SlotTable {
     fn insert(&mut self, peer: Peer, now: Instant) -> Admission {
         let (id, evicted) = (self.next_id, CancellationToken::new());
         self.next_id += 1;
-        self.entries.insert(id, Occupant { peer, idle_since: Some(now), evicted: evicted.clone() });
+        self.entries.insert(id, Occupant { peer, idle_since: Some(now), leaving: false, evicted: evicted.clone() });
+        self.idle.insert((now, id));
         *self.held.entry(peer).or_default() += 1;
         Admission::Admitted(id, evicted)
     }
 
+    fn set_idle_since(&mut self, id: u64, since: Option<Instant>) {
+        let Some(occupant) = self.entries.get_mut(&id).filter(|occupant| !occupant.leaving) else { return };
+        if let Some(before) = std::mem::replace(&mut occupant.idle_since, since) {
+            self.idle.remove(&(before, id));
+        }
+        self.idle.extend(since.map(|since| (since, id)));
+    }
+
     /// Closes the longest idle connection of the peers that `of` accepts, preferably of one with more than `share` slots.
-    fn evict(&self, of: impl Fn(Peer) -> bool, share: usize) -> bool {
-        let idle = self.entries.values().filter(|entry| of(entry.peer) && !entry.evicted.is_cancelled());
-        let idle = idle.filter_map(|entry| Some((entry.idle_since?, entry)));
-        let is_modest = |entry: &Occupant| self.held.get(&entry.peer).is_none_or(|held| *held <= share);
-        let longest = idle.min_by_key(|(since, entry)| (is_modest(entry), *since));
-        longest.map(|(_, entry)| entry.evicted.cancel()).is_some()
+    fn evict(&mut self, of: impl Fn(Peer) -> bool, share: usize) -> bool {
+        let holds_more = |peer: Peer| self.held.get(&peer).is_some_and(|held| *held > share);
+        let prefers = self.held.values().any(|held| *held > share);
+        let longest_of = |accepts: &dyn Fn(Peer) -> bool| {
+            let peer_of = |id: &u64| self.entries.get(id).map(|occupant| occupant.peer);
+            self.idle.iter().copied().find(|(_, id)| peer_of(id).is_some_and(accepts))
+        };
+        let preferred = if prefers { longest_of(&|peer| of(peer) && holds_more(peer)) } else { None };
+        let Some(longest) = preferred.or_else(|| longest_of(&of)) else { return false };
+        self.idle.remove(&longest);
+        if let Some(occupant) = self.entries.get_mut(&longest.1) {
+            occupant.leaving = true;
+            self.leaving += 1;
+            occupant.evicted.cancel();
+        }
+        true
     }
 
     fn remove(&mut self, id: u64) {
-        let Some(Occupant { peer, .. }) = self.entries.remove(&id) else { return };
+        let Some(Occupant { peer, idle_since, leaving, .. }) = self.entries.remove(&id) else { return };
+        self.leaving -= usize::from(leaving);
+        if let Some(since) = idle_since {
+            self.idle.remove(&(since, id));
+        }
         if let Some(held) = self.held.get_mut(&peer) {
             *held -= 1;
             if *held == 0 {

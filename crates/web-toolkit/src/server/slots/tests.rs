@@ -136,8 +136,8 @@ proptest! {
             let nth = table.entries.keys().nth(nth).copied();
             match (step, nth) {
                 (0, Some(id)) => {
-                    let entry = table.entries.get_mut(&id).unwrap();
-                    entry.idle_since = if entry.idle_since.is_some() { None } else { Some(now) };
+                    let was_idle = table.entries[&id].idle_since.is_some();
+                    table.set_idle_since(id, Some(now).filter(|_| !was_idle));
                 }
                 (1, Some(id)) => table.remove(id),
                 _ => {
@@ -145,7 +145,7 @@ proptest! {
                     let (full, evicting, idle) = (
                         table.entries.len() >= limit,
                         table.entries.values().any(|entry| entry.evicted.is_cancelled()),
-                        table.entries.values().any(|entry| entry.idle_since.is_some()),
+                        !table.idle.is_empty(),
                     );
                     let admission = table.admit(peer(last), limit, now);
                     let expected = match (full, evicting, held < (limit / 8).max(1), idle) {
@@ -159,6 +159,9 @@ proptest! {
                 }
             }
             prop_assert!(table.entries.len() <= limit);
+            let idle = table.entries.values().filter(|entry| entry.idle_since.is_some() && !entry.leaving).count();
+            prop_assert_eq!(table.idle.len(), idle);
+            prop_assert_eq!(table.entries.values().filter(|entry| entry.leaving).count(), table.leaving);
             prop_assert_eq!(table.held.values().sum::<usize>(), table.entries.len());
         }
     }
