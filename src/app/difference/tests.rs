@@ -56,67 +56,68 @@ fn rename(config: &mut Config, at: usize, name: &str) {
 /// A description, the change, and its effects.
 type TableCase = (&'static str, fn(&mut Config), [&'static str; 4]);
 
+const CASES: [TableCase; 22] = [
+    ("nothing", |_| {}, ["", "", "", ""]),
+    ("another order of accounts", |config| config.accounts.reverse(), ["", "", "", ""]),
+    ("an account removed", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
+    (
+        "an account added",
+        |config| {
+            config.accounts.push(config.accounts[0].clone());
+            rename(config, 2, "c");
+            config.accounts[2].account.id = "c".to_owned();
+        },
+        ["c", "", "", ""],
+    ),
+    ("a new name", |config| rename(config, 0, "acme"), ["acme", "", "a", ""]),
+    ("another id behind a name", |config| config.accounts[0].account.id = "z".to_owned(), ["a", "", "a", ""]),
+    (
+        "another token",
+        |config| {
+            config.accounts[1].account.credentials = CredentialSource::Token(Secret::given("other").unwrap());
+        },
+        ["", "b", "", ""],
+    ),
+    ("another API", |config| config.accounts[0].url = "https://proxy.example".parse().unwrap(), ["", "a", "", ""]),
+    (
+        "swapped names",
+        |config| {
+            rename(config, 0, "b");
+            rename(config, 1, "a");
+        },
+        ["b a", "", "a b", ""],
+    ),
+    ("the interval", |config| config.poll.interval = Duration::from_secs(9), ["", "a b", "", ""]),
+    ("the timeout", |config| config.poll.timeout = Duration::from_secs(9), ["", "a b", "", ""]),
+    (
+        "the excluded tunnels",
+        |config| {
+            config.rules = Arc::new(TunnelRules { exclude: vec![Pattern::new("x")], ..TunnelRules::default() });
+        },
+        ["", "a b", "", ""],
+    ),
+    ("staleness", |config| config.poll.stale_after = Duration::from_mins(9), ["", "", "", ""]),
+    ("probing", |config| config.probe.enabled = true, ["", "", "", ""]),
+    ("override", |config| config.probe.overrides.push(ProbeOverride::new(Selector::name("x"))), ["", "", "", ""]),
+    ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
+    ("the state directory", |config| config.state = None, ["", "", "", "state.directory"]),
+    ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
+    ("the host names", |config| config.web.hosts = other_hosts(), ["", "", "", "web.hosts"]),
+    ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),
+    ("open health pages", |config| config.web.open_health = true, ["", "", "", "web.open_health"]),
+    (
+        "the log",
+        |config| {
+            config.log.level = telemetry::LogLevel::Debug;
+            config.log.format = telemetry::LogFormat::Json;
+        },
+        ["", "", "", "log.level log.format"],
+    ),
+];
+
 #[test]
 fn each_change_affects_only_the_accounts_and_keys_it_concerns() {
-    let table: [TableCase; 21] = [
-        ("nothing", |_| {}, ["", "", "", ""]),
-        ("another order of accounts", |config| config.accounts.reverse(), ["", "", "", ""]),
-        ("an account removed", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
-        (
-            "an account added",
-            |config| {
-                config.accounts.push(config.accounts[0].clone());
-                rename(config, 2, "c");
-                config.accounts[2].account.id = "c".to_owned();
-            },
-            ["c", "", "", ""],
-        ),
-        ("a new name", |config| rename(config, 0, "acme"), ["acme", "", "a", ""]),
-        ("another id behind a name", |config| config.accounts[0].account.id = "z".to_owned(), ["a", "", "a", ""]),
-        (
-            "another token",
-            |config| {
-                config.accounts[1].account.credentials = CredentialSource::Token(Secret::given("other").unwrap());
-            },
-            ["", "b", "", ""],
-        ),
-        ("another API", |config| config.accounts[0].url = "https://proxy.example".parse().unwrap(), ["", "a", "", ""]),
-        (
-            "swapped names",
-            |config| {
-                rename(config, 0, "b");
-                rename(config, 1, "a");
-            },
-            ["b a", "", "a b", ""],
-        ),
-        ("the interval", |config| config.poll.interval = Duration::from_secs(9), ["", "a b", "", ""]),
-        ("the timeout", |config| config.poll.timeout = Duration::from_secs(9), ["", "a b", "", ""]),
-        (
-            "the excluded tunnels",
-            |config| {
-                config.rules = Arc::new(TunnelRules { exclude: vec![Pattern::new("x")], ..TunnelRules::default() });
-            },
-            ["", "a b", "", ""],
-        ),
-        ("staleness", |config| config.poll.stale_after = Duration::from_mins(9), ["", "", "", ""]),
-        ("probing", |config| config.probe.enabled = true, ["", "", "", ""]),
-        ("override", |config| config.probe.overrides.push(ProbeOverride::new(Selector::name("x"))), ["", "", "", ""]),
-        ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
-        ("the state directory", |config| config.state = None, ["", "", "", "state.directory"]),
-        ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
-        ("the host names", |config| config.web.hosts = other_hosts(), ["", "", "", "web.hosts"]),
-        ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),
-        ("open health pages", |config| config.web.open_health = true, ["", "", "", "web.open_health"]),
-        (
-            "the log",
-            |config| {
-                config.log.level = telemetry::LogLevel::Debug;
-                config.log.format = telemetry::LogFormat::Json;
-            },
-            ["", "", "", "log.level log.format"],
-        ),
-    ];
-    for (what, change, expected) in table {
+    for (what, change, expected) in CASES {
         assert_eq!(effects(change), expected, "{what}");
     }
 }

@@ -87,11 +87,11 @@ async fn a_peer_with_too_many_guesses_is_refused_at_once_and_delays_no_other() {
         .map(|_| Box::pin(checker.check(&users, credentials("alice", "guess"), peer(1))))
         .collect();
     for guess in &mut guesses {
-        poll_fn(|cx| Poll::Ready(assert!(guess.as_mut().poll(cx).is_pending()))).await;
+        assert!(poll_fn(|cx| Poll::Ready(guess.as_mut().poll(cx))).await.is_pending());
     }
     assert_eq!(checker.check(&users, credentials("alice", "guess"), peer(1)).await, PasswordCheck::Busy);
     let mut scrape = Box::pin(checker.check(&users, credentials("alice", "wonder"), peer(2)));
-    poll_fn(|cx| Poll::Ready(assert!(scrape.as_mut().poll(cx).is_pending()))).await;
+    assert!(poll_fn(|cx| Poll::Ready(scrape.as_mut().poll(cx))).await.is_pending());
     drop(turn);
     let (first, second, scrape) = tokio::join!(guesses.remove(0), guesses.remove(0), scrape);
     assert_eq!([first, second, scrape], [PasswordCheck::Refused, PasswordCheck::Refused, PasswordCheck::Accepted]);

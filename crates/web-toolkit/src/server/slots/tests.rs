@@ -150,9 +150,8 @@ proptest! {
                     let admission = table.admit(peer(last), limit, now);
                     let expected = match (full, evicting, held < (limit / 8).max(1), idle) {
                         (false, ..) => matches!(admission, Admission::Admitted(..)),
-                        (_, true, ..) => matches!(admission, Admission::Waiting),
+                        (_, true, ..) | (_, _, true, false) => matches!(admission, Admission::Waiting),
                         (_, _, true, true) => matches!(admission, Admission::Evicting),
-                        (_, _, true, false) => matches!(admission, Admission::Waiting),
                         (_, _, false, _) => matches!(admission, Admission::Evicting | Admission::Refused),
                     };
                     prop_assert!(expected, "{:?}, {} held", admission, held);
