@@ -30,17 +30,17 @@ impl Prometheus {
         ))
     }
 
-    /// Starts with this configuration. `None` if Prometheus is not installed.
+    /// Starts with this configuration, in which `ITSELF` is its own address. `None` if Prometheus is not installed.
     pub(crate) fn configured(config: &str) -> Option<Self> {
         let binary = tools::tool("prometheus")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("prometheus.yml");
-        std::fs::write(&file, config).expect("a file in a temporary folder");
-        Some(Self::start(&binary, &file, folder))
+        let address = free_address();
+        std::fs::write(&file, config.replace("ITSELF", &address.to_string())).expect("a file in a temporary folder");
+        Some(Self::start(&binary, &file, address, folder))
     }
 
-    fn start(binary: &Path, config: &Path, folder: tempfile::TempDir) -> Self {
-        let address = free_address();
+    fn start(binary: &Path, config: &Path, address: SocketAddr, folder: tempfile::TempDir) -> Self {
         let process = Process::start(
             Command::new(binary)
                 .arg(format!("--config.file={}", config.display()))

@@ -55,11 +55,12 @@ fn of_variables_and_panels() -> Vec<Example> {
         ("template-label-promql-rule", variable("query"), json!("query_result(up)")),
         ("template-label-promql-rule", variable("query"), json!("label_values(job)")),
         ("template-on-time-change-reload-rule", variable("refresh"), json!(1)),
-        ("query-variables-with-all", variable("multi"), json!(false)),
-        ("query-variables-with-all", variable("includeAll"), json!(false)),
-        ("query-variables-with-all", variable("allValue"), json!(".*")),
-        ("query-variables-with-all", variable("label"), json!("job")),
-        ("query-variables-with-all", variable("datasource/uid"), json!("prometheus")),
+        ("query-variables", variable("multi"), json!(false)),
+        ("query-variables", variable("includeAll"), json!(false)),
+        ("query-variables", variable("allValue"), json!(".+")),
+        ("query-variables", "/templating/list/4/allValue".into(), json!(".+")),
+        ("query-variables", variable("label"), json!("job")),
+        ("query-variables", variable("datasource/uid"), json!("prometheus")),
         ("panel-datasource-rule", "/panels/0/datasource/uid".into(), json!("P1809F7CD0C75ACF3")),
         ("panel-datasource-rule", "/panels/0/targets/0/datasource/uid".into(), json!("default")),
         ("panel-datasource-rule", "/annotations/list/1/datasource/uid".into(), json!("default")),
@@ -89,7 +90,7 @@ fn of_queries() -> Vec<Example> {
         ("target-counter-agg-rule", EXPR.into(), json!(selecting("max_over_time(", "a_sum", "[$__range])"))),
         ("target-histogram-rule", EXPR.into(), json!(selecting("sum(rate(", "a_bucket", "[$__rate_interval]))"))),
         ("uneditable-dashboard-rule", "/editable".into(), json!(true)),
-        ("variables-defined-and-used", EXPR.into(), json!(selecting("$site * ", "a", ""))),
+        ("variables-defined-and-used", EXPR.into(), json!(selecting("$place * ", "a", ""))),
         ("variables-defined-and-used", EXPR.into(), json!(selecting("", "a", "").replace("$limit", "5"))),
         (
             "objects-by-variables",
@@ -117,6 +118,17 @@ fn of_the_whole() -> Vec<Example> {
         ("grid", "/panels/0/gridPos/x".into(), json!(12)),
         ("grid", "/panels/0/gridPos/h".into(), json!(0)),
         ("grid", "/panels".into(), json!([panel, above])),
+        ("alerts-as-annotations", "/annotations/list".into(), json!([])),
+        ("words-in-timelines", "/panels/0/type".into(), json!("state-timeline")),
+        (
+            "closed-lists-without-zeros",
+            EXPR.into(),
+            json!(
+                selecting("sum by (reason) (rate(", "a_total", "[$__rate_interval]))")
+                    .replace("topk($limit, ", "")
+                    .replace("]))", "])")
+            ),
+        ),
     ]
 }
 

@@ -75,3 +75,8 @@ pub(super) fn label_values(variable: &Value) -> Option<(&str, &str)> {
     let (selector, label) = inside.rsplit_once(',')?;
     Some((selector.trim(), label.trim()))
 }
+
+/// What "All" of a variable becomes; `None` if Grafana lists all values.
+pub(super) fn all_value(variable: &Value) -> Option<&str> {
+    variable["allValue"].as_str()
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    model::{annotations, label_values, list, panels, queries, text, variables},
+    model::{Query, all_value, annotations, label_values, list, panels, queries, text, variables},
     promql::{Selector, selectors},
 };
 
@@ -13,7 +13,7 @@ use super::{
 pub(super) type Rule = (&'static str, fn(&Value) -> Vec<String>);
 
 /// The first fifteen have their names in grafana/dashboard-linter.
-pub(super) const RULES: [Rule; 23] = [
+pub(super) const RULES: [Rule; 26] = [
     ("template-datasource-rule", template_datasource),
     ("template-job-rule", |board| has_query_variable(board, "job")),
     ("template-instance-rule", |board| has_query_variable(board, "instance")),
@@ -30,22 +30,30 @@ pub(super) const RULES: [Rule; 23] = [
     ("target-histogram-rule", histograms),
     ("uneditable-dashboard-rule", uneditable),
     ("variables-defined-and-used", variables_defined_and_used),
-    ("query-variables-with-all", query_variables_with_all),
+    ("query-variables", query_variables),
     ("objects-by-variables", objects_by_variables),
     ("bounded", bounded),
     ("nothing-repeated", nothing_repeated),
     ("stable-identity", identity),
     ("links-lead-somewhere", links),
     ("grid", grid),
+    ("alerts-as-annotations", alert_annotation),
+    ("words-in-timelines", words_in_timelines),
+    ("closed-lists-without-zeros", closed_lists),
 ];
 
 /// The units of the panels, as spelled in Grafana's catalogue (packages/grafana-data, valueFormats/categories.ts).
 const UNITS: [&str; 7] = ["none", "s", "bytes", "percentunit", "ops", "reqps", "dateTimeFromNow"];
 /// The variables that Grafana defines itself.
 const BUILT_IN: [&str; 4] = ["__rate_interval", "__range", "__interval", "__url_time_range"];
+/// What "All" of each variable becomes. Without an expression Grafana lists all values, so that metrics which every
+/// process has are those of exporters only. `.*` includes tunnels without a site.
+const ALL: [(&str, Option<&str>); 5] =
+    [("job", None), ("instance", None), ("account", Some(".+")), ("site", Some(".*")), ("tunnel", Some(".+"))];
 const DATASOURCE: &str = "${datasource}";
 /// The dashboards that a link may open.
-const UIDS: [&str; 3] = ["cloudflare-magic-overview", "cloudflare-magic-tunnel", "cloudflare-magic-exporter"];
+const UIDS: [&str; 3] = ["cloudflare-magic-overview", TUNNEL, "cloudflare-magic-exporter"];
+const TUNNEL: &str = "cloudflare-magic-tunnel";
 const TAG: &str = "cloudflare-magic";
 const COLUMNS: u64 = 24;
 
@@ -85,14 +93,17 @@ fn has_query_variable(board: &Value, name: &str) -> Vec<String> {
     unless(found, format!("no query variable `{name}`")).into_iter().collect()
 }
 
-fn query_variables_with_all(board: &Value) -> Vec<String> {
+fn query_variables(board: &Value) -> Vec<String> {
     let sound = |one: &Value| {
         let name = text(one, "name");
         let label = name.get(..1).unwrap_or_default().to_uppercase() + name.get(1..).unwrap_or_default();
-        let chosen = one["multi"] == true && one["includeAll"] == true && one["allValue"] == ".+";
-        chosen && text(one, "label") == label && one["datasource"]["uid"] == DATASOURCE
+        let all = ALL.iter().find(|(variable, _)| *variable == name).is_some_and(|(_, all)| all_value(one) == *all);
+        // The dashboard of one tunnel cannot show all of them.
+        let few = board["uid"] == TUNNEL && name == "tunnel";
+        let selects = if few { one["includeAll"] == false } else { one["includeAll"] == true && all };
+        one["multi"] == true && selects && text(one, "label") == label && one["datasource"]["uid"] == DATASOURCE
     };
-    let complaint = |one: &Value| unless(sound(one), format!("variable {}: several, all as `.+`, label", one["name"]));
+    let complaint = |one: &Value| unless(sound(one), format!("variable {}: several, all, label", one["name"]));
     variables(board, "query").filter_map(complaint).collect()
 }
 
@@ -156,7 +167,7 @@ fn rate_interval(board: &Value) -> Vec<String> {
         let range = selector.range.as_deref()?;
         let allowed: &[&str] = match selector.inside.last().map_or("", String::as_str) {
             "rate" | "irate" => &["$__rate_interval"],
-            _ => &["$__rate_interval", "$__range"],
+            _ => &["$__rate_interval", "$__range", "$__range:5m"],
         };
         unless(allowed.contains(&range), format!("{}[{range}]", selector.name))
     })
@@ -215,31 +226,38 @@ fn variables_defined_and_used(board: &Value) -> Vec<String> {
 
 /// A query must not name a job, exporter, account or tunnel, because they differ between users.
 fn objects_by_variables(board: &Value) -> Vec<String> {
-    const OBJECTS: [(&str, &str); 5] = [
+    const OBJECTS: [(&str, &str); 6] = [
         ("job", "job"),
         ("instance", "instance"),
         ("account", "account"),
+        ("site", "site"),
         ("tunnel_name", "tunnel"),
         ("tunnel_id", ""),
     ];
+    // Alerts without an account or a tunnel.
+    const EXCEPTIONS: [&str; 2] = ["account=~\"$account|\"", "tunnel_id=\"\""];
     each_selector(board, |selector, _| {
         let fixed = selector.matchers.split(", ").find(|matcher| {
             let name = matcher.split(['=', '!']).next().unwrap_or_default();
             let variable = OBJECTS.iter().find(|(label, _)| *label == name);
-            variable.is_some_and(|(label, variable)| *matcher != format!("{label}=~\"${variable}\""))
+            !EXCEPTIONS.contains(matcher)
+                && variable.is_some_and(|(label, variable)| *matcher != format!("{label}=~\"${variable}\""))
         })?;
         Some(format!("{} with {fixed}", selector.name))
     })
 }
 
-/// A query with a series for each tunnel needs a limit, because thousands of series block the browser.
+/// A query with a series for each tunnel needs a limit, because thousands of series block the browser. On the dashboard
+/// of one tunnel the selection is the limit, but not for annotations.
 fn bounded(board: &Value) -> Vec<String> {
-    let per_tunnel = |selector: &Selector| selector.name.starts_with("cloudflare_magic_tunnel_");
+    let per_tunnel =
+        |selector: &Selector| selector.name.contains("cloudflare_magic_tunnel_") || selector.name == "ALERTS";
     let sound = |expr: &str| {
         let limited = expr.contains("$limit") || expr.contains(" and on () count(");
         limited || !selectors(expr).iter().any(per_tunnel) || aggregates_tunnels(expr)
     };
-    let complaint = |query: super::model::Query| unless(sound(&query.expr), format!("{}: no limit", query.place));
+    let few = |query: &Query| board["uid"] == TUNNEL && !query.panel.is_empty();
+    let complaint = |query: Query| unless(few(&query) || sound(&query.expr), format!("{}: no limit", query.place));
     queries(board).into_iter().filter_map(complaint).collect()
 }
 
@@ -285,6 +303,29 @@ fn links(board: &Value) -> Vec<String> {
         }
     }
     found
+}
+
+fn alert_annotation(board: &Value) -> Vec<String> {
+    let selects = |one: &Value| selectors(text(one, "expr")).iter().any(|selector| selector.name == "ALERTS");
+    unless(annotations(board).any(selects), "no annotation for alerts").into_iter().collect()
+}
+
+fn words_in_timelines(board: &Value) -> Vec<String> {
+    let timelines = panels(board).filter(|panel| panel["type"] == "state-timeline");
+    let words = |panel: &Value| {
+        panel["options"]["showValue"] == "auto" && list(panel, "/fieldConfig/defaults/mappings").next().is_some()
+    };
+    timelines.filter_map(|panel| unless(words(panel), named(panel))).collect()
+}
+
+/// Labels with a fixed set of values have all their series from the start, most of them 0.
+fn closed_lists(board: &Value) -> Vec<String> {
+    const CLOSED: [&str; 3] = ["reason", "field", "code"];
+    let sound = |expr: &str| {
+        let by = expr.strip_prefix("sum by (").and_then(|rest| rest.split(')').next()).unwrap_or_default();
+        expr.ends_with(" > 0") || !by.split(", ").any(|label| CLOSED.contains(&label))
+    };
+    queries(board).into_iter().filter_map(|query| unless(sound(&query.expr), query.place)).collect()
 }
 
 /// Panels are inside the grid, do not overlap, and have unique ids.

@@ -30,6 +30,13 @@ pub(crate) fn python() -> Option<PathBuf> {
     )
 }
 
+/// A folder below `target/` that a script of `scripts/` makes, for example a virtual environment.
+pub(crate) fn made(name: &str) -> Option<PathBuf> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target").join(name);
+    let complete = ["txt", "json"].iter().any(|kind| folder.join(format!("made-from.{kind}")).is_file());
+    or_skip(&format!("target/{name}"), complete.then_some(folder))
+}
+
 fn or_skip(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
         let test = std::thread::current().name().unwrap_or("a test").to_owned();
