@@ -1,6 +1,6 @@
 """The dashboard for the exporter itself: polls, the API, the prober, the process."""
 
-from panels import Board, annotation, buckets, graph, instant, mapping, number, query, timeline
+from panels import Annotation, Board, buckets, graph, instant, mapping, number, query, timeline
 from queries import (
     NEUTRAL, NONE_IS_GOOD, SCRAPE, UP, account, alerts, latency, own, poll_age, rate, scraped, thresholds, variables,
 )  # fmt: skip
@@ -17,7 +17,7 @@ def board():
         variables("job", "instance", "account", "limit"),
         [
             alerts("Alerts", ["alertname", "instance"], SCRAPE, 'account=~"$account|"', 'tunnel_id=""'),
-            annotation("Exporter started", "blue", started, INSTANCE, value_is_time=True),
+            Annotation("Exporter started", "blue", started, INSTANCE, value_is_time=True),
         ],
     )
     built.row("Now")

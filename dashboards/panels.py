@@ -62,12 +62,9 @@ def mapping(*states):
     return [model.ValueMap(words)]
 
 
-def color(mode, fixed=None):
+def color(mode, name=None):
     built = dashboard.FieldColor().mode(mode)
-    return built.fixed_color(fixed) if fixed else built
-
-
-FROM_THRESHOLDS = color(model.FieldColorModeId.THRESHOLDS)
+    return built.fixed_color(name) if name else built
 
 
 def fixed(name):
@@ -86,26 +83,34 @@ def link(title, url):
     return dashboard.DashboardLink(title).url(url)
 
 
-def panel(builder, title, description, queries, *, unit="none", fields=(), links=(), colors=None, mappings=None):
-    """The properties that panels of all types share."""
-    builder.title(title).description(description).datasource(DATASOURCE).unit(unit).no_value("no data")
+def panel(
+    built, title, description, queries, *,
+    unit="none", high=None, mode=None, colors=None, mappings=None, fields=(), links=(), empty="no data",
+):  # fmt: skip
+    """The properties that panels of all types share. `colors` and `mappings` replace the color mode `mode`."""
+    built.title(title).description(description).datasource(DATASOURCE).unit(unit).no_value(empty)
     for ref, one in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", queries, strict=False):
-        builder.with_target(one.ref_id(ref))
+        built.with_target(one.ref_id(ref))
     for name, properties in fields:
-        builder.override_by_name(name, properties)
-    if links:
-        builder.data_links(list(links))
-    if mappings:
-        builder.mappings(mappings)
-    if mappings or colors:
-        builder.color_scheme(FROM_THRESHOLDS)
+        built.override_by_name(name, properties)
+    if high is not None:
+        built.max(high)
+    if colors or mappings:
+        mode = model.FieldColorModeId.THRESHOLDS
+    if mode:
+        built.color_scheme(color(mode, "text" if mode == model.FieldColorModeId.FIXED else None))
     if colors:
-        builder.thresholds(colors)
-    return builder
+        built.thresholds(colors)
+    if mappings:
+        built.mappings(mappings)
+    if links:
+        built.data_links(links)
+    return built
 
 
-def last_value():
-    return common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+LAST_VALUE = common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False)
+LEGEND = common.VizLegendOptions().display_mode(look.LegendDisplayMode.LIST).show_legend(True).calcs([])
+LEGEND.placement(look.LegendPlacement.BOTTOM)
 
 
 # --- Panels -----------------------------------------------------------------------------------------------------------
@@ -116,72 +121,51 @@ def number(title, description, *queries, background=True, text="auto", **more):
     colored = background and (more.get("colors") or more.get("mappings"))
     built = stat.Panel().graph_mode(look.BigValueGraphMode.NONE).text_mode(look.BigValueTextMode(text))
     built.color_mode(look.BigValueColorMode.BACKGROUND if colored else look.BigValueColorMode.VALUE)
-    built.wide_layout(True).justify_mode(look.BigValueJustifyMode.AUTO).reduce_options(last_value())
-    if not more.get("colors") and not more.get("mappings"):
-        built.color_scheme(color(model.FieldColorModeId.FIXED, "text"))
-    return panel(built, title, description, queries, **more)
+    built.reduce_options(LAST_VALUE)
+    return panel(built, title, description, queries, mode=model.FieldColorModeId.FIXED, **more)
 
 
-def graph(title, description, *queries, stack=False, high=None, limits=None, points=300, **more):
-    """Lines from 0 to `high`."""
-    built = (
-        timeseries.Panel().min(0).max_data_points(points).color_scheme(color(model.FieldColorModeId.PALETTE_CLASSIC))
-    )
-    built.line_width(1).fill_opacity(25 if stack else 5).show_points(look.VisibilityMode.NEVER).span_nulls(False)
+def graph(title, description, *queries, stack=False, limits=None, points=300, **more):
+    """Lines from 0, with dashed lines at `limits`."""
+    built = timeseries.Panel().min(0).max_data_points(points).line_width(1).fill_opacity(25 if stack else 5)
+    built.show_points(look.VisibilityMode.NEVER).span_nulls(False).legend(LEGEND)
+    built.tooltip(common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING))
     if stack:
         built.stacking(common.StackingConfig().mode(look.StackingMode.NORMAL).group("A"))
-    if high is not None:
-        built.max(high)
     if limits:
         style = common.GraphThresholdsStyleConfig().mode(look.GraphThresholdsStyleMode.DASHED)
         built.thresholds(limits).thresholds_style(style)
-    built.legend(legend_below())
-    built.tooltip(common.VizTooltipOptions().mode(look.TooltipDisplayMode.MULTI).sort(look.SortOrder.DESCENDING))
-    return panel(built, title, description, queries, **more)
+    return panel(built, title, description, queries, mode=model.FieldColorModeId.PALETTE_CLASSIC, **more)
 
 
-def legend_below():
-    placed = common.VizLegendOptions().display_mode(look.LegendDisplayMode.LIST).placement(look.LegendPlacement.BOTTOM)
-    return placed.show_legend(True).calcs([])
-
-
-def timeline(title, description, *queries, mappings, **more):
+def timeline(title, description, *queries, **more):
     """States over time in words, one row for each series. Uses few points, because second accuracy is not needed."""
-    built = statetimeline.Panel().show_value(look.VisibilityMode.AUTO).align_value(look.TimelineValueAlignment.LEFT)
-    built.merge_values(True).row_height(0.85).fill_opacity(80).line_width(0).max_data_points(200).legend(
-        legend_below()
-    )
+    built = statetimeline.Panel().show_value(look.VisibilityMode.AUTO).merge_values(True).row_height(0.85)
+    built.fill_opacity(80).line_width(0).max_data_points(200).legend(LEGEND)
     built.tooltip(common.VizTooltipOptions().mode(look.TooltipDisplayMode.SINGLE).sort(look.SortOrder.NONE))
-    return panel(built, title, description, queries, mappings=mappings, **more)
+    return panel(built, title, description, queries, **more)
 
 
 def buckets(title, description, expr, *, unit):
-    """The buckets of a histogram over time: `expr` keeps `le`."""
-    scheme = (
-        heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Spectral").exponent(0.5).steps(64)
-    )
+    """The buckets of a histogram over time: `expr` keeps `le`. Buckets without observations are not drawn."""
+    scheme = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Spectral").steps(64)
     built = heatmap.Panel().calculate(False).cell_gap(1).max_data_points(200).show_legend().show_y_histogram()
-    built.color(scheme.reverse(True)).cell_values(heatmap.CellValues().unit("ops"))
-    built.filter_values(heatmap.FilterValueRange().le(1e-9))
+    built.color(scheme.exponent(0.5).reverse(True)).cell_values(heatmap.CellValues().unit("ops"))
+    built.filter_values(heatmap.FilterValueRange().le(1e-9)).mode(look.TooltipDisplayMode.SINGLE)
     built.rows_frame(heatmap.RowsHeatmapOptions().layout(look.HeatmapCellLayout.AUTO))
     built.y_axis(heatmap.YAxisConfig().axis_placement(look.AxisPlacement.LEFT).unit(unit))
-    built.mode(look.TooltipDisplayMode.SINGLE)
     return panel(built, title, description, [query(expr, "{{le}}", HEATMAP)], unit=unit)
 
 
-def bars(title, description, *queries, high=None, **more):
+def bars(title, description, *queries, **more):
     """Horizontal bars, one for each series."""
-    built = (
-        bargauge.Panel().min(0).display_mode(look.BarGaugeDisplayMode.BASIC).value_mode(look.BarGaugeValueMode.COLOR)
-    )
-    built.orientation(look.VizOrientation.HORIZONTAL).show_unfilled(True).reduce_options(last_value())
-    built.color_scheme(color(model.FieldColorModeId.CONTINUOUS_GR_YL_RD))
-    if high is not None:
-        built.max(high)
-    return panel(built, title, description, queries, **more)
+    built = bargauge.Panel().min(0).display_mode(look.BarGaugeDisplayMode.BASIC).show_unfilled(True)
+    built.value_mode(look.BarGaugeValueMode.COLOR).orientation(look.VizOrientation.HORIZONTAL)
+    built.reduce_options(LAST_VALUE)
+    return panel(built, title, description, queries, mode=model.FieldColorModeId.CONTINUOUS_GR_YL_RD, **more)
 
 
-def rows(title, description, exprs, columns, *, fields=(), sort, descending=False, empty="no data", unit="none"):
+def rows(title, description, exprs, columns, *, sort, descending=False, **more):
     """A table with one row for each object. Rows of several queries are merged if the labels they share are equal.
 
     `columns` are the fields to show, in this order. Fields with the prefix `-` are hidden.
@@ -189,52 +173,37 @@ def rows(title, description, exprs, columns, *, fields=(), sort, descending=Fals
     hidden = [name[1:] for name in columns if name.startswith("-")]
     shown = [name for name in columns if not name.startswith("-")]
     order = {
-        "excludeByName": {"Time": True, **dict.fromkeys(hidden, True)},
+        "excludeByName": dict.fromkeys(["Time", *hidden], True),
         "indexByName": {name: index for index, name in enumerate(shown)},
         "renameByName": {},
     }
+    steps = {"merge": {}, "organize": order}.items()
     built = table.Panel().cell_height(look.TableCellHeight.SM).show_header(True).filterable(True)
     built.cell_options(look.TableAutoCellOptions())
     built.sort_by([common.TableSortByFieldState().display_name(sort).desc(descending)])
     built.footer(common.TableFooterOptions().show(False).reducer([]).enable_pagination(True).count_rows(False))
-    built.transformations(
-        [model.DataTransformerConfig("merge", options={}), model.DataTransformerConfig("organize", options=order)]
-    )
-    panel(built, title, description, [instant(expr, kind=TABLE) for expr in exprs], unit=unit, fields=fields)
-    return built.no_value(empty)
+    built.transformations([model.DataTransformerConfig(name, options=options) for name, options in steps])
+    return panel(built, title, description, [instant(expr, kind=TABLE) for expr in exprs], **more)
 
 
 # --- Annotations and variables ----------------------------------------------------------------------------------------
 
 
-class PrometheusAnnotation(model.AnnotationQuery):
-    """An annotation with the properties that only Prometheus data sources have; the SDK lacks them."""
+class Annotation(model.AnnotationQuery):
+    """Marks in every graph of a dashboard. With `value_is_time`, the value is the time in milliseconds.
 
-    def __init__(self, more, **common):
-        super().__init__(**common)
-        self.more = more
+    The SDK lacks the properties that only annotations from Prometheus have.
+    """
+
+    def __init__(self, name, color, expr, text, *, value_is_time=False):
+        super().__init__(name, DATASOURCE, icon_color=color, expr=expr, built_in=None)
+        self.more = {"step": "15s", "titleFormat": name, "textFormat": text, "useValueForTime": value_is_time}
+
+    def build(self):
+        return self
 
     def to_json(self):
         return super().to_json() | self.more
-
-
-class annotation:
-    """Marks in every graph of a dashboard. With `value_is_time`, the value is the time in milliseconds."""
-
-    def __init__(self, name, color, expr, text, *, value_is_time=False):
-        more = {
-            "step": "15s",
-            "titleFormat": name,
-            "textFormat": text,
-            "tagKeys": "",
-            "useValueForTime": value_is_time,
-        }
-        self.built = PrometheusAnnotation(
-            more, name=name, datasource=DATASOURCE, enable=True, hide=False, icon_color=color, expr=expr, built_in=None
-        )
-
-    def build(self):
-        return self.built
 
 
 def builtin_annotation():

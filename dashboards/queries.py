@@ -1,6 +1,6 @@
 """PromQL of all dashboards: selectors with their variables, recording rules, and expressions of several panels."""
 
-from panels import annotation, choice_variable, field, fixed, label_variable, link, mapping, thresholds, uid
+from panels import Annotation, choice_variable, field, fixed, label_variable, link, mapping, thresholds, uid
 
 # --- Selectors --------------------------------------------------------------------------------------------------------
 
@@ -221,7 +221,7 @@ def alerts(name, by, *labels):
         "ALERTS", 'alertname=~"MagicTunnel.+", alertname!="MagicTunnelHeartbeat", alertstate="firing"', *labels
     )
     text = " ".join(f"{{{{{label}}}}}" for label in by)
-    return annotation(name, "red", f"count by ({', '.join(by)}) ({firing})", text)
+    return Annotation(name, "red", f"count by ({', '.join(by)}) ({firing})", text)
 
 
 def variables(*names, every_tunnel=True):

@@ -1,6 +1,6 @@
 """The dashboard for one or a few tunnels."""
 
-from panels import Board, annotation, bars, buckets, field, graph, instant, mapping, number, query, rows, timeline
+from panels import Annotation, Board, bars, buckets, field, graph, instant, mapping, number, query, rows, timeline
 from queries import (
     ACCOUNT_COLUMN, BGP_STATES, GOOD, INSIDE, NAME, SINCE, TUNNEL, TUNNEL_LABELS, TYPE_COLUMN, UP, VERDICTS,
     VERDICT_COLORS, YES_NO, alerts, availability, bgp_code, by_code, latency, loss, over_range, rate,
@@ -42,9 +42,9 @@ def annotations():
     bgp_changes = f"increase({tunnel('bgp_state_changes_total')}[$__rate_interval]) > 0"
     return [
         alerts("Alerts", ["alertname", "tunnel_name"], TUNNEL),
-        annotation("Verdict", "purple", f"({changed}) {few}", "{{tunnel_name}} is {{verdict}}", value_is_time=True),
-        annotation("BGP state changed", "orange", f"({bgp_changes}) {few}", "{{tunnel_name}}"),
-        annotation("Configuration modified", "blue", f"({modified}) {few}", "{{tunnel_name}}", value_is_time=True),
+        Annotation("Verdict", "purple", f"({changed}) {few}", "{{tunnel_name}} is {{verdict}}", value_is_time=True),
+        Annotation("BGP state changed", "orange", f"({bgp_changes}) {few}", "{{tunnel_name}}"),
+        Annotation("Configuration modified", "blue", f"({modified}) {few}", "{{tunnel_name}}", value_is_time=True),
     ]
 
 

@@ -37,8 +37,8 @@ const JOB: &str = "magic-tunnels";
 #[test]
 fn prometheus_answers_every_query_of_every_dashboard() {
     let Some(Watched { demo, prometheus, .. }) = watched_demo() else { return };
-    for name in model::NAMES {
-        let board = read(name);
+    for name in model::names() {
+        let board = read(&name);
         let everything = Filling::everything(&prometheus, &board);
         for filling in [&everything, &Filling::chosen(&prometheus, &board, &demo)] {
             for query in queries(&board) {
@@ -257,7 +257,7 @@ fn an_empty_vector_has_no_numbers() {
     assert_eq!(numbers(&json!([{"metric": {}, "values": [[1, "NaN"], [2, "0"]]}])), 1);
 }
 
-/// Jobs other than the exporters have metrics of processes and `up` as well.
+/// Every metric of a query exists, and is one of exporters: other jobs have metrics of processes and `up` as well.
 fn every_series_is_of_an_exporter(prometheus: &Prometheus, board: &Value, filling: &Filling) {
     for query in queries(board) {
         for Selector { name, matchers, .. } in selectors(&query.expr) {
@@ -265,6 +265,7 @@ fn every_series_is_of_an_exporter(prometheus: &Prometheus, board: &Value, fillin
             let found: Vec<Value> =
                 prometheus.query(&jobs).into_iter().map(|(labels, _)| labels["job"].clone()).collect();
             assert!(found.iter().all(|job| job == JOB), "{}: {name} of the jobs {found:?}", query.place);
+            assert!(!prometheus.query(&format!("group({name})")).is_empty(), "{}: no {name}", query.place);
         }
     }
 }

@@ -4,7 +4,17 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
-pub(super) const NAMES: [&str; 3] = ["overview", "tunnel", "exporter"];
+/// The names of all dashboards, as in the folder.
+pub(super) fn names() -> Vec<String> {
+    let files = fs::read_dir(folder()).expect("the folder of the dashboards");
+    let names = files.filter_map(|file| {
+        let name = file.expect("a file").file_name().into_string().expect("a name in UTF-8");
+        name.strip_suffix(".json").map(str::to_owned)
+    });
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
 
 pub(super) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("dashboards")

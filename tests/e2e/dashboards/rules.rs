@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{
-    model::{Query, all_value, annotations, label_values, list, panels, queries, text, variables},
+    model::{Query, all_value, annotations, label_values, list, names, panels, queries, text, variables},
     promql::{Selector, selectors},
 };
 
@@ -51,8 +51,6 @@ const BUILT_IN: [&str; 4] = ["__rate_interval", "__range", "__interval", "__url_
 const ALL: [(&str, Option<&str>); 5] =
     [("job", None), ("instance", None), ("account", Some(".+")), ("site", Some(".*")), ("tunnel", Some(".+"))];
 const DATASOURCE: &str = "${datasource}";
-/// The dashboards that a link may open.
-const UIDS: [&str; 3] = ["cloudflare-magic-overview", TUNNEL, "cloudflare-magic-exporter"];
 const TUNNEL: &str = "cloudflare-magic-tunnel";
 const TAG: &str = "cloudflare-magic";
 const COLUMNS: u64 = 24;
@@ -279,8 +277,13 @@ fn nothing_repeated(board: &Value) -> Vec<String> {
     list(board, "/panels").filter_map(|panel| unless(panel["repeat"].is_null(), named(panel))).collect()
 }
 
+/// Whether there is a dashboard at this address.
+fn is_uid(uid: &str) -> bool {
+    uid.strip_prefix(TAG).and_then(|rest| rest.strip_prefix('-')).is_some_and(|name| names().contains(&name.to_owned()))
+}
+
 fn identity(board: &Value) -> Vec<String> {
-    let uid = unless(UIDS.contains(&text(board, "uid")), format!("uid {}", board["uid"]));
+    let uid = unless(is_uid(text(board, "uid")), format!("uid {}", board["uid"]));
     let id = unless(board["id"].is_null(), "an id belongs to one Grafana only");
     let tag = unless(list(board, "/tags").any(|tag| tag == TAG), format!("the tag {TAG} is missing"));
     let version =
@@ -297,7 +300,7 @@ fn links(board: &Value) -> Vec<String> {
             let url = text(link, "url");
             let uid = url.strip_prefix("/d/").and_then(|path| path.split('?').next()).unwrap_or_default();
             found.extend(unless(
-                UIDS.contains(&uid) && url.contains("${datasource:queryparam}"),
+                is_uid(uid) && url.contains("${datasource:queryparam}"),
                 format!("{}: {url}", named(panel)),
             ));
         }
