@@ -182,6 +182,7 @@ def verdicts():
         query(verdict_code(LEAST_HEALTHY), NAME),
         mappings=by_code(VERDICTS),
         links=[FROM_LEGEND],
+        points=120,
     )
 
 
@@ -194,6 +195,7 @@ def bgp_sessions():
         query(bgp_code(LONGEST_DOWN), NAME),
         mappings=by_code(BGP_STATES),
         links=[FROM_LEGEND],
+        points=120,
     )
 
 

@@ -138,10 +138,10 @@ def graph(title, description, *queries, stack=False, limits=None, points=300, **
     return panel(built, title, description, queries, mode=model.FieldColorModeId.PALETTE_CLASSIC, **more)
 
 
-def timeline(title, description, *queries, **more):
-    """States over time in words, one row for each series. Uses few points, because second accuracy is not needed."""
+def timeline(title, description, *queries, points=200, **more):
+    """States over time in words, one row for each series."""
     built = statetimeline.Panel().show_value(look.VisibilityMode.AUTO).merge_values(True).row_height(0.85)
-    built.fill_opacity(80).line_width(0).max_data_points(200).legend(LEGEND)
+    built.fill_opacity(80).line_width(0).max_data_points(points).legend(LEGEND)
     built.tooltip(common.VizTooltipOptions().mode(look.TooltipDisplayMode.SINGLE).sort(look.SortOrder.NONE))
     return panel(built, title, description, queries, **more)
 

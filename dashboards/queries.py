@@ -122,21 +122,20 @@ LEAST_HEALTHY = worst(BROKEN, verdict())
 
 def most(selector):
     """Limits series to the `$limit` tunnels with the highest value in the range, sampled every five minutes."""
-    highest = f"max by ({KEY}) (max_over_time(({only(selector, verdict())})[$__range:5m] @ end()))"
-    return only(selector, f"topk($limit, {highest})")
+    highest = f"max by ({KEY}) (max_over_time({selector}[$__range:5m] @ end()))"
+    return only(selector, f"topk($limit, {only(highest, f'{verdict()} @ end()')})")
 
 
 def code(record, label, states, these=None):
     """Encodes the state of tunnels as its index in `states`, for timelines.
 
-    The most common state, the first, is limited to `these` before the others are added, because it has thousands of
-    series.
+    The most common state, the first, has thousands of series: they are limited to `these` before anything else.
     """
-    series = (record(f'{label}="{state}"') for state, _, _ in states)
-    usual, *others = (f"{place} * {one}" for place, one in enumerate(series))
-    rest = " or ".join(others)
-    all_states = f"{only(rest, these)} or {only(usual, these)}" if these else f"{rest} or {usual}"
-    return f"sum without ({label}) ({all_states})"
+    usual, *others = (record(f'{label}="{state}"') for state, _, _ in states)
+    numbered = " or ".join(f"{place} * {one}" for place, one in enumerate(others, 1))
+    if these:
+        usual, numbered = f"({only(usual, these)})", only(numbered, these)
+    return f"sum without ({label}) ({numbered} or 0 * {usual})"
 
 
 # --- States and columns -----------------------------------------------------------------------------------------------
@@ -227,24 +226,18 @@ def alerts(name, by, *labels):
 def variables(*names, every_tunnel=True):
     """The variables of a dashboard.
 
-    "All" jobs and instances are those of exporters, not those of all of Prometheus. Without `every_tunnel` there is no
-    "All" of tunnels: the queries are as many as the chosen tunnels.
+    "All" jobs and instances are those of exporters, not those of all of Prometheus. "All" of the others is `.*`, which
+    also selects tunnels without a site, and is faster than `.+`: Prometheus does not look up each value. Without
+    `every_tunnel` there is no "All" of tunnels: the queries have as many series as tunnels are chosen.
     """
+    of_tunnels = "tunnel:cloudflare_magic_tunnel_verdict:held5m"
+    chosen = {"all_value": ".*"} if every_tunnel else {"include_all": False}
     known = {
         "job": label_variable("job", "cloudflare_magic_exporter_build_info"),
         "instance": label_variable("instance", 'cloudflare_magic_exporter_build_info{job=~"$job"}'),
-        "account": label_variable("account", own("collection_up"), all_value=".+"),
-        # `.*` also matches tunnels without a site.
-        "site": label_variable(
-            "site", select("tunnel:cloudflare_magic_tunnel_verdict:held5m", ACCOUNT), all_value=".*"
-        ),
-        "tunnel": label_variable(
-            "tunnel",
-            select("tunnel:cloudflare_magic_tunnel_verdict:held5m", SITE),
-            "tunnel_name",
-            include_all=every_tunnel,
-            all_value=".+" if every_tunnel else None,
-        ),
+        "account": label_variable("account", own("collection_up"), all_value=".*"),
+        "site": label_variable("site", select(of_tunnels, ACCOUNT), all_value=".*"),
+        "tunnel": label_variable("tunnel", select(of_tunnels, SITE), "tunnel_name", **chosen),
         "limit": choice_variable("limit", "Rows at most", ["10", "25", "50", "100"], "25"),
     }
     return [known[name] for name in names]

@@ -47,9 +47,9 @@ const UNITS: [&str; 7] = ["none", "s", "bytes", "percentunit", "ops", "reqps", "
 /// The variables that Grafana defines itself.
 const BUILT_IN: [&str; 4] = ["__rate_interval", "__range", "__interval", "__url_time_range"];
 /// What "All" of each variable becomes. Without an expression Grafana lists all values, so that metrics which every
-/// process has are those of exporters only. `.*` includes tunnels without a site.
+/// process has are those of exporters only. `.*` includes tunnels without a site, and is faster than `.+`.
 const ALL: [(&str, Option<&str>); 5] =
-    [("job", None), ("instance", None), ("account", Some(".+")), ("site", Some(".*")), ("tunnel", Some(".+"))];
+    [("job", None), ("instance", None), ("account", Some(".*")), ("site", Some(".*")), ("tunnel", Some(".*"))];
 const DATASOURCE: &str = "${datasource}";
 const TUNNEL: &str = "cloudflare-magic-tunnel";
 const TAG: &str = "cloudflare-magic";
