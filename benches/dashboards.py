@@ -6,8 +6,8 @@
 `promtool tsdb create-blocks-from openmetrics` makes blocks from generated text: the series of all tunnels that the
 dashboards read, and all series of the chosen tunnels. With 5,000 tunnels this takes about 10 minutes, 5 GB of disk and
 2 GB of memory; the blocks are kept and used again. Each query is sent as Grafana sends it on opening a dashboard, five
-times; the fastest counts. "cpu" is the processor time of Prometheus, which other load of the machine changes little. The
-exit status is 1 if a query takes more than a second. `--write` updates docs/BENCHMARKS.md.
+times; the fastest counts. "cpu" is the processor time of Prometheus, which other load of the machine changes little.
+The exit status is 1 if a query takes more than a second. `--write` updates docs/BENCHMARKS.md.
 """
 
 import argparse
@@ -93,6 +93,15 @@ def seldom(tunnel, minute):
     yield f"cloudflare_magic_tunnel_null_cipher_allowed{{{labels}}}", int(number % 100 == 2)
 
 
+def of_sites(tunnels):
+    """The availability of sites that rules record for fixed times."""
+    sites = {(f"account-{tunnel.number % ACCOUNTS}", tunnel.site) for tunnel in tunnels if tunnel.site}
+    for account, site in sorted(sites):
+        for window in ("6h", "3d"):
+            labels = f'job="{JOB}",instance="{INSTANCE}",account="{account}",site="{site}"'
+            yield f"site:cloudflare_magic_tunnel_available:ratio{window}{{{labels}}}", 0.999
+
+
 def detailed(tunnel, minute):
     """The other series of a tunnel that the dashboard of one tunnel reads."""
     seconds, labels = 60 * minute, tunnel.labels
@@ -147,6 +156,7 @@ def of_exporter(minute):
 
 def write_block(file, begin, end, tunnels, chosen):
     """Writes OpenMetrics text. Values change once a minute at most, so that the lines of a minute share their texts."""
+    sites = list(of_sites(tunnels))
     with file.open("w", encoding="utf-8") as out:
         for start in range(begin, end, 60):
             minute = start // 60
@@ -154,7 +164,7 @@ def write_block(file, begin, end, tunnels, chosen):
             series += [one for tunnel in chosen for one in detailed(tunnel, minute)]
             series += of_exporter(minute)
             write_samples(out, series, range(start, start + 60, SCRAPE))
-            series = [one for tunnel in tunnels for one in seldom(tunnel, minute)]
+            series = [one for tunnel in tunnels for one in seldom(tunnel, minute)] + sites
             write_samples(out, series, range(start, start + 60, EVALUATION))
         out.write("# EOF\n")
 
@@ -189,8 +199,8 @@ class Prometheus:
         config = folder / "prometheus.yml"
         config.write_text("global: {}\n")
         self.process = subprocess.Popen([
-            "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}", "--storage.tsdb.retention.time=10y",
-            f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=error",
+            "prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}",
+            "--storage.tsdb.retention.time=10y", f"--web.listen-address=127.0.0.1:{self.port}", "--log.level=error",
         ])  # fmt: skip
         deadline = time.monotonic() + 60
         while not self.ready():

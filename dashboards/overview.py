@@ -6,8 +6,8 @@ from queries import (
     GOOD, HEALTHY, INSIDE, LEAST_HEALTHY, LONGEST_DOWN, NAME, NEUTRAL,
     NONE_IS_GOOD, OBJECT_COLUMNS, SCRAPE, SINCE, SITE_LABELS, TUNNEL_LABELS,
     VERDICTS, VERDICT_COLORS, VERDICT_COLUMN, alerts, availability, bgp_code, bgp_state, by_code, increase,
-    loss, most, only, or_zero, over_range, poll_age, round_trip, thresholds, tunnel, variables, verdict,
-    verdict_code,
+    loss, most, only, or_zero, over_range, poll_age, round_trip, site_availability, thresholds, tunnel, variables,
+    verdict, verdict_code,
 )  # fmt: skip
 
 EACH = "account, tunnel_id"  # a tunnel of several exporters counts once
@@ -88,8 +88,7 @@ def counts():
         number(
             "Configuration",
             "Tunnels with Cloudflare's own health checks disabled: Cloudflare shows them as down and cannot steer "
-            "traffic around them. "
-            "IPsec tunnels that allow the null cipher: they may run without encryption.",
+            "traffic around them. IPsec tunnels that allow the null cipher: they may run without encryption.",
             instant(where("health_check_enabled", value=0), "without health checks"),
             instant(where("null_cipher_allowed", value=1), "null cipher allowed"),
             colors=FEW_ARE_GOOD,
@@ -108,14 +107,11 @@ def broken_now():
     return rows(
         "Broken tunnels",
         "Tunnels with a verdict other than healthy or unknown, the latest change first. BGP fault: the tunnel "
-        "carries traffic, but the "
-        "session does not come up (ASN, MD5 key, TCP 179, policy). Tunnel fault: the underlay works, but the tunnel "
-        "carries no traffic "
-        "(IKE, PSK, GRE, MTU). Unreachable: no address answers (circuit, router, power). Path mismatch: Cloudflare "
-        "reports up, but no "
-        "traffic from the prober passes; when new, an early warning. Reported down: reported by Cloudflare, without "
-        "probe results. "
-        "Prober isolated: the fault is at the exporter's machine.",
+        "carries traffic, but the session does not come up (ASN, MD5 key, TCP 179, policy). Tunnel fault: the "
+        "underlay works, but the tunnel carries no traffic (IKE, PSK, GRE, MTU). Unreachable: no address answers "
+        "(circuit, router, power). Path mismatch: Cloudflare reports up, but no traffic from the prober passes; when "
+        "new, an early warning. Reported down: reported by Cloudflare, without probe results. Prober isolated: the "
+        "fault is at the exporter's machine.",
         [f"topk($limit, {since})"],
         ["tunnel_name", "site", "verdict", "Value", "tunnel_type", "account", "instance", "-job", "-tunnel_id"],
         fields=[*OBJECT_COLUMNS, VERDICT_COLUMN, field("Value", "Since")],
@@ -143,26 +139,24 @@ def sites():
     every = f"count by ({SITE_LABELS}) ({verdict()})"
     broken = f"topk($limit, {or_zero(f'count by ({SITE_LABELS}) ({BROKEN})', every)})"
     working = or_zero(f"count by ({SITE_LABELS}) ({HEALTHY})", every)
-    shown = [broken, only(working, broken, SITE_LABELS), only(every, broken, SITE_LABELS)]
-    shown += [only(availability(SITE_LABELS), broken, SITE_LABELS)]
-    available = field(
-        "Value #D", "Available", unit="percentunit", decimals=2, custom__cellOptions=COLORED, **coloring(GOOD)
-    )
-    titles = [
+    recorded = [site_availability(window) for window in ("6h", "3d")]
+    others = [working, every, availability(SITE_LABELS), *recorded]
+    counts = [
         field(f"Value #{ref}", title) for ref, title in zip("ABC", ("Broken", "Working", "Tunnels"), strict=True)
     ]
-    no_site = [
-        model.SpecialValueMap(
-            model.DashboardSpecialValueMapOptions(model.SpecialValueMatch.EMPTY, model.ValueMappingResult("(no site)"))
-        )
+    share = {"unit": "percentunit", "decimals": 2, "custom__cellOptions": COLORED, **coloring(GOOD)}
+    shares = [
+        field(f"Value #{ref}", title, **share) for ref, title in zip("DEF", ("Available", "6 h", "3 d"), strict=True)
     ]
+    no_site = model.ValueMappingResult("(no site)")
+    empty = [model.SpecialValueMap(model.DashboardSpecialValueMapOptions(model.SpecialValueMatch.EMPTY, no_site))]
     return rows(
         "Sites by broken tunnels",
-        "Tunnels of each site, the sites with the most broken tunnels first. Select a site at the top to see its "
-        "tunnels only.",
-        shown,
-        ["site", "Value #A", "Value #B", "Value #C", "Value #D", "account", "instance", "-job"],
-        fields=[field("site", "Site", mappings=no_site), ACCOUNT_COLUMN, EXPORTER_COLUMN, *titles, available],
+        "Tunnels of each site, the sites with the most broken tunnels first, with their availability in the range, "
+        "the last 6 hours and the last 3 days. Select a site at the top to see its tunnels only.",
+        [broken, *(only(expr, broken, SITE_LABELS) for expr in others)],
+        ["site", *(f"Value #{ref}" for ref in "ABCDEF"), "account", "instance", "-job"],
+        fields=[field("site", "Site", mappings=empty), ACCOUNT_COLUMN, EXPORTER_COLUMN, *counts, *shares],
         sort="Broken",
         descending=True,
         empty="No tunnels",
@@ -190,8 +184,7 @@ def bgp_sessions():
     return timeline(
         "BGP sessions",
         "The state of each session as reported by Cloudflare; tunnels without a status are not shown. If there are "
-        "more tunnels "
-        "than rows, those whose session was not up for most of the range are shown.",
+        "more tunnels than rows, those whose session was not up for most of the range are shown.",
         query(bgp_code(LONGEST_DOWN), NAME),
         mappings=by_code(BGP_STATES),
         links=[FROM_LEGEND],
@@ -219,8 +212,7 @@ def tunnels():
     return rows(
         "Tunnels",
         "All tunnels up to the limit, those that were broken for most of the range first. Loss and round-trip time "
-        "refer to the addresses "
-        "inside the tunnel. Click a name to open the tunnel.",
+        "refer to the addresses inside the tunnel. Click a name to open the tunnel.",
         [only(expr, LEAST_HEALTHY) for expr in exprs],
         columns,
         fields=[

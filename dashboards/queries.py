@@ -93,6 +93,11 @@ def availability(by=None):
     return f"avg{f' by ({by})' if by else ''} (avg_over_time({ratio}[$__range:5m]))"
 
 
+def site_availability(window):
+    """The availability of sites over a fixed time, as in the alerts: without the time of inconclusive verdicts."""
+    return select(f"site:cloudflare_magic_tunnel_available:ratio{window}", SITE)
+
+
 HEALTHY = verdict('verdict="healthy"')
 BROKEN = verdict('verdict!~"healthy|unknown"')
 INSIDE = 'probe_target=~"interface_.*"'

@@ -115,8 +115,7 @@ def answers_history():
     return timeline(
         "Probed: replies",
         "Whether each probed address answers, debounced. If only the addresses inside the tunnel are silent, the "
-        "tunnel is at fault. If "
-        "the customer endpoint is silent too, the circuit or the router is.",
+        "tunnel is at fault. If the customer endpoint is silent too, the circuit or the router is.",
         query(tunnel("probe_up"), TARGET),
         mappings=UP,
     )
@@ -146,8 +145,7 @@ def loss_by_target():
     return graph(
         "Loss by address",
         "Lost pings divided by completed pings over 5 minutes. Excludes pings that this machine could not send, "
-        "because they are unrelated "
-        "to the path.",
+        "because they are unrelated to the path.",
         query(loss(), TARGET),
         high=1,
         points=150,
@@ -159,8 +157,7 @@ def failures_by_reason():
     return graph(
         "Failures by reason",
         "Unanswered pings by reason. Timeout: no reply. Unreachable, prohibited, TTL exceeded, too big: a router on "
-        "the path reported "
-        "it. Not sent: this machine could not send.",
+        "the path reported it. Not sent: this machine could not send.",
         query(
             f"sum by (probe_target, reason) ({rate(tunnel('probe_failures_total'))}) > 0",
             "{{probe_target}} {{reason}}",
@@ -182,8 +179,7 @@ def bgp_details():
         timeline(
             "TCP connection",
             "Whether the TCP connection of the session is established. If not, check routing, TCP port 179 and "
-            "policy. If it is, but the "
-            "session is down, check ASN, MD5 key and timers.",
+            "policy. If it is, but the session is down, check ASN, MD5 key and timers.",
             query(tunnel("bgp_tcp_established"), NAME),
             mappings=mapping((0, "not established", "red"), (1, "established", "green")),
         ),
@@ -200,7 +196,7 @@ def bgp_details():
 
 
 def facts(title, description, name, labels):
-    """A table of the labels of an info metric. After a change there can briefly be two series per tunnel, hence `max`."""
+    """A table of the labels of an info metric. `max`, because two series can exist for a moment after a change."""
     columns = ["tunnel_name", *labels, "tunnel_type", "account", "-instance", "-job", "-tunnel_id", "-Value"]
     expr = f"max by ({', '.join((TUNNEL_LABELS, *labels))}) ({tunnel(name)})"
     fields = [
@@ -234,8 +230,7 @@ def health_checks():
     return facts(
         "Cloudflare health checks",
         "Cloudflare's health checks of the tunnel; empty if the API omits a value. Target source: saved in the "
-        "configuration, or "
-        "Cloudflare's default.",
+        "configuration, or Cloudflare's default.",
         "health_check_info",
         {
             "check_type": "Check type",

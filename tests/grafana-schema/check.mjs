@@ -1,7 +1,7 @@
 // Checks JSON files of dashboards against the types of @grafana/schema: `node check.mjs MODULES FILE...`.
 //
-// MODULES is the folder with node_modules that scripts/npm makes. Each file becomes a TypeScript constant of the type in
-// board.ts, once for each version of the package, so that the compiler also reports unknown properties.
+// MODULES is the folder with node_modules that scripts/npm makes. Each file becomes a TypeScript constant of the type
+// in board.ts, once for each version of the package, so that the compiler also reports unknown properties.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -18,7 +18,8 @@ for (const schema of SCHEMAS) {
     const type = readFileSync(new URL('board.ts', import.meta.url), 'utf8').replaceAll('SCHEMA', schema);
     sources.set(join(folder, 'board.ts'), type);
     for (const file of files) {
-        const constant = `import type { Board } from './board';\nexport const board: Board = ${readFileSync(file, 'utf8')};\n`;
+        const json = readFileSync(file, 'utf8');
+        const constant = `import type { Board } from './board';\nexport const board: Board = ${json};\n`;
         sources.set(join(folder, `${basename(file, '.json')}.ts`), constant);
     }
 }
