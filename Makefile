@@ -22,7 +22,7 @@ help: ## this list
 
 test: tools fmt lint tests $(if $(filter true,$(CI)),deny,deny-if-installed) ## all checks except test-packages: format, lints, unit, property and end-to-end tests, dependencies
 
-tools: ## installs the programs that the end-to-end tests run, and Cloudflare's Python client
+tools: ## installs the programs that the end-to-end tests run, and their packages of PyPI and npm
 	@scripts/test-tools
 
 fmt:
