@@ -1,6 +1,6 @@
 //! Lists that are small on the network and enormous in memory, in time or in the log.
 
-use std::{fs, io::Write as _, time::Duration};
+use std::{fs, io::Write as _, thread, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
@@ -102,23 +102,27 @@ const BODIES: [(&str, &str, &str, &str); 14] = [
 
 #[test]
 fn no_body_costs_much_memory_and_the_other_list_is_polled_on() {
-    for (what, start, unit, end) in BODIES {
-        let body = repeated(start, unit, end, FULL);
-        assert!(body.len() < FULL / 30, "{what}: {} bytes on the network", body.len());
-        let mut house = House::in_order("20s");
-        house.forget_peak();
-        let idle = house.memory("VmRSS");
-        let before = house.exporter.samples();
-        house.api.answer_with(ipsec_only(zipped(body)));
-        // The first further request may have been answered with the good list.
-        house.await_page(what, |page| {
-            let more = |collection| requests(page, collection) - requests(&before, collection);
-            more("ipsec_tunnels") >= 2.0 && more("gre_tunnels") >= 2.0
-        });
-        let peak = house.memory("VmHWM").saturating_sub(idle);
-        assert!(peak < MOST_MEMORY, "{what}: {peak} KiB above {idle} KiB");
-        house.exporter.process.assert_running();
+    for some in BODIES.chunks(4) {
+        thread::scope(|scope| some.iter().for_each(|body| drop(scope.spawn(|| costs_little_memory(body)))));
     }
+}
+
+fn costs_little_memory(&(what, start, unit, end): &(&str, &str, &str, &str)) {
+    let body = repeated(start, unit, end, FULL);
+    assert!(body.len() < FULL / 30, "{what}: {} bytes on the network", body.len());
+    let mut house = House::in_order("20s");
+    house.forget_peak();
+    let idle = house.memory("VmRSS");
+    let before = house.exporter.samples();
+    house.api.answer_with(ipsec_only(zipped(body)));
+    // The first further request may have been answered with the good list.
+    house.await_page(what, |page| {
+        let more = |collection| requests(page, collection) - requests(&before, collection);
+        more("ipsec_tunnels") >= 2.0 && more("gre_tunnels") >= 2.0
+    });
+    let peak = house.memory("VmHWM").saturating_sub(idle);
+    assert!(peak < MOST_MEMORY, "{what}: {peak} KiB above {idle} KiB");
+    house.exporter.process.assert_running();
 }
 
 #[test]
