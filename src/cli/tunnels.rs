@@ -45,8 +45,8 @@ pub(super) fn write_table(
         write_rows(&columns(snapshot, &rows), &rows, in_colour, out)?;
         writeln!(out)?;
     }
-    if let Some(site) = filter.site.as_deref().filter(|_| rows.is_empty()) {
-        writeln!(out, "no tunnel has the site `{}`; run the command without `--site` to see all sites", shown(site))?;
+    if filter.site.is_some() && rows.is_empty() {
+        writeln!(out, "no tunnel has this site; run the command without `--site` to see all sites")?;
     }
     write_summary(snapshot, &Summary::count(rows.into_iter()), out)
 }

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use web_toolkit::{keys, settings::SettingsReader, yaml::Node};
+use web_toolkit::{
+    keys,
+    settings::{SettingsReader, has_token},
+    yaml::Node,
+};
 
 use super::{flags::StateFlags, inputs::Inputs};
 
@@ -34,6 +38,8 @@ impl StateLocation {
             let directory = setting.path();
             if directory.exists() && !directory.is_dir() {
                 reader.report(setting.mistake("must be a directory"));
+            } else if !directory.exists() && has_token(setting.trimmed()) {
+                reader.report(setting.mistake("does not exist and looks like a secret; create the directory first"));
             }
             return Some(Self { directory, required: true });
         }

@@ -128,6 +128,6 @@ reported_down  a-very-long-name  gre   fra   down (none)  -    -       the sessi
 #[tokio::test]
 async fn a_site_without_tunnels_is_not_well() {
     let (text, well) = of_site(&three_with_a_site(), "f\nra");
-    let hint = "no tunnel has the site `fra`; run the command without `--site` to see all sites\n";
+    let hint = "no tunnel has this site; run the command without `--site` to see all sites\n";
     assert_eq!((text, well), (format!("{hint}0 tunnels, 0 need attention\n"), false));
 }
