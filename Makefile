@@ -11,10 +11,11 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY = $(or $(shell command -v cargo-deny 2>/dev/null),$(wildcard target/tools/bin/cargo-deny))
 
 CARGO_DEB_VERSION := 3.8.0
+CARGO_MUTANTS_VERSION := 27.1.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test tools fmt lint voice unit tests test-packages deny deny-if-installed bench soak packages cargo-deb
+.PHONY: help test tools fmt lint voice unit tests test-packages deny deny-if-installed bench soak fuzz mutants packages cargo-deb
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -59,6 +60,13 @@ bench: ## benchmarks, compared with the peers that are installed
 
 soak: ## 30 minutes of thousands of tunnels with churn, faults and reloads; writes the result to docs/BENCHMARKS.md
 	$(CARGO) bench --locked --bench soak
+
+fuzz: ## fuzzes everything that reads bytes from outside, ten minutes each; needs a nightly compiler
+	@scripts/fuzz
+
+mutants: ## changes the code that decides in hundreds of ways, and lists those that no unit test notices (hours)
+	@test -x "$$(command -v cargo-mutants)" || $(CARGO) install --locked --quiet --root target/tools --version $(CARGO_MUTANTS_VERSION) cargo-mutants
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) mutants --timeout 120 --output target
 
 packages: cargo-deb ## the Debian package, below target/debian
 	$(CARGO) build --locked --profile dist

@@ -6,6 +6,8 @@ mod address;
 mod api;
 mod assets;
 mod body;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod headers;
 mod pages;
 mod scrape;

@@ -7,6 +7,8 @@ pub mod config;
 pub mod correlate;
 pub mod domain;
 pub mod exposition;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod poller;
 pub mod privileges;

@@ -16,6 +16,8 @@
 //! if sends keep failing, for example after an interface has been deleted and created again. Each echo has exactly one
 //! outcome.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod meaning;
 mod notice;
 

@@ -15,7 +15,7 @@ use std::{
 use source::{Source, sources_of};
 
 /// Parts of `src/`, lowest first. A part imports only parts of a lower rank.
-const RANKS: [(&str, u8); 18] = [
+const RANKS: [(&str, u8); 19] = [
     ("domain", 0),
     ("privileges", 1),
     ("series", 1),
@@ -32,6 +32,7 @@ const RANKS: [(&str, u8); 18] = [
     ("config", 7),
     ("app", 8),
     ("cli", 9),
+    ("fuzzing", 10),
     ("lib", 10),
     ("main", 10),
 ];

@@ -1,0 +1,103 @@
+//! Entry points of the fuzzer: one function for each kind of bytes that reaches the exporter from outside.
+//!
+//! `fuzz/` holds the programs and the corpora; `make fuzz` runs them, and a test replays the corpora. A function panics
+//! if the code does, or if a property does not hold.
+
+use std::{collections::HashSet, fs, path::PathBuf, process, sync::Arc};
+
+use web_toolkit::{settings::Setting, web_file::WebFile};
+
+use crate::{
+    cloudflare::decode::decode_list,
+    config::{
+        Config, Inputs,
+        flags::{FileFlags, Flags, LogFlags},
+    },
+    domain::tunnel::TunnelType,
+    http, prober,
+};
+
+/// The name of a target, which is the name of its corpus, and its function.
+type Target = (&'static str, fn(&[u8]));
+
+const TARGETS: [Target; 5] = [
+    ("list", decode_tunnels),
+    ("config_file", load_config),
+    ("web_file", load_web_file),
+    ("packet", prober::icmp::fuzz::judge_packet),
+    ("request", http::fuzz::find_and_parse),
+];
+
+/// Runs the target with this name.
+///
+/// # Panics
+/// A property does not hold, or no target has the name.
+pub fn run(target: &str, data: &[u8]) {
+    let (_, function) = TARGETS.iter().find(|(name, _)| *name == target).expect("the name of a target");
+    function(data);
+}
+
+/// The answer to a list operation. Ids are unique, and the order does not depend on the answer.
+fn decode_tunnels(data: &[u8]) {
+    for tunnel_type in [TunnelType::Ipsec, TunnelType::Gre] {
+        let Ok(listing) = decode_list(data, 200, tunnel_type) else { continue };
+        let ids: HashSet<_> = listing.tunnels.iter().map(|tunnel| tunnel.id.clone()).collect();
+        assert_eq!(ids.len(), listing.tunnels.len(), "ids are unique");
+        assert!(listing.tunnels.is_sorted_by_key(|tunnel| (tunnel.name.clone(), tunnel.id.clone())));
+        assert!(listing.tunnels.iter().all(|tunnel| tunnel.tunnel_type() == tunnel_type));
+    }
+}
+
+/// The configuration file, in an empty environment.
+fn load_config(data: &[u8]) {
+    let path = write(data);
+    let file = FileFlags { path: Some(path.to_string_lossy().into_owned()) };
+    let inputs = Inputs { file, log: LogFlags::default(), environment: Arc::new(|_| None), secrets: Arc::default() };
+    if let Err(error) = Config::for_serve(&Flags::default(), &inputs) {
+        check_message(&error.to_string());
+    }
+}
+
+/// The web configuration file. A file that is read twice is equal to itself and does not weaken itself.
+fn load_web_file(data: &[u8]) {
+    let path = write(data);
+    let load = || WebFile::load(Setting::from_flag("--web.config.file", &path.to_string_lossy()));
+    match load() {
+        Ok(file) => assert_eq!(load().map(|again| file.weakened_by(&again)).ok(), Some(None)),
+        Err(error) => check_message(&error.to_string()),
+    }
+}
+
+/// A message is not empty and does not control a terminal.
+fn check_message(message: &str) {
+    assert!(!message.is_empty());
+    assert!(message.chars().all(|char| char == '\n' || !char.is_control()), "{message:?}");
+}
+
+/// A file in memory with these bytes. Each process has one.
+fn write(data: &[u8]) -> PathBuf {
+    let name = format!("magic-tunnel-exporter-fuzz-{}-{:?}", process::id(), std::thread::current().id());
+    let folder = PathBuf::from("/dev/shm");
+    let path = if folder.is_dir() { folder } else { std::env::temp_dir() }.join(name);
+    fs::write(&path, data).expect("a file in memory");
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_input_that_the_fuzzer_kept_is_handled() {
+        let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        for (name, function) in TARGETS {
+            let inputs: Vec<_> = fs::read_dir(corpora.join(name)).expect("a corpus").collect();
+            assert!(inputs.len() >= 5, "the corpus of `{name}` has {} inputs", inputs.len());
+            for input in inputs {
+                function(&fs::read(input.expect("an entry").path()).expect("an input"));
+            }
+        }
+    }
+}
