@@ -151,7 +151,10 @@ impl Query {
             "search" if value.chars().count() > LONGEST => {
                 return Err(format!("must not be longer than {LONGEST} characters"));
             }
-            "search" => self.filter.search = value.split_whitespace().map(shown).collect::<Vec<_>>().join(" "),
+            "search" => {
+                let words = value.split_whitespace().map(shown).filter(|word| !word.is_empty());
+                self.filter.search = words.collect::<Vec<_>>().join(" ");
+            }
             "sort" => self.order = parse_label(value, &[])?,
             "sites" if value == ALL_SITES => self.all_sites = true,
             "sites" => return Err(format!("must be {ALL_SITES}")),
