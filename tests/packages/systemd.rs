@@ -31,18 +31,6 @@ fn the_unit_is_understood_and_exposes_little() {
     output(command("systemd-analyze").args(["security", "--offline=true", "--no-pager", &threshold]).arg(&unit));
 }
 
-/// A minimal Debian has no /bin/kill: it belongs to procps, which the package does not depend on.
-#[test]
-fn a_reload_needs_no_program_but_the_shell() {
-    let text = fs::read_to_string(root().join("deploy/systemd/magic-tunnel-exporter.service")).expect("the unit");
-    let reload = text.lines().find_map(|line| line.strip_prefix("ExecReload=")).expect("a command");
-    let script = reload.strip_prefix("/bin/sh -c '").and_then(|rest| rest.strip_suffix('\'')).expect("a shell command");
-    // The shell gets a process to signal, as systemd passes it, and a PATH without any program.
-    let run = format!("trap 'exit 7' HUP; MAINPID=$$; PATH=/nowhere; {script}; :; exit 3");
-    let status = command("/bin/sh").args(["-c", &run]).status().expect("a shell");
-    assert_eq!(status.code(), Some(7), "{script}");
-}
-
 /// All variables of the example exist, and all of them are commented out.
 #[test]
 fn the_example_of_settings_names_variables_that_exist_and_sets_none() {
