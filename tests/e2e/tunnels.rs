@@ -35,7 +35,7 @@ fn the_table_lists_broken_tunnels_first_and_the_exit_code_is_1() {
     let verdicts = verdicts(&look.stdout);
     assert_eq!(verdicts.first(), Some(&("reported_down", "mad-gre-1")), "{}", look.stdout);
     assert_eq!(verdicts.len(), 7, "{}", look.stdout);
-    assert!(look.stdout.contains("7 tunnels, 2 need attention"), "{}", look.stdout);
+    assert!(look.stdout.contains("8 tunnels, 2 need attention"), "{}", look.stdout);
     assert!(!look.stdout.contains('\u{1b}'), "no colours unless the output is a terminal: {:?}", look.stdout);
     assert_eq!((look.status.code(), &*look.stderr), (Some(1), ""));
 }

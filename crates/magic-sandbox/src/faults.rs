@@ -16,10 +16,59 @@ use web_toolkit::{
 
 use self::effect::{FaultEffect, deserialize_checked};
 pub(crate) use self::effect::{MatchedFaults, parse_duration};
-use super::spec::TunnelKind;
+use super::{graphql::Operation, spec::TunnelKind};
 
 /// Maximum number of faults in force at one time.
 const MAX_FAULTS: usize = 100;
+
+/// What a request reads or changes, as the exporter's metrics call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Collection {
+    #[serde(alias = "ipsec")]
+    IpsecTunnels,
+    #[serde(alias = "gre")]
+    GreTunnels,
+    EdgeHealth,
+    EdgeTraffic,
+    /// The limits of the GraphQL datasets.
+    Settings,
+}
+
+impl Collection {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::IpsecTunnels => "ipsec_tunnels",
+            Self::GreTunnels => "gre_tunnels",
+            Self::EdgeHealth => "edge_health",
+            Self::EdgeTraffic => "edge_traffic",
+            Self::Settings => "settings",
+        }
+    }
+
+    const fn is_graphql(self) -> bool {
+        matches!(self, Self::EdgeHealth | Self::EdgeTraffic | Self::Settings)
+    }
+}
+
+impl From<TunnelKind> for Collection {
+    fn from(kind: TunnelKind) -> Self {
+        match kind {
+            TunnelKind::Ipsec => Self::IpsecTunnels,
+            TunnelKind::Gre => Self::GreTunnels,
+        }
+    }
+}
+
+impl From<Operation> for Collection {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Settings => Self::Settings,
+            Operation::EdgeHealth => Self::EdgeHealth,
+            Operation::EdgeTraffic => Self::EdgeTraffic,
+        }
+    }
+}
 
 /// One fault and the requests it matches.
 ///
@@ -27,8 +76,8 @@ const MAX_FAULTS: usize = 100;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// Absent: both collections, and the verification of tokens.
-    collection: Option<TunnelKind>,
+    /// Absent: all collections, and the verification of tokens. A fault of the GraphQL API never matches another request.
+    collection: Option<Collection>,
     /// `GET`, `POST`, `PUT` or `DELETE`. Absent: all.
     #[serde(default, deserialize_with = "parse_method")]
     method: Option<Method>,
@@ -94,7 +143,7 @@ impl Faults {
     /// applies.
     pub(crate) fn match_request(
         &mut self,
-        collection: Option<TunnelKind>,
+        collection: Option<Collection>,
         method: &Method,
         rng: &mut StdRng,
     ) -> MatchedFaults {
@@ -117,7 +166,7 @@ impl Faults {
         let faults = self.0.iter().map(|fault| {
             json!({
                 "fault": fault.effect.name(),
-                "collection": fault.collection.map(|kind| kind.names().collection),
+                "collection": fault.collection.map(Collection::name),
                 "method": fault.method.as_ref().map(Method::as_str),
                 "count": fault.count,
                 "probability": fault.probability,
@@ -128,8 +177,10 @@ impl Faults {
 }
 
 impl Fault {
-    fn selects(&self, collection: Option<TunnelKind>, method: &Method) -> bool {
-        self.collection.is_none_or(|kind| Some(kind) == collection)
+    fn selects(&self, collection: Option<Collection>, method: &Method) -> bool {
+        let is_possible = !self.effect.is_graphql() || collection.is_some_and(Collection::is_graphql);
+        is_possible
+            && self.collection.is_none_or(|selected| Some(selected) == collection)
             && self.method.as_ref().is_none_or(|selected| selected == method)
     }
 

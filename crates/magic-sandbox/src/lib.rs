@@ -1,6 +1,6 @@
 //! An in-memory double of Cloudflare's tunnels API, for tests, rehearsals and the demo.
 //!
-//! The API is mounted at `/client/v4`, as the real one is. The sandbox supports both ways to authenticate, enforces the
+//! The API is mounted at `/client/v4`, as the real one is, with the three GraphQL documents of the exporter. The sandbox supports both ways to authenticate, enforces the
 //! rules of the API reference, plays a [`Story`], and injects faults. Its own paths are below `/sandbox`.
 //!
 //! ```text
@@ -9,10 +9,12 @@
 //! All state is in one `world::World` behind one lock, which is never held across an await. The story advances with
 //! each request, and by the timer in [`Sandbox::run`] so that its log lines appear on time.
 //!
-//! Each module uses only modules before it in this order: `spec`, `response`, `request`, `validate`, `session`, `store`,
-//! `operations`, `faults`, `story`, `world`.
+//! Each module uses only modules before it in this order: `spec`, `response`, `request`, `validate`, `session`, `edge`,
+//! `store`, `operations`, `graphql`, `faults`, `story`, `world`.
 
+mod edge;
 mod faults;
+mod graphql;
 mod operations;
 mod request;
 mod response;

@@ -135,9 +135,11 @@ pub(crate) struct CallLog {
 }
 
 impl CallLog {
+    /// `operation` is the name of a GraphQL operation.
     pub(crate) fn record(
         &mut self,
         request: &ApiRequest,
+        operation: Option<&'static str>,
         status: StatusCode,
         fault: Option<&'static str>,
         now: Moment,
@@ -151,6 +153,7 @@ impl CallLog {
             "method": request.method.as_str(),
             "path": request.path,
             "query": request.query,
+            "operation": operation,
             "credentials": request.credentials.method_name(),
             "object_targets": request.form == TargetForm::Object,
             "status": status.as_u16(),

@@ -11,15 +11,13 @@ use std::{
 use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value, value};
 
 /// The kind of a tunnel. It selects the collection in paths, faults and stories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum TunnelKind {
-    #[serde(rename = "ipsec_tunnels", alias = "ipsec")]
     Ipsec,
-    #[serde(rename = "gre_tunnels", alias = "gre")]
     Gre,
 }
 

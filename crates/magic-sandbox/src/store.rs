@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use web_toolkit::clock::Moment;
 
 use super::{
+    edge::{EdgeHistory, EdgeState},
     response::{ApiError, BodyRule},
     session::{BgpSession, SessionReport},
     spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec, serialize_some},
@@ -44,6 +45,7 @@ pub(crate) struct StoredTunnel {
     /// Time at which the pre-shared key was generated or set. The key itself is not stored.
     psk_set: Option<Timestamp>,
     session: Option<BgpSession>,
+    edge: EdgeHistory,
     /// The JSON in text form and in object form, cached until the tunnel changes, because lists of 10,000 tunnels are
     /// read far more often than tunnels change.
     rendered: [Option<String>; 2],
@@ -62,7 +64,15 @@ impl StoredTunnel {
         let ValidTunnel { spec, psk } = tunnel;
         let session = spec.bgp.is_some().then(|| BgpSession::start(now));
         let psk_set = psk.then_some(now.wall);
-        Self { id, spec, created: now.wall, modified: now.wall, psk_set, session, rendered: [None, None] }
+        let edge = EdgeHistory::new(&spec.health_check, None, now.wall);
+        Self { id, spec, created: now.wall, modified: now.wall, psk_set, session, edge, rendered: [None, None] }
+    }
+
+    /// Gives the tunnel a past in which it was checked, with `state` or with the default one.
+    #[must_use]
+    pub(crate) fn with_past(mut self, state: Option<EdgeState>) -> Self {
+        self.edge = EdgeHistory::new(&self.spec.health_check, state, Timestamp::MIN);
+        self
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -75,6 +85,15 @@ impl StoredTunnel {
 
     pub(crate) fn session(&self) -> Option<&BgpSession> {
         self.session.as_ref()
+    }
+
+    pub(crate) fn edge(&self) -> &EdgeHistory {
+        &self.edge
+    }
+
+    /// Changes what the edge reports from `at` on.
+    pub(crate) fn set_edge(&mut self, state: Option<EdgeState>, at: Timestamp) {
+        self.edge.set(&self.spec.health_check, state, at);
     }
 
     pub(crate) fn bgp_status(&self) -> Option<impl Serialize> {
@@ -100,6 +119,7 @@ impl StoredTunnel {
     /// Applies a story event: the session keeps its state until a report changes it.
     pub(crate) fn replace(&mut self, tunnel: ValidTunnel, now: Moment) {
         self.spec = tunnel.spec;
+        self.edge.set_checks(&self.spec.health_check, now.wall);
         self.psk_set = if tunnel.psk { Some(now.wall) } else { self.psk_set };
         self.rendered = [None, None];
     }
@@ -160,6 +180,8 @@ pub(crate) struct StoredAccount {
     pub id: String,
     /// Whether the account has Magic Transit or Magic WAN.
     pub onboarded: bool,
+    /// Whether the token can read the account's analytics.
+    pub analytics: bool,
     tunnels: BTreeMap<u64, StoredTunnel>,
     by_id: HashMap<String, u64>,
     by_name: HashMap<String, u64>,
@@ -177,7 +199,13 @@ pub(crate) struct Candidate {
 
 impl StoredAccount {
     pub(crate) fn new(id: String, onboarded: bool) -> Self {
-        Self { id, onboarded, tunnels: BTreeMap::new(), by_id: HashMap::new(), by_name: HashMap::new(), next: 0 }
+        let (tunnels, by_id, by_name) = (BTreeMap::new(), HashMap::new(), HashMap::new());
+        Self { id, onboarded, analytics: true, tunnels, by_id, by_name, next: 0 }
+    }
+
+    /// Whether the account's datasets of tunnels can be queried.
+    pub(crate) fn has_analytics(&self) -> bool {
+        self.onboarded && self.analytics
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&StoredTunnel> {

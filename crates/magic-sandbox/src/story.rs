@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use web_toolkit::clock::Moment;
 
 use super::{
+    edge::{EdgeState, TrafficRates},
     faults::Faults,
     response::ApiError,
     session::{SessionReport, SessionState},
@@ -29,11 +30,31 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Story {
     pub(crate) accounts: Vec<StoryAccount>,
+    pub(crate) analytics: AnalyticsLimits,
     /// Time after which the initial state is restored and the story restarts. `None`: the story runs once.
     pub(crate) period: Option<Duration>,
     /// In time order.
     pub(crate) events: Vec<StoryEvent>,
 }
+
+/// Limits of the GraphQL API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AnalyticsLimits {
+    /// Age at which data becomes visible.
+    pub delay: Duration,
+    /// Maximum number of rows of a list.
+    pub page_size: u64,
+}
+
+/// The delay is a guess, because the real one is not documented. The page size is documented.
+impl Default for AnalyticsLimits {
+    fn default() -> Self {
+        Self { delay: Duration::from_mins(1), page_size: MAX_PAGE_SIZE }
+    }
+}
+
+/// The page size of the real API.
+const MAX_PAGE_SIZE: u64 = 10_000;
 
 #[derive(Debug, Clone)]
 pub(crate) struct StoryAccount {
@@ -41,6 +62,7 @@ pub(crate) struct StoryAccount {
     pub name: String,
     pub id: String,
     pub onboarded: bool,
+    pub analytics: bool,
     pub tunnels: Vec<StoryTunnel>,
 }
 
@@ -51,6 +73,8 @@ pub(crate) struct StoryTunnel {
     pub valid: ValidTunnel,
     /// The initial BGP status; `None` lets the session come up by itself.
     pub report: Option<SessionReport>,
+    /// The edge's view; `None`: all checks pass, and there is no traffic.
+    pub edge: Option<EdgeState>,
 }
 
 /// A change at one time of the story.
@@ -67,6 +91,8 @@ pub(crate) struct StoryEvent {
     /// Changed fields of the tunnel's body. The BGP session is not affected.
     pub set: Option<Map<String, Value>>,
     pub report: Option<SessionReport>,
+    /// Changed keys of the edge's view.
+    pub edge: Option<Map<String, Value>>,
     /// Replaces all faults in force.
     pub faults: Option<Faults>,
 }
@@ -82,8 +108,9 @@ impl Story {
     /// One account without tunnels and events.
     pub fn empty() -> Self {
         let id = stable_id(&["account", "empty"]);
-        let account = StoryAccount { name: "empty".to_owned(), id, onboarded: true, tunnels: Vec::new() };
-        Self { accounts: vec![account], period: None, events: Vec::new() }
+        let account =
+            StoryAccount { name: "empty".to_owned(), id, onboarded: true, analytics: true, tunnels: Vec::new() };
+        Self { accounts: vec![account], analytics: AnalyticsLimits::default(), period: None, events: Vec::new() }
     }
 
     /// Name and id of each account, in story order.
@@ -113,19 +140,19 @@ impl StoryPlayer {
         Self { story, period_start: now, next: 0 }
     }
 
-    /// Returns the next step that is due at `now`. If several periods have passed, all but the last one are skipped,
+    /// Returns the next step that is due at `now`, with the time at which it was due. If several periods have passed, all but the last one are skipped,
     /// because the restart would undo them.
-    pub(crate) fn next_step(&mut self, now: Moment) -> Option<StoryStep> {
+    pub(crate) fn next_step(&mut self, now: Moment) -> Option<(Moment, StoryStep)> {
         let elapsed = now.since(self.period_start);
         if let Some(period) = self.story.period.filter(|period| elapsed >= *period) {
             let periods = u32::try_from(elapsed.as_nanos() / period.as_nanos()).unwrap_or(u32::MAX);
             self.period_start = self.period_start.after(period.saturating_mul(periods));
             self.next = 0;
-            return Some(StoryStep::Restart);
+            return Some((self.period_start, StoryStep::Restart));
         }
         let event = self.story.events.get(self.next).filter(|event| event.at <= elapsed)?;
         self.next += 1;
-        Some(StoryStep::Event(Box::new(event.clone())))
+        Some((self.period_start.after(event.at), StoryStep::Event(Box::new(event.clone()))))
     }
 
     /// Time of the next step; `None` if the story is over.
@@ -170,6 +197,15 @@ pub(crate) fn patch_tunnel(
     validate_tunnel(account, spec.kind(), &body)
 }
 
+/// Applies changed keys to the edge's view of a tunnel.
+pub(crate) fn patch_edge(state: &EdgeState, set: &Map<String, Value>) -> Result<EdgeState, String> {
+    let mut body = serde_json::to_value(state).map_err(|error| error.to_string())?;
+    if let Some(fields) = body.as_object_mut() {
+        merge_patch(fields, set);
+    }
+    EdgeState::parse(&body)
+}
+
 /// First interface address of the generated tunnels, two per tunnel. All their addresses are in 127.0.0.0/8, so that no
 /// ping leaves the machine.
 const FIRST_INTERFACE: u32 = u32::from_be_bytes([127, 64, 0, 0]);
@@ -188,9 +224,16 @@ pub(crate) fn generate_tunnels(account: &str, count: usize) -> impl Iterator<Ite
         StoryTunnel {
             id: stable_id(&["generated", account, &spec.name]),
             report: spec.bgp.is_some().then(|| state.into()),
+            edge: Some(EdgeState::with_traffic(generate_traffic(number))),
             valid: ValidTunnel { psk: spec.kind() == TunnelKind::Ipsec, spec },
         }
     })
+}
+
+/// Between 1 and 100 Mbit/s to the site, and a fifth of it back.
+fn generate_traffic(number: u32) -> TrafficRates {
+    let from_site = u64::from(number % 100 + 1) * 200_000;
+    TrafficRates { to_site: 5 * from_site, from_site }
 }
 
 fn generate_spec(number: u32) -> TunnelSpec {

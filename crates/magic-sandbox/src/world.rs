@@ -13,13 +13,14 @@ use tracing::{debug, info};
 use web_toolkit::clock::Moment;
 
 use super::{
-    faults::Faults,
+    faults::{Collection, Faults},
+    graphql::{self, AnswerContext, Distortion, GraphqlError, GraphqlRequest, Operation},
     operations::{ApiOperation, MOUNT},
     request::{ApiRequest, CallLog},
     response::{ApiResponse, ErrorResponse},
     session::SessionReport,
     store::{Candidate, StoredAccount, StoredTunnel},
-    story::{self, Story, StoryAccount, StoryEvent, StoryPlayer, StoryStep, StoryTunnel},
+    story::{self, AnalyticsLimits, Story, StoryAccount, StoryEvent, StoryPlayer, StoryStep, StoryTunnel},
     validate::ValidTunnel,
 };
 
@@ -44,6 +45,40 @@ impl Default for SandboxSettings {
     }
 }
 
+/// What a request to the API asks for.
+enum ApiCall<'a> {
+    Tunnels(ApiOperation<'a>),
+    Graphql(GraphqlRequest),
+    /// An unknown path or method.
+    Unknown(ErrorResponse),
+    /// A document that the sandbox does not answer, or wrong variables.
+    UnknownQuery(GraphqlError),
+}
+
+impl<'a> ApiCall<'a> {
+    /// `path` is the path below the mount point.
+    fn route(request: &'a ApiRequest, path: &'a str) -> Self {
+        if path != graphql::PATH {
+            return ApiOperation::route(&request.method, path).map_or_else(Self::Unknown, Self::Tunnels);
+        }
+        match ErrorResponse::check_method(&request.method, "POST") {
+            Ok(()) => GraphqlRequest::parse(&request.body).map_or_else(Self::UnknownQuery, Self::Graphql),
+            Err(error) => Self::Unknown(error),
+        }
+    }
+
+    fn operation(&self) -> Option<Operation> {
+        if let Self::Graphql(request) = self { Some(request.operation()) } else { None }
+    }
+
+    fn collection(&self) -> Option<Collection> {
+        match self {
+            Self::Tunnels(operation) => operation.kind().map(Collection::from),
+            _ => self.operation().map(Collection::from),
+        }
+    }
+}
+
 /// The state of the sandbox.
 #[derive(Debug)]
 pub(crate) struct World {
@@ -62,14 +97,15 @@ impl World {
         let mut accounts = Vec::with_capacity(story.accounts.len());
         for (position, initial) in story.accounts.iter().enumerate() {
             let mut account = StoredAccount::new(initial.id.clone(), initial.onboarded);
+            account.analytics = initial.analytics;
             let generated = if position == 0 { tunnels } else { 0 };
             let generated = story::generate_tunnels(&initial.id, generated);
-            for StoryTunnel { id, valid, report } in initial.tunnels.iter().cloned().chain(generated) {
+            for StoryTunnel { id, valid, report, edge } in initial.tunnels.iter().cloned().chain(generated) {
                 // A tunnel of the story takes precedence over a generated one of the same name.
                 if account.find_mut(&valid.spec.name).is_some() {
                     continue;
                 }
-                let mut tunnel = StoredTunnel::new(id, valid, now);
+                let mut tunnel = StoredTunnel::new(id, valid, now).with_past(edge);
                 if let Some(report) = report {
                     tunnel.set_report(report, now);
                 }
@@ -84,10 +120,10 @@ impl World {
 
     /// Brings the story and the BGP sessions up to `now`.
     pub(crate) fn advance(&mut self, now: Moment) {
-        while let Some(step) = self.player.next_step(now) {
+        while let Some((due, step)) = self.player.next_step(now) {
             match step {
-                StoryStep::Restart => self.restart_story(now),
-                StoryStep::Event(event) => self.apply_event(*event, now),
+                StoryStep::Restart => self.restart_story(due),
+                StoryStep::Event(event) => self.apply_event(*event, due),
             }
         }
         for account in &mut self.accounts {
@@ -103,14 +139,16 @@ impl World {
     fn restart_story(&mut self, now: Moment) {
         info!("story: restarting from the beginning");
         for (account, initial) in self.accounts.iter_mut().zip(&self.player.story.accounts) {
-            for StoryTunnel { id, valid, report } in &initial.tunnels {
+            for StoryTunnel { id, valid, report, edge } in &initial.tunnels {
                 let valid = ValidTunnel { spec: valid.spec.clone(), psk: false };
                 let candidate = Candidate { id: Some(id.clone()), valid, at: String::new() };
                 // A client may have given the tunnel's name to another tunnel; then the tunnel is not restored.
                 if account.check(slice::from_ref(&candidate)).is_empty() {
                     account.apply(vec![candidate], |tunnel, initial| tunnel.replace(initial, now));
                 }
-                if let (Some(tunnel), Some(report)) = (account.get_mut(id), report) {
+                let Some(tunnel) = account.get_mut(id) else { continue };
+                tunnel.set_edge(edge.clone(), now.wall);
+                if let Some(report) = report {
                     tunnel.set_report(report.clone(), now);
                 }
             }
@@ -132,6 +170,12 @@ impl World {
                 // A story cannot rename a tunnel, so the account's index of names stays valid.
                 Ok(valid) => tunnel.replace(valid, now),
                 Err(error) => debug!("story: {}: tunnel not changed: {}", event.name, error.message),
+            }
+        }
+        if let Some(set) = &event.edge {
+            match story::patch_edge(&tunnel.edge().current(), set) {
+                Ok(state) => tunnel.set_edge(Some(state), now.wall),
+                Err(error) => debug!("story: {}: edge not changed: {error}", event.name),
             }
         }
         if let Some(report) = event.report {
@@ -165,20 +209,40 @@ impl World {
 
     /// Responds to a request to the API. `path` is the path below the mount point.
     fn call_api(&mut self, request: &ApiRequest, path: &str, now: Moment) -> ApiResponse {
-        let operation = ApiOperation::route(&request.method, path);
-        let kind = operation.as_ref().ok().and_then(ApiOperation::kind);
-        let faults = self.faults.match_request(kind, &request.method, &mut self.rng);
+        let call = ApiCall::route(request, path);
+        let operation = call.operation().map(Operation::name);
+        let faults = self.faults.match_request(call.collection(), &request.method, &mut self.rng);
         let mut response = faults.replacement().unwrap_or_else(|| {
             // Without valid credentials even an unknown path is a 401, as in the real API.
-            let result = request.credentials.check(self.accepted.as_ref());
-            let result =
-                result.and_then(|()| operation?.run(&mut self.accounts, request, now, self.strict, &mut self.rng));
-            result.map_or_else(ApiResponse::from, |result| ApiResponse::success(&result))
+            match request.credentials.check(self.accepted.as_ref()) {
+                Ok(()) => self.run(call, request, faults.distortion(), now),
+                Err(error) => error.into(),
+            }
         });
         faults.apply(&mut response);
         debug!(fault = faults.name(), "{} {}: {}", request.method, request.path, response.status.as_u16());
-        self.calls.record(request, response.status, faults.name(), now);
+        self.calls.record(request, operation, response.status, faults.name(), now);
         response
+    }
+
+    /// Carries out a request with valid credentials.
+    fn run(&mut self, call: ApiCall<'_>, request: &ApiRequest, distortion: Distortion, now: Moment) -> ApiResponse {
+        match call {
+            ApiCall::Tunnels(operation) => {
+                let result = operation.run(&mut self.accounts, request, now, self.strict, &mut self.rng);
+                result.map_or_else(ApiResponse::from, |result| ApiResponse::success(&result))
+            }
+            ApiCall::Graphql(query) => {
+                let AnalyticsLimits { delay, page_size } = self.player.story.analytics;
+                let context = AnswerContext { now: now.wall, delay, page_size, distortion };
+                match query.answer(&self.accounts, &context) {
+                    Ok(body) => ApiResponse::new(StatusCode::OK, "application/json", body),
+                    Err(error) => error.into(),
+                }
+            }
+            ApiCall::Unknown(error) => error.into(),
+            ApiCall::UnknownQuery(error) => GraphqlError { timestamp: Some(now.wall), ..error }.into(),
+        }
     }
 
     /// The sandbox's own paths. They need no credentials.
@@ -193,6 +257,10 @@ impl World {
             ["sandbox", "accounts", account, "tunnels", tunnel, "bgp_status"] => {
                 allow("PUT")?;
                 self.set_bgp_status(account, &percent_decode_str(tunnel).decode_utf8_lossy(), &request.body, now)
+            }
+            ["sandbox", "accounts", account, "tunnels", tunnel, "edge"] => {
+                allow("PUT")?;
+                self.set_edge(account, &percent_decode_str(tunnel).decode_utf8_lossy(), &request.body, now)
             }
             ["sandbox", "faults"] => {
                 allow("GET, PUT, DELETE")?;
@@ -224,14 +292,27 @@ impl World {
     ) -> Result<Value, ErrorResponse> {
         let body: Value = serde_json::from_slice(body).map_err(|error| ErrorResponse::malformed_json(&error))?;
         let report = SessionReport::parse(&body).map_err(bad_request)?;
-        let found = self.accounts.iter_mut().find(|other| other.id == account);
-        let account = found.ok_or_else(|| not_found(format!("account `{account}` does not exist")))?;
-        let found = account.find_mut(tunnel);
-        let found = found.ok_or_else(|| not_found(format!("tunnel `{tunnel}` does not exist")))?;
+        let found = self.find_tunnel(account, tunnel)?;
         if !found.set_report(report, now) {
             return Err(bad_request(format!("tunnel `{tunnel}` has no BGP; update it with `bgp` first")));
         }
         Ok(json!({"id": found.id(), "bgp_status": found.bgp_status()}))
+    }
+
+    /// Changes the keys of the body in what the edge reports. `tunnel` is an id or a name.
+    fn set_edge(&mut self, account: &str, tunnel: &str, body: &[u8], now: Moment) -> Result<Value, ErrorResponse> {
+        let set = serde_json::from_slice(body).map_err(|error| ErrorResponse::malformed_json(&error))?;
+        let found = self.find_tunnel(account, tunnel)?;
+        let state = story::patch_edge(&found.edge().current(), &set).map_err(bad_request)?;
+        found.set_edge(Some(state.clone()), now.wall);
+        Ok(json!({"id": found.id(), "edge": state}))
+    }
+
+    /// `tunnel` is an id or a name.
+    fn find_tunnel(&mut self, account: &str, tunnel: &str) -> Result<&mut StoredTunnel, ErrorResponse> {
+        let found = self.accounts.iter_mut().find(|other| other.id == account);
+        let account = found.ok_or_else(|| not_found(format!("account `{account}` does not exist")))?;
+        account.find_mut(tunnel).ok_or_else(|| not_found(format!("tunnel `{tunnel}` does not exist")))
     }
 }
 

@@ -9,7 +9,10 @@ use serde::{
 };
 use serde_json::{Value, json};
 
-use crate::response::{ApiResponse, Delivery, ErrorResponse};
+use crate::{
+    graphql::{Distortion, GraphqlError, alias_path},
+    response::{ApiResponse, Delivery, ErrorResponse},
+};
 
 /// What happens to a matching request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -58,6 +61,35 @@ pub(super) enum FaultEffect {
     Silence,
     /// A body that never ends.
     Endless,
+    /// Status 200 without data and with this error.
+    GraphqlErrors {
+        message: String,
+        #[serde(default)]
+        code: Option<String>,
+        /// For example `["viewer", "accounts", "0", "states"]`.
+        #[serde(default)]
+        path: Vec<String>,
+    },
+    /// One list is null, and `errors` says why. By default the first one in alphabetical order.
+    Partial {
+        #[serde(default)]
+        alias: Option<String>,
+    },
+    /// No account in the data.
+    EmptyAccounts,
+    /// 403, the account or the token cannot use the dataset.
+    NoAccess,
+    /// 429, the quota of queries is used up.
+    Budget,
+    /// The newest data is missing.
+    #[serde(deserialize_with = "parse_duration")]
+    Late(Duration),
+    /// Each list has as many rows as its limit: the last row is repeated.
+    TruncatedPage,
+    /// One tunnel has a name that is not in the inventory.
+    Renamed,
+    /// `"errors": null` in a success.
+    NullErrors,
 }
 
 const fn bad_gateway() -> StatusCode {
@@ -82,7 +114,32 @@ impl FaultEffect {
             Self::Reset => "reset",
             Self::Silence => "silence",
             Self::Endless => "endless",
+            Self::GraphqlErrors { .. } => "graphql_errors",
+            Self::Partial { .. } => "partial",
+            Self::EmptyAccounts => "empty_accounts",
+            Self::NoAccess => "no_access",
+            Self::Budget => "budget",
+            Self::Late(_) => "late",
+            Self::TruncatedPage => "truncated_page",
+            Self::Renamed => "renamed",
+            Self::NullErrors => "null_errors",
         }
+    }
+
+    /// Whether only responses of the GraphQL API can have this fault.
+    pub(super) const fn is_graphql(&self) -> bool {
+        matches!(
+            self,
+            Self::GraphqlErrors { .. }
+                | Self::Partial { .. }
+                | Self::EmptyAccounts
+                | Self::NoAccess
+                | Self::Budget
+                | Self::Late(_)
+                | Self::TruncatedPage
+                | Self::Renamed
+                | Self::NullErrors
+        )
     }
 }
 
@@ -124,20 +181,42 @@ impl MatchedFaults {
             FaultEffect::SuccessFalse => {
                 ErrorResponse::single(StatusCode::OK, 1001, "An unknown error has occurred").into()
             }
+            FaultEffect::GraphqlErrors { message, code, path } => {
+                let (code, path) = (code.clone(), path.clone());
+                GraphqlError { code, path, ..GraphqlError::new(StatusCode::OK, message) }.into()
+            }
+            FaultEffect::EmptyAccounts => {
+                ApiResponse::json(StatusCode::OK, &json!({"data": {"viewer": {"accounts": []}}}))
+            }
+            FaultEffect::NoAccess => GraphqlError::no_access_to_path().into(),
+            FaultEffect::Budget => GraphqlError::budget_depleted().into(),
             _ => return None,
         })
+    }
+
+    /// What the faults change in an answer of the GraphQL API.
+    pub(crate) fn distortion(&self) -> Distortion {
+        let none = Distortion::default();
+        match self.effect {
+            Some(FaultEffect::Late(late)) => Distortion { late, ..none },
+            Some(FaultEffect::Renamed) => Distortion { renamed: true, ..none },
+            Some(FaultEffect::TruncatedPage) => Distortion { padded: true, ..none },
+            _ => none,
+        }
     }
 
     /// Applies the faults that change the body of a response, or the way it is sent.
     pub(crate) fn apply(&self, response: &mut ApiResponse) {
         response.latency = self.latency;
-        match self.effect {
+        match &self.effect {
             Some(FaultEffect::Truncated) => response.body.truncate(response.body.len() / 2),
             Some(FaultEffect::InvalidUtf8) => break_encoding(&mut response.body),
-            Some(FaultEffect::WrongTypes) => change_json(response, |body| visit_tunnels(body, set_wrong_types)),
-            Some(FaultEffect::MissingList) => change_json(response, |body| body["result"] = json!({})),
-            Some(FaultEffect::UnknownValue) => change_json(response, |body| visit_tunnels(body, set_unknown_values)),
-            Some(FaultEffect::Drip(interval)) => response.delivery = Delivery::Drip(interval),
+            Some(FaultEffect::WrongTypes) => change_json(response, |body| visit_rows(body, set_wrong_types)),
+            Some(FaultEffect::MissingList) => change_json(response, remove_lists),
+            Some(FaultEffect::UnknownValue) => change_json(response, |body| visit_rows(body, set_unknown_values)),
+            Some(FaultEffect::Partial { alias }) => change_json(response, |body| fail_list(body, alias.as_deref())),
+            Some(FaultEffect::NullErrors) => change_json(response, |body| body["errors"] = Value::Null),
+            Some(FaultEffect::Drip(interval)) => response.delivery = Delivery::Drip(*interval),
             Some(FaultEffect::Reset) => response.delivery = Delivery::Reset,
             Some(FaultEffect::Silence) => response.delivery = Delivery::Silence,
             Some(FaultEffect::Endless) => response.delivery = Delivery::Endless,
@@ -159,26 +238,65 @@ fn change_json(response: &mut ApiResponse, change: impl FnOnce(&mut Value)) {
     }
 }
 
-/// Calls `change` for each object with a tunnel's name, anywhere in the body.
-fn visit_tunnels(value: &mut Value, change: fn(&mut Value)) {
-    if value.get("name").is_some() {
+/// Calls `change` for each tunnel and each row of a GraphQL list, anywhere in the body.
+fn visit_rows(value: &mut Value, change: fn(&mut Value)) {
+    if value.get("name").is_some() || value.get("dimensions").is_some() {
         return change(value);
     }
     match value {
-        Value::Array(list) => list.iter_mut().for_each(|element| visit_tunnels(element, change)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| visit_tunnels(field, change)),
+        Value::Array(list) => list.iter_mut().for_each(|element| visit_rows(element, change)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| visit_rows(field, change)),
         _ => {}
     }
 }
 
-fn set_wrong_types(tunnel: &mut Value) {
+/// The object that holds the lists of a GraphQL answer.
+fn graphql_lists(body: &mut Value) -> Option<&mut Value> {
+    let account = body.pointer_mut("/data/viewer/accounts/0")?;
+    if account.get("settings").is_some() { account.get_mut("settings") } else { Some(account) }
+}
+
+fn remove_lists(body: &mut Value) {
+    match graphql_lists(body) {
+        Some(lists) => *lists = json!({}),
+        None => body["result"] = json!({}),
+    }
+}
+
+/// Sets a list to null and adds an error with its path. Without `alias`, it is the first list in alphabetical order.
+fn fail_list(body: &mut Value, alias: Option<&str>) {
+    let Some(Value::Object(lists)) = graphql_lists(body) else { return };
+    let first = lists.keys().next().cloned();
+    let Some(alias) = alias.map(str::to_owned).or(first) else { return };
+    let message = "Internal server error";
+    let error = GraphqlError { path: alias_path(&alias), ..GraphqlError::new(StatusCode::OK, message) };
+    lists.insert(alias, Value::Null);
+    body["errors"] = json!([error.json()]);
+}
+
+fn set_wrong_types(row: &mut Value) {
+    if let Some(dimensions) = row.get_mut("dimensions") {
+        *dimensions =
+            json!({"tunnelName": 42, "ingressTunnelName": [], "egressTunnelName": {}, "datetimeMinute": true});
+        row["count"] = json!("many");
+        row["sum"] = json!(7);
+        return;
+    }
+    let tunnel = row;
     tunnel["name"] = json!(42);
     tunnel["interface_address"] = json!(["10.0.0.0/31"]);
     tunnel["bgp"] = json!("yes");
     tunnel["health_check"] = json!(7);
 }
 
-fn set_unknown_values(tunnel: &mut Value) {
+fn set_unknown_values(row: &mut Value) {
+    if let Some(dimensions) = row.get_mut("dimensions") {
+        if dimensions.get("resultStatus").is_some() {
+            dimensions["resultStatus"] = json!("unreachable");
+        }
+        return;
+    }
+    let tunnel = row;
     tunnel["health_check"]["rate"] = json!("ludicrous");
     tunnel["health_check"]["type"] = json!("handshake");
     tunnel["health_check"]["direction"] = json!("sideways");

@@ -20,7 +20,7 @@ fn list() -> ApiResponse {
 /// A list, changed by one fault.
 fn response_under(effect: &str) -> (MatchedFaults, ApiResponse) {
     let mut faults = faults(&format!(r#"{{"faults":[{{"fault":{effect}}}]}}"#));
-    let matched = faults.match_request(Some(TunnelKind::Gre), &Method::GET, &mut rng());
+    let matched = faults.match_request(Some(Collection::GreTunnels), &Method::GET, &mut rng());
     let mut response = matched.replacement().unwrap_or_else(list);
     matched.apply(&mut response);
     (matched, response)
@@ -63,9 +63,9 @@ fn each_fault_does_what_it_says() {
 fn a_fault_hits_only_the_collection_and_the_method_it_names() {
     let mut faults = faults(r#"{"faults":[{"collection":"gre_tunnels","method":"get","fault":"reset"}]}"#);
     let mut hit = |kind, method| faults.match_request(kind, &method, &mut rng()).name();
-    assert_eq!(hit(Some(TunnelKind::Gre), Method::GET), Some("reset"));
-    assert_eq!(hit(Some(TunnelKind::Gre), Method::PUT), None);
-    assert_eq!(hit(Some(TunnelKind::Ipsec), Method::GET), None);
+    assert_eq!(hit(Some(Collection::GreTunnels), Method::GET), Some("reset"));
+    assert_eq!(hit(Some(Collection::GreTunnels), Method::PUT), None);
+    assert_eq!(hit(Some(Collection::IpsecTunnels), Method::GET), None);
     assert_eq!(hit(None, Method::GET), None);
 }
 

@@ -10,8 +10,12 @@ use web_toolkit::{
     yaml::{Node, YamlError, keys_of},
 };
 
-use super::{Story, StoryAccount, StoryEvent, StoryTunnel, patch_tunnel, validate_tunnel};
+use super::{
+    AnalyticsLimits, MAX_PAGE_SIZE, Story, StoryAccount, StoryEvent, StoryTunnel, patch_edge, patch_tunnel,
+    validate_tunnel,
+};
 use crate::{
+    edge::EdgeState,
     faults::{Fault, Faults, parse_duration},
     session::SessionReport,
     spec::{TunnelKind, TunnelSpec},
@@ -29,6 +33,11 @@ const MOST_EVENTS: usize = 10_000;
 struct StoryKeys {
     #[serde(deserialize_with = "parse_optional_duration")]
     period: Option<Duration>,
+    /// Age at which GraphQL data becomes visible; default: 1m.
+    #[serde(deserialize_with = "parse_optional_duration")]
+    edge_delay: Option<Duration>,
+    /// Maximum number of rows of a GraphQL list; default: 10,000.
+    edge_page_size: Option<u64>,
     accounts: Node<AccountEntry>,
     events: Node<EventEntry>,
 }
@@ -40,11 +49,13 @@ struct AccountEntry {
     id: Option<String>,
     /// Default: `true`.
     onboarded: Option<bool>,
+    /// Whether the token can read the account's analytics. Default: `true`.
+    analytics: Option<bool>,
     #[serde(default)]
     tunnels: Node<Fields>,
 }
 
-/// The body of a tunnel, as for the API, plus `type` and `bgp_status`.
+/// The body of a tunnel, as for the API, plus `type`, `bgp_status` and `edge`.
 type Fields = BTreeMap<String, Spanned<Value>>;
 
 /// An account and its tunnels, each with its line.
@@ -63,6 +74,7 @@ struct EventEntry {
     say: String,
     set: Option<Map<String, Value>>,
     bgp_status: Option<Value>,
+    edge: Option<Map<String, Value>>,
     faults: Option<Vec<Fault>>,
 }
 
@@ -71,7 +83,7 @@ fn parse_optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result
 }
 
 impl Story {
-    /// The embedded story: seven tunnels that go through every verdict in three minutes, repeated forever.
+    /// The embedded story: eight tunnels that go through every verdict in three minutes, repeated forever.
     pub fn demo() -> Self {
         Self::parse("demo.yml", DEMO).unwrap_or_else(|error| unreachable!("a test parses the embedded story: {error}"))
     }
@@ -91,7 +103,9 @@ impl Story {
             })
             .collect();
         let events = reader.sections("events", file.events);
-        let story = (reader.mistakes() == 0).then(|| check(file.period, accounts, &events));
+        let limits = check_limits(file.edge_delay, file.edge_page_size);
+        let story =
+            (reader.mistakes() == 0).then(|| limits.and_then(|limits| check(limits, file.period, accounts, &events)));
         let story = story.and_then(|story| reader.check_line(story));
         reader.finish_with(story)
     }
@@ -101,7 +115,17 @@ fn wrong(line: u64, what: impl Into<String>) -> YamlError {
     YamlError { line, what: what.into() }
 }
 
+fn check_limits(delay: Option<Duration>, page_size: Option<u64>) -> Result<AnalyticsLimits, YamlError> {
+    let default = AnalyticsLimits::default();
+    let (delay, page_size) = (delay.unwrap_or(default.delay), page_size.unwrap_or(default.page_size));
+    if !(1..=MAX_PAGE_SIZE).contains(&page_size) {
+        return Err(wrong(1, format!("edge_page_size: must be from 1 to {MAX_PAGE_SIZE}")));
+    }
+    Ok(AnalyticsLimits { delay, page_size })
+}
+
 fn check(
+    analytics: AnalyticsLimits,
     period: Option<Duration>,
     entries: Vec<ListedAccount>,
     events: &[(u64, EventEntry)],
@@ -125,11 +149,11 @@ fn check(
         return Err(wrong(1, "period: must be at least 1s"));
     }
     let events = check_events(period, events, &accounts)?;
-    Ok(Story { accounts, period, events })
+    Ok(Story { accounts, analytics, period, events })
 }
 
 fn check_account(line: u64, entry: AccountEntry, entries: &[(u64, Fields)]) -> Result<StoryAccount, YamlError> {
-    let AccountEntry { name, id, onboarded, .. } = entry;
+    let AccountEntry { name, id, onboarded, analytics, .. } = entry;
     let id = id.unwrap_or_else(|| stable_id(&["account", &name]));
     if !is_id(&id) {
         let length = id.chars().count();
@@ -146,7 +170,8 @@ fn check_account(line: u64, entry: AccountEntry, entries: &[(u64, Fields)]) -> R
         let (line, fields) = &entries[position.parse::<usize>().unwrap_or_default()];
         return Err(wrong_field(*line, fields, field, &error.message));
     }
-    Ok(StoryAccount { name, id, onboarded: onboarded.unwrap_or(true), tunnels })
+    let (onboarded, analytics) = (onboarded.unwrap_or(true), analytics.unwrap_or(true));
+    Ok(StoryAccount { name, id, onboarded, analytics, tunnels })
 }
 
 fn check_tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel, YamlError> {
@@ -159,14 +184,16 @@ fn check_tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel
     };
     let report = fields.get("bgp_status").map(|status| SessionReport::parse(&status.value)).transpose();
     let report = report.map_err(|rule| wrong("bgp_status", &rule))?;
-    let body = fields.iter().filter(|(key, _)| !["type", "bgp_status"].contains(&key.as_str()));
+    let edge = fields.get("edge").map(|edge| EdgeState::parse(&edge.value)).transpose();
+    let edge = edge.map_err(|rule| wrong("edge", &rule))?;
+    let body = fields.iter().filter(|(key, _)| !["type", "bgp_status", "edge"].contains(&key.as_str()));
     let body: Map<_, _> = body.map(|(key, value)| (key.clone(), value.value.clone())).collect();
     let valid = validate_tunnel(account, kind, &body);
     let valid = valid.map_err(|error| wrong(&error.pointer.unwrap_or_default(), &error.message))?;
     if report.is_some() && valid.spec.bgp.is_none() {
         return Err(wrong("bgp_status", "needs `bgp`, because only a BGP session has a status"));
     }
-    Ok(StoryTunnel { id: stable_id(&["tunnel", account, &valid.spec.name]), valid, report })
+    Ok(StoryTunnel { id: stable_id(&["tunnel", account, &valid.spec.name]), valid, report, edge })
 }
 
 /// Locates an error at the key that its pointer names, or else at the tunnel.
@@ -191,23 +218,25 @@ fn check_events(
         }
     }
     all.sort_by_key(|(_, event)| event.at);
-    let mut specs: BTreeMap<(usize, String), TunnelSpec> = BTreeMap::new();
+    let mut tunnels: RehearsedTunnels = BTreeMap::new();
     for (position, account) in accounts.iter().enumerate() {
-        let tunnels = account.tunnels.iter();
-        specs.extend(tunnels.map(|tunnel| ((position, tunnel.id.clone()), tunnel.valid.spec.clone())));
+        let initial = account.tunnels.iter().map(|tunnel| {
+            let edge = tunnel.edge.clone().unwrap_or_default();
+            ((position, tunnel.id.clone()), (tunnel.valid.spec.clone(), edge))
+        });
+        tunnels.extend(initial);
     }
     for (line, event) in &all {
-        rehearse(event, accounts, &mut specs).map_err(|what| wrong(*line, what))?;
+        rehearse(event, accounts, &mut tunnels).map_err(|what| wrong(*line, what))?;
     }
     Ok(all.into_iter().map(|(_, event)| event).collect())
 }
 
-fn rehearse(
-    event: &StoryEvent,
-    accounts: &[StoryAccount],
-    specs: &mut BTreeMap<(usize, String), TunnelSpec>,
-) -> Result<(), String> {
-    let Some((key, spec)) = event.tunnel.as_ref().and_then(|key| Some((key, specs.get_mut(key)?))) else {
+/// What events can change, by position of the account and id of the tunnel.
+type RehearsedTunnels = BTreeMap<(usize, String), (TunnelSpec, EdgeState)>;
+
+fn rehearse(event: &StoryEvent, accounts: &[StoryAccount], tunnels: &mut RehearsedTunnels) -> Result<(), String> {
+    let Some((key, (spec, edge))) = event.tunnel.as_ref().and_then(|key| Some((key, tunnels.get_mut(key)?))) else {
         return Ok(());
     };
     if let Some(set) = &event.set {
@@ -216,6 +245,9 @@ fn rehearse(
             format!("events.set.{path}: {}", error.message)
         });
         *spec = valid?.spec;
+    }
+    if let Some(set) = &event.edge {
+        *edge = patch_edge(edge, set).map_err(|rule| format!("events.edge: {rule}"))?;
     }
     if event.report.is_some() && spec.bgp.is_none() {
         return Err(format!("events.bgp_status: `{}` has no `bgp` at that time", event.name));
@@ -246,8 +278,8 @@ fn repeat_event(
 }
 
 fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEvent, String> {
-    if entry.tunnel.is_none() && (entry.set.is_some() || entry.bgp_status.is_some()) {
-        return Err("events.tunnel: is required with `set` and `bgp_status`".to_owned());
+    if entry.tunnel.is_none() && (entry.set.is_some() || entry.bgp_status.is_some() || entry.edge.is_some()) {
+        return Err("events.tunnel: is required with `set`, `bgp_status` and `edge`".to_owned());
     }
     let tunnel = entry.tunnel.as_ref().map(|name| find_tunnel(entry.account.as_deref(), name, accounts)).transpose()?;
     if entry.set.as_ref().is_some_and(|set| set.contains_key("name")) {
@@ -262,6 +294,7 @@ fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEven
         name: entry.tunnel.clone().unwrap_or_default(),
         set: entry.set.clone(),
         report: report.map_err(|rule| format!("events.bgp_status: {rule}"))?,
+        edge: entry.edge.clone(),
         faults: faults.map_err(|rule| format!("events.faults: {rule}"))?,
     })
 }

@@ -125,7 +125,7 @@ fn after_hours_without_a_request_only_the_last_period_is_played() {
     let mut player = StoryPlayer::new(story, now);
     let later = now.after(Duration::from_secs(180 * 100 + 20));
     let mut steps = Vec::new();
-    while let Some(turn) = player.next_step(later) {
+    while let Some((_, turn)) = player.next_step(later) {
         steps.push(matches!(turn, StoryStep::Restart));
     }
     assert_eq!(steps, [true, false, false], "a restart and the events at 10 s and 15 s");
@@ -139,7 +139,7 @@ fn a_story_without_a_period_runs_once() {
     let mut player = StoryPlayer::new(story, now);
     assert_eq!(player.due(), Some(now.after(Duration::from_secs(5))));
     let later = now.after(Duration::from_hours(1));
-    assert!(matches!(player.next_step(later), Some(StoryStep::Event(_))));
+    assert!(matches!(player.next_step(later), Some((_, StoryStep::Event(_)))));
     assert!(player.next_step(later).is_none());
     assert_eq!(player.due(), None);
 }
@@ -230,7 +230,7 @@ const INVALID_STORIES: &[(&str, &str, &str)] = &[
     ("        name: two\n", "", "bad.yml: line 10: tunnels.name: name is required"),
     ("tunnel: one", "tunnel: three", "bad.yml: line 15: events.tunnel: unknown tunnel `three`"),
     ("tunnel: one", "tunnel: two", "bad.yml: line 15: events.bgp_status: `two` has no `bgp` at that time"),
-    ("    tunnel: one\n", "", "bad.yml: line 15: events.tunnel: is required with `set` and `bgp_status`"),
+    ("    tunnel: one\n", "", "bad.yml: line 15: events.tunnel: is required with `set`, `bgp_status` and `edge`"),
     (
         "bgp_status: down",
         "bgp_status: broken",

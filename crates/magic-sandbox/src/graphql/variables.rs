@@ -1,0 +1,74 @@
+//! The variables of a request, checked against the types that the documents declare.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::document::Operation;
+use crate::edge::Window;
+
+/// The variables of one operation.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Query {
+    Settings { account: String },
+    EdgeHealth { account: String, window: Window, after: String, limit: u64 },
+    EdgeTraffic { account: String, window: Window, limit: u64 },
+}
+
+impl Query {
+    /// Variables that the document does not declare are ignored, as the GraphQL specification says. The error is a
+    /// message of the API.
+    pub(super) fn parse(operation: Operation, variables: Option<&Value>) -> Result<Self, String> {
+        let variables = Variables(variables.unwrap_or(&Value::Null));
+        let account = variables.text("account")?;
+        Ok(match operation {
+            Operation::Settings => Self::Settings { account },
+            Operation::EdgeHealth => Self::EdgeHealth {
+                account,
+                window: Window { from: variables.time("from")?, to: variables.time("to")? },
+                after: variables.text("after")?,
+                limit: variables.number("limit")?,
+            },
+            Operation::EdgeTraffic => Self::EdgeTraffic {
+                account,
+                window: Window { from: variables.time("bucket")?, to: variables.time("end")? },
+                limit: variables.number("limit")?,
+            },
+        })
+    }
+
+    pub(super) fn account(&self) -> &str {
+        match self {
+            Self::Settings { account } | Self::EdgeHealth { account, .. } | Self::EdgeTraffic { account, .. } => {
+                account
+            }
+        }
+    }
+}
+
+struct Variables<'a>(&'a Value);
+
+impl<'a> Variables<'a> {
+    /// Converts a variable, all of which are required. `expected` is its type.
+    fn require<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        convert: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<T, String> {
+        let value = self.0.get(name).filter(|value| !value.is_null());
+        let value = value.ok_or_else(|| format!("variable `{name}` of type `{expected}!` is required"))?;
+        convert(value).ok_or_else(|| format!("variable `{name}` must be of type `{expected}!`"))
+    }
+
+    fn text(&self, name: &str) -> Result<String, String> {
+        self.require(name, "string", |value| value.as_str().map(str::to_owned))
+    }
+
+    fn time(&self, name: &str) -> Result<Timestamp, String> {
+        self.require(name, "Time", |value| value.as_str()?.parse().ok())
+    }
+
+    fn number(&self, name: &str) -> Result<u64, String> {
+        self.require(name, "uint64", Value::as_u64)
+    }
+}
