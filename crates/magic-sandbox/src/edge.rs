@@ -235,8 +235,11 @@ impl EdgeHistory {
 
     /// The periods that overlap `window`, with the common part.
     fn within(&self, window: Window) -> impl Iterator<Item = (&EdgePeriod, Window)> {
-        let ends = self.periods.iter().skip(1).map(|next| next.from).chain([Timestamp::MAX]);
-        self.periods.iter().zip(ends).filter_map(move |(period, to)| {
+        let first = self.periods.partition_point(|period| period.from <= window.from).saturating_sub(1);
+        let periods = self.periods.range(first..);
+        let ends = periods.clone().skip(1).map(|next| next.from).chain([Timestamp::MAX]);
+        let overlapping = periods.zip(ends).take_while(move |(period, _)| period.from < window.to);
+        overlapping.filter_map(move |(period, to)| {
             let common = window.intersect(Window { from: period.from, to })?;
             Some((period, common))
         })
@@ -290,9 +293,14 @@ impl EdgeHistory {
 
     /// The end of the last time before `end` at which the tunnel was checked.
     pub(crate) fn checked_until(&self, end: Timestamp) -> Option<Timestamp> {
-        let all = Window { from: Timestamp::MIN, to: end };
-        let checked = self.within(all).filter(|(period, _)| period.checks_per_minute > 0);
-        checked.map(|(_, window)| window.to).last()
+        let mut next = Timestamp::MAX;
+        for period in self.periods.iter().rev() {
+            if period.checks_per_minute > 0 && period.from < end {
+                return Some(next.min(end));
+            }
+            next = period.from;
+        }
+        None
     }
 }
 

@@ -23,7 +23,10 @@ pub(crate) struct TestApi {
 
 impl TestApi {
     pub(crate) fn new(settings: SandboxSettings) -> Self {
-        let now = web_toolkit::clock::now();
+        Self::starting_at(settings, web_toolkit::clock::now())
+    }
+
+    pub(crate) fn starting_at(settings: SandboxSettings, now: Moment) -> Self {
         let world = World::new(settings, now);
         let account = world.accounts[0].id.clone();
         Self { world, now, account, form: TargetForm::Object }
