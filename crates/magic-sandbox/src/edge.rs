@@ -245,6 +245,12 @@ impl EdgeHistory {
         })
     }
 
+    /// Since when the tunnel is checked, and its checks per minute. `None` if either has changed.
+    pub(crate) fn unchanged(&self) -> Option<(Timestamp, u32)> {
+        let period = self.periods.front().filter(|_| self.periods.len() == 1)?;
+        Some((period.from, period.checks_per_minute))
+    }
+
     /// Number of checks in `window`.
     pub(crate) fn count(&self, window: Window) -> u64 {
         self.within(window).map(|(period, window)| difference(period.checks(window))).sum()

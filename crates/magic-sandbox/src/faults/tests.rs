@@ -70,6 +70,29 @@ fn a_fault_hits_only_the_collection_and_the_method_it_names() {
 }
 
 #[test]
+fn a_fault_of_the_graphql_api_hits_only_its_collections() {
+    let collections = [
+        (Some(Collection::EdgeHealth), Some("budget")),
+        (Some(Collection::EdgeTraffic), Some("budget")),
+        (Some(Collection::Settings), Some("budget")),
+        (Some(Collection::GreTunnels), None),
+        (None, None),
+    ];
+    for (collection, expected) in collections {
+        let mut faults = faults(r#"{"faults":[{"fault":"budget"}]}"#);
+        assert_eq!(faults.match_request(collection, &Method::POST, &mut rng()).name(), expected, "{collection:?}");
+    }
+}
+
+#[test]
+fn collections_are_shown_by_the_names_that_select_them() {
+    for name in ["ipsec_tunnels", "gre_tunnels", "edge_health", "edge_traffic", "settings"] {
+        let faults = faults(&format!(r#"{{"faults":[{{"collection":"{name}","fault":"reset"}}]}}"#));
+        assert_eq!(faults.json()["faults"][0]["collection"], name);
+    }
+}
+
+#[test]
 fn a_fault_with_a_count_is_removed_after_it() {
     let mut faults = faults(r#"{"faults":[{"count":2,"fault":"reset"},{"fault":"endless"}]}"#);
     let hits: Vec<_> = (0..4).map(|_| faults.match_request(None, &Method::GET, &mut rng()).name()).collect();
@@ -110,6 +133,8 @@ fn errors_name_the_value_and_the_rule() {
         (r#"{"faults":[{"fault":"reset","method":"PATCH"}]}"#, "method must be GET, POST, PUT or DELETE, not `PATCH`"),
         (r#"{"faults":[{"fault":"reset","collection":"routes"}]}"#, "unknown variant `routes`"),
         (r#"{"faults":[{"fault":{"latency":"long"}}]}"#, "`long` is not a duration"),
+        (r#"{"faults":[{"fault":{"late":"very"}}]}"#, "`very` is not a duration"),
+        (r#"{"faults":[{"fault":{"graphql_errors":{}}}]}"#, "missing field `message`"),
         (r#"{"faults":[{"fault":{"status":{"code":99}}}]}"#, "99 is not a status of a response"),
         (
             r#"{"faults":[{"fault":{"rate_limited":{"retry_after":"a\nb"}}}]}"#,

@@ -1,6 +1,6 @@
 //! The answer to one of the documents: limits, filters, order, and the rows.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use hyper::StatusCode;
 use jiff::{SignedDuration, Timestamp};
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{GraphqlError, GraphqlRequest, variables::Query};
 use crate::{
-    edge::{Direction, TrafficSum, Window},
+    edge::{Direction, EdgeHistory, TrafficSum, Window},
     store::{StoredAccount, StoredTunnel},
 };
 
@@ -305,21 +305,37 @@ impl<'a> Page<'a> {
     /// The newest minutes with checks, all tunnels together. The window of this list has no end, so its first row is a
     /// minute that has only just begun.
     fn minutes(&self) -> Vec<MinuteRow> {
+        let histories = self.histories();
         let mut rows = Vec::new();
         let mut end = self.newest();
         while rows.len() < MAX_MINUTES {
             // Skips the time in which no tunnel was checked, which can be months.
-            let checked = self.account.tunnels().filter_map(|tunnel| tunnel.edge().checked_until(end)).max();
+            let checked = histories.iter().filter_map(|(history, _)| history.checked_until(end)).max();
             let Some(checked) = checked.filter(|checked| *checked > self.window.from) else { break };
             let minute = start_of_minute(checked);
             let window = Window { from: minute.max(self.window.from), to: checked };
-            let count = self.account.tunnels().map(|tunnel| tunnel.edge().count(window)).sum();
+            let count = histories.iter().map(|(history, tunnels)| history.count(window) * tunnels).sum();
             if count > 0 {
                 rows.push(MinuteRow { count, dimensions: MinuteKey { datetime_minute: minute.to_string() } });
             }
             end = minute;
         }
         rows
+    }
+
+    /// The histories of the tunnels, and the number of tunnels with the same one. Most tunnels never change, so that
+    /// the number of histories is small.
+    fn histories(&self) -> Vec<(&'a EdgeHistory, u64)> {
+        let mut unchanged = HashMap::new();
+        let mut histories = Vec::new();
+        for history in self.account.tunnels().map(StoredTunnel::edge) {
+            match history.unchanged() {
+                Some(checks) => unchanged.entry(checks).or_insert((history, 0)).1 += 1,
+                None => histories.push((history, 1)),
+            }
+        }
+        histories.extend(unchanged.into_values());
+        histories
     }
 }
 

@@ -1,4 +1,7 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use hyper::Method;
 use jiff::SignedDuration;
@@ -645,4 +648,53 @@ fn long_histories_and_long_gaps_are_answered_quickly() {
     let took = web_toolkit::clock::now().since(begun);
     assert_eq!(minutes.as_array().unwrap().len(), 30);
     assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+/// The pass ratio of each tunnel of the demo in the newest visible minute.
+fn demo_ratios(demo: &mut TestApi) -> BTreeMap<String, f64> {
+    let results = demo.health(-65, -5)["results"].take();
+    let mut counts: BTreeMap<String, [f64; 2]> = BTreeMap::new();
+    for row in results.as_array().unwrap() {
+        let count = row["count"].as_f64().unwrap();
+        let sums = counts.entry(row["dimensions"]["tunnelName"].as_str().unwrap().to_owned()).or_default();
+        sums[0] += if row["dimensions"]["resultStatus"] == "ok" { count } else { 0.0 };
+        sums[1] += count;
+    }
+    counts.into_iter().map(|(name, [passed, all])| (name, passed / all)).collect()
+}
+
+#[test]
+fn one_tunnel_of_the_demo_always_replies_while_its_checks_fail() {
+    let mut demo = start(SandboxSettings::default());
+    for _ in 0..36 {
+        demo.advance_clock(Duration::from_secs(10));
+        let mut tunnels = demo.list("gre_tunnels");
+        tunnels.extend(demo.list("ipsec_tunnels"));
+        let ratios = demo_ratios(&mut demo);
+        let has_check_fault = |tunnel: &&Value| {
+            tunnel.get("bgp").is_none()
+                && tunnel["health_check"]["enabled"] == true
+                && tunnel["interface_address"].as_str().unwrap().starts_with("127.")
+                && ratios[tunnel["name"].as_str().unwrap()] < 0.4
+        };
+        let faults: Vec<_> = tunnels.iter().filter(has_check_fault).map(|tunnel| &tunnel["name"]).collect();
+        assert_eq!(faults, ["prg-gre-1"]);
+    }
+}
+
+#[test]
+fn one_static_tunnel_of_the_demo_is_degraded_for_a_while_in_each_period() {
+    let mut demo = start(SandboxSettings::default());
+    let mut periods = Vec::new();
+    for _ in 0..2 {
+        let mut ratios = Vec::new();
+        for _ in 0..6 {
+            demo.advance_clock(Duration::from_secs(30));
+            ratios.push((demo_ratios(&mut demo)["vie-gre-1"] * 100.0).round());
+        }
+        periods.push(ratios);
+    }
+    // The minute ends 5 s before each of these times; the checks fail from 30 s to 120 s.
+    assert_eq!(periods[0], [100.0, 83.0, 63.0, 60.0, 77.0, 97.0]);
+    assert_eq!(periods[0], periods[1]);
 }

@@ -248,6 +248,18 @@ const INVALID_STORIES: &[(&str, &str, &str)] = &[
         "set: {interface_address: nonsense}",
         "bad.yml: line 15: events.set.interface_address: interface_address must be an IPv4 prefix of length 31 or 30",
     ),
+    (
+        "bgp_status: down",
+        "edge: {pass_ratio: 2}",
+        "bad.yml: line 15: events.edge: `pass_ratio` must be from 0 to 1, not 2",
+    ),
+    (
+        "bgp: {customer_asn: 65000}",
+        "edge: {state_by_colo: {fra01: 0.5}}",
+        "bad.yml: line 9: tunnels.edge: invalid type: floating point `0.5`, expected string or map",
+    ),
+    ("accounts:\n", "edge_page_size: 0\naccounts:\n", "bad.yml: line 1: edge_page_size: must be from 1 to 10000"),
+    ("accounts:\n", "edge_page_size: 10001\naccounts:\n", "bad.yml: line 1: edge_page_size: must be from 1 to 10000"),
     ("bgp_status: down", "set: {name: other}", "bad.yml: line 15: events.set.name: a story cannot rename a tunnel"),
 ];
 
