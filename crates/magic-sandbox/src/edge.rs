@@ -2,7 +2,7 @@
 //!
 //! Every number is computed from the time: check number `n` of a tunnel runs at a fixed time and always has the same
 //! result. Therefore the counts of adjoining windows add up, and a repeated question gets the same answer. Changes are
-//! kept in an [`EdgeHistory`], so that a window in the past shows the state of that time.
+//! kept in an [`EdgeTimeline`], so that a window in the past shows the state of that time.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -30,13 +30,13 @@ const MILLION: i128 = 1_000_000;
 /// The state of a tunnel at one data center, or of all its checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum CheckState {
+enum ColoState {
     Healthy,
     Degraded,
     Down,
 }
 
-impl CheckState {
+impl ColoState {
     /// The thresholds of Cloudflare's dashboard.
     fn of_ratio(pass_ratio: f64) -> Self {
         match pass_ratio {
@@ -59,49 +59,49 @@ impl CheckState {
 /// The key `edge` of a tunnel or an event in a story.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct EdgeState {
+pub(crate) struct SimulatedEdge {
     /// Share of the health checks that pass, from 0 to 1.
     pass_ratio: f64,
     /// The data centers that check the tunnel. Empty: all of them are in the state that follows from `pass_ratio`.
-    state_by_colo: BTreeMap<String, CheckState>,
-    traffic: TrafficRates,
+    state_by_colo: BTreeMap<String, ColoState>,
+    traffic: StoryTraffic,
     /// `siteName` of the API.
     site: String,
 }
 
-impl Default for EdgeState {
+impl Default for SimulatedEdge {
     fn default() -> Self {
-        Self { pass_ratio: 1.0, state_by_colo: BTreeMap::new(), traffic: TrafficRates::default(), site: String::new() }
+        Self { pass_ratio: 1.0, state_by_colo: BTreeMap::new(), traffic: StoryTraffic::default(), site: String::new() }
     }
 }
 
 /// Traffic of a tunnel, in bits per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct TrafficRates {
+pub(crate) struct StoryTraffic {
     pub to_site: u64,
     pub from_site: u64,
 }
 
 /// A direction of traffic through a tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub(crate) enum FlowDirection {
     ToSite,
     FromSite,
 }
 
-impl TrafficRates {
-    const fn toward(self, direction: Direction) -> u64 {
+impl StoryTraffic {
+    const fn toward(self, direction: FlowDirection) -> u64 {
         match direction {
-            Direction::ToSite => self.to_site,
-            Direction::FromSite => self.from_site,
+            FlowDirection::ToSite => self.to_site,
+            FlowDirection::FromSite => self.from_site,
         }
     }
 }
 
-impl EdgeState {
+impl SimulatedEdge {
     /// A healthy tunnel with this traffic.
-    pub(crate) fn with_traffic(traffic: TrafficRates) -> Self {
+    pub(crate) fn with_traffic(traffic: StoryTraffic) -> Self {
         Self { traffic, ..Self::default() }
     }
 
@@ -123,7 +123,7 @@ impl EdgeState {
     /// Mean `tunnelState` of the data centers.
     fn score(&self) -> f64 {
         if self.state_by_colo.is_empty() {
-            return CheckState::of_ratio(self.pass_ratio).score();
+            return ColoState::of_ratio(self.pass_ratio).score();
         }
         self.state_by_colo.values().map(|state| state.score()).sum::<f64>() / self.state_by_colo.len() as f64
     }
@@ -136,13 +136,13 @@ impl EdgeState {
 
 /// A half-open range of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Window {
+pub(crate) struct AnswerWindow {
     pub from: Timestamp,
     /// Exclusive.
     pub to: Timestamp,
 }
 
-impl Window {
+impl AnswerWindow {
     /// The part of this window before `end`.
     pub(crate) fn before(self, end: Timestamp) -> Self {
         Self { from: self.from, to: self.to.min(end) }
@@ -169,48 +169,48 @@ pub(crate) struct CheckCount<'a> {
 
 /// The traffic of a window in one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct TrafficSum {
+pub(crate) struct SimulatedTraffic {
     pub bits: u64,
     pub packets: u64,
 }
 
 /// Time in which nothing changed. It ends where the next one starts.
 #[derive(Debug, Clone)]
-struct EdgePeriod {
+struct TimelinePeriod {
     from: Timestamp,
     checks_per_minute: u32,
-    state: Arc<EdgeState>,
+    state: Arc<SimulatedEdge>,
 }
 
-impl EdgePeriod {
-    fn checks(&self, window: Window) -> [i128; 2] {
+impl TimelinePeriod {
+    fn checks(&self, window: AnswerWindow) -> [i128; 2] {
         window.numbers(i128::from(self.checks_per_minute), 60 * NANOS_PER_SECOND)
     }
 }
 
 /// The edge's view of a tunnel, with a bounded number of earlier states.
 #[derive(Debug, Clone)]
-pub(crate) struct EdgeHistory {
+pub(crate) struct EdgeTimeline {
     /// `None` until a story or a client sets it: the checks pass, and there is no traffic.
-    current: Option<Arc<EdgeState>>,
+    current: Option<Arc<SimulatedEdge>>,
     /// In time order, never empty.
-    periods: VecDeque<EdgePeriod>,
+    periods: VecDeque<TimelinePeriod>,
 }
 
-impl EdgeHistory {
+impl EdgeTimeline {
     /// A tunnel that is checked since `from`.
-    pub(crate) fn new(check: &HealthCheckSpec, state: Option<EdgeState>, from: Timestamp) -> Self {
+    pub(crate) fn new(check: &HealthCheckSpec, state: Option<SimulatedEdge>, from: Timestamp) -> Self {
         let mut history = Self { current: None, periods: VecDeque::new() };
         history.set(check, state, from);
         history
     }
 
-    pub(crate) fn current(&self) -> EdgeState {
+    pub(crate) fn current(&self) -> SimulatedEdge {
         self.current.as_deref().cloned().unwrap_or_default()
     }
 
     /// Shows `state` from `at` on.
-    pub(crate) fn set(&mut self, check: &HealthCheckSpec, state: Option<EdgeState>, at: Timestamp) {
+    pub(crate) fn set(&mut self, check: &HealthCheckSpec, state: Option<SimulatedEdge>, at: Timestamp) {
         self.current = state.map(Arc::new);
         self.set_checks(check, at);
     }
@@ -230,17 +230,17 @@ impl EdgeHistory {
         } else if self.periods.len() == MAX_PERIODS {
             self.periods.pop_front();
         }
-        self.periods.push_back(EdgePeriod { from, checks_per_minute, state });
+        self.periods.push_back(TimelinePeriod { from, checks_per_minute, state });
     }
 
     /// The periods that overlap `window`, with the common part.
-    fn within(&self, window: Window) -> impl Iterator<Item = (&EdgePeriod, Window)> {
+    fn within(&self, window: AnswerWindow) -> impl Iterator<Item = (&TimelinePeriod, AnswerWindow)> {
         let first = self.periods.partition_point(|period| period.from <= window.from).saturating_sub(1);
         let periods = self.periods.range(first..);
         let ends = periods.clone().skip(1).map(|next| next.from).chain([Timestamp::MAX]);
         let overlapping = periods.zip(ends).take_while(move |(period, _)| period.from < window.to);
         overlapping.filter_map(move |(period, to)| {
-            let common = window.intersect(Window { from: period.from, to })?;
+            let common = window.intersect(AnswerWindow { from: period.from, to })?;
             Some((period, common))
         })
     }
@@ -252,12 +252,12 @@ impl EdgeHistory {
     }
 
     /// Number of checks in `window`.
-    pub(crate) fn count(&self, window: Window) -> u64 {
+    pub(crate) fn count(&self, window: AnswerWindow) -> u64 {
         self.within(window).map(|(period, window)| difference(period.checks(window))).sum()
     }
 
     /// The checks in `window` by site and result, without empty groups.
-    pub(crate) fn results(&self, window: Window) -> Vec<CheckCount<'_>> {
+    pub(crate) fn results(&self, window: AnswerWindow) -> Vec<CheckCount<'_>> {
         let mut counts: Vec<CheckCount<'_>> = Vec::new();
         for (period, window) in self.within(window) {
             let checks = period.checks(window);
@@ -277,7 +277,7 @@ impl EdgeHistory {
     }
 
     /// Number of checks in `window` and the mean `tunnelState`. `None` without checks.
-    pub(crate) fn score(&self, window: Window) -> Option<(u64, f64)> {
+    pub(crate) fn score(&self, window: AnswerWindow) -> Option<(u64, f64)> {
         let parts = self.within(window).map(|(period, window)| {
             let count = difference(period.checks(window));
             (count, count as f64 * period.state.score())
@@ -287,8 +287,8 @@ impl EdgeHistory {
     }
 
     /// The traffic in `window`; `None` if there was none.
-    pub(crate) fn traffic(&self, window: Window, direction: Direction) -> Option<TrafficSum> {
-        let mut sum = TrafficSum { bits: 0, packets: 0 };
+    pub(crate) fn traffic(&self, window: AnswerWindow, direction: FlowDirection) -> Option<SimulatedTraffic> {
+        let mut sum = SimulatedTraffic { bits: 0, packets: 0 };
         for (period, window) in self.within(window) {
             let bits = window.numbers(i128::from(period.state.traffic.toward(direction)), NANOS_PER_SECOND);
             sum.bits = sum.bits.saturating_add(difference(bits));

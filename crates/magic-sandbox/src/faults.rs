@@ -16,7 +16,7 @@ use web_toolkit::{
 
 use self::effect::{FaultEffect, deserialize_checked};
 pub(crate) use self::effect::{MatchedFaults, parse_duration};
-use super::{graphql::Operation, spec::TunnelKind};
+use super::{graphql::DocumentOperation, spec::TunnelKind};
 
 /// Maximum number of faults in force at one time.
 const MAX_FAULTS: usize = 100;
@@ -24,7 +24,7 @@ const MAX_FAULTS: usize = 100;
 /// What a request reads or changes, as the exporter's metrics call it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Collection {
+pub(crate) enum FaultCollection {
     #[serde(alias = "ipsec")]
     IpsecTunnels,
     #[serde(alias = "gre")]
@@ -35,7 +35,7 @@ pub(crate) enum Collection {
     Settings,
 }
 
-impl Collection {
+impl FaultCollection {
     const fn name(self) -> &'static str {
         match self {
             Self::IpsecTunnels => "ipsec_tunnels",
@@ -51,7 +51,7 @@ impl Collection {
     }
 }
 
-impl From<TunnelKind> for Collection {
+impl From<TunnelKind> for FaultCollection {
     fn from(kind: TunnelKind) -> Self {
         match kind {
             TunnelKind::Ipsec => Self::IpsecTunnels,
@@ -60,12 +60,12 @@ impl From<TunnelKind> for Collection {
     }
 }
 
-impl From<Operation> for Collection {
-    fn from(operation: Operation) -> Self {
+impl From<DocumentOperation> for FaultCollection {
+    fn from(operation: DocumentOperation) -> Self {
         match operation {
-            Operation::Settings => Self::Settings,
-            Operation::EdgeHealth => Self::EdgeHealth,
-            Operation::EdgeTraffic => Self::EdgeTraffic,
+            DocumentOperation::Settings => Self::Settings,
+            DocumentOperation::EdgeHealth => Self::EdgeHealth,
+            DocumentOperation::EdgeTraffic => Self::EdgeTraffic,
         }
     }
 }
@@ -77,7 +77,7 @@ impl From<Operation> for Collection {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
     /// Absent: all collections, and the verification of tokens. A fault of the GraphQL API never matches another request.
-    collection: Option<Collection>,
+    collection: Option<FaultCollection>,
     /// `GET`, `POST`, `PUT` or `DELETE`. Absent: all.
     #[serde(default, deserialize_with = "parse_method")]
     method: Option<Method>,
@@ -143,7 +143,7 @@ impl Faults {
     /// applies.
     pub(crate) fn match_request(
         &mut self,
-        collection: Option<Collection>,
+        collection: Option<FaultCollection>,
         method: &Method,
         rng: &mut StdRng,
     ) -> MatchedFaults {
@@ -166,7 +166,7 @@ impl Faults {
         let faults = self.0.iter().map(|fault| {
             json!({
                 "fault": fault.effect.name(),
-                "collection": fault.collection.map(Collection::name),
+                "collection": fault.collection.map(FaultCollection::name),
                 "method": fault.method.as_ref().map(Method::as_str),
                 "count": fault.count,
                 "probability": fault.probability,
@@ -177,8 +177,8 @@ impl Faults {
 }
 
 impl Fault {
-    fn selects(&self, collection: Option<Collection>, method: &Method) -> bool {
-        let is_possible = !self.effect.is_graphql() || collection.is_some_and(Collection::is_graphql);
+    fn selects(&self, collection: Option<FaultCollection>, method: &Method) -> bool {
+        let is_possible = !self.effect.is_graphql() || collection.is_some_and(FaultCollection::is_graphql);
         is_possible
             && self.collection.is_none_or(|selected| Some(selected) == collection)
             && self.method.as_ref().is_none_or(|selected| selected == method)

@@ -13,7 +13,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use web_toolkit::clock::Moment;
 
 use super::{
-    edge::{EdgeHistory, EdgeState},
+    edge::{EdgeTimeline, SimulatedEdge},
     response::{ApiError, BodyRule},
     session::{BgpSession, SessionReport},
     spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec, serialize_some},
@@ -45,7 +45,7 @@ pub(crate) struct StoredTunnel {
     /// Time at which the pre-shared key was generated or set. The key itself is not stored.
     psk_set: Option<Timestamp>,
     session: Option<BgpSession>,
-    edge: EdgeHistory,
+    edge: EdgeTimeline,
     /// The JSON in text form and in object form, cached until the tunnel changes, because lists of 10,000 tunnels are
     /// read far more often than tunnels change.
     rendered: [Option<String>; 2],
@@ -64,14 +64,14 @@ impl StoredTunnel {
         let ValidTunnel { spec, psk } = tunnel;
         let session = spec.bgp.is_some().then(|| BgpSession::start(now));
         let psk_set = psk.then_some(now.wall);
-        let edge = EdgeHistory::new(&spec.health_check, None, now.wall);
+        let edge = EdgeTimeline::new(&spec.health_check, None, now.wall);
         Self { id, spec, created: now.wall, modified: now.wall, psk_set, session, edge, rendered: [None, None] }
     }
 
     /// Gives the tunnel a past in which it was checked, with `state` or with the default one.
     #[must_use]
-    pub(crate) fn with_past(mut self, state: Option<EdgeState>) -> Self {
-        self.edge = EdgeHistory::new(&self.spec.health_check, state, Timestamp::MIN);
+    pub(crate) fn with_past(mut self, state: Option<SimulatedEdge>) -> Self {
+        self.edge = EdgeTimeline::new(&self.spec.health_check, state, Timestamp::MIN);
         self
     }
 
@@ -87,12 +87,12 @@ impl StoredTunnel {
         self.session.as_ref()
     }
 
-    pub(crate) fn edge(&self) -> &EdgeHistory {
+    pub(crate) fn edge(&self) -> &EdgeTimeline {
         &self.edge
     }
 
     /// Changes what the edge reports from `at` on.
-    pub(crate) fn set_edge(&mut self, state: Option<EdgeState>, at: Timestamp) {
+    pub(crate) fn set_edge(&mut self, state: Option<SimulatedEdge>, at: Timestamp) {
         self.edge.set(&self.spec.health_check, state, at);
     }
 

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use web_toolkit::clock::Moment;
 
 use super::{
-    edge::{EdgeState, TrafficRates},
+    edge::{SimulatedEdge, StoryTraffic},
     faults::Faults,
     response::ApiError,
     session::{SessionReport, SessionState},
@@ -74,7 +74,7 @@ pub(crate) struct StoryTunnel {
     /// The initial BGP status; `None` lets the session come up by itself.
     pub report: Option<SessionReport>,
     /// The edge's view; `None`: all checks pass, and there is no traffic.
-    pub edge: Option<EdgeState>,
+    pub edge: Option<SimulatedEdge>,
 }
 
 /// A change at one time of the story.
@@ -198,12 +198,12 @@ pub(crate) fn patch_tunnel(
 }
 
 /// Applies changed keys to the edge's view of a tunnel.
-pub(crate) fn patch_edge(state: &EdgeState, set: &Map<String, Value>) -> Result<EdgeState, String> {
+pub(crate) fn patch_edge(state: &SimulatedEdge, set: &Map<String, Value>) -> Result<SimulatedEdge, String> {
     let mut body = serde_json::to_value(state).map_err(|error| error.to_string())?;
     if let Some(fields) = body.as_object_mut() {
         merge_patch(fields, set);
     }
-    EdgeState::parse(&body)
+    SimulatedEdge::parse(&body)
 }
 
 /// First interface address of the generated tunnels, two per tunnel. All their addresses are in 127.0.0.0/8, so that no
@@ -224,16 +224,16 @@ pub(crate) fn generate_tunnels(account: &str, count: usize) -> impl Iterator<Ite
         StoryTunnel {
             id: stable_id(&["generated", account, &spec.name]),
             report: spec.bgp.is_some().then(|| state.into()),
-            edge: Some(EdgeState::with_traffic(generate_traffic(number))),
+            edge: Some(SimulatedEdge::with_traffic(generate_traffic(number))),
             valid: ValidTunnel { psk: spec.kind() == TunnelKind::Ipsec, spec },
         }
     })
 }
 
 /// Between 1 and 100 Mbit/s to the site, and a fifth of it back.
-fn generate_traffic(number: u32) -> TrafficRates {
+fn generate_traffic(number: u32) -> StoryTraffic {
     let from_site = u64::from(number % 100 + 1) * 200_000;
-    TrafficRates { to_site: 5 * from_site, from_site }
+    StoryTraffic { to_site: 5 * from_site, from_site }
 }
 
 fn generate_spec(number: u32) -> TunnelSpec {

@@ -13,8 +13,8 @@ use tracing::{debug, info};
 use web_toolkit::clock::Moment;
 
 use super::{
-    faults::{Collection, Faults},
-    graphql::{self, AnswerContext, Distortion, GraphqlError, GraphqlRequest, Operation},
+    faults::{FaultCollection, Faults},
+    graphql::{self, AnalyticsError, AnalyticsRequest, AnswerContext, Distortion, DocumentOperation},
     operations::{ApiOperation, MOUNT},
     request::{ApiRequest, CallLog},
     response::{ApiResponse, ErrorResponse},
@@ -48,11 +48,11 @@ impl Default for SandboxSettings {
 /// What a request to the API asks for.
 enum ApiCall<'a> {
     Tunnels(ApiOperation<'a>),
-    Graphql(GraphqlRequest),
+    Graphql(AnalyticsRequest),
     /// An unknown path or method.
     Unknown(ErrorResponse),
     /// A document that the sandbox does not answer, or wrong variables.
-    UnknownQuery(GraphqlError),
+    UnknownQuery(AnalyticsError),
 }
 
 impl<'a> ApiCall<'a> {
@@ -62,19 +62,19 @@ impl<'a> ApiCall<'a> {
             return ApiOperation::route(&request.method, path).map_or_else(Self::Unknown, Self::Tunnels);
         }
         match ErrorResponse::check_method(&request.method, "POST") {
-            Ok(()) => GraphqlRequest::parse(&request.body).map_or_else(Self::UnknownQuery, Self::Graphql),
+            Ok(()) => AnalyticsRequest::parse(&request.body).map_or_else(Self::UnknownQuery, Self::Graphql),
             Err(error) => Self::Unknown(error),
         }
     }
 
-    fn operation(&self) -> Option<Operation> {
+    fn operation(&self) -> Option<DocumentOperation> {
         if let Self::Graphql(request) = self { Some(request.operation()) } else { None }
     }
 
-    fn collection(&self) -> Option<Collection> {
+    fn collection(&self) -> Option<FaultCollection> {
         match self {
-            Self::Tunnels(operation) => operation.kind().map(Collection::from),
-            _ => self.operation().map(Collection::from),
+            Self::Tunnels(operation) => operation.kind().map(FaultCollection::from),
+            _ => self.operation().map(FaultCollection::from),
         }
     }
 }
@@ -210,7 +210,7 @@ impl World {
     /// Responds to a request to the API. `path` is the path below the mount point.
     fn call_api(&mut self, request: &ApiRequest, path: &str, now: Moment) -> ApiResponse {
         let call = ApiCall::route(request, path);
-        let operation = call.operation().map(Operation::name);
+        let operation = call.operation().map(DocumentOperation::name);
         let faults = self.faults.match_request(call.collection(), &request.method, &mut self.rng);
         let mut response = faults.replacement().unwrap_or_else(|| {
             // Without valid credentials even an unknown path is a 401, as in the real API.
@@ -241,7 +241,7 @@ impl World {
                 }
             }
             ApiCall::Unknown(error) => error.into(),
-            ApiCall::UnknownQuery(error) => GraphqlError { timestamp: Some(now.wall), ..error }.into(),
+            ApiCall::UnknownQuery(error) => AnalyticsError { timestamp: Some(now.wall), ..error }.into(),
         }
     }
 

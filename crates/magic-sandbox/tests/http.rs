@@ -417,7 +417,7 @@ async fn ten_thousand_tunnels_have_an_edge_view_in_one_page() {
             let body: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(body["data"]["viewer"]["accounts"][0][list].as_array().unwrap().len(), 10_000);
         }
-        assert!(best < Duration::from_secs(2), "{list}: {best:?}");
+        assert!(best < Duration::from_secs(5), "{list}: {best:?}");
     }
 }
 

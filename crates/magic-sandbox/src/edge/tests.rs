@@ -9,12 +9,12 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_790_000_000 / MINUTE * MINUTE + second).unwrap()
 }
 
-fn window(from: i64, to: i64) -> Window {
-    Window { from: at(from), to: at(to) }
+fn window(from: i64, to: i64) -> AnswerWindow {
+    AnswerWindow { from: at(from), to: at(to) }
 }
 
-fn state(value: &Value) -> EdgeState {
-    EdgeState::parse(value).unwrap()
+fn state(value: &Value) -> SimulatedEdge {
+    SimulatedEdge::parse(value).unwrap()
 }
 
 fn checks(rate: &'static str) -> HealthCheckSpec {
@@ -22,18 +22,18 @@ fn checks(rate: &'static str) -> HealthCheckSpec {
 }
 
 /// A tunnel in this state since the beginning of time.
-fn always(value: &Value) -> EdgeHistory {
-    EdgeHistory::new(&checks("mid"), Some(state(value)), Timestamp::MIN)
+fn always(value: &Value) -> EdgeTimeline {
+    EdgeTimeline::new(&checks("mid"), Some(state(value)), Timestamp::MIN)
 }
 
-fn passed(history: &EdgeHistory, window: Window) -> u64 {
+fn passed(history: &EdgeTimeline, window: AnswerWindow) -> u64 {
     history.results(window).iter().filter(|group| group.passed).map(|group| group.count).sum()
 }
 
 #[test]
 fn the_number_of_checks_follows_from_the_rate() {
     for (rate, in_five_minutes) in [("low", 6_875), ("mid", 41_250), ("high", 412_500)] {
-        let history = EdgeHistory::new(&checks(rate), None, Timestamp::MIN);
+        let history = EdgeTimeline::new(&checks(rate), None, Timestamp::MIN);
         assert_eq!(history.count(window(0, 300)), in_five_minutes, "{rate}");
         assert_eq!(history.count(window(300, 300)), 0, "{rate}");
         assert_eq!(history.count(window(300, 0)), 0, "{rate}");
@@ -58,7 +58,7 @@ fn a_window_in_the_past_shows_the_state_of_that_time() {
     assert_eq!(history.score(window(0, 60)), Some((8_250, 1.0)));
     assert_eq!(history.score(window(60, 120)), Some((8_250, 0.0)));
     assert_eq!(history.score(window(0, 120)), Some((16_500, 0.5)));
-    assert_eq!(history.score(window(0, 240)).unwrap().1, 0.25);
+    assert_eq!(history.score(window(0, 240)), Some((33_000, 0.25)));
     let groups = history.results(window(0, 120));
     let expected = [("old", true), ("new", false)].map(|(site, passed)| CheckCount { site, passed, count: 8_250 });
     assert_eq!(groups, expected);
@@ -66,14 +66,14 @@ fn a_window_in_the_past_shows_the_state_of_that_time() {
 
 #[test]
 fn a_change_of_the_rate_counts_from_its_time_on() {
-    let mut history = EdgeHistory::new(&checks("mid"), None, Timestamp::MIN);
+    let mut history = EdgeTimeline::new(&checks("mid"), None, Timestamp::MIN);
     history.set_checks(&checks("high"), at(60));
     assert_eq!(history.count(window(0, 120)), 8_250 + 82_500);
 }
 
 #[test]
 fn a_tunnel_has_no_checks_before_it_exists() {
-    let history = EdgeHistory::new(&checks("mid"), None, at(60));
+    let history = EdgeTimeline::new(&checks("mid"), None, at(60));
     assert_eq!(history.count(window(0, 60)), 0);
     assert_eq!(history.score(window(0, 60)), None);
     assert_eq!(history.count(window(0, 120)), 8_250);
@@ -84,12 +84,12 @@ fn a_tunnel_has_no_checks_before_it_exists() {
 #[test]
 fn disabled_checks_have_no_results_unless_the_story_sets_them() {
     let off = HealthCheckSpec { enabled: false, ..HealthCheckSpec::default() };
-    let silent = EdgeHistory::new(&off, None, Timestamp::MIN);
+    let silent = EdgeTimeline::new(&off, None, Timestamp::MIN);
     assert_eq!((silent.count(window(0, 60)), silent.checked_until(at(60))), (0, None));
-    let shown = EdgeHistory::new(&off, Some(state(&json!({"pass_ratio": 0}))), Timestamp::MIN);
+    let shown = EdgeTimeline::new(&off, Some(state(&json!({"pass_ratio": 0}))), Timestamp::MIN);
     assert_eq!(shown.score(window(0, 60)), Some((8_250, 0.0)));
 
-    let mut switched = EdgeHistory::new(&checks("mid"), None, Timestamp::MIN);
+    let mut switched = EdgeTimeline::new(&checks("mid"), None, Timestamp::MIN);
     switched.set_checks(&off, at(60));
     assert_eq!(switched.count(window(0, 600)), 8_250);
     assert_eq!(switched.checked_until(at(600)), Some(at(60)));
@@ -109,20 +109,20 @@ fn the_score_follows_from_the_data_centers_or_else_from_the_pass_ratio() {
             0.625,
         ),
     ] {
-        assert_eq!(always(&text).score(window(0, 60)).unwrap().1, score, "{text}");
+        assert_eq!(always(&text).score(window(0, 60)), Some((8_250, score)), "{text}");
     }
 }
 
 #[test]
 fn traffic_follows_from_its_rate_and_is_absent_without_one() {
     let history = always(&json!({"traffic": {"to_site": 8_000_000}}));
-    let sum = TrafficSum { bits: 2_400_000_000, packets: 300_000 };
-    assert_eq!(history.traffic(window(0, 300), Direction::ToSite), Some(sum));
-    assert_eq!(history.traffic(window(0, 300), Direction::FromSite), None);
-    assert_eq!(history.traffic(window(300, 300), Direction::ToSite), None);
+    let sum = SimulatedTraffic { bits: 2_400_000_000, packets: 300_000 };
+    assert_eq!(history.traffic(window(0, 300), FlowDirection::ToSite), Some(sum));
+    assert_eq!(history.traffic(window(0, 300), FlowDirection::FromSite), None);
+    assert_eq!(history.traffic(window(300, 300), FlowDirection::ToSite), None);
     let most = always(&json!({"traffic": {"from_site": MAX_BITS_PER_SECOND}}));
-    assert!(most.traffic(window(0, 300), Direction::FromSite).unwrap().bits > 1 << 53);
-    let week = most.traffic(window(0, 7 * 24 * 3600), Direction::FromSite).unwrap();
+    assert!(most.traffic(window(0, 300), FlowDirection::FromSite).unwrap().bits > 1 << 53);
+    let week = most.traffic(window(0, 7 * 24 * 3600), FlowDirection::FromSite).unwrap();
     assert_eq!(week.bits, u64::MAX, "a sum that is too large for the type is the largest one");
 }
 
@@ -135,9 +135,9 @@ fn the_history_is_bounded_and_forgets_the_oldest_changes() {
     }
     assert_eq!(history.periods.len(), MAX_PERIODS);
     let oldest = history.periods[0].from;
-    assert_eq!(history.count(Window { from: at(0), to: oldest }), 0, "what was forgotten is not invented");
-    assert_eq!(history.score(window(9_998, 9_999)).unwrap().1, 0.0);
-    assert_eq!(history.score(window(9_999, 10_000)).unwrap().1, 1.0);
+    assert_eq!(history.count(AnswerWindow { from: at(0), to: oldest }), 0, "what was forgotten is not invented");
+    assert_eq!(history.score(window(9_998, 9_999)).map(|(_, score)| score), Some(0.0));
+    assert_eq!(history.score(window(9_999, 10_000)).map(|(_, score)| score), Some(1.0));
 }
 
 #[test]
@@ -155,8 +155,8 @@ fn a_wall_clock_that_is_set_back_does_not_disorder_the_history() {
     let mut history = always(&json!({"pass_ratio": 1}));
     history.set(&checks("mid"), Some(state(&json!({"pass_ratio": 0}))), at(100));
     history.set(&checks("mid"), Some(state(&json!({"pass_ratio": 0.5}))), at(40));
-    assert_eq!(history.score(window(40, 100)).unwrap().1, 1.0);
-    assert_eq!(history.score(window(100, 200)).unwrap().1, 0.5);
+    assert_eq!(history.score(window(40, 100)), Some((8_250, 1.0)));
+    assert_eq!(history.score(window(100, 200)), Some((13_750, 0.5)));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn errors_name_the_value_and_the_rule() {
         (json!({"traffic": {"sideways": 1}}), "unknown field `sideways`"),
         (json!("down"), "invalid type"),
     ] {
-        let error = EdgeState::parse(&value).unwrap_err();
+        let error = SimulatedEdge::parse(&value).unwrap_err();
         assert!(error.contains(word), "{value}: {error}");
     }
 }
@@ -197,7 +197,7 @@ proptest! {
         prop_assert_eq!(parts.map(|part| passed(&history, part)).iter().sum::<u64>(), passed(&history, whole));
         let results: u64 = history.results(whole).iter().map(|group| group.count).sum();
         prop_assert_eq!(results, history.count(whole));
-        let bits = |part| history.traffic(part, Direction::ToSite).map_or(0, |sum| sum.bits);
+        let bits = |part| history.traffic(part, FlowDirection::ToSite).map_or(0, |sum| sum.bits);
         prop_assert_eq!(parts.map(bits).iter().sum::<u64>(), bits(whole));
     }
 }

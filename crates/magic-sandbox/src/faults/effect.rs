@@ -10,7 +10,7 @@ use serde::{
 use serde_json::{Value, json};
 
 use crate::{
-    graphql::{Distortion, GraphqlError, alias_path},
+    graphql::{AnalyticsError, Distortion, alias_path},
     response::{ApiResponse, Delivery, ErrorResponse},
 };
 
@@ -183,13 +183,13 @@ impl MatchedFaults {
             }
             FaultEffect::GraphqlErrors { message, code, path } => {
                 let (code, path) = (code.clone(), path.clone());
-                GraphqlError { code, path, ..GraphqlError::new(StatusCode::OK, message) }.into()
+                AnalyticsError { code, path, ..AnalyticsError::new(StatusCode::OK, message) }.into()
             }
             FaultEffect::EmptyAccounts => {
                 ApiResponse::json(StatusCode::OK, &json!({"data": {"viewer": {"accounts": []}}}))
             }
-            FaultEffect::NoAccess => GraphqlError::no_access_to_path().into(),
-            FaultEffect::Budget => GraphqlError::budget_depleted().into(),
+            FaultEffect::NoAccess => AnalyticsError::no_access_to_path().into(),
+            FaultEffect::Budget => AnalyticsError::budget_depleted().into(),
             _ => return None,
         })
     }
@@ -269,7 +269,7 @@ fn fail_list(body: &mut Value, alias: Option<&str>) {
     let first = lists.keys().next().cloned();
     let Some(alias) = alias.map(str::to_owned).or(first) else { return };
     let message = "Internal server error";
-    let error = GraphqlError { path: alias_path(&alias), ..GraphqlError::new(StatusCode::OK, message) };
+    let error = AnalyticsError { path: alias_path(&alias), ..AnalyticsError::new(StatusCode::OK, message) };
     lists.insert(alias, Value::Null);
     body["errors"] = json!([error.json()]);
 }

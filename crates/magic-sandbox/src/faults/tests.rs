@@ -20,7 +20,7 @@ fn list() -> ApiResponse {
 /// A list, changed by one fault.
 fn response_under(effect: &str) -> (MatchedFaults, ApiResponse) {
     let mut faults = faults(&format!(r#"{{"faults":[{{"fault":{effect}}}]}}"#));
-    let matched = faults.match_request(Some(Collection::GreTunnels), &Method::GET, &mut rng());
+    let matched = faults.match_request(Some(FaultCollection::GreTunnels), &Method::GET, &mut rng());
     let mut response = matched.replacement().unwrap_or_else(list);
     matched.apply(&mut response);
     (matched, response)
@@ -63,19 +63,19 @@ fn each_fault_does_what_it_says() {
 fn a_fault_hits_only_the_collection_and_the_method_it_names() {
     let mut faults = faults(r#"{"faults":[{"collection":"gre_tunnels","method":"get","fault":"reset"}]}"#);
     let mut hit = |kind, method| faults.match_request(kind, &method, &mut rng()).name();
-    assert_eq!(hit(Some(Collection::GreTunnels), Method::GET), Some("reset"));
-    assert_eq!(hit(Some(Collection::GreTunnels), Method::PUT), None);
-    assert_eq!(hit(Some(Collection::IpsecTunnels), Method::GET), None);
+    assert_eq!(hit(Some(FaultCollection::GreTunnels), Method::GET), Some("reset"));
+    assert_eq!(hit(Some(FaultCollection::GreTunnels), Method::PUT), None);
+    assert_eq!(hit(Some(FaultCollection::IpsecTunnels), Method::GET), None);
     assert_eq!(hit(None, Method::GET), None);
 }
 
 #[test]
 fn a_fault_of_the_graphql_api_hits_only_its_collections() {
     let collections = [
-        (Some(Collection::EdgeHealth), Some("budget")),
-        (Some(Collection::EdgeTraffic), Some("budget")),
-        (Some(Collection::Settings), Some("budget")),
-        (Some(Collection::GreTunnels), None),
+        (Some(FaultCollection::EdgeHealth), Some("budget")),
+        (Some(FaultCollection::EdgeTraffic), Some("budget")),
+        (Some(FaultCollection::Settings), Some("budget")),
+        (Some(FaultCollection::GreTunnels), None),
         (None, None),
     ];
     for (collection, expected) in collections {

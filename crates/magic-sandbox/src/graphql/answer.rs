@@ -2,14 +2,20 @@
 
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-use hyper::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{GraphqlError, GraphqlRequest, variables::Query};
+use super::{
+    error::AnalyticsError,
+    rows::{
+        EgressKey, HealthLists, IngressKey, MinuteKey, ResultKey, ShownMinute, ShownResult, ShownSampling, ShownScore,
+        ShownState, ShownTraffic, StateKey, TrafficLists,
+    },
+    variables::TypedVariables,
+};
 use crate::{
-    edge::{Direction, EdgeHistory, TrafficSum, Window},
+    edge::{AnswerWindow, EdgeTimeline, FlowDirection},
     store::{StoredAccount, StoredTunnel},
 };
 
@@ -44,30 +50,26 @@ pub(crate) struct Distortion {
     pub padded: bool,
 }
 
-impl GraphqlRequest {
-    /// Returns the body of the answer as JSON text.
-    pub(crate) fn answer(&self, accounts: &[StoredAccount], context: &AnswerContext) -> Result<String, GraphqlError> {
-        let answer = self.answer_account(accounts, context);
-        answer.map_err(|error| GraphqlError { timestamp: Some(context.now), ..error })
-    }
-
-    fn answer_account(&self, accounts: &[StoredAccount], context: &AnswerContext) -> Result<String, GraphqlError> {
-        let account = accounts.iter().find(|account| account.id == self.query.account());
-        let account =
-            account.ok_or_else(|| GraphqlError::new(StatusCode::FORBIDDEN, "not authorized for that account"))?;
-        let page = |window, limit| Page { account, context, window, limit, after: "" };
-        match &self.query {
-            Query::Settings { .. } => Ok(envelope(&settings(account, context))),
-            Query::EdgeHealth { window, after, limit, .. } => {
-                let page = Page { after, ..page(*window, *limit) };
-                page.check("results")?;
-                Ok(envelope(&page.health()))
-            }
-            Query::EdgeTraffic { window, limit, .. } => {
-                let page = page(*window, *limit);
-                page.check("from_site")?;
-                Ok(envelope(&page.traffic()))
-            }
+/// Returns the body of the answer as JSON text.
+pub(super) fn answer_account(
+    query: &TypedVariables,
+    accounts: &[StoredAccount],
+    context: &AnswerContext,
+) -> Result<String, AnalyticsError> {
+    let account = accounts.iter().find(|account| account.id == query.account());
+    let account = account.ok_or_else(AnalyticsError::unknown_account)?;
+    let page = |window, limit| AnswerPage { account, context, window, limit, after: "" };
+    match query {
+        TypedVariables::Settings { .. } => Ok(envelope(&settings(account, context))),
+        TypedVariables::EdgeHealth { window, after, limit, .. } => {
+            let page = AnswerPage { after, ..page(*window, *limit) };
+            page.check("results")?;
+            Ok(envelope(&page.health()))
+        }
+        TypedVariables::EdgeTraffic { window, limit, .. } => {
+            let page = page(*window, *limit);
+            page.check("from_site")?;
+            Ok(envelope(&page.traffic()))
         }
     }
 }
@@ -114,107 +116,20 @@ const TRAFFIC_FIELDS: [&str; 6] = [
 
 /// A query for rows of one account.
 #[derive(Clone, Copy)]
-struct Page<'a> {
+struct AnswerPage<'a> {
     account: &'a StoredAccount,
     context: &'a AnswerContext,
-    window: Window,
+    window: AnswerWindow,
     limit: u64,
     /// The first name that is wanted.
     after: &'a str,
 }
 
-#[derive(Serialize)]
-struct HealthLists<'a> {
-    results: Vec<ResultRow<'a>>,
-    states: Vec<StateRow<'a>>,
-    minutes: Vec<MinuteRow>,
-}
-
-#[derive(Clone, Serialize)]
-struct ResultRow<'a> {
-    count: u64,
-    avg: Sampling,
-    dimensions: ResultKey<'a>,
-}
-
-#[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Sampling {
-    sample_interval: u8,
-}
-
-#[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ResultKey<'a> {
-    tunnel_name: Cow<'a, str>,
-    site_name: &'a str,
-    result_status: &'static str,
-}
-
-#[derive(Clone, Serialize)]
-struct StateRow<'a> {
-    count: u64,
-    avg: Score,
-    dimensions: StateKey<'a>,
-}
-
-#[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Score {
-    tunnel_state: f64,
-}
-
-#[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct StateKey<'a> {
-    tunnel_name: Cow<'a, str>,
-}
-
-#[derive(Serialize)]
-struct MinuteRow {
-    count: u64,
-    dimensions: MinuteKey,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct MinuteKey {
-    datetime_minute: String,
-}
-
-#[derive(Serialize)]
-struct TrafficLists<'a> {
-    from_site: Vec<TrafficRow<IngressKey<'a>>>,
-    to_site: Vec<TrafficRow<EgressKey<'a>>>,
-}
-
-#[derive(Clone, Serialize)]
-struct TrafficRow<K> {
-    sum: TrafficSum,
-    dimensions: K,
-}
-
-#[derive(Clone, Serialize)]
-struct IngressKey<'a> {
-    #[serde(rename = "ingressTunnelID")]
-    id: &'a str,
-    #[serde(rename = "ingressTunnelName")]
-    name: Cow<'a, str>,
-}
-
-#[derive(Clone, Serialize)]
-struct EgressKey<'a> {
-    #[serde(rename = "egressTunnelID")]
-    id: &'a str,
-    #[serde(rename = "egressTunnelName")]
-    name: Cow<'a, str>,
-}
-
-impl<'a> Page<'a> {
+impl<'a> AnswerPage<'a> {
     /// The rules of the API, with its messages. `alias` names the first list of the document.
-    fn check(&self, alias: &str) -> Result<(), GraphqlError> {
+    fn check(&self, alias: &str) -> Result<(), AnalyticsError> {
         if !self.account.has_analytics() {
-            return Err(GraphqlError::no_access_to_path().at_alias(alias));
+            return Err(AnalyticsError::no_access_to_path().at_alias(alias));
         }
         let page_size = self.context.page_size;
         let range = self.window.to.duration_since(self.window.from);
@@ -228,7 +143,7 @@ impl<'a> Page<'a> {
         } else {
             return Ok(());
         };
-        Err(GraphqlError::bad_request(message).at_alias(alias))
+        Err(AnalyticsError::bad_request(message).at_alias(alias))
     }
 
     fn health(&self) -> HealthLists<'a> {
@@ -237,9 +152,9 @@ impl<'a> Page<'a> {
             let mut counts = tunnel.edge().results(window);
             let status = |passed| if passed { "ok" } else { "timeout" };
             counts.sort_by_key(|group| status(group.passed));
-            counts.into_iter().map(move |group| ResultRow {
+            counts.into_iter().map(move |group| ShownResult {
                 count: group.count,
-                avg: Sampling { sample_interval: 1 },
+                avg: ShownSampling { sample_interval: 1 },
                 dimensions: ResultKey {
                     tunnel_name: name.clone(),
                     site_name: group.site,
@@ -250,7 +165,7 @@ impl<'a> Page<'a> {
         let states = tunnels.iter().filter_map(|(name, tunnel)| {
             let (count, tunnel_state) = tunnel.edge().score(window)?;
             let dimensions = StateKey { tunnel_name: name.clone() };
-            Some(StateRow { count, avg: Score { tunnel_state }, dimensions })
+            Some(ShownState { count, avg: ShownScore { tunnel_state }, dimensions })
         });
         HealthLists { results: self.cut(results), states: self.cut(states), minutes: self.minutes() }
     }
@@ -261,11 +176,11 @@ impl<'a> Page<'a> {
         let sum = |tunnel: &StoredTunnel, direction| tunnel.edge().traffic(self.visible(), direction);
         let from_site = tunnels.iter().filter_map(|(name, tunnel)| {
             let dimensions = IngressKey { id: tunnel.id(), name: name.clone() };
-            Some(TrafficRow { sum: sum(tunnel, Direction::FromSite)?, dimensions })
+            Some(ShownTraffic { sum: sum(tunnel, FlowDirection::FromSite)?, dimensions })
         });
         let to_site = tunnels.iter().filter_map(|(name, tunnel)| {
             let dimensions = EgressKey { id: tunnel.id(), name: name.clone() };
-            Some(TrafficRow { sum: sum(tunnel, Direction::ToSite)?, dimensions })
+            Some(ShownTraffic { sum: sum(tunnel, FlowDirection::ToSite)?, dimensions })
         });
         TrafficLists { from_site: self.cut(from_site), to_site: self.cut(to_site) }
     }
@@ -276,7 +191,7 @@ impl<'a> Page<'a> {
         self.context.now.saturating_sub(delay).unwrap_or(Timestamp::MIN)
     }
 
-    fn visible(&self) -> Window {
+    fn visible(&self) -> AnswerWindow {
         self.window.before(self.newest())
     }
 
@@ -304,7 +219,7 @@ impl<'a> Page<'a> {
 
     /// The newest minutes with checks, all tunnels together. The window of this list has no end, so its first row is a
     /// minute that has only just begun.
-    fn minutes(&self) -> Vec<MinuteRow> {
+    fn minutes(&self) -> Vec<ShownMinute> {
         let histories = self.histories();
         let mut rows = Vec::new();
         let mut end = self.newest();
@@ -313,10 +228,10 @@ impl<'a> Page<'a> {
             let checked = histories.iter().filter_map(|(history, _)| history.checked_until(end)).max();
             let Some(checked) = checked.filter(|checked| *checked > self.window.from) else { break };
             let minute = start_of_minute(checked);
-            let window = Window { from: minute.max(self.window.from), to: checked };
+            let window = AnswerWindow { from: minute.max(self.window.from), to: checked };
             let count = histories.iter().map(|(history, tunnels)| history.count(window) * tunnels).sum();
             if count > 0 {
-                rows.push(MinuteRow { count, dimensions: MinuteKey { datetime_minute: minute.to_string() } });
+                rows.push(ShownMinute { count, dimensions: MinuteKey { datetime_minute: minute.to_string() } });
             }
             end = minute;
         }
@@ -325,7 +240,7 @@ impl<'a> Page<'a> {
 
     /// The histories of the tunnels, and the number of tunnels with the same one. Most tunnels never change, so that
     /// the number of histories is small.
-    fn histories(&self) -> Vec<(&'a EdgeHistory, u64)> {
+    fn histories(&self) -> Vec<(&'a EdgeTimeline, u64)> {
         let mut unchanged = HashMap::new();
         let mut histories = Vec::new();
         for history in self.account.tunnels().map(StoredTunnel::edge) {

@@ -2,13 +2,13 @@
 
 /// A document of the exporter, by its operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub(crate) enum DocumentOperation {
     Settings,
     EdgeHealth,
     EdgeTraffic,
 }
 
-impl Operation {
+impl DocumentOperation {
     pub(super) const ALL: [Self; 3] = [Self::Settings, Self::EdgeHealth, Self::EdgeTraffic];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -29,10 +29,10 @@ impl Operation {
 }
 
 /// Finds the operation whose document has the same tokens as `text`. The error is a message of the API.
-pub(super) fn find_operation(text: &str) -> Result<Operation, String> {
-    let named = Operation::ALL.into_iter().find(|operation| Some(operation.name()) == tokens(text).nth(1));
+pub(super) fn find_operation(text: &str) -> Result<DocumentOperation, String> {
+    let named = DocumentOperation::ALL.into_iter().find(|operation| Some(operation.name()) == tokens(text).nth(1));
     let Some(operation) = named else {
-        let known = Operation::ALL.map(Operation::name).join(", ");
+        let known = DocumentOperation::ALL.map(DocumentOperation::name).join(", ");
         return Err(format!("unknown field: the sandbox answers only the operations {known}"));
     };
     let (mut sent, mut known) = (tokens(text), tokens(operation.document()));

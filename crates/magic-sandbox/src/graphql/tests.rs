@@ -4,7 +4,8 @@ use std::{
 };
 
 use hyper::Method;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use super::*;
 use crate::{
@@ -62,13 +63,13 @@ impl TestApi {
     }
 
     /// Status and body of an operation with these variables.
-    fn query(&mut self, operation: Operation, variables: &Value) -> (u16, Value) {
+    fn query(&mut self, operation: DocumentOperation, variables: &Value) -> (u16, Value) {
         let body = json!({"operationName": operation.name(), "query": operation.document(), "variables": variables});
         self.send(&Method::POST, "/client/v4/graphql", &body.to_string())
     }
 
     /// The account's lists in an answer that must succeed.
-    fn lists(&mut self, operation: Operation, variables: &Value) -> Value {
+    fn lists(&mut self, operation: DocumentOperation, variables: &Value) -> Value {
         let (status, mut body) = self.query(operation, variables);
         assert_eq!((status, body.get("errors")), (200, None), "{body}");
         body["data"]["viewer"]["accounts"][0].take()
@@ -84,14 +85,14 @@ impl TestApi {
         json!(self.now.wall.checked_add(SignedDuration::from_secs(seconds)).unwrap().to_string())
     }
 
-    /// The variables of [`Operation::EdgeHealth`] for a window relative to now.
+    /// The variables of [`DocumentOperation::EdgeHealth`] for a window relative to now.
     fn health_window(&self, from: i64, to: i64) -> Value {
         json!({"account": self.account, "from": self.time(from), "to": self.time(to), "after": "", "limit": 10_000})
     }
 
     fn health(&mut self, from: i64, to: i64) -> Value {
         let variables = self.health_window(from, to);
-        self.lists(Operation::EdgeHealth, &variables)
+        self.lists(DocumentOperation::EdgeHealth, &variables)
     }
 
     fn traffic_window(&self, from: i64, to: i64) -> Value {
@@ -100,7 +101,7 @@ impl TestApi {
 
     fn traffic(&mut self, from: i64, to: i64) -> Value {
         let variables = self.traffic_window(from, to);
-        self.lists(Operation::EdgeTraffic, &variables)
+        self.lists(DocumentOperation::EdgeTraffic, &variables)
     }
 }
 
@@ -186,9 +187,11 @@ fn traffic_is_per_tunnel_and_direction_and_excludes_devices() {
 fn the_same_question_has_the_same_answer_later() {
     let mut api = lab();
     let (health, traffic) = (api.health_window(-600, -300), api.traffic_window(-600, -300));
-    let before = [api.lists(Operation::EdgeHealth, &health), api.lists(Operation::EdgeTraffic, &traffic)];
+    let before =
+        [api.lists(DocumentOperation::EdgeHealth, &health), api.lists(DocumentOperation::EdgeTraffic, &traffic)];
     api.advance_clock(Duration::from_mins(30));
-    let after = [api.lists(Operation::EdgeHealth, &health), api.lists(Operation::EdgeTraffic, &traffic)];
+    let after =
+        [api.lists(DocumentOperation::EdgeHealth, &health), api.lists(DocumentOperation::EdgeTraffic, &traffic)];
     assert_eq!((&before[0]["results"], &before[0]["states"]), (&after[0]["results"], &after[0]["states"]));
     assert_eq!(before[1], after[1]);
 }
@@ -255,7 +258,7 @@ fn lists_are_cut_at_the_limit_and_continue_after_a_name() {
     let mut page = |after: &str, limit: u64| {
         let mut variables = api.health_window(-600, -300);
         (variables["after"], variables["limit"]) = (json!(after), json!(limit));
-        let lists = api.lists(Operation::EdgeHealth, &variables);
+        let lists = api.lists(DocumentOperation::EdgeHealth, &variables);
         ["results", "states"].map(|list| {
             let names = column(&lists[list], "/dimensions/tunnelName");
             names.into_iter().map(|name| name.as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -267,7 +270,7 @@ fn lists_are_cut_at_the_limit_and_continue_after_a_name() {
     assert_eq!(page("zulu", 1), [[""; 0]; 2]);
     let mut variables = api.traffic_window(-600, -300);
     variables["limit"] = json!(1);
-    let lists = api.lists(Operation::EdgeTraffic, &variables);
+    let lists = api.lists(DocumentOperation::EdgeTraffic, &variables);
     assert_eq!(column(&lists["to_site"], "/dimensions/egressTunnelName"), ["alpha"]);
 }
 
@@ -277,7 +280,7 @@ fn names_of_all_pages(api: &mut TestApi, limit: usize) -> Vec<String> {
     variables["limit"] = json!(limit);
     let mut seen = Vec::new();
     for _ in 0..1_000 {
-        let lists = api.lists(Operation::EdgeHealth, &variables);
+        let lists = api.lists(DocumentOperation::EdgeHealth, &variables);
         let names = column(&lists["results"], "/dimensions/tunnelName").into_iter();
         let names: Vec<_> = names.map(|name| name.as_str().unwrap().to_owned()).collect();
         let is_full = names.len() == limit;
@@ -308,7 +311,7 @@ fn paging_by_name_loses_no_tunnel_and_repeats_none() {
 fn the_settings_name_limits_and_fields() {
     let mut api = lab();
     let account = json!({"account": api.account});
-    let settings = api.lists(Operation::Settings, &account)["settings"].take();
+    let settings = api.lists(DocumentOperation::Settings, &account)["settings"].take();
     for (dataset, field) in [
         ("magicTransitTunnelHealthChecksAdaptiveGroups", "dimensions_resultStatus"),
         ("magicTransitNetworkAnalyticsAdaptiveGroups", "dimensions_ingressTunnelID"),
@@ -325,17 +328,17 @@ fn an_account_without_analytics_has_disabled_datasets_and_no_data() {
     let mut api = lab();
     let bare = api.world.accounts[1].id.clone();
     api.account.clone_from(&bare);
-    let settings = api.lists(Operation::Settings, &json!({"account": bare}))["settings"].take();
+    let settings = api.lists(DocumentOperation::Settings, &json!({"account": bare}))["settings"].take();
     for dataset in settings.as_object().unwrap().values() {
         assert_eq!((&dataset["enabled"], &dataset["availableFields"]), (&json!(false), &json!([])));
     }
     let health = api.health_window(-600, -300);
     let path = json!(["viewer", "accounts", "0", "results"]);
-    let refused = api.query(Operation::EdgeHealth, &health);
+    let refused = api.query(DocumentOperation::EdgeHealth, &health);
     assert_eq!(refused.1["errors"][0]["extensions"]["code"], "FORBIDDEN");
     assert_eq!(error(refused), (403, "account does not have access to the path".to_owned(), path));
     let traffic = api.traffic_window(-600, -300);
-    assert_eq!(error(api.query(Operation::EdgeTraffic, &traffic)).0, 403);
+    assert_eq!(error(api.query(DocumentOperation::EdgeTraffic, &traffic)).0, 403);
 }
 
 #[test]
@@ -343,9 +346,9 @@ fn an_unknown_account_is_refused() {
     let mut api = lab();
     api.account = "f".repeat(32);
     for (operation, variables) in [
-        (Operation::Settings, json!({"account": "f".repeat(32)})),
-        (Operation::EdgeHealth, api.health_window(-600, -300)),
-        (Operation::EdgeTraffic, api.traffic_window(-600, -300)),
+        (DocumentOperation::Settings, json!({"account": "f".repeat(32)})),
+        (DocumentOperation::EdgeHealth, api.health_window(-600, -300)),
+        (DocumentOperation::EdgeTraffic, api.traffic_window(-600, -300)),
     ] {
         let (status, message, _) = error(api.query(operation, &variables));
         assert_eq!((status, message.as_str()), (403, "not authorized for that account"));
@@ -355,7 +358,7 @@ fn an_unknown_account_is_refused() {
 #[test]
 fn credentials_are_checked_as_on_the_other_paths() {
     let mut api = start(SandboxSettings { token: Some("right".to_owned().into()), ..SandboxSettings::default() });
-    let body = json!({"query": Operation::Settings.document(), "variables": {"account": api.account}});
+    let body = json!({"query": DocumentOperation::Settings.document(), "variables": {"account": api.account}});
     for (credentials, status) in [
         (PresentedCredentials::Token("right".into()), 200),
         (PresentedCredentials::Key("right".into()), 200),
@@ -374,7 +377,7 @@ fn credentials_are_checked_as_on_the_other_paths() {
 
 #[test]
 fn blanks_line_breaks_and_commas_of_a_document_do_not_matter() {
-    for operation in Operation::ALL {
+    for operation in DocumentOperation::ALL {
         let document = operation.document();
         let words: Vec<_> = document.split_whitespace().collect();
         for text in [words.join(" "), words.join("\n\t"), document.replace(',', " "), document.replace(") {", "){")] {
@@ -385,7 +388,7 @@ fn blanks_line_breaks_and_commas_of_a_document_do_not_matter() {
 
 #[test]
 fn any_other_document_is_refused_with_the_first_difference() {
-    let health = Operation::EdgeHealth.document();
+    let health = DocumentOperation::EdgeHealth.document();
     for (text, word) in [
         (
             health.replace("siteName", "active siteName"),
@@ -397,7 +400,10 @@ fn any_other_document_is_refused_with_the_first_difference() {
         (health.replace("siteName", ""), "unknown field `resultStatus`"),
         (health.trim_end().trim_end_matches('}').to_owned(), "unknown field `end of document`"),
         (format!("{health} query Other {{ viewer {{ budget }} }}"), "has `end of document`"),
-        (Operation::EdgeTraffic.document().replace("\"device_id\"", "\"device\""), "unknown field `\"device\"`"),
+        (
+            DocumentOperation::EdgeTraffic.document().replace("\"device_id\"", "\"device\""),
+            "unknown field `\"device\"`",
+        ),
         ("query Other { viewer { budget } }".to_owned(), "answers only the operations MteSettings, MteEdgeHealth"),
         ("{ __schema { types { name } } }".to_owned(), "unknown field"),
         (String::new(), "unknown field"),
@@ -425,7 +431,7 @@ fn bodies_that_are_no_request_are_refused() {
         assert!(status == 400 && message.contains(word), "{body}: {message}");
     }
     let mut api = lab();
-    let body = json!({"operationName": "Other", "query": Operation::Settings.document()});
+    let body = json!({"operationName": "Other", "query": DocumentOperation::Settings.document()});
     let request = api.graphql_request(&body);
     assert_eq!(api.respond(&request).status.as_u16(), 400);
     assert_eq!(api.send(&Method::GET, "/client/v4/graphql", "").0, 405);
@@ -448,14 +454,14 @@ fn variables_must_have_their_type() {
         let mut api = lab();
         let mut variables = api.health_window(-600, -300);
         variables[name] = value;
-        let (status, message, _) = error(api.query(Operation::EdgeHealth, &variables));
+        let (status, message, _) = error(api.query(DocumentOperation::EdgeHealth, &variables));
         assert!(status == 400 && message.contains(expected), "{name}: {message}");
     }
     let mut api = lab();
     let mut variables = api.health_window(-600, -300);
     variables["unused"] = json!(1);
-    api.lists(Operation::EdgeHealth, &variables);
-    assert_eq!(error(api.query(Operation::EdgeHealth, &Value::Null)).0, 400);
+    api.lists(DocumentOperation::EdgeHealth, &variables);
+    assert_eq!(error(api.query(DocumentOperation::EdgeHealth, &Value::Null)).0, 400);
 }
 
 #[test]
@@ -472,29 +478,29 @@ fn limits_of_the_api_are_enforced_with_its_messages() {
         let mut health = api.health_window(from, to);
         health["limit"] = json!(limit);
         let expected = (400, message.to_owned(), json!(["viewer", "accounts", "0", "results"]));
-        let refused = api.query(Operation::EdgeHealth, &health);
+        let refused = api.query(DocumentOperation::EdgeHealth, &health);
         assert!(refused.1["errors"][0]["extensions"]["timestamp"].is_string());
         assert_eq!(error(refused), expected);
         let mut traffic = api.traffic_window(from, to);
         traffic["limit"] = json!(limit);
-        assert_eq!(error(api.query(Operation::EdgeTraffic, &traffic)).1, message);
+        assert_eq!(error(api.query(DocumentOperation::EdgeTraffic, &traffic)).1, message);
     }
-    let settings = api.lists(Operation::Settings, &json!({"account": api.account}));
+    let settings = api.lists(DocumentOperation::Settings, &json!({"account": api.account}));
     let dataset = &settings["settings"]["magicTransitNetworkAnalyticsAdaptiveGroups"];
     assert_eq!(dataset["maxPageSize"], 50);
     let mut health = api.health_window(-7 * DAY, 0);
     health["limit"] = json!(50);
-    api.lists(Operation::EdgeHealth, &health);
+    api.lists(DocumentOperation::EdgeHealth, &health);
 }
 
 #[test]
 fn each_fault_of_the_graphql_api_does_what_it_says() {
     let mut api = lab();
     let health = api.health_window(-600, -300);
-    let good = api.lists(Operation::EdgeHealth, &health);
+    let good = api.lists(DocumentOperation::EdgeHealth, &health);
     let mut under = |fault: Value| {
         api.fault(&json!({"fault": fault}));
-        api.query(Operation::EdgeHealth, &health)
+        api.query(DocumentOperation::EdgeHealth, &health)
     };
     let path = json!(["viewer", "accounts", "0", "states"]);
     let fault = json!({"graphql_errors": {"message": "oh no", "code": "budget", "path": path}});
@@ -538,7 +544,7 @@ fn a_truncated_page_has_as_many_rows_as_its_limit() {
     api.fault(&json!({"count": 1, "fault": "truncated_page"}));
     let mut variables = api.health_window(-600, -300);
     variables["limit"] = json!(100);
-    let lists = api.lists(Operation::EdgeHealth, &variables);
+    let lists = api.lists(DocumentOperation::EdgeHealth, &variables);
     for list in ["results", "states"] {
         let (rows, real) = (lists[list].as_array().unwrap(), full[list].as_array().unwrap());
         assert_eq!((rows.len(), &rows[..real.len()]), (100, real.as_slice()));
@@ -564,7 +570,7 @@ fn faults_of_bodies_apply_to_rows_as_well() {
     let health = api.health_window(-600, -300);
     let mut under = |fault: &str| {
         api.fault(&json!({"fault": fault}));
-        api.query(Operation::EdgeHealth, &health).1["data"]["viewer"]["accounts"][0].take()
+        api.query(DocumentOperation::EdgeHealth, &health).1["data"]["viewer"]["accounts"][0].take()
     };
     assert_eq!(under("missing_list"), json!({}));
     assert!(under("wrong_types")["results"][0]["dimensions"]["tunnelName"].is_number());
@@ -577,7 +583,7 @@ fn faults_of_bodies_apply_to_rows_as_well() {
 fn faults_can_be_limited_to_one_query() {
     let mut api = lab();
     let variables = [json!({"account": api.account}), api.health_window(-600, -300), api.traffic_window(-600, -300)];
-    let operations = [Operation::Settings, Operation::EdgeHealth, Operation::EdgeTraffic];
+    let operations = [DocumentOperation::Settings, DocumentOperation::EdgeHealth, DocumentOperation::EdgeTraffic];
     for (faulty, collection) in operations.into_iter().zip(["settings", "edge_health", "edge_traffic"]) {
         for fault in [json!("budget"), json!({"status": {"code": 429}})] {
             api.fault(&json!({"collection": collection, "fault": fault}));
@@ -634,7 +640,7 @@ fn long_histories_and_long_gaps_are_answered_quickly() {
         let tunnel = account.get_mut(&id).unwrap();
         for number in 0..300 {
             let at = api.now.wall.checked_add(SignedDuration::from_secs(number - 6 * DAY)).unwrap();
-            let state = crate::edge::EdgeState::parse(&json!({"pass_ratio": (number % 2) as f64})).unwrap();
+            let state = crate::edge::SimulatedEdge::parse(&json!({"pass_ratio": (number % 2) as f64})).unwrap();
             tunnel.set_edge(Some(state), at);
         }
         let mut valid = crate::validate::ValidTunnel { spec: tunnel.spec().clone(), psk: false };

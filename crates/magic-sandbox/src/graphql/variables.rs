@@ -3,34 +3,34 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::document::Operation;
-use crate::edge::Window;
+use super::document::DocumentOperation;
+use crate::edge::AnswerWindow;
 
 /// The variables of one operation.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Query {
+pub(super) enum TypedVariables {
     Settings { account: String },
-    EdgeHealth { account: String, window: Window, after: String, limit: u64 },
-    EdgeTraffic { account: String, window: Window, limit: u64 },
+    EdgeHealth { account: String, window: AnswerWindow, after: String, limit: u64 },
+    EdgeTraffic { account: String, window: AnswerWindow, limit: u64 },
 }
 
-impl Query {
+impl TypedVariables {
     /// Variables that the document does not declare are ignored, as the GraphQL specification says. The error is a
     /// message of the API.
-    pub(super) fn parse(operation: Operation, variables: Option<&Value>) -> Result<Self, String> {
-        let variables = Variables(variables.unwrap_or(&Value::Null));
+    pub(super) fn parse(operation: DocumentOperation, variables: Option<&Value>) -> Result<Self, String> {
+        let variables = VariableReader(variables.unwrap_or(&Value::Null));
         let account = variables.text("account")?;
         Ok(match operation {
-            Operation::Settings => Self::Settings { account },
-            Operation::EdgeHealth => Self::EdgeHealth {
+            DocumentOperation::Settings => Self::Settings { account },
+            DocumentOperation::EdgeHealth => Self::EdgeHealth {
                 account,
-                window: Window { from: variables.time("from")?, to: variables.time("to")? },
+                window: AnswerWindow { from: variables.time("from")?, to: variables.time("to")? },
                 after: variables.text("after")?,
                 limit: variables.number("limit")?,
             },
-            Operation::EdgeTraffic => Self::EdgeTraffic {
+            DocumentOperation::EdgeTraffic => Self::EdgeTraffic {
                 account,
-                window: Window { from: variables.time("bucket")?, to: variables.time("end")? },
+                window: AnswerWindow { from: variables.time("bucket")?, to: variables.time("end")? },
                 limit: variables.number("limit")?,
             },
         })
@@ -45,9 +45,9 @@ impl Query {
     }
 }
 
-struct Variables<'a>(&'a Value);
+struct VariableReader<'a>(&'a Value);
 
-impl<'a> Variables<'a> {
+impl<'a> VariableReader<'a> {
     /// Converts a variable, all of which are required. `expected` is its type.
     fn require<T>(
         &self,

@@ -15,7 +15,7 @@ use super::{
     validate_tunnel,
 };
 use crate::{
-    edge::EdgeState,
+    edge::SimulatedEdge,
     faults::{Fault, Faults, parse_duration},
     session::SessionReport,
     spec::{TunnelKind, TunnelSpec},
@@ -184,7 +184,7 @@ fn check_tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel
     };
     let report = fields.get("bgp_status").map(|status| SessionReport::parse(&status.value)).transpose();
     let report = report.map_err(|rule| wrong("bgp_status", &rule))?;
-    let edge = fields.get("edge").map(|edge| EdgeState::parse(&edge.value)).transpose();
+    let edge = fields.get("edge").map(|edge| SimulatedEdge::parse(&edge.value)).transpose();
     let edge = edge.map_err(|rule| wrong("edge", &rule))?;
     let body = fields.iter().filter(|(key, _)| !["type", "bgp_status", "edge"].contains(&key.as_str()));
     let body: Map<_, _> = body.map(|(key, value)| (key.clone(), value.value.clone())).collect();
@@ -233,7 +233,7 @@ fn check_events(
 }
 
 /// What events can change, by position of the account and id of the tunnel.
-type RehearsedTunnels = BTreeMap<(usize, String), (TunnelSpec, EdgeState)>;
+type RehearsedTunnels = BTreeMap<(usize, String), (TunnelSpec, SimulatedEdge)>;
 
 fn rehearse(event: &StoryEvent, accounts: &[StoryAccount], tunnels: &mut RehearsedTunnels) -> Result<(), String> {
     let Some((key, (spec, edge))) = event.tunnel.as_ref().and_then(|key| Some((key, tunnels.get_mut(key)?))) else {
