@@ -54,7 +54,7 @@ fn if_everything_works_every_line_is_ok() {
         &["secret", "token` can be read"],
         &["token of", "active"],
         &["clock", "clock is"],
-        &["permission", "gre_tunnels can be read: 3 tunnels"],
+        &["permission", "gre_tunnels can be read: 4 tunnels"],
         &["permission", "ipsec_tunnels can be read: 4 tunnels"],
         &["icmp", "probing is off"],
         &["state", "no directory is set"],

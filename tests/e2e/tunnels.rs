@@ -34,7 +34,7 @@ fn the_table_lists_broken_tunnels_first_and_the_exit_code_is_1() {
     let look = tunnels(&sandbox, &sandbox.account, &[]);
     let verdicts = verdicts(&look.stdout);
     assert_eq!(verdicts.first(), Some(&("reported_down", "mad-gre-1")), "{}", look.stdout);
-    assert_eq!(verdicts.len(), 7, "{}", look.stdout);
+    assert_eq!(verdicts.len(), 8, "{}", look.stdout);
     assert!(look.stdout.contains("8 tunnels, 2 need attention"), "{}", look.stdout);
     assert!(!look.stdout.contains('\u{1b}'), "no colours unless the output is a terminal: {:?}", look.stdout);
     assert_eq!((look.status.code(), &*look.stderr), (Some(1), ""));
@@ -68,7 +68,7 @@ fn json_has_the_form_of_the_json_api() {
     let look = tunnels(&sandbox, &sandbox.account, &["--output=json"]);
     let answer: Value = serde_json::from_str(&look.stdout).expect("JSON");
     let tunnels = answer["tunnels"].as_array().expect("a list");
-    assert_eq!(tunnels.len(), 7);
+    assert_eq!(tunnels.len(), 8);
     assert!(tunnels.iter().any(|t| t["name"] == "mad-gre-1" && t["verdict"]["verdict"] == "reported_down"), "{answer}");
 }
 

@@ -5,6 +5,7 @@ use std::{
 
 use hyper::Method;
 use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -703,4 +704,29 @@ fn one_static_tunnel_of_the_demo_is_degraded_for_a_while_in_each_period() {
     // The minute ends 5 s before each of these times; the checks fail from 30 s to 120 s.
     assert_eq!(periods[0], [100.0, 83.0, 63.0, 60.0, 77.0, 97.0]);
     assert_eq!(periods[0], periods[1]);
+}
+
+#[test]
+fn the_ends_of_time_are_answered_or_refused() {
+    let mut api = lab();
+    let times = ["-009999-01-02T01:59:59Z", "1970-01-01T00:00:00Z", "9999-12-30T22:00:00.999999999Z"];
+    for from in times {
+        for to in times {
+            let mut variables = api.health_window(-600, -300);
+            (variables["from"], variables["to"]) = (json!(from), json!(to));
+            (variables["bucket"], variables["end"]) = (json!(from), json!(to));
+            let expected = if from == times[2] { 200 } else { 400 };
+            for operation in [DocumentOperation::EdgeHealth, DocumentOperation::EdgeTraffic] {
+                let (status, body) = api.query(operation, &variables);
+                assert_eq!(status, expected, "{from} {to}: {body}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_document_or_is_refused(text in "(query|MteEdgeHealth|[{}()\"#,$: ]|\\PC){0,40}") {
+        prop_assert!(find_operation(&text).is_err());
+    }
 }
