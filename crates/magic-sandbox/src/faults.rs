@@ -76,7 +76,8 @@ impl From<DocumentOperation> for FaultCollection {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// Absent: all collections, and the verification of tokens. A fault of the GraphQL API never matches another request.
+    /// Absent: all collections, and the verification of tokens. A fault of the GraphQL API never matches a request to
+    /// another path.
     collection: Option<FaultCollection>,
     /// `GET`, `POST`, `PUT` or `DELETE`. Absent: all.
     #[serde(default, deserialize_with = "parse_method")]
