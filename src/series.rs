@@ -43,7 +43,7 @@ impl<const N: usize, M: Clone> Series<N, M> {
         series.entry(labels).or_insert_with(self.new).clone()
     }
 
-    /// Removes the series whose labels do not satisfy `keep`.
+    /// Removes each series if its labels do not satisfy `keep`.
     pub fn retain(&self, keep: impl Fn(&SeriesLabels<N>) -> bool) {
         self.series.lock().retain(|labels, _| keep(labels));
     }
@@ -75,19 +75,20 @@ pub type Counters<const N: usize> = Series<N, Counter>;
 /// A family of histograms.
 pub type Histograms<const N: usize> = Series<N, Histogram>;
 
-/// A metric without labels whose value is read at each scrape.
-pub struct MetricReading {
-    kind: MetricType,
-    read: Box<dyn Fn() -> u64 + Send + Sync>,
+/// A metric without labels. Its value is read at each scrape.
+pub enum MetricReading {
+    /// `None`: the metric has no series.
+    Gauge(Box<dyn Fn() -> Option<f64> + Send + Sync>),
+    Counter(Box<dyn Fn() -> u64 + Send + Sync>),
 }
 
 impl MetricReading {
-    pub fn gauge(read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        Self { kind: MetricType::Gauge, read: Box::new(read) }
+    pub fn gauge(read: impl Fn() -> Option<f64> + Send + Sync + 'static) -> Self {
+        Self::Gauge(Box::new(read))
     }
 
     pub fn counter(read: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
-        Self { kind: MetricType::Counter, read: Box::new(read) }
+        Self::Counter(Box::new(read))
     }
 }
 
@@ -99,15 +100,17 @@ impl Debug for MetricReading {
 
 impl EncodeMetric for MetricReading {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
-        let value = (self.read)();
-        match self.kind {
-            MetricType::Counter => encoder.encode_counter::<NoLabelSet, _, u64>(&value, None),
-            _ => encoder.encode_gauge(&value),
+        match self {
+            Self::Gauge(read) => read().map_or(Ok(()), |value| encoder.encode_gauge(&value)),
+            Self::Counter(read) => encoder.encode_counter::<NoLabelSet, _, u64>(&read(), None),
         }
     }
 
     fn metric_type(&self) -> MetricType {
-        self.kind
+        match self {
+            Self::Gauge(_) => MetricType::Gauge,
+            Self::Counter(_) => MetricType::Counter,
+        }
     }
 }
 

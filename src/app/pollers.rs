@@ -53,7 +53,7 @@ impl ApiClients {
         Ok(())
     }
 
-    /// The client and the request budget for an account, whose metrics are created. `None` if the last
+    /// The client and the request budget for an account. Creates its metrics. `None` if the last
     /// [`update`](Self::update) did not include it.
     fn client_for(&self, account: &AccountConfig, config: &Config) -> Option<(Client, Limiter)> {
         self.metrics.add_account(&account.account.name);

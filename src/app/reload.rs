@@ -194,7 +194,7 @@ impl Supervisor {
     fn log_changes(&self, difference: &Difference) -> String {
         let what = match &self.config.file {
             Some(file) => format!("configuration reloaded from {file}"),
-            None => "secrets reloaded; there is no configuration file to reload (set `--config.file`)".to_owned(),
+            None => "secrets reloaded; `--config.file` is not set, so no configuration file was read".to_owned(),
         };
         let summary = difference.summary();
         let mut sentence = if summary.is_empty() { what } else { format!("{what}: {summary}") };
@@ -270,7 +270,7 @@ pub(super) fn register_connections(registry: &mut Registry, counts: &ConnectionC
     registry.register(
         "http_connections",
         "Open connections of HTTP clients",
-        MetricReading::gauge(move || open.open() as u64),
+        MetricReading::gauge(move || Some(open.open() as f64)),
     );
     registry.register(
         "http_connections_evicted",

@@ -23,7 +23,7 @@ pub(super) struct Splitter {
     /// Key of the list in `result`.
     list: &'static str,
     place: Place,
-    text: Text,
+    text: StringState,
     blanks: usize,
     /// The body with an empty list.
     envelope: Vec<u8>,
@@ -53,7 +53,7 @@ enum Place {
 
 /// Whether the next byte is in a string.
 #[derive(Debug, Clone, Copy)]
-enum Text {
+enum StringState {
     Outside,
     Inside,
     AfterBackslash,
@@ -81,7 +81,7 @@ impl Splitter {
         Self {
             list,
             place: Place::Envelope,
-            text: Text::Outside,
+            text: StringState::Outside,
             blanks: 0,
             envelope: Vec::new(),
             depth: 0,
@@ -130,13 +130,13 @@ impl Splitter {
     fn next_token(&mut self, piece: &[u8]) -> (Token, usize) {
         let run = |is_part: fn(u8) -> bool| piece.iter().position(|&byte| !is_part(byte)).unwrap_or(piece.len());
         match (self.text, piece[0]) {
-            (Text::AfterBackslash, _) | (Text::Outside, b'"') => self.text = Text::Inside,
-            (Text::Inside, b'"') => self.text = Text::Outside,
-            (Text::Inside, b'\\') => self.text = Text::AfterBackslash,
-            (Text::Inside, _) => return (Token::Content, memchr2(b'"', b'\\', piece).unwrap_or(piece.len())),
-            (Text::Outside, byte) if is_mark(byte) => return (Token::Mark(byte), 1),
-            (Text::Outside, byte) if is_blank(byte) => return (Token::Blanks, run(is_blank)),
-            (Text::Outside, _) => return (Token::Content, run(is_content)),
+            (StringState::AfterBackslash, _) | (StringState::Outside, b'"') => self.text = StringState::Inside,
+            (StringState::Inside, b'"') => self.text = StringState::Outside,
+            (StringState::Inside, b'\\') => self.text = StringState::AfterBackslash,
+            (StringState::Inside, _) => return (Token::Content, memchr2(b'"', b'\\', piece).unwrap_or(piece.len())),
+            (StringState::Outside, byte) if is_mark(byte) => return (Token::Mark(byte), 1),
+            (StringState::Outside, byte) if is_blank(byte) => return (Token::Blanks, run(is_blank)),
+            (StringState::Outside, _) => return (Token::Content, run(is_content)),
         }
         (Token::Content, 1)
     }

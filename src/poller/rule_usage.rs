@@ -24,7 +24,7 @@ struct Unmatched {
     rules: Arc<TunnelRules>,
     /// Rules that have matched no tunnel so far and have not been reported, by their place in the file.
     open: BTreeMap<usize, FileRule>,
-    /// Lists whose tunnels are not known yet.
+    /// Lists that were not read yet.
     unread: BTreeSet<(AccountName, TunnelType)>,
 }
 

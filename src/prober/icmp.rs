@@ -23,7 +23,7 @@ mod notice;
 
 use std::{
     fmt, io,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     os::fd::BorrowedFd,
     pin::pin,
     sync::{
@@ -215,7 +215,7 @@ impl IcmpLink {
                 debug!("echo to {} was not sent: {error}", echo.target);
                 ProbeFailure::NotSent
             }
-            Some(Ok(packet)) => match packet_failure(&packet, echo, mode) {
+            Some(Ok(packet)) => match meaning::classify_packet(&packet, echo, mode, ECHO_SIZE) {
                 None => {
                     self.stale_sends.store(0, Ordering::Relaxed);
                     let rtt = ended.saturating_duration_since(started).max(Duration::from_nanos(1));
@@ -330,23 +330,6 @@ fn set_options(client: &Client, version: IpVersion, mode: SocketMode) -> io::Res
         options.attach_filter(&meaning::socket_filter(version))?;
     }
     Ok(())
-}
-
-/// Returns the failure that a packet reports; `None` if it is the reply to the echo.
-fn packet_failure(packet: &IcmpPacket, echo: &Echo, mode: SocketMode) -> Option<ProbeFailure> {
-    let (source, icmp_type, code, size) = match packet {
-        IcmpPacket::V4(p) => (IpAddr::V4(p.get_source()), p.get_icmp_type().0, p.get_icmp_code().0, p.get_size()),
-        IcmpPacket::V6(p) => (IpAddr::V6(p.get_source()), p.get_icmpv6_type().0, p.get_icmpv6_code().0, p.get_size()),
-    };
-    let version = IpVersion::from(source);
-    let quotes_echo = packet.get_sequence() == PingSequence(echo.sequence)
-        && (mode == SocketMode::Dgram || packet.get_identifier() == PingIdentifier(echo.identifier));
-    if quotes_echo && source == echo.target && size == ECHO_SIZE && meaning::is_reply(version, icmp_type) {
-        return None;
-    }
-    let error = meaning::classify_message(version, icmp_type, code).filter(|_| quotes_echo);
-    // Any other message has ended the wait of the library, so the echo counts as lost.
-    Some(error.unwrap_or(ProbeFailure::Timeout))
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ struct Head {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Document {
+struct StateFile {
     format: String,
     version: u64,
     saved: String,
@@ -81,7 +81,7 @@ struct VerdictRecord {
 
 /// The content of the file for an archive.
 pub(super) fn encode(archive: &Archive) -> Vec<u8> {
-    let document = Document {
+    let document = StateFile {
         format: FORMAT.to_owned(),
         version: VERSION,
         saved: archive.saved.unwrap_or_default().to_string(),
@@ -101,7 +101,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Archive, FormatError> {
         (Some(FORMAT), Some(version)) if version > VERSION => return Err(FormatError::Newer(version)),
         _ => return Err(FormatError::Foreign),
     }
-    let document: Document = serde_json::from_slice(bytes)?;
+    let document: StateFile = serde_json::from_slice(bytes)?;
     Ok(Archive {
         saved: document.saved.parse().ok(),
         replies: document.targets.into_iter().filter_map(TargetRecord::read).collect(),

@@ -191,7 +191,7 @@ impl TimelinePeriod {
 /// The edge's view of a tunnel, with a bounded number of earlier states.
 #[derive(Debug, Clone)]
 pub(crate) struct EdgeTimeline {
-    /// `None` until a story or a client sets it: the checks pass, and there is no traffic.
+    /// `None` until a story or a client sets it: the checks pass, and the traffic is 0.
     current: Option<Arc<SimulatedEdge>>,
     /// In time order, never empty.
     periods: VecDeque<TimelinePeriod>,

@@ -73,7 +73,7 @@ pub(crate) struct StoryTunnel {
     pub valid: ValidTunnel,
     /// The initial BGP status; `None` lets the session come up by itself.
     pub report: Option<SessionReport>,
-    /// The edge's view; `None`: all checks pass, and there is no traffic.
+    /// The edge's view; `None`: all checks pass, and the traffic is 0.
     pub edge: Option<SimulatedEdge>,
 }
 

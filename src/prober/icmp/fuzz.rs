@@ -8,7 +8,7 @@ use std::{
 use socket2::Type;
 use surge_ping::{IcmpPacket, Icmpv4Packet, Icmpv6Packet};
 
-use super::{Echo, packet_failure};
+use super::{ECHO_SIZE, Echo, meaning::classify_packet};
 use crate::domain::probe::SocketMode;
 
 const IDENTIFIER: u16 = 0xbeef;
@@ -28,7 +28,7 @@ pub fn judge_packet(data: &[u8]) {
     };
     let Ok(decoded) = decoded else { return };
     let echo = Echo { target, identifier: IDENTIFIER, sequence: SEQUENCE, timeout: Duration::from_secs(1) };
-    if packet_failure(&decoded, &echo, mode).is_none() {
+    if classify_packet(&decoded, &echo, mode, ECHO_SIZE).is_none() {
         let contains = |number: u16| packet.windows(2).any(|bytes| bytes == number.to_be_bytes());
         assert!(contains(SEQUENCE), "the reply to another echo");
         assert!(mode == SocketMode::Dgram || contains(IDENTIFIER), "the reply to another process");

@@ -55,6 +55,14 @@ impl Restarted {
         Exporter { process: Process::start(&mut self.command()), address: self.address }
     }
 
+    /// Starts and waits until `fra` is healthy.
+    fn start_healthy(&self) -> Exporter {
+        let mut exporter = self.start();
+        await_first_page(&mut exporter);
+        await_verdict(&mut exporter, "fra", "healthy");
+        exporter
+    }
+
     /// Waits until the state file contains `text`.
     fn await_stored(&self, text: &str) {
         let file = self.directory.join("state.json");
@@ -110,9 +118,7 @@ stories! {
         let api = api(&[fra()]);
         lab.all(&[ENDPOINT, INSIDE], "reply");
         let restarted = Restarted::new(lab, &api);
-        let mut exporter = restarted.start();
-        await_first_page(&mut exporter);
-        await_verdict(&mut exporter, "fra", "healthy");
+        let mut exporter = restarted.start_healthy();
         lab.all(&[INSIDE], "silent");
         let died = await_verdict(&mut exporter, "fra", "tunnel_fault");
         let last_reply = [("tunnel_name", "fra"), ("probe_target", "interface_address")];
@@ -135,9 +141,7 @@ stories! {
         let api = api(&[fra()]);
         lab.all(&[ENDPOINT, INSIDE], "reply");
         let restarted = Restarted::new(lab, &api);
-        let mut exporter = restarted.start();
-        await_first_page(&mut exporter);
-        await_verdict(&mut exporter, "fra", "healthy");
+        let exporter = restarted.start_healthy();
         restarted.await_stored("\"10.77.0.0\"");
         exporter.process.signal("KILL");
         exporter.process.ended(SOON);
@@ -180,9 +184,7 @@ stories! {
         lab.all(&[ENDPOINT, INSIDE, "10.77.0.2", "10.77.0.4", "10.77.0.6"], "reply");
         let restarted = Restarted::new(lab, &api);
         let Some(delivering) = Delivering::start(&[restarted.address], lab.folder()) else { return };
-        let mut exporter = restarted.start();
-        await_first_page(&mut exporter);
-        await_verdict(&mut exporter, "fra", "healthy");
+        let mut exporter = restarted.start_healthy();
         lab.all(&[INSIDE], "silent");
         await_verdict(&mut exporter, "fra", "tunnel_fault");
         let paged = || {

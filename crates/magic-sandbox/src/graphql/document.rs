@@ -28,7 +28,7 @@ impl DocumentOperation {
     }
 }
 
-/// Finds the operation whose document has the same tokens as `text`. The error is a message of the API.
+/// Finds the operation with a document of the same tokens as `text`. The error is a message of the API.
 pub(super) fn find_operation(text: &str) -> Result<DocumentOperation, String> {
     let named = DocumentOperation::ALL.into_iter().find(|operation| Some(operation.name()) == tokens(text).nth(1));
     let Some(operation) = named else {

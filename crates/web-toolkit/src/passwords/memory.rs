@@ -16,7 +16,7 @@ pub(super) type MemoryKey = [u64; 2];
 
 /// Correct passwords as keyed hashes of 128 bits. The keys of the hashes are random and never leave this struct.
 ///
-/// It outlives the users of one web configuration file: a user whose bcrypt hash is unchanged stays remembered.
+/// It outlives the users of one web configuration file: a user with an unchanged bcrypt hash stays remembered.
 #[derive(Debug, Default)]
 pub(super) struct PasswordMemory {
     keys: [RandomState; 2],

@@ -96,7 +96,7 @@ impl<T> WaitingRequests<T> {
         Ok(())
     }
 
-    /// The oldest request of the peer whose turn it is.
+    /// The oldest request of the peer that is next.
     pub(super) fn pop(&mut self) -> Option<T> {
         let Some(peer) = self.turns.pop_front() else {
             self.busy = false;
