@@ -1,9 +1,10 @@
-//! The vocabulary of the program: tunnels, probes, datasets and verdicts.
+//! The vocabulary of the program: tunnels, probes, datasets, edge data and verdicts.
 //!
 //! Plain values without I/O, JSON, sockets, clocks or metrics. The API client decodes into these types, the poller and
 //! the prober fill them, and everything else reads them.
 
 pub mod dataset;
+pub mod edge;
 pub mod inventory;
 pub mod label;
 pub mod past;

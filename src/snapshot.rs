@@ -16,12 +16,13 @@ pub use self::rows::Row;
 use crate::{
     domain::{
         dataset::{Dataset, PollStatus},
-        inventory::{AccountName, Fleet, InventoryEntry, TunnelKey, TunnelList},
+        edge::{EdgeWindow, matching::EdgeMatches},
+        inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, TunnelKey, TunnelList},
         tunnel::TunnelType,
         verdict::Verdicts,
     },
     prober::board::ProbeBoard,
-    snapshot::rows::{Filter, Summary},
+    snapshot::rows::{Filter, RowEdge, Summary},
 };
 
 /// Verdicts, and what they were reached from.
@@ -68,6 +69,32 @@ pub struct RowPosition {
     entry: usize,
 }
 
+/// What the tunnels of one list have in common.
+#[derive(Debug, Clone, Copy)]
+struct Frame<'a> {
+    account: &'a AccountName,
+    tunnel_type: TunnelType,
+    fresh: bool,
+    confirmed: Option<Moment>,
+    /// `None` if the edge is not polled.
+    matches: Option<&'a EdgeMatches>,
+    /// `None` if the data is stale.
+    health: Option<EdgeWindow>,
+    traffic: Option<EdgeWindow>,
+}
+
+impl<'a> Frame<'a> {
+    /// What the edge measures for the tunnel at this position.
+    fn edge(&self, index: usize) -> Option<RowEdge<'a>> {
+        let edge = self.matches?.get(self.tunnel_type, index)?;
+        Some(RowEdge {
+            health: edge.health.as_ref().zip(self.health),
+            traffic: Some(&edge.traffic).filter(|traffic| !traffic.is_empty()).zip(self.traffic),
+            site: edge.site.as_ref(),
+        })
+    }
+}
+
 impl Snapshot {
     pub fn fleet(&self) -> &Fleet {
         &self.judged.fleet
@@ -90,12 +117,12 @@ impl Snapshot {
     /// The tunnels from `start` on, each with the position after it.
     pub fn rows_from(&self, start: RowPosition) -> impl Iterator<Item = (RowPosition, Row<'_>)> {
         let lists = self.lists().enumerate().skip(start.list);
-        lists.flat_map(move |(number, (account, _, list))| {
-            let fresh = self.is_fresh(&list.status);
+        lists.flat_map(move |(number, (account, tunnel_type, list))| {
+            let frame = self.frame(account, tunnel_type, list);
             let skipped = if number == start.list { start.entry } else { 0 };
             list.entries.iter().enumerate().skip(skipped).map(move |(index, entry)| {
                 let next = RowPosition { list: number, entry: index + 1 };
-                (next, self.join(account, entry, list.status.last_success, fresh))
+                (next, self.join(frame, index, entry))
             })
         })
     }
@@ -104,21 +131,40 @@ impl Snapshot {
     pub fn row(&self, key: &TunnelKey) -> Option<Row<'_>> {
         let (account, known) = self.fleet().accounts.get_key_value(&key.account)?;
         let list = known.list(key.tunnel_type);
-        let entry = list.entries.iter().find(|entry| entry.tunnel.id == key.id)?;
-        Some(self.join(account, entry, list.status.last_success, self.is_fresh(&list.status)))
+        let index = list.entries.iter().position(|entry| entry.tunnel.id == key.id)?;
+        Some(self.join(self.frame(account, key.tunnel_type, list), index, &list.entries[index]))
     }
 
-    fn join<'a>(
-        &'a self,
-        account: &'a AccountName,
-        entry: &'a InventoryEntry,
-        confirmed: Option<Moment>,
-        fresh: bool,
-    ) -> Row<'a> {
-        let key = TunnelKey::new(account, &entry.tunnel);
+    /// What the tunnels of a list have in common.
+    fn frame<'a>(&'a self, account: &'a AccountName, tunnel_type: TunnelType, list: &'a TunnelList) -> Frame<'a> {
+        let known = self.fleet().accounts.get(account).map(Arc::as_ref);
+        let edge = known.and_then(|known| known.edge());
+        Frame {
+            account,
+            tunnel_type,
+            fresh: self.is_fresh(&list.status),
+            confirmed: list.status.last_success,
+            matches: known.filter(|_| edge.is_some()).map(AccountInventory::matches),
+            health: edge.and_then(|edge| edge.health_window(self.now)),
+            traffic: edge.and_then(|edge| edge.traffic_window(self.now)),
+        }
+    }
+
+    fn join<'a>(&'a self, frame: Frame<'a>, index: usize, entry: &'a InventoryEntry) -> Row<'a> {
+        let key = TunnelKey::new(frame.account, &entry.tunnel);
         let probes = self.board().tunnels.get(&key).map(Arc::as_ref);
         let verdict = self.judged.verdicts.tunnels.get(&key);
-        Row { key, account, entry, fresh, confirmed, verdict, probes, silence: self.board().settings.silence }
+        Row {
+            key,
+            account: frame.account,
+            entry,
+            fresh: frame.fresh,
+            confirmed: frame.confirmed,
+            verdict,
+            probes,
+            silence: self.board().settings.silence,
+            edge: frame.edge(index),
+        }
     }
 
     /// Counts of the tunnels by verdict.

@@ -13,7 +13,9 @@ use crate::{
     cloudflare::{self, Client, ClientSettings, SetupError},
     config::{AccountConfig, Config},
     domain::{
+        dataset::Dataset,
         inventory::{AccountName, Fleet},
+        label::Label as _,
         pulse::Pulses,
     },
     poller::{ApiSource, FleetSender, Limiter, Poller, rule_usage::RuleUsage},
@@ -56,7 +58,8 @@ impl ApiClients {
     /// The client and the request budget for an account. Creates its metrics. `None` if the last
     /// [`update`](Self::update) did not include it.
     fn client_for(&self, account: &AccountConfig, config: &Config) -> Option<(Client, Limiter)> {
-        self.metrics.add_account(&account.account.name);
+        let datasets = Dataset::ALL.iter().copied().filter(|dataset| !dataset.is_edge());
+        self.metrics.add_account(&account.account.name, datasets);
         let limiter = if account.url.is_loopback() { &self.loopback } else { &self.cloudflare };
         find(&self.clients, &settings(account, config)).map(|client| (client.clone(), limiter.clone()))
     }

@@ -164,7 +164,7 @@ fn write_summary(snapshot: &Snapshot, summary: &Summary, out: &mut dyn Write) ->
 fn list_problem(dataset: Dataset, list: &TunnelList) -> Option<String> {
     let rejected = list.rejected.total();
     match list.status.state {
-        PollState::Failed(reason) => Some(format!("{dataset} cannot be read ({reason}): {}", reason.remedy())),
+        PollState::Failed(reason) => Some(format!("{dataset} cannot be read ({reason}): {}", dataset.remedy(reason))),
         PollState::Waiting => Some(format!("{dataset} was not polled")),
         PollState::Succeeded if rejected > 0 => {
             Some(format!("{rejected} entries of {dataset} cannot be decoded and are omitted"))

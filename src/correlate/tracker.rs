@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use web_toolkit::clock::Moment;
 
-use super::verdict::{Explanation, judge, reported, rests_on_silence};
+use super::verdict::{Explanation, judge, reports, rests_on_silence};
 use crate::{
     domain::{
         inventory::TunnelKey,
@@ -169,10 +169,9 @@ impl<'a> Outlook<'a> {
     }
 
     fn judge(&self, row: &Row<'_>) -> Judgement {
-        let evidence =
-            Evidence { reported: reported(row.tunnel(), row.fresh), inside: row.inside(), outside: row.outside() };
+        let (evidence, verdict) = judge(reports(row), row.inside(), row.outside());
         let isolated = self.isolated && rests_on_silence(evidence);
-        Judgement { evidence, verdict: if isolated { Verdict::ProberIsolated } else { judge(evidence) } }
+        Judgement { evidence, verdict: if isolated { Verdict::ProberIsolated } else { verdict } }
     }
 
     /// `elapsed` is the time since the tunnel was first judged.
@@ -208,7 +207,7 @@ fn explain(row: &Row<'_>, evidence: Evidence, verdict: Verdict) -> Arc<str> {
 }
 
 /// Whether the fault is on this side: at least two targets once answered, none of them does now, and Cloudflare reports at least one
-/// session up.
+/// session or tunnel up.
 fn is_isolated(snapshot: &Snapshot) -> bool {
     let mut once_answered = 0;
     for (_, tally) in snapshot.board().sessions.iter() {
@@ -220,7 +219,13 @@ fn is_isolated(snapshot: &Snapshot) -> bool {
             once_answered += 1;
         }
     }
-    once_answered >= 2 && snapshot.rows().any(|row| reported(row.tunnel(), row.fresh) == Reported::Up)
+    once_answered >= 2 && snapshot.rows().any(|row| is_reported_up(&row))
+}
+
+/// Whether Cloudflare reports the session up, or the tunnel without a contradiction to a newer observation.
+fn is_reported_up(row: &Row<'_>) -> bool {
+    let (evidence, _) = judge(reports(row), row.inside(), row.outside());
+    evidence.reported == Reported::Up || (evidence.reported == Reported::None && evidence.edge == Reported::Up)
 }
 
 #[cfg(test)]

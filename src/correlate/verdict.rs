@@ -1,23 +1,68 @@
-//! The table of verdicts as one pure function, and the sentence that explains a verdict.
+//! The table of verdicts with its rule about outdated reports as one pure function, and the sentence that explains a
+//! verdict.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, time::Instant};
 
 use crate::{
     domain::{
+        edge::EdgeState,
         probe::Vantage,
-        tunnel::{BgpState, BgpStatus, FsmState, Tunnel},
-        verdict::{Evidence, Reported, Side, Verdict},
+        tunnel::{BgpState, BgpStatus, CheckType, FsmState, Tunnel},
+        verdict::{Evidence, Reported, Side, Standing, Verdict},
     },
     snapshot::Row,
 };
 
-/// The verdict on one tunnel, without regard to the others.
+/// What Cloudflare reports of one tunnel.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reports {
+    /// The state of the BGP session.
+    pub(super) session: Reported,
+    pub(super) edge: Option<EdgeReport>,
+}
+
+/// The state of a tunnel in the health checks of Cloudflare's edge.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EdgeReport {
+    pub(super) state: Reported,
+    /// Begin of the time span that the report is about.
+    pub(super) began: Instant,
+}
+
+impl EdgeReport {
+    /// The report, unless it contradicts an observation that is newer than the begin of the report's time span.
+    ///
+    /// The report is minutes old. If the side has changed since then, both can be right, and the newer one counts. The
+    /// side is the inside of the tunnel, or the outside if no probe inside has a settled result.
+    fn unless_outdated(self, inside: Standing, outside: Standing) -> Reported {
+        let Standing { side, since } = if inside.side == Side::Unsettled { outside } else { inside };
+        let contradicts = matches!((side, self.state), (Side::Answers, Reported::Down) | (Side::Silent, Reported::Up));
+        let is_older = since.is_some_and(|since| since <= self.began);
+        if contradicts && !is_older { Reported::None } else { self.state }
+    }
+}
+
+/// The verdict on one tunnel, without regard to the others, and the evidence that it rests on.
+pub(super) fn judge(reports: Reports, inside: Standing, outside: Standing) -> (Evidence, Verdict) {
+    let edge = reports.edge.map_or(Reported::None, |report| report.unless_outdated(inside, outside));
+    let evidence = Evidence { reported: reports.session, edge, inside: inside.side, outside: outside.side };
+    (evidence, look_up(evidence))
+}
+
+/// The table of verdicts. The edge counts where there is no BGP session, and beside a tunnel that carries traffic.
 #[expect(clippy::match_same_arms, reason = "the rows of the table, in its order")]
-pub(super) const fn judge(evidence: Evidence) -> Verdict {
+const fn look_up(evidence: Evidence) -> Verdict {
     use {Reported as R, Side as S, Verdict as V};
-    match (evidence.inside, evidence.outside, evidence.reported) {
-        (S::Answers, _, R::Up | R::None) => V::Healthy,
-        (S::Answers, _, R::Down) => V::BgpFault,
+    let reported = match evidence.reported {
+        R::None => evidence.edge,
+        session => session,
+    };
+    match (evidence.inside, evidence.outside, reported) {
+        (S::Answers, _, _) => match (evidence.reported, evidence.edge) {
+            (R::Down, _) => V::BgpFault,
+            (R::Up | R::None, R::Down) => V::CheckFault,
+            (R::Up | R::None, R::Up | R::None) => V::Healthy,
+        },
         (S::Silent, _, R::Up) => V::PathMismatch,
         (S::Silent, S::Answers, R::Down | R::None) => V::TunnelFault,
         (S::Silent, S::Silent | S::Unsettled, R::Down | R::None) => V::Unreachable,
@@ -34,8 +79,29 @@ pub(super) const fn rests_on_silence(evidence: Evidence) -> bool {
     matches!((evidence.inside, evidence.outside), (Side::Silent, _) | (Side::Unsettled, Side::Silent))
 }
 
-/// Reduces Cloudflare's report to up, down or none. A report that is not `fresh` counts as none.
-pub(super) fn reported(tunnel: &Tunnel, fresh: bool) -> Reported {
+/// What Cloudflare reports of a tunnel, without what is stale.
+pub(super) fn reports(row: &Row<'_>) -> Reports {
+    Reports { session: session(row.tunnel(), row.fresh), edge: edge(row) }
+}
+
+/// Reduces the health checks to up or down; `None` if they prove neither. Cloudflare shows a tunnel whose health checks
+/// are disabled as down.
+fn edge(row: &Row<'_>) -> Option<EdgeReport> {
+    let check = row.tunnel().health_check.as_ref();
+    if check.is_some_and(|check| check.enabled == Some(false)) {
+        return None;
+    }
+    let (health, window) = row.edge_health()?;
+    let state = match health.state? {
+        EdgeState::Healthy => Reported::Up,
+        EdgeState::Down => Reported::Down,
+        EdgeState::Degraded => return None,
+    };
+    Some(EdgeReport { state, began: window.from.instant })
+}
+
+/// Reduces the state of the BGP session to up, down or none. A report that is not `fresh` counts as none.
+fn session(tunnel: &Tunnel, fresh: bool) -> Reported {
     match tunnel.bgp_status.as_ref().filter(|_| fresh).map(|status| status.state) {
         Some(BgpState::Up) => Reported::Up,
         Some(BgpState::Down | BgpState::Establishing) => Reported::Down,
@@ -54,7 +120,7 @@ pub(super) struct Explanation<'a> {
 impl Explanation<'_> {
     /// What is observed, what is reported, and where to look.
     pub(super) fn sentence(&self) -> String {
-        format!("{}{}; {}", self.observed(), self.reported(), self.advice())
+        format!("{}{}{}; {}", self.observed(), self.session(), self.edge(), self.advice())
     }
 
     fn observed(&self) -> String {
@@ -85,7 +151,7 @@ impl Explanation<'_> {
         self.row.probes.is_some_and(|probes| !probes.uplinks.is_empty())
     }
 
-    fn reported(&self) -> &'static str {
+    fn session(&self) -> &'static str {
         match (self.evidence.reported, &self.row.tunnel().bgp_status) {
             (Reported::Up, _) => ", Cloudflare reports the BGP session up",
             (Reported::Down, Some(BgpStatus { state: BgpState::Establishing, .. })) => {
@@ -101,6 +167,14 @@ impl Explanation<'_> {
         }
     }
 
+    fn edge(&self) -> &'static str {
+        match self.evidence.edge {
+            Reported::Up => ", and health checks of Cloudflare's edge pass",
+            Reported::Down => ", and health checks of Cloudflare's edge fail",
+            Reported::None => "",
+        }
+    }
+
     fn advice(&self) -> &'static str {
         match self.verdict {
             Verdict::Healthy => "nothing to do",
@@ -110,13 +184,31 @@ impl Explanation<'_> {
                 (Some(Vantage::Site), true) => "check the circuit of this site",
                 _ => "check circuit, router and power of the site",
             },
+            Verdict::CheckFault => self.advice_on_checks(),
+            Verdict::PathMismatch if self.evidence.reported == Reported::None => {
+                "newly filtered ICMP or an asymmetric path"
+            }
             Verdict::PathMismatch => {
                 "an outage younger than the BGP hold timer, a stale status, newly filtered ICMP or an asymmetric path"
             }
             Verdict::ReportedDown => "probe an address inside the tunnel to learn more",
             Verdict::Unknown => "configure BGP or probe an address that answers to learn more",
             Verdict::ProberIsolated => {
-                "this prober reaches none of its targets while Cloudflare reports sessions up, so the fault is on this side"
+                "this prober reaches none of its targets while Cloudflare reports sessions or tunnels up, \
+                 so the fault is on this side"
+            }
+        }
+    }
+
+    fn advice_on_checks(&self) -> &'static str {
+        match self.row.tunnel().health_check.as_ref().and_then(|check| check.check_type) {
+            Some(CheckType::Reply) => {
+                "Cloudflare routes around this tunnel; set the type of the health check to request, because stateful \
+                 firewalls drop echo replies, or check its direction, its target and filters of ICMP"
+            }
+            _ => {
+                "Cloudflare routes around this tunnel; check filters of ICMP, direction and target of the health check, \
+                 traffic selectors and anti-replay"
             }
         }
     }

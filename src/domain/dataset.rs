@@ -11,6 +11,34 @@ label_enum! {
     pub enum Dataset {
         GreTunnels => "gre_tunnels",
         IpsecTunnels => "ipsec_tunnels",
+        /// Results of Cloudflare's own health checks, from the GraphQL API.
+        EdgeHealth => "edge_health",
+        /// Traffic of each tunnel, from the GraphQL API.
+        EdgeTraffic => "edge_traffic",
+    }
+}
+
+impl Dataset {
+    /// Returns whether the dataset comes from the GraphQL API.
+    pub const fn is_edge(self) -> bool {
+        matches!(self, Self::EdgeHealth | Self::EdgeTraffic)
+    }
+
+    /// Suggests what the operator can do about a failed poll of this dataset.
+    pub const fn remedy(self, reason: FailureReason) -> &'static str {
+        match reason {
+            FailureReason::Auth if self.is_edge() => {
+                "check the token: it needs `Account Analytics Read` on this account and must not be expired"
+            }
+            FailureReason::NotEntitled if self.is_edge() => {
+                "the account or the token has no access to this dataset: check the permission `Account Analytics Read`"
+            }
+            FailureReason::RateLimited if self.is_edge() => {
+                "the limit of the GraphQL API is shared with the dashboard and other tools; increase `--edge.interval`"
+            }
+            FailureReason::TooLarge if self.is_edge() => "the response exceeds the limit of 16 MiB",
+            _ => reason.remedy(),
+        }
     }
 }
 
@@ -37,13 +65,15 @@ label_enum! {
         Connect => "connect",
         /// The body or its list exceeds a limit.
         TooLarge => "too_large",
+        /// The GraphQL API rejects the query: an unknown field, or a limit of the dataset.
+        Query => "query",
     }
 }
 
 impl FailureReason {
     /// Returns whether the failure lasts until the operator changes a setting, so that frequent retries are useless.
     pub const fn is_lasting(self) -> bool {
-        matches!(self, Self::Auth | Self::NotEntitled | Self::NotFound)
+        matches!(self, Self::Auth | Self::NotEntitled | Self::NotFound | Self::Query)
     }
 
     /// Suggests what the operator can do about the failure.
@@ -70,6 +100,7 @@ impl FailureReason {
             Self::TooLarge => {
                 "the response exceeds a limit: 128 MiB, 200,000 members, or 72 MiB of memory for its tunnels"
             }
+            Self::Query => "the API does not accept the query: check whether a newer version of this exporter exists",
         }
     }
 }

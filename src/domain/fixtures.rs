@@ -1,11 +1,12 @@
 //! Tunnels and fleets for tests.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use web_toolkit::clock::Moment;
 
 use super::{
     dataset::{PollState, PollStatus},
+    edge::{EdgeChecks, EdgeHealth, EdgeResult, EdgeTraffic, EdgeView, EdgeWindow, TrafficRow, TunnelHealth},
     inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, TunnelList},
     tunnel::{
         BgpState, BgpStatus, FsmState, GreDetails, IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId,
@@ -70,4 +71,38 @@ pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunne
         account.set_list(tunnel_type, TunnelList { status, entries: entries.into(), ..TunnelList::default() });
     }
     Arc::new(Fleet { accounts: [(AccountName::new("acme"), Arc::new(account))].into() })
+}
+
+/// A view of the edge from `from` to `to` with a thousand checks of each tunnel, of which this many passed.
+pub(crate) fn edge_view<'a>(from: Moment, to: Moment, passed: impl IntoIterator<Item = (&'a str, u64)>) -> EdgeView {
+    let status = PollStatus { state: PollState::Succeeded, last_success: Some(to), ..PollStatus::default() };
+    let tunnels = passed.into_iter().map(|(name, passed)| {
+        let checks = EdgeChecks::default().plus(EdgeResult::Ok, passed);
+        let checks = checks.and_then(|checks| checks.plus(EdgeResult::Timeout, 1000 - passed));
+        let state = checks.and_then(|checks| checks.state(20));
+        (name.into(), TunnelHealth { checks, state, routing_score: Some(passed as f64 / 1000.0) })
+    });
+    let window = Some(EdgeWindow { from, to });
+    let tunnels = Arc::new(tunnels.collect());
+    EdgeView {
+        stale_after: Duration::from_mins(15),
+        health: EdgeHealth { status, window, newest: Some(to.wall), tunnels, ..EdgeHealth::default() },
+        traffic: None,
+    }
+}
+
+/// The same view with traffic in the same window.
+pub(crate) fn with_traffic(mut view: EdgeView, rows: impl IntoIterator<Item = TrafficRow>) -> EdgeView {
+    let EdgeHealth { status, window, .. } = view.health;
+    view.traffic = Some(EdgeTraffic { status, window, truncated: false, rows: rows.into_iter().collect() });
+    view
+}
+
+/// The same fleet with this view of every account.
+pub(crate) fn seen_by_edge(fleet: &Arc<Fleet>, view: &EdgeView) -> Arc<Fleet> {
+    let mut fleet = Fleet::clone(fleet);
+    for account in fleet.accounts.values_mut() {
+        Arc::make_mut(account).set_edge(Some(view.clone()));
+    }
+    Arc::new(fleet)
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use super::{
     dataset::{Dataset, PollStatus},
+    edge::{EdgeView, matching::EdgeMatches},
     label::{Label, label_enum},
     tunnel::{Tunnel, TunnelId, TunnelType},
 };
@@ -154,10 +155,14 @@ pub struct TunnelList {
     pub rejected: RejectedMembers,
 }
 
-/// The tunnels of one account.
+/// The tunnels of one account, and what the edge measures for them.
 #[derive(Debug, Clone, Default)]
 pub struct AccountInventory {
     lists: [Arc<TunnelList>; TunnelType::ALL.len()],
+    /// `None` if the edge is not polled.
+    edge: Option<Arc<EdgeView>>,
+    /// Follows the lists and the edge.
+    matches: Arc<EdgeMatches>,
 }
 
 impl AccountInventory {
@@ -166,7 +171,32 @@ impl AccountInventory {
     }
 
     pub fn set_list(&mut self, tunnel_type: TunnelType, list: TunnelList) {
+        let same_entries = Arc::ptr_eq(&self.list(tunnel_type).entries, &list.entries);
         self.lists[tunnel_type as usize] = Arc::new(list);
+        if !same_entries {
+            self.match_edge();
+        }
+    }
+
+    /// What the edge measures; `None` if it is not polled.
+    pub fn edge(&self) -> Option<&Arc<EdgeView>> {
+        self.edge.as_ref()
+    }
+
+    /// The data of the edge beside the tunnels.
+    pub fn matches(&self) -> &EdgeMatches {
+        &self.matches
+    }
+
+    /// Replaces what the edge measures.
+    pub fn set_edge(&mut self, edge: Option<EdgeView>) {
+        self.edge = edge.map(Arc::new);
+        self.match_edge();
+    }
+
+    fn match_edge(&mut self) {
+        let lists = self.lists.each_ref().map(|list| list.entries.iter().map(|entry| &*entry.tunnel).collect());
+        self.matches = Arc::new(self.edge.as_ref().map(|edge| EdgeMatches::join(edge, &lists)).unwrap_or_default());
     }
 
     /// Returns the lists in the order of [`TunnelType::ALL`].
@@ -174,9 +204,11 @@ impl AccountInventory {
         TunnelType::ALL.iter().map(|&tunnel_type| (tunnel_type, self.list(tunnel_type).as_ref()))
     }
 
-    /// Returns the status of every dataset of the account.
+    /// Returns the status of every dataset of the account that is polled.
     pub fn datasets(&self) -> impl Iterator<Item = (Dataset, &PollStatus)> {
-        self.lists().map(|(tunnel_type, list)| (tunnel_type.dataset(), &list.status))
+        let health = self.edge.iter().map(|edge| (Dataset::EdgeHealth, &edge.health.status));
+        let traffic = self.edge.iter().filter_map(|edge| Some((Dataset::EdgeTraffic, &edge.traffic.as_ref()?.status)));
+        self.lists().map(|(tunnel_type, list)| (tunnel_type.dataset(), &list.status)).chain(health).chain(traffic)
     }
 
     /// Returns all tunnels, stale ones included.
@@ -197,8 +229,9 @@ impl Fleet {
         Self { accounts: accounts.into_iter().map(|name| (name, Arc::default())).collect() }
     }
 
-    /// Returns whether every dataset of every account [is settled](PollStatus::is_settled).
+    /// Returns whether every tunnel list of every account [is settled](PollStatus::is_settled). The edge is an addition
+    /// that may fail.
     pub fn is_ready(&self) -> bool {
-        self.accounts.values().all(|account| account.datasets().all(|(_, status)| status.is_settled()))
+        self.accounts.values().all(|account| account.lists().all(|(_, list)| list.status.is_settled()))
     }
 }

@@ -1,6 +1,6 @@
 //! The verdict: one status derived from the reported and the observed state.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use web_toolkit::clock::Moment;
 
@@ -28,8 +28,11 @@ label_enum! {
         ReportedDown => "reported_down",
         /// Neither Cloudflare nor a probe provides a state.
         Unknown => "unknown",
-        /// The prober reaches no target while Cloudflare reports sessions as up, so the fault is at the prober.
+        /// The prober reaches no target while Cloudflare reports sessions or tunnels as up, so the fault is at the prober.
         ProberIsolated => "prober_isolated",
+        /// The tunnel carries traffic, but Cloudflare's health checks of it fail, so that Cloudflare routes around it:
+        /// check the type, direction and target of the health check, and firewalls that drop ICMP.
+        CheckFault => "check_fault",
     }
 }
 
@@ -45,33 +48,54 @@ label_enum! {
     }
 }
 
-impl Side {
-    /// Combines the states of all addresses of one side.
+/// The state of a side, and since when it certainly holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub side: Side,
+    /// `None` if the side is unsettled or the time is not known.
+    pub since: Option<Instant>,
+}
+
+impl Standing {
+    pub const UNSETTLED: Self = Self { side: Side::Unsettled, since: None };
+
+    /// Combines the states of all addresses of one side, each with the time of its last change.
     ///
     /// Addresses that have never replied are ignored, unless `silence` is [`Silence::Always`].
-    pub fn from_states(states: impl IntoIterator<Item = TargetState>, silence: Silence) -> Self {
-        let mut any_counts = false;
-        let mut all_down = true;
-        for state in states {
+    pub fn of(states: impl IntoIterator<Item = (TargetState, Option<Instant>)>, silence: Silence) -> Self {
+        let (mut any_counts, mut all_down) = (false, true);
+        let (mut answers, mut silent) = (None, None);
+        for (state, changed) in states {
             if state.up == Some(true) {
-                return Self::Answers;
+                // One address that answers is enough, so the one that has answered for longest counts.
+                answers = Some(answers.map_or(changed, |first| earlier(first, changed)));
             }
             if state.ever_answered || silence == Silence::Always {
                 any_counts = true;
                 all_down &= state.up == Some(false);
+                silent = silent.max(changed);
             }
         }
-        if any_counts && all_down { Self::Silent } else { Self::Unsettled }
+        match answers {
+            Some(since) => Self { side: Side::Answers, since },
+            None if any_counts && all_down => Self { side: Side::Silent, since: silent },
+            None => Self::UNSETTLED,
+        }
     }
 }
 
+fn earlier(first: Option<Instant>, second: Option<Instant>) -> Option<Instant> {
+    first.into_iter().chain(second).min()
+}
+
 label_enum! {
-    /// State of a BGP session as Cloudflare reports it.
+    /// A state as Cloudflare reports it: of a BGP session, or of a tunnel as its edge sees it.
     pub enum Reported {
+        /// The session is up; the health checks pass.
         Up => "up",
-        /// Down or establishing.
+        /// The session is down or establishing; the health checks fail.
         Down => "down",
-        /// BGP is not configured, the status is absent, its state is unknown, or the report is stale.
+        /// No report: there is no session or no data, the state is unknown or between the others, or it is stale.
         None => "none",
     }
 }
@@ -79,7 +103,10 @@ label_enum! {
 /// Input of the verdict on one tunnel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Evidence {
+    /// The state of the BGP session.
     pub reported: Reported,
+    /// What Cloudflare's edge reports, as far as it does not contradict newer observations.
+    pub edge: Reported,
     /// Whether the tunnel carries traffic.
     pub inside: Side,
     /// Whether the underlay works.
@@ -107,6 +134,10 @@ pub struct Verdicts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use web_toolkit::clock;
+
     use super::*;
 
     const UP: TargetState = TargetState { up: Some(true), ever_answered: true };
@@ -132,8 +163,25 @@ mod tests {
             (&[NEVER, DOWN, UP], Answers, Answers),
             (&[LOST, UP], Answers, Answers),
         ] {
-            assert_eq!(Side::from_states(states.iter().copied(), Silence::AfterAnswer), after_answer, "{states:?}");
-            assert_eq!(Side::from_states(states.iter().copied(), Silence::Always), always, "{states:?} always");
+            let side = |silence| Standing::of(states.iter().map(|&state| (state, None)), silence).side;
+            assert_eq!(side(Silence::AfterAnswer), after_answer, "{states:?}");
+            assert_eq!(side(Silence::Always), always, "{states:?} always");
+        }
+    }
+
+    #[test]
+    fn a_side_holds_since_its_longest_answer_or_its_latest_loss() {
+        let start = clock::now().instant;
+        let at = |seconds| Some(start + Duration::from_secs(seconds));
+        for (states, since) in [
+            (&[(UP, at(9)), (UP, at(3))][..], at(3)),
+            (&[(DOWN, at(1)), (UP, at(7))], at(7)),
+            (&[(DOWN, at(1)), (DOWN, at(7))], at(7)),
+            (&[(DOWN, at(1)), (NEVER, at(7))], at(1)),
+            (&[(LOST, at(1))], None),
+        ] {
+            let standing = Standing::of(states.iter().copied(), Silence::AfterAnswer);
+            assert_eq!(standing.since, since, "{states:?}");
         }
     }
 }

@@ -64,7 +64,7 @@ impl TunnelCapture {
             labels: Labels::of_tunnel(row.account, row.tunnel()),
             reported: row.fresh.then(|| row.entry.clone()),
             site: row.site().cloned(),
-            reachable: match row.inside() {
+            reachable: match row.inside().side {
                 Side::Answers => Some(true),
                 Side::Silent => Some(false),
                 Side::Unsettled => None,

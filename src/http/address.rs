@@ -287,7 +287,7 @@ mod tests {
             (
                 "verdict=bad%0A",
                 "`verdict` is `bad`: must be one of healthy, bgp_fault, tunnel_fault, unreachable, path_mismatch, \
-                 reported_down, unknown, prober_isolated, attention",
+                 reported_down, unknown, prober_isolated, check_fault, attention",
             ),
         ] {
             assert_eq!(Query::parse(text).unwrap_err().to_string(), sentence);
@@ -306,6 +306,7 @@ mod tests {
             let row = Row {
                 key: key.clone(), account: &account, entry: &entry, fresh: true,
                 confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer,
+                edge: None,
             };
             prop_assert!(tunnel_path(&row).is_ascii());
             prop_assert_eq!(parse_tunnel_path(&tunnel_path(&row)), Some(key));

@@ -29,6 +29,8 @@ pub struct Tally {
 #[derive(Debug)]
 struct TallyData {
     reading: TallyReading,
+    /// When the debounced state last changed.
+    changed: Option<Instant>,
     runs: Runs,
     /// Sum of all round-trip times. Unlike the sum of the histogram, it survives a change of the buckets.
     rtt_sum: Duration,
@@ -73,6 +75,7 @@ impl Tally {
                 state: TargetState::default(),
                 last_reply: None,
             },
+            changed: None,
             runs: Runs::default(),
             rtt_sum: Duration::ZERO,
         };
@@ -104,6 +107,9 @@ impl Tally {
             data.rtt_sum = data.rtt_sum.saturating_add(rtt);
         }
         data.reading.state.up = data.runs.debounce(before.up, outcome, thresholds);
+        if data.reading.state.up != before.up {
+            data.changed = Some(now.instant);
+        }
         data.reading.state != before
     }
 
@@ -125,6 +131,12 @@ impl Tally {
     /// Returns the debounced state.
     pub fn state(&self) -> TargetState {
         self.lock().reading.state
+    }
+
+    /// Returns the debounced state, and since when it holds; `None` if it never changed.
+    pub fn standing(&self) -> (TargetState, Option<Instant>) {
+        let data = self.lock();
+        (data.reading.state, data.changed)
     }
 
     /// Adds the counters at `now` to the history. To be called once per [`History::STEP`].

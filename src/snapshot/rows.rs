@@ -9,11 +9,12 @@ use web_toolkit::{clock::Moment, text::shown};
 
 use crate::{
     domain::{
+        edge::{EdgeWindow, TunnelHealth, TunnelTraffic},
         inventory::{AccountName, InventoryEntry, TunnelKey},
         label::label_enum,
         probe::Silence,
         tunnel::{BgpStatus, Tunnel, TunnelType},
-        verdict::{Side, TunnelVerdict, Verdict},
+        verdict::{Standing, TunnelVerdict, Verdict},
     },
     prober::{
         board::{TargetProbe, TunnelProbes},
@@ -37,6 +38,17 @@ pub struct Row<'a> {
     pub probes: Option<&'a TunnelProbes>,
     /// What a missing reply of an address that has never answered means.
     pub silence: Silence,
+    /// `None` if the edge is not polled.
+    pub edge: Option<RowEdge<'a>>,
+}
+
+/// What Cloudflare's edge measures for one tunnel. Stale data is left out.
+#[derive(Debug, Clone, Copy)]
+pub struct RowEdge<'a> {
+    pub health: Option<(&'a TunnelHealth, EdgeWindow)>,
+    pub traffic: Option<(&'a TunnelTraffic, EdgeWindow)>,
+    /// The site that Cloudflare assigns; it does not become stale.
+    pub site: Option<&'a Arc<str>>,
 }
 
 impl<'a> Row<'a> {
@@ -48,9 +60,9 @@ impl<'a> Row<'a> {
         self.verdict.map_or(Verdict::Unknown, |verdict| verdict.verdict)
     }
 
-    /// The site, from the first source that knows one. The configuration is the only source so far.
+    /// The site, from the first source that knows one: the configuration, then Cloudflare's edge.
     pub fn site(&self) -> Option<&'a Arc<str>> {
-        self.entry.site.as_ref()
+        self.entry.site.as_ref().or_else(|| self.edge?.site)
     }
 
     /// The BGP status as Cloudflare reports it; `None` if stale.
@@ -63,17 +75,27 @@ impl<'a> Row<'a> {
     }
 
     /// Whether the tunnel carries traffic, from the probes inside it.
-    pub fn inside(&self) -> Side {
-        self.probes.map_or(Side::Unsettled, |probes| {
-            Side::from_states(probes.inside().map(|probe| probe.tally.state()), self.silence)
+    pub fn inside(&self) -> Standing {
+        self.probes.map_or(Standing::UNSETTLED, |probes| {
+            Standing::of(probes.inside().map(|probe| probe.tally.standing()), self.silence)
         })
     }
 
     /// Whether the underlay works, from the probes outside the tunnel.
-    pub fn outside(&self) -> Side {
-        self.probes.map_or(Side::Unsettled, |probes| {
-            Side::from_states(probes.outside().map(|(_, tally)| tally.state()), self.silence)
+    pub fn outside(&self) -> Standing {
+        self.probes.map_or(Standing::UNSETTLED, |probes| {
+            Standing::of(probes.outside().map(|(_, tally)| tally.standing()), self.silence)
         })
+    }
+
+    /// The health checks of Cloudflare with their window; `None` without data or if it is stale.
+    pub fn edge_health(&self) -> Option<(&'a TunnelHealth, EdgeWindow)> {
+        self.edge?.health
+    }
+
+    /// The traffic of the tunnel with its window; `None` without data or if it is stale.
+    pub fn edge_traffic(&self) -> Option<(&'a TunnelTraffic, EdgeWindow)> {
+        self.edge?.traffic
     }
 
     /// The address that represents the tunnel: one inside it that answers, else one inside whose silence counts, else any that has
@@ -108,11 +130,12 @@ label_enum! {
 }
 
 /// Every verdict, the most urgent first: a complete outage before a partial one.
-pub const BY_URGENCY: [Verdict; 8] = [
+pub const BY_URGENCY: [Verdict; 9] = [
     Verdict::Unreachable,
     Verdict::TunnelFault,
     Verdict::BgpFault,
     Verdict::ReportedDown,
+    Verdict::CheckFault,
     Verdict::PathMismatch,
     Verdict::ProberIsolated,
     Verdict::Unknown,
@@ -123,7 +146,7 @@ impl Concern {
     pub const fn of(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Unreachable | Verdict::TunnelFault | Verdict::BgpFault | Verdict::ReportedDown => Self::Broken,
-            Verdict::PathMismatch => Self::Suspect,
+            Verdict::CheckFault | Verdict::PathMismatch => Self::Suspect,
             Verdict::ProberIsolated | Verdict::Unknown => Self::Unsure,
             Verdict::Healthy => Self::Fine,
         }

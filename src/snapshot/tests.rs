@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::{
     domain::{
-        fixtures::{addressed, gre, polled, reporting, tunnel},
+        fixtures::{addressed, edge_view, gre, polled, reporting, seen_by_edge, tunnel},
         probe::{EchoOutcome, ProbeFailure, ProbeTarget, Silence, Thresholds, Vantage},
         tunnel::{BgpState, Tunnel, TunnelType},
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict},
@@ -37,7 +37,8 @@ fn key(tunnel: &Tunnel) -> Arc<TunnelKey> {
 }
 
 fn judged(snapshot: &mut Snapshot, verdicts: impl IntoIterator<Item = (Tunnel, Verdict, Duration)>) {
-    let evidence = Evidence { reported: Reported::None, inside: Side::Unsettled, outside: Side::Unsettled };
+    let evidence =
+        Evidence { reported: Reported::None, edge: Reported::None, inside: Side::Unsettled, outside: Side::Unsettled };
     let verdicts = verdicts.into_iter().map(|(tunnel, verdict, age)| {
         let changed = snapshot.now.after(Duration::from_hours(1).saturating_sub(age));
         (key(&tunnel), Arc::new(TunnelVerdict { verdict, evidence, changed, changes: 0, why: "".into() }))
@@ -139,7 +140,7 @@ fn the_summary_counts_every_tunnel_once() {
         tunnels.into_iter().zip(BY_URGENCY).map(|(tunnel, verdict)| (tunnel, verdict, Duration::ZERO)),
     );
     let summary = snapshot.summary();
-    assert_eq!((summary.tunnels, summary.stale, summary.needing_attention()), (8, 0, 5));
+    assert_eq!((summary.tunnels, summary.stale, summary.needing_attention()), (9, 0, 6));
     assert!(BY_URGENCY.iter().all(|&verdict| summary.with(verdict) == 1));
 }
 
@@ -259,4 +260,18 @@ fn tunnels_are_filtered_and_sorted_by_site() {
     Order::Site.sort(&mut rows);
     let expected = ["ams-1", "ams-2", "fra-1", "fra-2", "lon-1", "lon-2", "par-1", "vie-1", "waw-1", "alone"];
     assert_eq!(names(rows), expected);
+}
+
+#[test]
+fn the_site_that_cloudflare_assigns_is_used_if_the_configuration_has_none() {
+    let mut snapshot = five_groups();
+    let mut view = edge_view(snapshot.now, snapshot.now, [("alone", 1000), ("fra-1", 1000)]);
+    view.health.sites = Arc::new(["alone", "fra-1"].map(|name| (name.into(), Arc::from("from-edge"))).into());
+    snapshot.judged.fleet = seen_by_edge(&snapshot.judged.fleet, &view);
+    let site = |name: &str| snapshot.rows().find(|row| &*row.tunnel().name == name).and_then(|row| row.site().cloned());
+    assert_eq!(site("alone").as_deref(), Some("from-edge"));
+    assert_eq!(site("fra-1").as_deref(), Some("fra"));
+    let later = Snapshot { now: snapshot.now.after(Duration::from_hours(1)), ..snapshot.clone() };
+    let alone = later.rows().find(|row| &*row.tunnel().name == "alone").unwrap();
+    assert_eq!((alone.site().map(|site| &**site), alone.edge_health()), (Some("from-edge"), None), "health is stale");
 }

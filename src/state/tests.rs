@@ -40,7 +40,8 @@ fn key(id: &str) -> TunnelKey {
 
 /// One tunnel with this verdict, whose address `10.0.0.0` has answered.
 fn judged(verdict: Verdict, changed: Moment) -> Judged {
-    let evidence = Evidence { reported: Reported::None, inside: Side::Silent, outside: Side::Answers };
+    let evidence =
+        Evidence { reported: Reported::None, edge: Reported::None, inside: Side::Silent, outside: Side::Answers };
     let verdict = TunnelVerdict { verdict, evidence, changed, changes: 0, why: "".into() };
     let tunnels = [(Arc::new(key("fra")), Arc::new(verdict))];
     let binding = Arc::new(Binding { mode: SocketMode::Raw, source: None, interface: Some("tun0".into()) });

@@ -15,7 +15,8 @@ use crate::{
 };
 
 fn snapshot(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Snapshot {
-    let evidence = Evidence { reported: Reported::None, inside: Side::Answers, outside: Side::Unsettled };
+    let evidence =
+        Evidence { reported: Reported::None, edge: Reported::None, inside: Side::Answers, outside: Side::Unsettled };
     let verdicts = tunnels.iter().map(|(tunnel, verdict, why)| {
         let key = TunnelKey::new(&AccountName::new("acme"), tunnel);
         (

@@ -5,7 +5,8 @@ use web_toolkit::clock;
 use super::*;
 use crate::{
     domain::{
-        fixtures::{addressed, polled, reporting},
+        edge::EdgeView,
+        fixtures::{addressed, polled, reporting, seen_by_edge},
         inventory::AccountName,
         past::PastVerdict,
         probe::{
@@ -21,6 +22,8 @@ use crate::{
     snapshot::Judged,
 };
 
+mod edge;
+
 const STALE_AFTER: Duration = Duration::from_mins(5);
 
 /// Tunnels whose probe results and time the test sets.
@@ -29,6 +32,7 @@ struct Rehearsal {
     polled: Moment,
     tunnels: Vec<Tunnel>,
     board: ProbeBoard,
+    edge: Option<EdgeView>,
     tracker: Tracker,
 }
 
@@ -42,6 +46,7 @@ impl Rehearsal {
             polled: now,
             tunnels: tunnels.into_iter().collect(),
             board: ProbeBoard::default(),
+            edge: None,
             tracker: Tracker::default(),
         };
         rehearsal.board.tunnels = rehearsal.tunnels.iter().map(probes).collect();
@@ -105,7 +110,10 @@ impl Rehearsal {
     }
 
     fn judge(&mut self) -> Round {
-        let fleet = polled(Some(self.polled), self.tunnels.iter().cloned());
+        let mut fleet = polled(Some(self.polled), self.tunnels.iter().cloned());
+        if let Some(view) = &self.edge {
+            fleet = seen_by_edge(&fleet, view);
+        }
         let judged = Judged { fleet, board: Arc::new(self.board.clone()), ..Judged::default() };
         self.tracker.judge(&Snapshot { judged, stale_after: STALE_AFTER, now: self.now })
     }

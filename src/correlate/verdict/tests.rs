@@ -1,12 +1,16 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use proptest::prelude::*;
 
 use super::*;
 use crate::{
     domain::{
+        edge::{EdgeChecks, EdgeResult},
         fixtures::{self, tunnel},
         inventory::{AccountName, InventoryEntry, TunnelKey},
         label::Label,
         probe::{ProbeTarget, Silence},
+        tunnel::HealthCheck,
     },
     prober::{
         board::{TargetProbe, TunnelProbes, UplinkProbe},
@@ -15,24 +19,36 @@ use crate::{
     },
 };
 
-/// All cells of the table: inside, outside, and the verdicts for reports up, down and none.
+/// All cells of the table: inside, outside, and the verdicts for the session down, for the session up with the edge
+/// silent, up and down, and without a session for the edge up, down and silent.
 const TABLE: &str = "
-answers answers  healthy       bgp_fault     healthy
-answers silent   healthy       bgp_fault     healthy
-answers -        healthy       bgp_fault     healthy
-silent  answers  path_mismatch tunnel_fault  tunnel_fault
-silent  silent   path_mismatch unreachable   unreachable
-silent  -        path_mismatch unreachable   unreachable
--       answers  healthy       reported_down unknown
--       silent   path_mismatch unreachable   unreachable
--       -        healthy       reported_down unknown
+answers answers  bgp_fault     healthy       healthy       check_fault   healthy       check_fault   healthy
+answers silent   bgp_fault     healthy       healthy       check_fault   healthy       check_fault   healthy
+answers -        bgp_fault     healthy       healthy       check_fault   healthy       check_fault   healthy
+silent  answers  tunnel_fault  path_mismatch path_mismatch path_mismatch path_mismatch tunnel_fault  tunnel_fault
+silent  silent   unreachable   path_mismatch path_mismatch path_mismatch path_mismatch unreachable   unreachable
+silent  -        unreachable   path_mismatch path_mismatch path_mismatch path_mismatch unreachable   unreachable
+-       answers  reported_down healthy       healthy       healthy       healthy       reported_down unknown
+-       silent   unreachable   path_mismatch path_mismatch path_mismatch path_mismatch unreachable   unreachable
+-       -        reported_down healthy       healthy       healthy       healthy       reported_down unknown
 ";
 
+/// The columns of the table: the session and the edge. A session that is down leaves the edge no say.
+const COLUMNS: [(Reported, &[Reported]); 7] = [
+    (Reported::Down, Reported::ALL),
+    (Reported::Up, &[Reported::None]),
+    (Reported::Up, &[Reported::Up]),
+    (Reported::Up, &[Reported::Down]),
+    (Reported::None, &[Reported::Up]),
+    (Reported::None, &[Reported::Down]),
+    (Reported::None, &[Reported::None]),
+];
+
 fn every_evidence() -> impl Iterator<Item = Evidence> {
-    Side::ALL.iter().flat_map(|&inside| {
-        Side::ALL
-            .iter()
-            .flat_map(move |&outside| Reported::ALL.iter().map(move |&reported| Evidence { reported, inside, outside }))
+    let reports = Reported::ALL.iter().flat_map(|&reported| Reported::ALL.iter().map(move |&edge| (reported, edge)));
+    reports.flat_map(|(reported, edge)| {
+        let sides = Side::ALL.iter().flat_map(|&inside| Side::ALL.iter().map(move |&outside| (inside, outside)));
+        sides.map(move |(inside, outside)| Evidence { reported, edge, inside, outside })
     })
 }
 
@@ -41,12 +57,14 @@ fn every_cell_of_the_table() {
     let mut cells = 0;
     for row in TABLE.lines().filter(|line| !line.is_empty()) {
         let words: Vec<_> = row.split_whitespace().collect();
-        for (reported, expected) in Reported::ALL.iter().zip(&words[2..]) {
-            let evidence = every_evidence()
-                .find(|e| e.inside.as_str() == words[0] && e.outside.as_str() == words[1] && e.reported == *reported)
-                .unwrap();
-            assert_eq!(judge(evidence).as_str(), *expected, "{evidence:?}");
-            cells += 1;
+        let side = |word| *Side::ALL.iter().find(|side| side.as_str() == word).unwrap();
+        let (inside, outside) = (side(words[0]), side(words[1]));
+        for ((reported, edges), expected) in COLUMNS.iter().zip(&words[2..]) {
+            for &edge in *edges {
+                let evidence = Evidence { reported: *reported, edge, inside, outside };
+                assert_eq!(look_up(evidence).as_str(), *expected, "{evidence:?}");
+                cells += 1;
+            }
         }
     }
     assert_eq!(cells, every_evidence().count());
@@ -57,7 +75,93 @@ fn a_verdict_rests_on_silence_when_it_would_change_without_it() {
     let deaf = |side| if side == Side::Silent { Side::Unsettled } else { side };
     for evidence in every_evidence() {
         let without = Evidence { inside: deaf(evidence.inside), outside: deaf(evidence.outside), ..evidence };
-        assert_eq!(rests_on_silence(evidence), judge(without) != judge(evidence), "{evidence:?}");
+        assert_eq!(rests_on_silence(evidence), look_up(without) != look_up(evidence), "{evidence:?}");
+    }
+}
+
+/// Seconds of a rehearsal as an instant.
+fn at(seconds: u64) -> Instant {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(|| web_toolkit::clock::now().instant);
+    *START + Duration::from_secs(seconds)
+}
+
+fn stands(side: Side, since: u64) -> Standing {
+    Standing { side, since: (side != Side::Unsettled).then(|| at(since)) }
+}
+
+#[test]
+fn an_edge_report_that_contradicts_a_newer_observation_does_not_count() {
+    use {Reported as R, Side as S};
+    const BEGAN: u64 = 100;
+    for (inside, outside, state, counts) in [
+        ((S::Answers, 100), (S::Unsettled, 0), R::Down, true),
+        ((S::Answers, 101), (S::Unsettled, 0), R::Down, false),
+        ((S::Answers, 101), (S::Answers, 1), R::Down, false),
+        ((S::Answers, 101), (S::Unsettled, 0), R::Up, true),
+        ((S::Silent, 100), (S::Answers, 101), R::Up, true),
+        ((S::Silent, 101), (S::Answers, 1), R::Up, false),
+        ((S::Silent, 101), (S::Answers, 101), R::Down, true),
+        ((S::Unsettled, 0), (S::Answers, 101), R::Down, false),
+        ((S::Unsettled, 0), (S::Answers, 100), R::Down, true),
+        ((S::Unsettled, 0), (S::Silent, 101), R::Up, false),
+        ((S::Unsettled, 0), (S::Unsettled, 0), R::Up, true),
+        ((S::Unsettled, 0), (S::Unsettled, 0), R::Down, true),
+    ] {
+        let (inside, outside) = (stands(inside.0, inside.1), stands(outside.0, outside.1));
+        let report = EdgeReport { state, began: at(BEGAN) };
+        let (evidence, _) = judge(Reports { session: R::None, edge: Some(report) }, inside, outside);
+        assert_eq!(evidence.edge, if counts { state } else { R::None }, "{inside:?} {outside:?} {state}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn old_data_never_overrides_a_newer_observation(
+        (inside, outside, session) in (0_usize..3, 0_usize..3, 0_usize..3),
+        state in prop_oneof![Just(Reported::Up), Just(Reported::Down)],
+        (began, inside_since, outside_since) in (0_u64..1000, 0_u64..1000, 0_u64..1000),
+    ) {
+        let inside = stands(Side::ALL[inside], inside_since);
+        let outside = stands(Side::ALL[outside], outside_since);
+        let decisive = if inside.side == Side::Unsettled { outside } else { inside };
+        let session = Reported::ALL[session];
+        let edge = EdgeReport { state, began: at(began) };
+        let (_, with_edge) = judge(Reports { session, edge: Some(edge) }, inside, outside);
+        let (_, alone) = judge(Reports { session, edge: None }, inside, outside);
+        if decisive.since.is_some_and(|since| since > edge.began) && with_edge != alone {
+            // Only a report that agrees with the observation can add to it.
+            let agrees = matches!((decisive.side, state), (Side::Answers, Reported::Up) | (Side::Silent, Reported::Down));
+            prop_assert!(agrees, "{inside:?} {outside:?} {state} {with_edge} {alone}");
+        }
+    }
+
+    /// The edge checks once a second and sees an outage at once. The prober sees it after three seconds, and its end
+    /// after two.
+    #[test]
+    fn a_flap_that_is_shorter_than_the_window_is_never_a_check_fault(
+        (window, delay) in (60_u64..900, 0_u64..600),
+        flap in 0.0_f64..1.0,
+        after in 0_u64..2000,
+        session in prop_oneof![Just(Reported::Up), Just(Reported::None)],
+    ) {
+        let (down, up) = (2000, 2000 + (window as f64 * flap) as u64);
+        let now = down + after;
+        let (from, to) = (now - delay - window, now - delay);
+        let failed = up.min(to).saturating_sub(down.max(from));
+        let checks = EdgeChecks::default().plus(EdgeResult::Ok, window - failed).unwrap();
+        let state = match checks.plus(EdgeResult::Timeout, failed).unwrap().state(20).unwrap() {
+            EdgeState::Healthy => Reported::Up,
+            EdgeState::Degraded => Reported::None,
+            EdgeState::Down => Reported::Down,
+        };
+        let inside = match now {
+            now if up - down < 3 || now < down + 3 => stands(Side::Answers, 0),
+            now if now < up + 2 => stands(Side::Silent, down + 3),
+            _ => stands(Side::Answers, up + 2),
+        };
+        let edge = Some(EdgeReport { state, began: at(from) });
+        let (_, verdict) = judge(Reports { session, edge }, inside, stands(Side::Answers, 0));
+        prop_assert_ne!(verdict, Verdict::CheckFault);
     }
 }
 
@@ -77,13 +181,17 @@ fn only_a_fresh_and_known_state_is_a_report() {
         (Some(BgpState::Establishing), Reported::Down),
         (Some(BgpState::Unknown), Reported::None),
     ] {
-        assert_eq!(reported(&reporting(state), true), expected, "{state:?}");
-        assert_eq!(reported(&reporting(state), false), Reported::None, "{state:?}, stale");
+        assert_eq!(session(&reporting(state), true), expected, "{state:?}");
+        assert_eq!(session(&reporting(state), false), Reported::None, "{state:?}, stale");
     }
 }
 
 fn why(inside: Side, outside: Side, state: Option<BgpState>, uplinks: bool) -> String {
-    let entry = InventoryEntry { tunnel: Arc::new(reporting(state)), bgp_state_changes: 0, site: None };
+    sentence((inside, outside), reporting(state), uplinks, Reported::None)
+}
+
+fn sentence((inside, outside): (Side, Side), tunnel: Tunnel, uplinks: bool, edge: Reported) -> String {
+    let entry = InventoryEntry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None };
     let account = AccountName::new("acme");
     let tally = Arc::new(Tally::new(Buckets::rtt()));
     let target =
@@ -108,9 +216,10 @@ fn why(inside: Side, outside: Side, state: Option<BgpState>, uplinks: bool) -> S
         verdict: None,
         probes: Some(&probes),
         silence: Silence::AfterAnswer,
+        edge: None,
     };
-    let evidence = Evidence { reported: reported(&entry.tunnel, true), inside, outside };
-    Explanation { verdict: judge(evidence), evidence, row: &row }.sentence()
+    let evidence = Evidence { reported: session(&entry.tunnel, true), edge, inside, outside };
+    Explanation { verdict: look_up(evidence), evidence, row: &row }.sentence()
 }
 
 #[test]
@@ -153,6 +262,30 @@ fn the_sentence_names_observation_report_and_advice() {
 }
 
 #[test]
+fn the_sentence_names_the_source_of_each_report() {
+    use Side::{Answers, Silent, Unsettled};
+    let check = HealthCheck { check_type: Some(CheckType::Reply), ..HealthCheck::default() };
+    let replying = Tunnel { health_check: Some(check), ..reporting(Some(BgpState::Up)) };
+    for (text, expected) in [
+        (
+            sentence((Answers, Unsettled), replying, false, Reported::Down),
+            "10.0.0.0 (and 1 more) inside the tunnel answers, Cloudflare reports the BGP session up, and health checks \
+             of Cloudflare's edge fail; Cloudflare routes around this tunnel; set the type of the health check to \
+             request, because stateful firewalls drop echo replies, or check its direction, its target and filters of \
+             ICMP",
+        ),
+        (
+            sentence((Silent, Answers), reporting(None), false, Reported::Up),
+            "10.0.0.0 (and 1 more) inside the tunnel does not answer while the customer endpoint 203.0.113.1 does, \
+             Cloudflare reports no BGP session, and health checks of Cloudflare's edge pass; newly filtered ICMP or an \
+             asymmetric path",
+        ),
+    ] {
+        assert_eq!(text, expected);
+    }
+}
+
+#[test]
 fn every_evidence_has_a_sentence() {
     for evidence in every_evidence() {
         let state = match evidence.reported {
@@ -160,7 +293,7 @@ fn every_evidence_has_a_sentence() {
             Reported::Down => Some(BgpState::Down),
             Reported::None => None,
         };
-        let text = why(evidence.inside, evidence.outside, state, true);
+        let text = sentence((evidence.inside, evidence.outside), reporting(state), true, evidence.edge);
         assert!(text.contains("Cloudflare") && text.contains("; "), "{text}");
     }
 }

@@ -80,7 +80,12 @@ fn seen() -> Seen {
     };
     let verdict = TunnelVerdict {
         verdict: Verdict::BgpFault,
-        evidence: Evidence { reported: Reported::Down, inside: Side::Answers, outside: Side::Unsettled },
+        evidence: Evidence {
+            reported: Reported::Down,
+            edge: Reported::None,
+            inside: Side::Answers,
+            outside: Side::Unsettled,
+        },
         changed: at(),
         changes: 3,
         why: "".into(),

@@ -94,7 +94,8 @@ fn snapshot() -> Snapshot {
         failed.entries.iter().map(|entry| InventoryEntry { site: Some("fra".into()), ..entry.clone() }).collect();
     failed.rejected.add(RejectedMember { reason: RejectReason::MissingName, index: 3, id: Some(TunnelId::new("x")) });
     account.set_list(TunnelType::Ipsec, failed);
-    let evidence = Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Silent };
+    let evidence =
+        Evidence { reported: Reported::Up, edge: Reported::None, inside: Side::Answers, outside: Side::Silent };
     let verdict =
         TunnelVerdict { verdict: Verdict::Healthy, evidence, changed: now, changes: 0, why: "it answers".into() };
     let uplink = UplinkProbe { address: [192, 0, 2, 1].into(), tally: answering().tally };

@@ -46,7 +46,7 @@ fn poll_notice(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelTy
         PollState::Waiting => return html! {},
     };
     let remedy = match tunnels.status.state {
-        PollState::Failed(reason) => reason.remedy(),
+        PollState::Failed(reason) => tunnel_type.dataset().remedy(reason),
         PollState::Succeeded | PollState::Waiting => "the next poll is overdue",
     };
     let fresh = snapshot.is_fresh(&tunnels.status);

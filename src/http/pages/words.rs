@@ -64,6 +64,7 @@ pub(super) const fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::ReportedDown => "Reported down",
         Verdict::Unknown => "Unknown",
         Verdict::ProberIsolated => "Prober isolated",
+        Verdict::CheckFault => "Check fault",
     }
 }
 
@@ -78,6 +79,7 @@ pub(super) const fn failed_layer(verdict: Verdict) -> Option<&'static str> {
         Verdict::ReportedDown => Some("the BGP session, as reported"),
         Verdict::Unknown => Some("nothing reported or observed"),
         Verdict::ProberIsolated => Some("this prober, not the tunnel"),
+        Verdict::CheckFault => Some("Cloudflare's health checks, not the tunnel"),
     }
 }
 
@@ -85,25 +87,31 @@ pub(super) const fn failed_layer(verdict: Verdict) -> Option<&'static str> {
 pub(super) const fn verdict_meaning(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Healthy => {
-            "The tunnel carries traffic, or Cloudflare reports the BGP session up and no probe contradicts it."
+            "The tunnel carries traffic, or Cloudflare reports the BGP session or the tunnel up and no probe contradicts it."
         }
         Verdict::BgpFault => "The tunnel carries traffic, but the BGP session is not up.",
         Verdict::TunnelFault => {
             "The underlay works: the address outside the tunnel answers. The tunnel itself carries no traffic."
         }
         Verdict::Unreachable => {
-            "No address answers, inside or outside the tunnel, and Cloudflare does not report the BGP session up."
+            "No address answers, inside or outside the tunnel, and Cloudflare does not report the BGP session or the tunnel up."
         }
         Verdict::PathMismatch => {
-            "Cloudflare reports the BGP session up, but no probe passes. In the first minutes this is the early \
+            "Cloudflare reports the BGP session or the tunnel up, but no probe passes. In the first minutes this is the early \
              warning of an outage, because BGP detects it only after the hold time of 90 s. If it persists, the \
              reported status is stale, ICMP is filtered, or the path is asymmetric."
         }
-        Verdict::ReportedDown => "Cloudflare reports the BGP session down. The probes give no further information.",
+        Verdict::ReportedDown => {
+            "Cloudflare reports the BGP session or the tunnel down. The probes give no further information."
+        }
         Verdict::Unknown => "Cloudflare reports no BGP session, and no address of the tunnel has answered a probe.",
         Verdict::ProberIsolated => {
-            "This prober reaches none of its targets, but Cloudflare reports sessions up: the fault is on this side. \
-             Check this machine and its network."
+            "This prober reaches none of its targets, but Cloudflare reports sessions or tunnels up: the fault is on this \
+             side. Check this machine and its network."
+        }
+        Verdict::CheckFault => {
+            "The tunnel carries traffic, but the health checks of Cloudflare's edge fail. Cloudflare lowers the priority \
+             of the routes through this tunnel, so that traffic leaves it."
         }
     }
 }
@@ -116,7 +124,7 @@ pub(super) const fn runbook_heading(verdict: Verdict) -> Option<&'static str> {
         Verdict::Unreachable => Some("MagicTunnelUnreachable"),
         Verdict::PathMismatch => Some("MagicTunnelPathMismatch"),
         Verdict::ProberIsolated => Some("MagicTunnelProberIsolated"),
-        Verdict::Healthy | Verdict::Unknown => None,
+        Verdict::Healthy | Verdict::Unknown | Verdict::CheckFault => None,
     }
 }
 
