@@ -17,7 +17,7 @@ use serde::de::IgnoredAny;
 use super::{
     error::{ApiFailure, classify},
     fields::{TunnelReader, UnknownValues},
-    split::{Splitter, classify_invalid_json},
+    split::{ListPath, Splitter, classify_invalid_json},
     wire::{self, Envelope, Field, List, Object, Text},
 };
 use crate::domain::{
@@ -73,10 +73,11 @@ pub struct ListDecoder {
 impl ListDecoder {
     /// `known` is the last good list, sorted by name and id.
     pub fn new(tunnel_type: TunnelType, known: Arc<[InventoryEntry]>) -> Self {
-        let key = match tunnel_type {
-            TunnelType::Gre => "gre_tunnels",
-            TunnelType::Ipsec => "ipsec_tunnels",
+        let lists: &[_] = match tunnel_type {
+            TunnelType::Gre => &["gre_tunnels"],
+            TunnelType::Ipsec => &["ipsec_tunnels"],
         };
+        let path = ListPath { parents: &[Some("result")], lists };
         let members = Members {
             tunnel_type,
             known,
@@ -85,7 +86,7 @@ impl ListDecoder {
             rejected: RejectedMembers::default(),
             reader: TunnelReader::default(),
         };
-        Self { splitter: Splitter::new(key), size: 0, members }
+        Self { splitter: Splitter::new(path), size: 0, members }
     }
 
     /// Decodes the members that `piece` completes.
@@ -98,7 +99,7 @@ impl ListDecoder {
         if self.size > MAX_LIST_SIZE {
             return Err(FailureReason::TooLarge);
         }
-        self.splitter.push(piece, |member| self.members.add(member))
+        self.splitter.push(piece, |_, member| self.members.add(member))
     }
 
     /// Ends the body of a response with this HTTP status.
@@ -131,7 +132,7 @@ impl ListDecoder {
 }
 
 /// Returns whether the JSON is an object. serde also accepts a list of the field values in order.
-fn is_object(json: &[u8]) -> bool {
+pub(super) fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().starts_with(b"{")
 }
 

@@ -1,4 +1,4 @@
-//! Splits the body of a list operation into the members of the list and the rest, piece by piece as it arrives.
+//! Splits a body into the members of its lists and the rest, piece by piece as it arrives.
 //!
 //! A body can be a thousand times larger than what arrives over the network, because it is compressed. Therefore only
 //! the current member and the rest of the body, the envelope, are held, and both have a maximum size. Brackets and
@@ -17,20 +17,30 @@ const MAX_ENVELOPE_SIZE: usize = 256 << 10;
 /// Maximum number of consecutive blanks. A well-meaning API sends a few for indentation.
 const MAX_BLANKS: usize = 1 << 20;
 
+/// Where the lists of a body are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ListPath {
+    /// Keys from the root to the object that contains the lists; `None` for a member of an array.
+    pub(super) parents: &'static [Option<&'static str>],
+    /// Keys of the lists.
+    pub(super) lists: &'static [&'static str],
+}
+
 /// Splits one body.
 #[derive(Debug)]
 pub(super) struct Splitter {
-    /// Key of the list in `result`.
-    list: &'static str,
+    path: ListPath,
+    /// Index of the current list in the path.
+    list: usize,
     place: Place,
     text: StringState,
     blanks: usize,
-    /// The body with an empty list.
+    /// The body with empty lists.
     envelope: Vec<u8>,
     /// Open brackets of the envelope.
     depth: usize,
-    /// Whether the second bracket is that of `result`.
-    in_result: bool,
+    /// How many of them, from the first, are on the path to the lists.
+    on_path: usize,
     /// Key of the value that follows in the envelope.
     key: Key,
     member: Vec<u8>,
@@ -41,7 +51,7 @@ pub(super) struct Splitter {
 #[derive(Debug, Clone, Copy)]
 enum Place {
     Envelope,
-    /// Before a member of the list, or before the end of an empty list.
+    /// Before a member of a list, or before the end of an empty list.
     Before {
         comma: bool,
     },
@@ -61,8 +71,9 @@ enum StringState {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Key {
-    Result,
-    List,
+    /// The next one on the path.
+    Parent,
+    List(usize),
     Other,
 }
 
@@ -77,29 +88,31 @@ enum Token {
 }
 
 impl Splitter {
-    pub(super) fn new(list: &'static str) -> Self {
+    pub(super) fn new(path: ListPath) -> Self {
         Self {
-            list,
+            path,
+            list: 0,
             place: Place::Envelope,
             text: StringState::Outside,
             blanks: 0,
             envelope: Vec::new(),
             depth: 0,
-            in_result: false,
+            on_path: 0,
             key: Key::Other,
             member: Vec::new(),
             is_oversized: false,
         }
     }
 
-    /// Reads the next bytes of the body. Passes each complete member to `found`; `None` if it is too large to be kept.
+    /// Reads the next bytes of the body. Passes each complete member to `found`, with the index of its list; `None` if
+    /// it is too large to be kept.
     ///
     /// # Errors
-    /// The body is not the response of a list operation, or too large, or `found` returned an error.
+    /// The body is damaged or too large, or `found` returned an error.
     pub(super) fn push(
         &mut self,
         mut piece: &[u8],
-        mut found: impl FnMut(Option<&[u8]>) -> Result<(), FailureReason>,
+        mut found: impl FnMut(usize, Option<&[u8]>) -> Result<(), FailureReason>,
     ) -> Result<(), FailureReason> {
         while !piece.is_empty() {
             let (token, length) = self.next_token(piece);
@@ -115,10 +128,10 @@ impl Splitter {
         Ok(())
     }
 
-    /// Returns the body with an empty list.
+    /// Returns the body with empty lists.
     ///
     /// # Errors
-    /// The body ends within the list.
+    /// The body ends within a list.
     pub(super) fn finish(self) -> Result<Vec<u8>, FailureReason> {
         match self.place {
             Place::Envelope => Ok(self.envelope),
@@ -159,29 +172,48 @@ impl Splitter {
         Ok(())
     }
 
-    /// Follows the brackets and keys of the envelope as far as the list.
+    /// Follows the brackets and keys of the envelope as far as the lists.
     fn follow_envelope(&mut self, mark: u8) {
         let key = std::mem::replace(&mut self.key, Key::Other);
-        match mark {
-            b':' => self.key = self.last_key(),
-            b'[' if key == Key::List => self.place = Place::Before { comma: false },
-            b'{' | b'[' => {
-                self.depth += 1;
-                if self.depth == 2 {
-                    self.in_result = key == Key::Result;
-                }
+        match (mark, key) {
+            (b':', _) => self.key = self.last_key(),
+            (b'[', Key::List(list)) => {
+                self.list = list;
+                self.place = Place::Before { comma: false };
             }
-            b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+            (b'{' | b'[', _) => {
+                self.on_path += usize::from(self.is_on_path(mark, key));
+                self.depth += 1;
+            }
+            (b'}' | b']', _) => {
+                self.depth = self.depth.saturating_sub(1);
+                self.on_path = self.on_path.min(self.depth);
+            }
             _ => {}
         }
     }
 
+    /// Returns whether an opening bracket after `key` is the next one on the path.
+    fn is_on_path(&self, mark: u8, key: Key) -> bool {
+        let ListPath { parents, .. } = self.path;
+        let is_step = match self.depth.checked_sub(1).map(|step| parents.get(step)) {
+            None => true,
+            Some(Some(Some(_))) => key == Key::Parent,
+            Some(Some(None)) => true,
+            Some(None) => false,
+        };
+        let wanted = if parents.get(self.depth) == Some(&None) { b'[' } else { b'{' };
+        self.on_path == self.depth && is_step && mark == wanted
+    }
+
     /// Returns the key before a colon.
     fn last_key(&self) -> Key {
-        match self.depth {
-            1 if self.ends_with_key("result") => Key::Result,
-            2 if self.in_result && self.ends_with_key(self.list) => Key::List,
-            _ => Key::Other,
+        let ListPath { parents, lists } = self.path;
+        let Some(step) = self.depth.checked_sub(1).filter(|_| self.on_path == self.depth) else { return Key::Other };
+        match parents.get(step) {
+            Some(parent) if parent.is_some_and(|parent| self.ends_with_key(parent)) => Key::Parent,
+            Some(_) => Key::Other,
+            None => lists.iter().position(|list| self.ends_with_key(list)).map_or(Key::Other, Key::List),
         }
     }
 
@@ -216,11 +248,11 @@ impl Splitter {
         token: Token,
         bytes: &[u8],
         depth: usize,
-        found: &mut impl FnMut(Option<&[u8]>) -> Result<(), FailureReason>,
+        found: &mut impl FnMut(usize, Option<&[u8]>) -> Result<(), FailureReason>,
     ) -> Result<(), FailureReason> {
         match token {
             Token::Mark(mark @ (b',' | b']')) if depth == 0 => {
-                found((!self.is_oversized).then_some(&*self.member))?;
+                found(self.list, (!self.is_oversized).then_some(&*self.member))?;
                 self.member.clear();
                 self.is_oversized = false;
                 if mark == b',' {

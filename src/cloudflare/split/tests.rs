@@ -2,10 +2,10 @@ use super::*;
 
 /// The members and the envelope of a body that arrives in pieces of this size.
 fn split(body: &[u8], size: usize) -> Result<(Vec<Option<String>>, String), FailureReason> {
-    let mut splitter = Splitter::new("ipsec_tunnels");
+    let mut splitter = Splitter::new(ListPath { parents: &[Some("result")], lists: &["ipsec_tunnels"] });
     let mut members = Vec::new();
     for piece in body.chunks(size) {
-        splitter.push(piece, |member| {
+        splitter.push(piece, |_, member| {
             members.push(member.map(|json| String::from_utf8(json.to_vec()).unwrap()));
             Ok(())
         })?;
@@ -24,6 +24,28 @@ fn members_are_found_in_pieces_of_any_size() {
         let (found, rest) = split(body, size).unwrap();
         assert_eq!(found, members, "pieces of {size} bytes");
         assert_eq!(rest, envelope, "pieces of {size} bytes");
+    }
+}
+
+#[test]
+fn several_lists_are_found_in_a_member_of_an_array() {
+    const PATH: ListPath = ListPath { parents: &[Some("data"), Some("accounts"), None], lists: &["a", "b"] };
+    for (body, expected) in [
+        (r#"{"data":{"accounts":[{"a":[1,2],"c":[8],"b":[3]}],"a":[9]},"b":[9]}"#, &["0 1", "0 2", "1 3"][..]),
+        (r#"{"data":{"accounts":[{"a":[1]},{"x":{"a":[9]},"b":[2]}]}}"#, &["0 1", "1 2"]),
+        (r#"{"data":{"x":[{"a":[9]}],"accounts":{"a":[9]}}}"#, &[]),
+        (r#"{"data":[{"accounts":[{"a":[9]}]}]}"#, &[]),
+        (r#"{"data":{"accounts":[[{"a":[9]}],{"b":[1]}]}}"#, &["1 1"]),
+    ] {
+        let (mut splitter, mut members) = (Splitter::new(PATH), Vec::new());
+        for piece in body.as_bytes().chunks(3) {
+            let mut found = |list, member: Option<&[u8]>| {
+                members.push(format!("{list} {}", str::from_utf8(member.unwrap()).unwrap()));
+                Ok(())
+            };
+            splitter.push(piece, &mut found).unwrap();
+        }
+        assert_eq!(members, expected, "{body}");
     }
 }
 
