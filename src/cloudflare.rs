@@ -1,4 +1,5 @@
-//! The client of the Cloudflare API. It lists the tunnels of an account and verifies tokens.
+//! The client of the Cloudflare API. It lists the tunnels of an account, reads what the edge measures, and verifies
+//! tokens.
 //!
 //! Every request has a timeout and every body a size limit. Redirects are not followed. [`decode`] converts responses;
 //! failures become an [`ApiFailure`]. The client does not retry, because the poller does.
@@ -6,6 +7,7 @@
 pub mod decode;
 pub mod error;
 pub mod fields;
+pub mod graphql;
 pub mod metrics;
 mod split;
 mod token;
@@ -287,12 +289,15 @@ fn parse_date(headers: &HeaderMap) -> Option<Timestamp> {
 /// Reads a response with an error status.
 async fn read_failure(response: Response) -> ApiFailure {
     let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(RETRY_AFTER)
-        .and_then(|value| error::parse_retry_after(value.to_str().ok()?, clock::now().wall));
+    let retry_after = read_retry_after(&response);
     let body = read_body(response, MAX_SMALL_BODY_SIZE).await.unwrap_or_default();
     ApiFailure { retry_after, ..ApiFailure::from_response(status, &body) }
+}
+
+/// Reads the `Retry-After` header.
+fn read_retry_after(response: &Response) -> Option<Duration> {
+    let header = response.headers().get(RETRY_AFTER)?;
+    error::parse_retry_after(header.to_str().ok()?, clock::now().wall)
 }
 
 /// Decodes a list while it arrives. A timeout interrupts it between two pieces.

@@ -38,6 +38,8 @@ label_enum! {
         CustomRemoteIdentities => "custom_remote_identities",
         CustomerEndpoint => "customer_endpoint",
         Description => "description",
+        /// A row of the edge's data whose name, number or time cannot be read, or that contradicts another row.
+        EdgeRow => "edge_row",
         HealthCheck => "health_check",
         HealthCheckDirection => "health_check.direction",
         HealthCheckEnabled => "health_check.enabled",
@@ -50,6 +52,8 @@ label_enum! {
         Mtu => "mtu",
         PskMetadata => "psk_metadata",
         ReplayProtection => "replay_protection",
+        /// A result of Cloudflare's health checks other than `ok` and `timeout`.
+        ResultStatus => "result_status",
         Ttl => "ttl",
     }
 }

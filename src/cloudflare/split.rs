@@ -197,9 +197,8 @@ impl Splitter {
     fn is_on_path(&self, mark: u8, key: Key) -> bool {
         let ListPath { parents, .. } = self.path;
         let is_step = match self.depth.checked_sub(1).map(|step| parents.get(step)) {
-            None => true,
+            None | Some(Some(None)) => true,
             Some(Some(Some(_))) => key == Key::Parent,
-            Some(Some(None)) => true,
             Some(None) => false,
         };
         let wanted = if parents.get(self.depth) == Some(&None) { b'[' } else { b'{' };

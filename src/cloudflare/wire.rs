@@ -185,6 +185,10 @@ pub(super) trait Shape<'de>: Sized {
         None
     }
 
+    fn from_float(_: f64) -> Option<Self> {
+        None
+    }
+
     fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Option<Self>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(None)
@@ -222,6 +226,24 @@ impl<'de> Shape<'de> for Integer {
 
     fn from_text(text: Cow<'de, str>) -> Option<Self> {
         text.parse().ok().map(Self)
+    }
+}
+
+/// A finite number that is not negative, or a string with one.
+#[derive(Clone, Copy)]
+pub(super) struct Decimal(pub(super) f64);
+
+impl<'de> Shape<'de> for Decimal {
+    fn from_integer(value: u64) -> Option<Self> {
+        Some(Self(value as f64))
+    }
+
+    fn from_float(value: f64) -> Option<Self> {
+        (value.is_finite() && value >= 0.0).then_some(Self(value))
+    }
+
+    fn from_text(text: Cow<'de, str>) -> Option<Self> {
+        text.parse().ok().and_then(Self::from_float)
     }
 }
 
@@ -307,8 +329,8 @@ impl<'de, T: Shape<'de>> Visitor<'de> for FieldVisitor<T> {
         Ok(Field::Wrong)
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Field::Wrong)
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+        Ok(T::from_float(value).into())
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {

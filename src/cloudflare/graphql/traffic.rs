@@ -1,0 +1,177 @@
+//! The answer to the query of traffic.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use super::{
+    super::{
+        fields::KnownField,
+        wire::{Decimal, Field, Object, Text},
+    },
+    body::{Account, Missing, RowReader},
+    row::{self, Unreadable},
+};
+use crate::domain::{
+    dataset::FailureReason,
+    edge::{TrafficDirection, TrafficRate, TrafficRow},
+};
+
+/// Maximum memory of the rows in bytes.
+const MAX_MEMORY: usize = 16 << 20;
+
+/// Memory of one row in bytes without its texts.
+const ROW_MEMORY: usize = 128;
+
+/// The traffic of one account.
+#[derive(Debug, Default)]
+pub struct TrafficListing {
+    pub rows: Vec<TrafficRow>,
+    pub truncated: bool,
+    pub(super) unreadable: Unreadable,
+}
+
+impl TrafficListing {
+    /// What cannot be used of the answer.
+    pub fn unreadable(&self) -> &Unreadable {
+        &self.unreadable
+    }
+}
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(default)]
+    sum: Field<Object<Sum>>,
+    #[serde(borrow)]
+    dimensions: Dimensions<'a>,
+}
+
+#[derive(Deserialize, Default)]
+struct Sum {
+    #[serde(default)]
+    bits: Field<Decimal>,
+    #[serde(default)]
+    packets: Field<Decimal>,
+}
+
+#[derive(Deserialize)]
+struct Dimensions<'a> {
+    #[serde(default, borrow, alias = "ingressTunnelID", alias = "egressTunnelID")]
+    id: Field<Text<'a>>,
+    #[serde(default, borrow, alias = "ingressTunnelName", alias = "egressTunnelName")]
+    name: Field<Text<'a>>,
+}
+
+type TunnelOfRow = (TrafficDirection, Box<str>, Box<str>);
+
+/// Reads the rows of both directions.
+#[derive(Debug)]
+pub(super) struct Reader {
+    limit: u64,
+    /// Length of the time span in seconds.
+    seconds: f64,
+    counts: [u64; 2],
+    last: [Option<Box<str>>; 2],
+    /// The rate by direction, name and id; `None` if it cannot be read.
+    rows: BTreeMap<TunnelOfRow, Option<TrafficRate>>,
+    memory: usize,
+    unreadable: Unreadable,
+}
+
+/// In the order of [`RowReader::LISTS`].
+const DIRECTIONS: [TrafficDirection; 2] = [TrafficDirection::FromSite, TrafficDirection::ToSite];
+
+impl Reader {
+    pub(super) fn new(limit: u64, bucket: Duration) -> Self {
+        Self {
+            limit,
+            seconds: bucket.as_secs_f64(),
+            counts: [0; 2],
+            last: [None, None],
+            rows: BTreeMap::new(),
+            memory: 0,
+            unreadable: Unreadable::default(),
+        }
+    }
+
+    fn add_row(&mut self, list: usize, row: &Row<'_>) -> bool {
+        let Field::Value(Text(name)) = &row.dimensions.name else { return false };
+        self.last[list] = Some(name.as_ref().into());
+        // The query leaves these out; they are not tunnels.
+        if name.is_empty() || name == "device_id" {
+            return true;
+        }
+        let id = match &row.dimensions.id {
+            Field::Value(Text(id)) => id.as_ref(),
+            Field::Absent | Field::Wrong => "",
+        };
+        let rate = self.rate(&row.sum);
+        self.memory += ROW_MEMORY + name.len() + id.len();
+        match self.rows.entry((DIRECTIONS[list], name.as_ref().into(), id.into())) {
+            Entry::Vacant(entry) => entry.insert(rate).is_some(),
+            Entry::Occupied(known) if *known.get() == rate => rate.is_some(),
+            Entry::Occupied(mut known) => {
+                known.insert(None);
+                false
+            }
+        }
+    }
+
+    fn rate(&self, sum: &Field<Object<Sum>>) -> Option<TrafficRate> {
+        match sum {
+            Field::Value(Object(Sum {
+                bits: Field::Value(Decimal(bits)),
+                packets: Field::Value(Decimal(packets)),
+            })) => Some(TrafficRate {
+                bytes_per_second: bits / 8.0 / self.seconds,
+                packets_per_second: packets / self.seconds,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Drops the last name of a list that is full, because it may be incomplete.
+    fn drop_last(&mut self, list: usize) -> bool {
+        let is_full = self.counts[list] >= self.limit;
+        if let Some(last) = self.last[list].take().filter(|_| is_full) {
+            self.rows.retain(|(direction, name, _), _| *direction != DIRECTIONS[list] || *name != last);
+        }
+        is_full
+    }
+}
+
+impl RowReader for Reader {
+    const LISTS: &'static [&'static str] = &["from_site", "to_site"];
+
+    type Output = TrafficListing;
+
+    fn add(&mut self, list: usize, row: Option<&[u8]>) -> Result<(), FailureReason> {
+        self.counts[list] += 1;
+        if !row::decode(row)?.is_some_and(|row| self.add_row(list, &row)) {
+            self.unreadable.note(KnownField::EdgeRow);
+        }
+        if self.memory > MAX_MEMORY { Err(FailureReason::TooLarge) } else { Ok(()) }
+    }
+
+    fn finish(mut self, _: &Account<'_>, missing: Missing) -> Result<TrafficListing, FailureReason> {
+        if let [(_, reason), _] = missing[..] {
+            return Err(reason);
+        }
+        for (list, reason) in missing {
+            self.rows.retain(|(direction, ..), _| *direction != DIRECTIONS[list]);
+            self.unreadable.lists.insert(Self::LISTS[list], reason);
+        }
+        let truncated = [self.drop_last(0), self.drop_last(1)].contains(&true);
+        let rows = self
+            .rows
+            .into_iter()
+            .filter_map(|((direction, name, id), rate)| Some(TrafficRow { id, name, direction, rate: rate? }));
+        Ok(TrafficListing { rows: rows.collect(), truncated, unreadable: self.unreadable })
+    }
+}
+
+#[cfg(test)]
+mod tests;
