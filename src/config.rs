@@ -7,6 +7,7 @@
 pub mod flags;
 
 mod accounts;
+mod edge;
 mod inputs;
 mod probe;
 mod sandbox;
@@ -32,6 +33,7 @@ pub use self::{
 };
 use self::{
     accounts::{AccountKeys, CloudflareKeys},
+    edge::EdgeKeys,
     flags::{ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
     inputs::LogKeys,
     probe::ProbeKeys,
@@ -46,6 +48,7 @@ use crate::{
         sites::SiteRule,
     },
     http,
+    poller::edge::EdgePollSettings,
     prober::settings::ProbeSettings,
 };
 
@@ -57,6 +60,8 @@ pub struct Config {
     pub web: Web,
     pub accounts: Vec<AccountConfig>,
     pub poll: Poll,
+    /// `None` if the edge is not polled.
+    pub edge: Option<EdgePollSettings>,
     pub probe: ProbeSettings,
     /// Where the state is kept over a restart; `None` if it is not kept.
     pub state: Option<StateLocation>,
@@ -123,7 +128,7 @@ pub struct HealthcheckConfig {
 keys! {
     /// The sections of the configuration file.
     struct ConfigKeys {
-        accounts: AccountKeys, cloudflare: CloudflareKeys, log: LogKeys, poll: PollKeys, probe: ProbeKeys,
+        accounts: AccountKeys, cloudflare: CloudflareKeys, edge: EdgeKeys, log: LogKeys, poll: PollKeys, probe: ProbeKeys,
         sandbox: SandboxKeys, sites: SiteKeys, state: StateKeys, tunnels: TunnelKeys, web: WebKeys,
     }
 }
@@ -133,6 +138,7 @@ fn layout() -> Layout {
     let sections = vec![
         ("accounts", keys_of::<AccountKeys>()),
         ("cloudflare", keys_of::<CloudflareKeys>()),
+        ("edge", keys_of::<EdgeKeys>()),
         ("log", keys_of::<LogKeys>()),
         ("poll", keys_of::<PollKeys>()),
         ("probe", keys_of::<ProbeKeys>()),
@@ -215,6 +221,11 @@ impl Config {
         Self::read(flags, inputs, open(inputs)?, (accounts, false), defaults)
     }
 
+    /// What is polled of the edge for this account; `None` if nothing is.
+    pub fn edge_of(&self, account: &AccountConfig) -> Option<EdgePollSettings> {
+        self.edge.filter(|_| account.edge)
+    }
+
     fn read(
         flags: &ExporterFlags,
         inputs: &Inputs,
@@ -230,6 +241,12 @@ impl Config {
             file: reader.file(),
             web: read_web(&mut reader, &flags.web, root.web),
             poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
+            edge: edge::read(
+                &flags.edge,
+                &mut reader,
+                root.edge,
+                accounts.iter().all(|account| account.url.is_loopback()),
+            ),
             probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),
             state: StateLocation::read(&flags.state, &mut reader, root.state, inputs),
             log: Log::read(&inputs.log, &mut reader, root.log),

@@ -1,9 +1,10 @@
-//! Keeps the newest tunnel lists of every account.
+//! Keeps the newest tunnel lists of every account, and what Cloudflare's edge measures.
 //!
 //! Each account has one task per list, so that a slow or failing list does not delay the others. A [`TunnelSource`]
 //! fetches the lists. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The pollers
 //! publish the [`Fleet`] on a `watch` channel; no other task writes to it.
 
+pub mod edge;
 pub mod rule_usage;
 mod source;
 pub mod tracked_list;
@@ -48,6 +49,11 @@ impl Limiter {
     /// share that limit.
     pub fn for_cloudflare() -> Self {
         Self::new(RateLimit { interval: Duration::from_mins(5) / 400, burst: 50 })
+    }
+
+    /// The budget of queries of the GraphQL API: 100 datasets in any five minutes, a third of Cloudflare's limit.
+    pub fn for_graphql() -> Self {
+        Self::new(RateLimit { interval: Duration::from_mins(5) / 80, burst: 20 })
     }
 
     /// For an API without a limit, such as the sandbox.

@@ -101,7 +101,7 @@ fn sandbox_accounts(
     let url: ApiUrl = url.parse().context("the exporter cannot use the address of the sandbox")?;
     let credentials = CredentialSource::Token(Secret::given(token)?);
     let account = |(name, id)| ApiAccount { name: AccountName::new(name), id, credentials: credentials.clone() };
-    Ok(names.map(|names| AccountConfig { account: account(names), url: url.clone() }).collect())
+    Ok(names.map(|names| AccountConfig { account: account(names), url: url.clone(), edge: true }).collect())
 }
 
 /// Runs a sandbox alone until `stop`.

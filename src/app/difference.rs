@@ -23,8 +23,8 @@ pub(super) struct Difference {
 impl Difference {
     pub(super) fn between(old: &Config, new: &Config) -> Self {
         // Every poller uses these.
-        let all_changed =
-            (old.poll.interval, old.poll.timeout, &old.rules) != (new.poll.interval, new.poll.timeout, &new.rules);
+        let all_changed = (old.poll.interval, old.poll.timeout, &old.rules, old.edge)
+            != (new.poll.interval, new.poll.timeout, &new.rules, new.edge);
         let mut difference = Self { need_restart: need_restart(old, new), ..Self::default() };
         for account in &new.accounts {
             let before = old.accounts.iter().find(|before| before.account.name == account.account.name);

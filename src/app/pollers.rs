@@ -18,7 +18,11 @@ use crate::{
         label::Label as _,
         pulse::Pulses,
     },
-    poller::{ApiSource, FleetSender, Limiter, Poller, rule_usage::RuleUsage},
+    poller::{
+        ApiSource, FleetSender, Limiter, Poller,
+        edge::{EdgePoller, prepare_view},
+        rule_usage::RuleUsage,
+    },
 };
 
 /// API clients by their settings: accounts with the same API share its connections. Clones share clients and request budgets.
@@ -28,12 +32,20 @@ pub(super) struct ApiClients {
     clients: Vec<(ClientSettings, Client)>,
     /// Shared by all pollers of the real API.
     cloudflare: Limiter,
+    /// The same for queries of the GraphQL API.
+    graphql: Limiter,
     loopback: Limiter,
 }
 
 impl ApiClients {
     pub(super) fn new(metrics: cloudflare::Metrics) -> Self {
-        Self { metrics, clients: Vec::new(), cloudflare: Limiter::for_cloudflare(), loopback: Limiter::unlimited() }
+        Self {
+            metrics,
+            clients: Vec::new(),
+            cloudflare: Limiter::for_cloudflare(),
+            graphql: Limiter::for_graphql(),
+            loopback: Limiter::unlimited(),
+        }
     }
 
     /// Creates the missing clients for `config` and drops the unused ones. Blocks, because it reads CA certificates.
@@ -55,13 +67,22 @@ impl ApiClients {
         Ok(())
     }
 
-    /// The client and the request budget for an account. Creates its metrics. `None` if the last
-    /// [`update`](Self::update) did not include it.
-    fn client_for(&self, account: &AccountConfig, config: &Config) -> Option<(Client, Limiter)> {
-        let datasets = Dataset::ALL.iter().copied().filter(|dataset| !dataset.is_edge());
-        self.metrics.add_account(&account.account.name, datasets);
-        let limiter = if account.url.is_loopback() { &self.loopback } else { &self.cloudflare };
-        find(&self.clients, &settings(account, config)).map(|client| (client.clone(), limiter.clone()))
+    /// The client and the budgets of requests and of GraphQL queries for an account, whose metrics are created. `None`
+    /// if the last [`update`](Self::update) did not include it.
+    fn client_for(&self, account: &AccountConfig, config: &Config) -> Option<(Client, [Limiter; 2])> {
+        let edge = config.edge_of(account);
+        let is_polled = |dataset: &Dataset| match dataset {
+            Dataset::EdgeHealth => edge.is_some(),
+            Dataset::EdgeTraffic => edge.is_some_and(|edge| edge.traffic),
+            Dataset::GreTunnels | Dataset::IpsecTunnels => true,
+        };
+        self.metrics.add_account(&account.account.name, Dataset::ALL.iter().copied().filter(is_polled));
+        let limiters = if account.url.is_loopback() {
+            [&self.loopback, &self.loopback]
+        } else {
+            [&self.cloudflare, &self.graphql]
+        };
+        find(&self.clients, &settings(account, config)).map(|client| (client.clone(), limiters.map(Limiter::clone)))
     }
 }
 
@@ -87,6 +108,8 @@ pub(super) struct Pollers {
     running: BTreeMap<AccountName, CancellationToken>,
     rule_usage: RuleUsage,
     pulses: Pulses,
+    /// Changes at each reload.
+    reloads: watch::Sender<()>,
     /// Parent of the tokens in `running`.
     stop: CancellationToken,
 }
@@ -103,7 +126,9 @@ impl Pollers {
         let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::unpolled(names))));
         let stop = stop.child_token();
         let rule_usage = rule_usage(config);
-        let mut pollers = Self { fleet, tasks: JoinSet::new(), running: BTreeMap::new(), rule_usage, pulses, stop };
+        let reloads = watch::Sender::new(());
+        let mut pollers =
+            Self { fleet, tasks: JoinSet::new(), running: BTreeMap::new(), rule_usage, pulses, reloads, stop };
         pollers.spawn(&config.accounts, config, clients);
         pollers
     }
@@ -122,6 +147,7 @@ impl Pollers {
         config: &Config,
         clients: &ApiClients,
     ) -> Result<(), PollerEnded> {
+        self.reloads.send_replace(());
         self.stop_accounts(difference.stopping()).await?;
         self.rule_usage.replace(rule_usage(config));
         difference.forgotten.iter().for_each(|account| clients.metrics.remove_account(account));
@@ -144,10 +170,12 @@ impl Pollers {
         clients: &ApiClients,
     ) {
         for account in accounts {
-            let Some((client, limiter)) = clients.client_for(account, config) else { continue };
+            let Some((client, [limiter, graphql])) = clients.client_for(account, config) else { continue };
+            let source = ApiSource { account: account.account.clone(), client };
+            let edge = self.edge_poller(account, config, source.clone(), graphql);
             let poller = Poller {
                 account: account.account.name.clone(),
-                source: ApiSource { account: account.account.clone(), client },
+                source,
                 limiter,
                 interval: config.poll.interval,
                 rules: Arc::clone(&config.rules),
@@ -158,10 +186,31 @@ impl Pollers {
             let (name, stop) = (account.account.name.clone(), self.stop.child_token());
             self.running.insert(name.clone(), stop.clone());
             self.tasks.spawn(async move {
-                poller.run(stop).await;
+                let edge = async {
+                    if let Some(edge) = edge {
+                        edge.run(stop.clone()).await;
+                    }
+                };
+                tokio::join!(poller.run(stop.clone()), edge);
                 name
             });
         }
+    }
+
+    /// The poller of the edge, whose view is published; `None` if the edge is not polled.
+    fn edge_poller(
+        &self,
+        account: &AccountConfig,
+        config: &Config,
+        source: ApiSource,
+        limiter: Limiter,
+    ) -> Option<EdgePoller<ApiSource>> {
+        let name = account.account.name.clone();
+        let settings = config.edge_of(account);
+        prepare_view(&self.fleet, &name, settings.as_ref());
+        let (fleet, pulses) = (Arc::clone(&self.fleet), self.pulses.clone());
+        let reloads = self.reloads.subscribe();
+        Some(EdgePoller { account: name, source, limiter, settings: settings?, fleet, pulses, reloads })
     }
 
     /// Stops the pollers of these accounts and waits for their end, so that none of them publishes afterwards.

@@ -5,7 +5,7 @@
 
 mod body;
 pub mod health;
-mod row;
+pub mod row;
 pub mod settings;
 pub mod traffic;
 

@@ -21,11 +21,13 @@ use crate::{
 pub struct AccountConfig {
     pub account: ApiAccount,
     pub url: ApiUrl,
+    /// Whether the edge is polled for this account, if it is polled at all.
+    pub edge: bool,
 }
 
 keys! { pub(super) struct CloudflareKeys { api_token_file, api_key_file, email, api_url } }
 
-keys! { pub(super) struct AccountKeys { id, name, api_token_file, api_key_file, email, api_url } }
+keys! { pub(super) struct AccountKeys { id, name, api_token_file, api_key_file, email, api_url, edge } }
 
 const NO_ACCOUNT: &str = "is missing: set `--cloudflare.account-id` or CLOUDFLARE_ACCOUNT_ID, or list `accounts` in a file \
     for `--config.file` (to try the exporter without an account, run `magic-tunnel-exporter demo`)";
@@ -117,6 +119,8 @@ impl Shared {
             key: reader.value("accounts.api_key_file", keys.api_key_file),
         };
         let url = reader.value("accounts.api_url", keys.api_url);
+        let edge = reader.value("accounts.edge", keys.edge);
+        let edge = reader.switch(edge, true);
         let checked_name = name.as_ref().and_then(|name| reader.check(tunnels::name(name))).map(AccountName::new);
         let credentials = reader.check(files.credentials(inputs, email.as_deref().or(self.email.as_deref()))).flatten();
         if credentials.as_ref().or(self.credentials.as_ref()).is_none() && reader.mistakes() == 0 {
@@ -125,6 +129,7 @@ impl Shared {
         let url = url.and_then(|url| reader.check(api_url(&url)));
         let id = id?;
         let account = self.complete(reader.check(account_id(&id))?, checked_name, credentials, url)?;
+        let account = AccountConfig { edge, ..account };
         let is_twin = |other: &AccountConfig| other.account.id == account.account.id && other.url == account.url;
         if others.iter().any(is_twin) {
             reader.report(id.measured_mistake("must be listed once: its tunnels would be counted twice"));
@@ -144,7 +149,8 @@ impl Shared {
     ) -> Option<AccountConfig> {
         let credentials = credentials.or_else(|| self.credentials.clone())?;
         let name = name.unwrap_or_else(|| AccountName::new(id.clone()));
-        Some(AccountConfig { account: ApiAccount { name, id, credentials }, url: url.or_else(|| self.url.clone())? })
+        let url = url.or_else(|| self.url.clone())?;
+        Some(AccountConfig { account: ApiAccount { name, id, credentials }, url, edge: true })
     }
 }
 

@@ -32,6 +32,8 @@ pub struct ExporterFlags {
     #[command(flatten)]
     pub probe: ProbeFlags,
     #[command(flatten)]
+    pub edge: EdgeFlags,
+    #[command(flatten)]
     pub state: StateFlags,
 }
 
@@ -72,6 +74,33 @@ pub struct PollFlags {
     /// Time after the last successful poll until data of the API is no longer exported [default: 5m]
     #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION")]
     pub poll_stale_after: Option<String>,
+}
+
+/// What Cloudflare's edge measures.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Edge")]
+pub struct EdgeFlags {
+    /// Poll the results of Cloudflare's own health checks, and traffic, from the GraphQL API [default: off]
+    #[arg(long = "edge.enabled", env = "MTE_EDGE_ENABLED", boolean = "true")]
+    pub edge_enabled: Option<String>,
+    /// Time between polls of health checks, 30s to 1h [default: 60s]
+    #[arg(long = "edge.interval", env = "MTE_EDGE_INTERVAL", value_name = "DURATION")]
+    pub edge_interval: Option<String>,
+    /// Time span of the health checks, 1m to 1h [default: 5m]
+    #[arg(long = "edge.window", env = "MTE_EDGE_WINDOW", value_name = "DURATION")]
+    pub edge_window: Option<String>,
+    /// Age of the newest data that is asked for, at most 30m; `check` measures it [default: 2m]
+    #[arg(long = "edge.delay", env = "MTE_EDGE_DELAY", value_name = "DURATION")]
+    pub edge_delay: Option<String>,
+    /// Age from which data of the edge is no longer exported [default: 15m]
+    #[arg(long = "edge.stale-after", env = "MTE_EDGE_STALE_AFTER", value_name = "DURATION")]
+    pub edge_stale_after: Option<String>,
+    /// Minimum number of health checks in the time span for a state [default: 20]
+    #[arg(long = "edge.min-checks", env = "MTE_EDGE_MIN_CHECKS", value_name = "COUNT")]
+    pub edge_min_checks: Option<String>,
+    /// Poll the traffic of each tunnel [default: on]
+    #[arg(long = "edge.traffic", env = "MTE_EDGE_TRAFFIC", boolean = "true")]
+    pub edge_traffic: Option<String>,
 }
 
 /// The prober.

@@ -215,6 +215,16 @@ impl HealthPages {
     }
 }
 
+#[cfg(test)]
+impl HealthPages {
+    /// One complete page with a hundred good checks of one tunnel.
+    pub(crate) fn of_test(name: &str, site: &str) -> Self {
+        let mut results = TunnelResults::default();
+        results.add("ok", site, Some(100));
+        Self { progress: Progress::Complete, results: [(name.into(), results)].into(), ..Self::default() }
+    }
+}
+
 impl TunnelResults {
     /// The sums by result; `None` if a number is missing.
     fn checks(&self) -> Option<EdgeChecks> {

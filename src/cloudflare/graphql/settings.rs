@@ -22,8 +22,8 @@ const TRAFFIC_FIELDS: &[&str] = &["bits", "packets", "ingressTunnelName", "egres
 pub struct DatasetSettings {
     /// Whether the account or the token may not read the dataset, or one of its fields that the exporter needs.
     pub is_refused: bool,
-    max_duration: Option<Duration>,
-    max_page_size: Option<u64>,
+    pub max_duration: Option<Duration>,
+    pub max_page_size: Option<u64>,
 }
 
 impl DatasetSettings {

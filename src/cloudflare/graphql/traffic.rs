@@ -31,14 +31,8 @@ const ROW_MEMORY: usize = 128;
 pub struct TrafficListing {
     pub rows: Vec<TrafficRow>,
     pub truncated: bool,
-    pub(super) unreadable: Unreadable,
-}
-
-impl TrafficListing {
     /// What cannot be used of the answer.
-    pub fn unreadable(&self) -> &Unreadable {
-        &self.unreadable
-    }
+    pub unreadable: Unreadable,
 }
 
 #[derive(Deserialize)]

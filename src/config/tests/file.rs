@@ -254,7 +254,7 @@ fn an_empty_file_and_empty_sections_are_valid() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 28] = [
+const SETTINGS: [(&str, &str, &str); 35] = [
     ("web.listen_address", ":1", "x"),
     ("web.telemetry_path", "/m", "m"),
     ("web.hosts", "exporter.example", "exporter.example:9847"),
@@ -264,6 +264,13 @@ const SETTINGS: [(&str, &str, &str); 28] = [
     ("poll.interval", "20s", "x"),
     ("poll.timeout", "20s", "x"),
     ("poll.stale_after", "20m", "x"),
+    ("edge.enabled", "true", "x"),
+    ("edge.interval", "30s", "29s"),
+    ("edge.window", "1m", "2h"),
+    ("edge.delay", "0s", "31m"),
+    ("edge.stale_after", "20m", "8m"),
+    ("edge.min_checks", "1", "0"),
+    ("edge.traffic", "false", "x"),
     ("probe.enabled", "true", "x"),
     ("probe.interval", "2s", "x"),
     ("probe.timeout", "500ms", "x"),
@@ -366,7 +373,7 @@ fn the_documentation_has_every_flag_variable_and_key() {
 }
 
 /// Files with one mistake each, and its message.
-const MISTAKES: [(&str, &str); 45] = [
+const MISTAKES: [(&str, &str); 47] = [
     // The form of the file.
     ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon"),
     ("hello\n", "mte.yml: line 1: the file must begin with a key and a colon"),
@@ -390,6 +397,12 @@ const MISTAKES: [(&str, &str); 45] = [
         "probe:\n  timeout: 5s\n",
         "mte.yml: line 2: `probe.timeout` is `5s`: must not be longer than `probe.interval` (1s)",
     ),
+    (
+        "edge:\n  stale_after: 8m\n",
+        "mte.yml: line 2: `edge.stale_after` is `8m`: must be longer than the sum of `edge.delay`, `edge.interval` and \
+             `edge.window`, which counts as at least 5m with traffic (8m)",
+    ),
+    ("edge:\n  window: 2h\n", "mte.yml: line 2: `edge.window` is `2h`: must not be longer than 1h"),
     ("probe:\n  enabled: maybe\n", "mte.yml: line 2: `probe.enabled` is `maybe`: must be true or false"),
     (
         "probe:\n  source: [192.0.2.1, 192.0.2.2]\n",
@@ -450,7 +463,7 @@ const MISTAKES: [(&str, &str); 45] = [
     ),
     (
         "accounts:\n  - {id: a, api_token_file: token, color: red}\n",
-        "mte.yml: line 2: unknown key `accounts.color`; expected one of `id`, `name`, `api_token_file`, `api_key_file`, `email`, `api_url`",
+        "mte.yml: line 2: unknown key `accounts.color`; expected one of `id`, `name`, `api_token_file`, `api_key_file`, `email`, `api_url`, `edge`",
     ),
     // Tunnels.
     (
@@ -575,13 +588,13 @@ interval: 1m
             "mte.yml: line 3: unknown key `web.telemetry-path`; use underscores: `telemetry_path`",
             "mte.yml: line 5: `accounts.id` (40 characters, not shown): must be an account id: at most 32 letters and digits, as the URL of the dashboard shows it",
             "mte.yml: line 6: `accounts.api_token` must not be in this file: write the secret to a file of its own and set `api_token_file`",
-            "mte.yml: line 9: unknown key `tunnels.overrides.interval`; nest it under `poll` or `probe`",
+            "mte.yml: line 9: unknown key `tunnels.overrides.interval`; nest it under `edge` or `poll` or `probe`",
             "mte.yml: line 9: `tunnels.overrides.vantage` is `moon`: must be one of site, remote",
             "mte.yml: line 11: unknown key `poll.intervall`; did you mean `interval`?",
             "mte.yml: line 12: `poll.timeout` is `1ms`: must be between 100ms and 24h",
             "mte.yml: line 13: key `poll.timeout` is given twice",
             "mte.yml: line 15: `probe.targets` must be a list or one value",
-            "mte.yml: line 16: unknown key `interval`; nest it under `poll` or `probe`",
+            "mte.yml: line 16: unknown key `interval`; nest it under `edge` or `poll` or `probe`",
             "bad-web.yml: line 1: `tls_server_config.max_version` is `TLS10`: must be TLS12 or TLS13; older versions are insecure and not supported",
             "bad-web.yml: line 2: unknown key `user`; expected one of `tls_server_config`, `http_server_config`, `basic_auth_users`, `rate_limit`",
         ]

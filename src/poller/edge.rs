@@ -1,0 +1,420 @@
+//! Polls what Cloudflare's edge measures for one account: health checks, and traffic if it is enabled.
+//!
+//! One task per account asks for one dataset after the other, so that few queries run at a time. Each dataset fails
+//! alone. The limits of the datasets are read at the start, at a reload and once a day.
+
+mod turn;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use web_toolkit::clock::{self, Moment};
+
+use self::turn::{Failed, Turn};
+use super::{ApiSource, FleetSender, Limiter};
+use crate::{
+    cloudflare::{
+        ApiFailure,
+        error::retry_delay,
+        graphql::{
+            HEALTH_NODES, SETTINGS_NODES, TRAFFIC_NODES,
+            health::{HealthListing, HealthPages},
+            settings::EdgeSettings,
+            traffic::TrafficListing,
+        },
+    },
+    domain::{
+        dataset::{Dataset, FailureReason, PollState},
+        edge::{EdgeHealth, EdgeTraffic, EdgeView, EdgeWindow},
+        inventory::{AccountInventory, AccountName, Fleet},
+        label::Label as _,
+        pulse::{Pulse, Pulses},
+    },
+    secret::Look,
+};
+
+/// Length of a bucket of traffic. Cloudflare aggregates traffic by these, aligned to the hour.
+pub const BUCKET: Duration = Duration::from_mins(5);
+
+/// Time between two requests for the limits of the datasets.
+const SETTINGS_INTERVAL: Duration = Duration::from_hours(24);
+
+/// Maximum time between two attempts to read the limits.
+const SETTINGS_RETRY: Duration = Duration::from_hours(1);
+
+/// What the polls of the edge ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EdgePollSettings {
+    /// Time between the starts of two polls of health checks.
+    pub interval: Duration,
+    /// Time span of the health checks.
+    pub window: Duration,
+    /// Age of the newest data that is asked for, because newer data is incomplete.
+    pub delay: Duration,
+    /// Age of the end of a time span from which its data is no longer shown.
+    pub stale_after: Duration,
+    /// Minimum number of health checks for a state.
+    pub min_checks: u64,
+    /// Whether traffic is polled.
+    pub traffic: bool,
+}
+
+impl Default for EdgePollSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_mins(1),
+            window: Duration::from_mins(5),
+            delay: Duration::from_mins(2),
+            stale_after: Duration::from_mins(15),
+            min_checks: 20,
+            traffic: true,
+        }
+    }
+}
+
+impl EdgePollSettings {
+    /// The time span to ask for at `now`: whole minutes, at most `window` long.
+    pub fn window_at(&self, now: Moment, window: Duration) -> EdgeWindow {
+        window_before(now, self.delay, Duration::from_mins(1), window)
+    }
+
+    /// The newest closed bucket at `now`.
+    pub fn bucket_at(&self, now: Moment) -> EdgeWindow {
+        window_before(now, self.delay, BUCKET, BUCKET)
+    }
+
+    /// A view that continues from `known`.
+    fn resume(&self, known: Option<&EdgeView>) -> EdgeView {
+        let traffic = known.and_then(|view| view.traffic.clone()).unwrap_or_default();
+        EdgeView {
+            stale_after: self.stale_after,
+            health: known.map_or_else(EdgeHealth::default, |view| view.health.clone()),
+            traffic: self.traffic.then_some(traffic),
+        }
+    }
+}
+
+/// The time span of this length that ends `delay` before `now`, rounded down to a multiple of `step`.
+fn window_before(now: Moment, delay: Duration, step: Duration, length: Duration) -> EdgeWindow {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    let end = now.wall.as_second().saturating_sub(seconds(delay));
+    let end = end - end.rem_euclid(seconds(step));
+    let at = |second| now.earlier(Timestamp::from_second(second).unwrap_or(now.wall));
+    EdgeWindow { from: at(end.saturating_sub(seconds(length))), to: at(end) }
+}
+
+/// Publishes an empty view, or the known data with the new settings; `None` if the edge is not polled.
+pub fn prepare_view(fleet: &FleetSender, account: &AccountName, settings: Option<&EdgePollSettings>) {
+    let view = |known: &AccountInventory| settings.map(|settings| settings.resume(known.edge().map(Arc::as_ref)));
+    update_account(fleet, account, |known| known.set_edge(view(known)));
+}
+
+fn update_account(fleet: &FleetSender, account: &AccountName, update: impl Fn(&mut AccountInventory)) {
+    fleet.send_if_modified(|fleet| {
+        let mut next = Fleet::clone(fleet);
+        // The account may have been removed from the configuration in the meantime.
+        let Some(account) = next.accounts.get_mut(account) else { return false };
+        update(Arc::make_mut(account));
+        *fleet = Arc::new(next);
+        true
+    });
+}
+
+/// A source of the datasets of the edge for one account.
+pub trait EdgeSource: Send + Sync + 'static {
+    /// Maximum duration of one request.
+    fn timeout(&self) -> Duration;
+
+    fn settings(&self) -> impl Future<Output = Result<EdgeSettings, ApiFailure>> + Send;
+
+    /// Fetches one page of health checks.
+    fn health(
+        &self,
+        window: EdgeWindow,
+        limit: u64,
+        pages: HealthPages,
+    ) -> impl Future<Output = Result<HealthPages, ApiFailure>> + Send;
+
+    fn traffic(
+        &self,
+        bucket: EdgeWindow,
+        limit: u64,
+    ) -> impl Future<Output = Result<TrafficListing, ApiFailure>> + Send;
+}
+
+impl EdgeSource for ApiSource {
+    fn timeout(&self) -> Duration {
+        self.client.timeout()
+    }
+
+    async fn settings(&self) -> Result<EdgeSettings, ApiFailure> {
+        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
+        self.client.edge_settings(&credentials, self.account.in_requests()).await
+    }
+
+    async fn health(&self, window: EdgeWindow, limit: u64, pages: HealthPages) -> Result<HealthPages, ApiFailure> {
+        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
+        self.client.edge_health(&credentials, self.account.in_requests(), window, limit, pages).await
+    }
+
+    async fn traffic(&self, bucket: EdgeWindow, limit: u64) -> Result<TrafficListing, ApiFailure> {
+        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
+        self.client.edge_traffic(&credentials, self.account.in_requests(), bucket, limit).await
+    }
+}
+
+/// Polls the edge for one account.
+#[derive(Debug)]
+pub struct EdgePoller<S> {
+    pub account: AccountName,
+    pub source: S,
+    pub limiter: Limiter,
+    pub settings: EdgePollSettings,
+    pub fleet: Arc<FleetSender>,
+    pub pulses: Pulses,
+    /// Changes when the configuration was reloaded.
+    pub reloads: watch::Receiver<()>,
+}
+
+impl<S: EdgeSource> EdgePoller<S> {
+    /// Polls until `stop` is cancelled, which drops requests in progress. Continues from the published view.
+    pub async fn run(self, stop: CancellationToken) {
+        let known = self.fleet.borrow().accounts.get(&self.account).and_then(|known| known.edge().cloned());
+        let view = self.settings.resume(known.as_deref());
+        let pulse = self.pulses.register(format!("the edge poller of {}", self.account));
+        let now = clock::now();
+        let loops = EdgeLoop {
+            poller: self,
+            pulse,
+            view,
+            limits: EdgeSettings::default(),
+            settings_due: now,
+            settings_failures: 0,
+            health: Turn::new(Dataset::EdgeHealth, now),
+            traffic: Turn::new(Dataset::EdgeTraffic, now),
+        };
+        // Cancel safety: a dropped poll publishes nothing.
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = loops.run() => {}
+        }
+    }
+}
+
+/// A poller with what it knows.
+struct EdgeLoop<S> {
+    poller: EdgePoller<S>,
+    pulse: Pulse,
+    view: EdgeView,
+    limits: EdgeSettings,
+    settings_due: Moment,
+    settings_failures: u32,
+    health: Turn,
+    traffic: Turn,
+}
+
+impl<S: EdgeSource> EdgeLoop<S> {
+    async fn run(mut self) {
+        loop {
+            let now = clock::now();
+            if is_due(self.settings_due, now) {
+                self.poll_settings().await;
+            }
+            if is_due(self.health.due, clock::now()) {
+                self.poll_health().await;
+            }
+            if self.view.traffic.is_some() && is_due(self.traffic.due, clock::now()) {
+                self.poll_traffic().await;
+            }
+            self.wait().await;
+        }
+    }
+
+    /// Waits until a dataset is due, or a reload.
+    async fn wait(&mut self) {
+        let now = clock::now();
+        let traffic = self.view.traffic.is_some().then_some(self.traffic.due);
+        let due = [self.settings_due, self.health.due].into_iter().chain(traffic).map(|due| due.since(now)).min();
+        let wait = due.unwrap_or_default();
+        self.pulse.beat(now.instant, wait);
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            Ok(()) = self.poller.reloads.changed() => self.settings_due = clock::now(),
+        }
+    }
+
+    /// Waits until the budget allows a query of this many datasets.
+    async fn take(&self, nodes: u32) {
+        for _ in 0..nodes {
+            self.poller.limiter.take(&self.pulse).await;
+        }
+        self.pulse.beat(clock::now().instant, self.poller.source.timeout());
+    }
+
+    async fn poll_settings(&mut self) {
+        self.take(SETTINGS_NODES).await;
+        match self.poller.source.settings().await {
+            Ok(limits) => {
+                self.settings_failures = 0;
+                self.settings_due = clock::now().after(SETTINGS_INTERVAL);
+                self.apply_limits(limits);
+            }
+            Err(failure) => {
+                self.settings_failures = self.settings_failures.saturating_add(1);
+                let wait = retry_delay(&failure, self.settings_failures, SETTINGS_RETRY);
+                self.settings_due = clock::now().after(wait);
+                self.pause_if_limited(&failure, wait);
+                let account = self.poller.account.as_str();
+                debug!(account, "the limits of the edge's datasets cannot be read: {failure}");
+            }
+        }
+    }
+
+    /// Stops asking for a dataset that the account or the token may not read, and resumes if it may again.
+    fn apply_limits(&mut self, limits: EdgeSettings) {
+        let (before, now) = (self.limits, clock::now());
+        self.limits = limits;
+        let health = (before.health.is_refused, limits.health.is_refused);
+        let traffic = (before.traffic.is_refused, limits.traffic.is_refused);
+        self.health.apply_refusal(health, now);
+        self.traffic.apply_refusal(traffic, now);
+        for (refused, turn) in [(health.1, &self.health), (traffic.1 && self.view.traffic.is_some(), &self.traffic)] {
+            if refused {
+                let (account, collection) = (self.poller.account.as_str(), turn.dataset.as_str());
+                let remedy = turn.dataset.remedy(FailureReason::NotEntitled);
+                warn!(account, collection, reason = "not_entitled", "the dataset is not available; {remedy}");
+            }
+        }
+        let refused = PollState::Failed(FailureReason::NotEntitled);
+        if health.1 {
+            self.view.health.status.state = refused;
+        }
+        if let Some(view) = self.view.traffic.as_mut().filter(|_| traffic.1) {
+            view.status.state = refused;
+        }
+        if health.1 || traffic.1 {
+            self.publish();
+        }
+    }
+
+    async fn poll_health(&mut self) {
+        self.take(HEALTH_NODES).await;
+        let settings = self.poller.settings;
+        let started = clock::now();
+        let window = settings.window_at(started, self.limits.health.window(settings.window));
+        let result = self.read_pages(window).await;
+        let ended = clock::now();
+        self.view.health.status.duration = Some(ended.since(started));
+        match result {
+            Ok(pages) => {
+                self.health.log_missing(&self.poller.account, pages.unreadable().lists.clone());
+                let listing = pages.finish(settings.min_checks, ended.wall);
+                let tunnels = listing.tunnels.len();
+                self.health.succeed(&self.poller.account, &mut self.view.health.status, ended, tunnels);
+                self.keep_health(listing, window);
+                self.health.due = started.after(settings.interval);
+            }
+            Err(failure) => {
+                let failed = self.health.fail(&mut self.view.health.status, &failure, ended, settings.interval);
+                self.after_failure(Dataset::EdgeHealth, &failure, failed);
+            }
+        }
+        self.publish();
+    }
+
+    async fn read_pages(&self, window: EdgeWindow) -> Result<HealthPages, ApiFailure> {
+        let mut pages = HealthPages::default();
+        loop {
+            pages = self.poller.source.health(window, self.limits.health.limit(), pages).await?;
+            if !pages.is_unfinished() {
+                return Ok(pages);
+            }
+            self.take(HEALTH_NODES).await;
+        }
+    }
+
+    fn keep_health(&mut self, listing: HealthListing, window: EdgeWindow) {
+        let HealthListing { tunnels, mut sites, newest, truncated } = listing;
+        self.keep_sites(&mut sites);
+        let health = &mut self.view.health;
+        health.window = Some(window);
+        health.newest = newest;
+        health.truncated = truncated;
+        health.tunnels = Arc::new(tunnels);
+        health.sites = Arc::new(sites);
+    }
+
+    /// Adds the known sites of tunnels that have no data now, so that their labels do not come and go.
+    fn keep_sites(&self, sites: &mut HashMap<Box<str>, Arc<str>>) {
+        let fleet = self.poller.fleet.borrow();
+        let Some(account) = fleet.accounts.get(&self.poller.account) else { return };
+        for entry in account.entries() {
+            let name = &entry.tunnel.name;
+            if let Some(known) = self.view.health.sites.get(name).filter(|_| !sites.contains_key(name)) {
+                sites.insert(name.clone(), Arc::clone(known));
+            }
+        }
+    }
+
+    async fn poll_traffic(&mut self) {
+        self.take(TRAFFIC_NODES).await;
+        let settings = self.poller.settings;
+        let started = clock::now();
+        let bucket = settings.bucket_at(started);
+        let result = self.poller.source.traffic(bucket, self.limits.traffic.limit()).await;
+        let ended = clock::now();
+        let Some(view) = &mut self.view.traffic else { return };
+        view.status.duration = Some(ended.since(started));
+        match result {
+            Ok(listing) => {
+                let missing = listing.unreadable.lists.clone();
+                self.traffic.succeed(&self.poller.account, &mut view.status, ended, listing.rows.len());
+                *view = EdgeTraffic {
+                    status: view.status,
+                    window: Some(bucket),
+                    truncated: listing.truncated,
+                    rows: listing.rows.into(),
+                };
+                self.traffic.log_missing(&self.poller.account, missing);
+                // The next bucket is complete `delay` after its end.
+                let age = Duration::try_from(ended.wall.duration_since(bucket.to.wall)).unwrap_or_default();
+                self.traffic.due =
+                    ended.after((BUCKET + settings.delay).saturating_sub(age).max(settings.interval / 2));
+            }
+            Err(failure) => {
+                let failed = self.traffic.fail(&mut view.status, &failure, ended, settings.interval);
+                self.after_failure(Dataset::EdgeTraffic, &failure, failed);
+            }
+        }
+        self.publish();
+    }
+
+    fn after_failure(&self, dataset: Dataset, failure: &ApiFailure, failed: Failed) {
+        self.pause_if_limited(failure, failed.wait);
+        if failed.is_new {
+            let (account, collection) = (self.poller.account.as_str(), dataset.as_str());
+            let remedy = dataset.remedy(failure.reason);
+            warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {remedy}");
+        }
+    }
+
+    fn pause_if_limited(&self, failure: &ApiFailure, wait: Duration) {
+        if failure.reason == FailureReason::RateLimited {
+            self.poller.limiter.pause(wait);
+        }
+    }
+
+    fn publish(&self) {
+        update_account(&self.poller.fleet, &self.poller.account, |known| known.set_edge(Some(self.view.clone())));
+    }
+}
+
+fn is_due(due: Moment, now: Moment) -> bool {
+    due.since(now).is_zero()
+}
+
+#[cfg(test)]
+mod tests;

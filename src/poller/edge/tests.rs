@@ -1,0 +1,172 @@
+use std::sync::Mutex;
+
+use super::*;
+use crate::{
+    cloudflare::graphql::settings::DatasetSettings,
+    domain::{
+        edge::{TrafficDirection, TrafficRate, TrafficRow},
+        fixtures::{fleet, tunnel},
+        tunnel::TunnelType,
+    },
+};
+
+/// Answers that the test sets, and the requests so far.
+#[derive(Debug, Default)]
+struct Script {
+    limits: EdgeSettings,
+    health: Option<FailureReason>,
+    traffic: Option<FailureReason>,
+    requests: Vec<(&'static str, Duration, EdgeWindow)>,
+}
+
+#[derive(Debug, Clone)]
+struct Scripted {
+    script: Arc<Mutex<Script>>,
+    start: Moment,
+}
+
+impl Scripted {
+    fn answer(
+        &self,
+        what: &'static str,
+        window: EdgeWindow,
+        failure: fn(&Script) -> Option<FailureReason>,
+    ) -> Result<(), ApiFailure> {
+        let mut script = self.script.lock().unwrap();
+        script.requests.push((what, clock::now().since(self.start), window));
+        let failed =
+            |reason| ApiFailure { reason, status: None, codes: Vec::new(), retry_after: None, transport: None };
+        failure(&script).map_or(Ok(()), |reason| Err(failed(reason)))
+    }
+}
+
+impl EdgeSource for Scripted {
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    async fn settings(&self) -> Result<EdgeSettings, ApiFailure> {
+        let now = clock::now();
+        self.answer("settings", EdgeWindow { from: now, to: now }, |_| None)?;
+        Ok(self.script.lock().unwrap().limits)
+    }
+
+    async fn health(&self, window: EdgeWindow, _: u64, _: HealthPages) -> Result<HealthPages, ApiFailure> {
+        self.answer("health", window, |script| script.health)?;
+        Ok(HealthPages::of_test("fra", "frankfurt"))
+    }
+
+    async fn traffic(&self, bucket: EdgeWindow, _: u64) -> Result<TrafficListing, ApiFailure> {
+        self.answer("traffic", bucket, |script| script.traffic)?;
+        let rate = TrafficRate { bytes_per_second: 1.0, packets_per_second: 1.0 };
+        let row = TrafficRow { id: "fra".into(), name: "fra".into(), direction: TrafficDirection::ToSite, rate };
+        Ok(TrafficListing { rows: vec![row], ..TrafficListing::default() })
+    }
+}
+
+/// Polls for this time with paused clocks.
+async fn poll(script: Script, settings: EdgePollSettings, time: Duration) -> (Arc<FleetSender>, Script) {
+    let fleet = Arc::new(watch::Sender::new(fleet([tunnel("fra")])));
+    let account = AccountName::new("acme");
+    prepare_view(&fleet, &account, Some(&settings));
+    let source = Scripted { script: Arc::new(Mutex::new(script)), start: clock::now() };
+    let script = Arc::clone(&source.script);
+    let (reload, reloads) = watch::channel(());
+    let poller = EdgePoller {
+        account,
+        source,
+        limiter: Limiter::for_graphql(),
+        settings,
+        fleet: Arc::clone(&fleet),
+        pulses: Pulses::default(),
+        reloads,
+    };
+    let stop = CancellationToken::new();
+    tokio::join!(poller.run(stop.clone()), async {
+        tokio::time::sleep(time).await;
+        stop.cancel();
+    });
+    drop(reload);
+    let script = std::mem::take(&mut *script.lock().unwrap());
+    (fleet, script)
+}
+
+fn count(script: &Script, what: &str) -> usize {
+    script.requests.iter().filter(|(request, ..)| *request == what).count()
+}
+
+fn view(fleet: &FleetSender) -> Arc<EdgeView> {
+    Arc::clone(fleet.borrow().accounts.values().next().unwrap().edge().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_datasets_are_polled_and_published() {
+    let minutes = Duration::from_mins(10) - Duration::from_secs(1);
+    let (fleet, script) = poll(Script::default(), EdgePollSettings::default(), minutes).await;
+    assert_eq!((count(&script, "settings"), count(&script, "health")), (1, 10));
+    let fleet = fleet.borrow();
+    let account = fleet.accounts.values().next().unwrap();
+    let edge = account.matches().get(TunnelType::Ipsec, 0).unwrap();
+    assert!(edge.health.is_some() && !edge.traffic.is_empty());
+    assert_eq!(edge.site.as_deref(), Some("frankfurt"));
+    assert!(account.datasets().all(|(dataset, status)| !dataset.is_edge() || status.state == PollState::Succeeded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_spans_are_aligned_and_old_enough() {
+    let (_, script) = poll(Script::default(), EdgePollSettings::default(), Duration::from_mins(7)).await;
+    for (what, _, window) in script.requests.iter().filter(|(what, ..)| *what != "settings") {
+        let (from, to) = (window.from.wall.as_second(), window.to.wall.as_second());
+        let step = if *what == "health" { 60 } else { 300 };
+        assert_eq!((to % step, to - from), (0, 300), "{what}");
+        assert!(clock::now().wall.as_second() - to >= 120, "{what}");
+        assert_eq!(window.to.since(window.from), Duration::from_mins(5));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_dataset_fails_alone_and_keeps_its_data() {
+    let script = Script { traffic: Some(FailureReason::Query), ..Script::default() };
+    let (fleet, script) = poll(script, EdgePollSettings::default(), Duration::from_secs(239)).await;
+    let view = view(&fleet);
+    assert_eq!(view.health.status.state, PollState::Succeeded);
+    assert_eq!(view.traffic.as_ref().unwrap().status.state, PollState::Failed(FailureReason::Query));
+    assert_eq!(count(&script, "traffic"), 1, "a lasting failure is retried slowly");
+    assert_eq!(count(&script, "health"), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_dataset_is_not_asked_for() {
+    let refused = DatasetSettings { is_refused: true, ..DatasetSettings::default() };
+    let limits = EdgeSettings { health: refused, ..EdgeSettings::default() };
+    let (fleet, script) =
+        poll(Script { limits, ..Script::default() }, EdgePollSettings::default(), Duration::from_hours(25)).await;
+    assert_eq!((count(&script, "settings"), count(&script, "health")), (2, 0), "asked again after a day");
+    assert!(count(&script, "traffic") > 0);
+    assert_eq!(view(&fleet).health.status.state, PollState::Failed(FailureReason::NotEntitled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_traffic_there_is_no_dataset_of_it() {
+    let settings = EdgePollSettings { traffic: false, ..EdgePollSettings::default() };
+    let (fleet, script) = poll(Script::default(), settings, Duration::from_mins(1)).await;
+    assert!(view(&fleet).traffic.is_none());
+    assert_eq!(count(&script, "traffic"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_depleted_budget_pauses_all_queries() {
+    let script = Script { health: Some(FailureReason::RateLimited), ..Script::default() };
+    let (_, script) = poll(script, EdgePollSettings::default(), Duration::from_secs(299)).await;
+    assert_eq!((count(&script, "health"), count(&script, "traffic")), (1, 0));
+}
+
+#[test]
+fn the_budget_allows_a_hundred_datasets_in_five_minutes() {
+    let limiter = Limiter::for_graphql();
+    let start = clock::now().instant;
+    let taken = (0..300).filter(|second| limiter.0.lock().take(start + Duration::from_secs(*second)).is_ok()).count();
+    let burst = std::iter::repeat_with(|| limiter.0.lock().take(start + Duration::from_secs(300)));
+    let burst = burst.take_while(Result::is_ok).count();
+    assert!(taken + burst <= 100, "{taken} and {burst}");
+}
