@@ -5,6 +5,7 @@
 //! family, add a line to `FAMILIES` in one of the files below.
 
 mod capture;
+mod edge;
 mod exporter;
 mod family;
 mod page;

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         dataset::{Dataset, PollState},
         inventory::TunnelList,
+        label::Label as _,
         tunnel::BgpState,
         verdict::{Evidence, Side, Verdict},
     },
@@ -57,8 +58,8 @@ struct TableColumn {
     text: fn(&Row<'_>) -> String,
 }
 
-/// The account is shown only if there are several, the site only if a row has one, and the observed state only if
-/// something is probed.
+/// The account is shown only if there are several, the site only if a row has one, the observed state only if something
+/// is probed, and the state of the edge only if the edge is polled.
 fn columns(snapshot: &Snapshot, rows: &[Row<'_>]) -> Vec<TableColumn> {
     let column = |heading, text| TableColumn { heading, text };
     let mut columns = vec![
@@ -79,6 +80,9 @@ fn columns(snapshot: &Snapshot, rows: &[Row<'_>]) -> Vec<TableColumn> {
         columns.push(column("OUTSIDE", |row| side_text(row, |evidence| evidence.outside)));
     }
     columns.push(column("CHECKS", health_check_text));
+    if rows.iter().any(|row| row.edge.is_some()) {
+        columns.push(column("EDGE", edge_text));
+    }
     columns.push(column("WHY", |row| row.verdict.map_or_else(|| UNKNOWN.into(), |verdict| verdict.why.to_string())));
     columns
 }
@@ -102,6 +106,16 @@ fn health_check_text(row: &Row<'_>) -> String {
     match (check.enabled, check.rate) {
         (Some(true), Some(rate)) => rate.to_string(),
         (enabled, _) => flag_text(enabled, "on", "off"),
+    }
+}
+
+/// The state of the tunnel in Cloudflare's health checks, with the share of those that passed.
+fn edge_text(row: &Row<'_>) -> String {
+    let Some((health, _)) = row.edge_health() else { return UNKNOWN.into() };
+    let state = health.state.map_or(UNKNOWN, |state| state.as_str());
+    match health.checks.and_then(|checks| checks.pass_ratio()) {
+        Some(ratio) => format!("{state} ({:.0} %)", 100.0 * ratio),
+        None => state.into(),
     }
 }
 
@@ -157,20 +171,29 @@ fn write_summary(snapshot: &Snapshot, summary: &Summary, out: &mut dyn Write) ->
             writeln!(out, "account {}: {problem}", shown(account.as_str()))?;
         }
     }
+    for (account, dataset, status) in snapshot.datasets().filter(|(_, dataset, _)| dataset.is_edge()) {
+        if let Some(problem) = poll_problem(dataset, status.state) {
+            writeln!(out, "account {}: {problem}", shown(account.as_str()))?;
+        }
+    }
     Ok(())
+}
+
+/// Why the newest poll provides nothing.
+fn poll_problem(dataset: Dataset, state: PollState) -> Option<String> {
+    match state {
+        PollState::Failed(reason) => Some(format!("{dataset} cannot be read ({reason}): {}", dataset.remedy(reason))),
+        PollState::Waiting => Some(format!("{dataset} was not polled")),
+        PollState::Succeeded => None,
+    }
 }
 
 /// Why a list is incomplete; `None` if it is complete.
 fn list_problem(dataset: Dataset, list: &TunnelList) -> Option<String> {
-    let rejected = list.rejected.total();
-    match list.status.state {
-        PollState::Failed(reason) => Some(format!("{dataset} cannot be read ({reason}): {}", dataset.remedy(reason))),
-        PollState::Waiting => Some(format!("{dataset} was not polled")),
-        PollState::Succeeded if rejected > 0 => {
-            Some(format!("{rejected} entries of {dataset} cannot be decoded and are omitted"))
-        }
-        PollState::Succeeded => None,
-    }
+    poll_problem(dataset, list.status.state).or_else(|| {
+        let rejected = list.rejected.total();
+        (rejected > 0).then(|| format!("{rejected} entries of {dataset} cannot be decoded and are omitted"))
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,11 @@
 
 pub mod matching;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use web_toolkit::clock::Moment;
@@ -165,6 +169,13 @@ pub struct EdgeTraffic {
     pub window: Option<EdgeWindow>,
     pub truncated: bool,
     pub rows: Arc<[TrafficRow]>,
+}
+
+impl EdgeTraffic {
+    /// Number of tunnels with traffic.
+    pub fn tunnels(&self) -> usize {
+        self.rows.iter().map(|row| (&row.id, &row.name)).collect::<HashSet<_>>().len()
+    }
 }
 
 /// What the edge measures for one account.

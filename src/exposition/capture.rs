@@ -7,6 +7,7 @@ use web_toolkit::clock::Moment;
 use super::{process, text::Labels};
 use crate::{
     domain::{
+        edge::{TunnelHealth, TunnelTraffic},
         inventory::InventoryEntry,
         probe::ProbeTarget,
         verdict::{Side, TunnelVerdict},
@@ -38,6 +39,15 @@ pub(super) struct TunnelCapture {
     pub(super) reachable: Option<bool>,
     pub(super) targets: Box<[(ProbeTarget, TallyReading)]>,
     pub(super) verdict: Option<Arc<TunnelVerdict>>,
+    /// `None` without data of the edge.
+    pub(super) edge: Option<Box<EdgeCapture>>,
+}
+
+/// What the edge measures for one tunnel, without what is stale.
+#[derive(Debug)]
+pub(super) struct EdgeCapture {
+    pub(super) health: Option<TunnelHealth>,
+    pub(super) traffic: Option<TunnelTraffic>,
 }
 
 impl Capture {
@@ -71,6 +81,15 @@ impl TunnelCapture {
             },
             targets: row.targets().iter().map(|probe| (probe.target, probe.tally.read())).collect(),
             verdict: row.verdict.cloned(),
+            edge: EdgeCapture::new(row).map(Box::new),
         }
+    }
+}
+
+impl EdgeCapture {
+    fn new(row: &Row<'_>) -> Option<Self> {
+        let health = row.edge_health().map(|(health, _)| health.clone());
+        let traffic = row.edge_traffic().map(|(traffic, _)| *traffic);
+        (health.is_some() || traffic.is_some()).then_some(Self { health, traffic })
     }
 }

@@ -152,6 +152,8 @@ label_enum! {
         /// Histograms of round-trip times, about 40 % of the lines of a page with probes.
         Rtt => "rtt",
         Verdict => "verdict",
+        /// What Cloudflare's edge measures.
+        Edge => "edge",
         /// The exporter itself: polls, API, prober, process.
         Exporter => "exporter",
     }

@@ -6,14 +6,14 @@ use memchr::memmem;
 
 use super::{
     capture::Capture,
-    exporter,
+    edge, exporter,
     family::{Family, Group, Groups, Writer},
     text::Format,
     tunnels,
 };
 
 /// Every family, in the order of the page.
-const FAMILIES: [&[Family]; 3] = [tunnels::REPORTED, tunnels::OBSERVED, exporter::FAMILIES];
+const FAMILIES: [&[Family]; 4] = [tunnels::REPORTED, tunnels::OBSERVED, edge::FAMILIES, exporter::FAMILIES];
 
 /// A page that is being written.
 #[derive(Debug)]

@@ -8,10 +8,11 @@ use web_toolkit::text::shown;
 use super::json::JsonObject;
 use crate::{
     domain::{
+        edge::{EdgeResult, TrafficDirection},
         label::Label,
         probe::ProbeFailure,
         tunnel::{BgpConfig, BgpStatus, GreDetails, HealthCheck, IpsecDetails, Stated, Tunnel, TunnelDetails},
-        verdict::{Side, TunnelVerdict},
+        verdict::{Reported, Side, TunnelVerdict},
     },
     prober::{
         board::{TargetProbe, TunnelProbes, UplinkProbe},
@@ -38,8 +39,37 @@ pub(super) fn add_tunnel(object: &mut JsonObject<'_>, row: &Row<'_>) {
         object.add_object("bgp_status", |object| add_bgp_status(object, status));
     }
     object.add("bgp_state_changes", row.entry.bgp_state_changes);
+    if row.edge_health().is_some() || row.edge_traffic().is_some() {
+        object.add_object("edge", |object| add_edge(object, row));
+    }
     if let Some(probes) = row.probes {
         object.add_object("probes", |object| add_probes(object, probes));
+    }
+}
+
+/// What Cloudflare's edge measures.
+fn add_edge(object: &mut JsonObject<'_>, row: &Row<'_>) {
+    if let Some((health, window)) = row.edge_health() {
+        object.add("state", health.state.map(Label::as_str));
+        object.add("pass_ratio", health.checks.and_then(|checks| checks.pass_ratio()));
+        object.add("routing_score", health.routing_score);
+        if let Some(checks) = health.checks {
+            let counts: BTreeMap<_, _> =
+                EdgeResult::ALL.iter().map(|&result| (result.as_str(), checks.count(result))).collect();
+            object.add("checks", counts);
+        }
+        object.add("window_start", window.from.wall.to_string());
+        object.add("window_end", window.to.wall.to_string());
+    }
+    if let Some((traffic, window)) = row.edge_traffic() {
+        object.add_object("traffic", |object| {
+            for &direction in TrafficDirection::ALL {
+                let rate = traffic.rate(direction);
+                object.add(&format!("{direction}_bytes_per_second"), rate.map(|rate| rate.bytes_per_second));
+                object.add(&format!("{direction}_packets_per_second"), rate.map(|rate| rate.packets_per_second));
+            }
+            object.add("window_end", window.to.wall.to_string());
+        });
     }
 }
 
@@ -68,6 +98,8 @@ fn add_verdict(object: &mut JsonObject<'_>, verdict: &TunnelVerdict) {
     object.add("verdict", verdict.verdict.as_str());
     object.add("why", &*verdict.why);
     object.add("reported", verdict.evidence.reported.as_str());
+    let edge = verdict.evidence.edge;
+    object.add("edge", (edge != Reported::None).then(|| edge.as_str()));
     object.add("inside", settled(verdict.evidence.inside));
     object.add("outside", settled(verdict.evidence.outside));
     object.add("changed", verdict.changed.wall.to_string());

@@ -8,11 +8,12 @@ use web_toolkit::{clock::Moment, text::shown};
 
 use super::{
     document::ROOT_OF_TUNNEL,
-    format::{exact_time, time_at},
+    format::{exact_time, format_percent, time_at},
     words,
 };
 use crate::{
     domain::{
+        edge::{EdgeResult, TrafficDirection},
         label::Label as _,
         tunnel::{GreDetails, IpsecDetails, Speaker, Stated, TunnelDetails},
     },
@@ -30,6 +31,7 @@ pub(super) fn draw_fields(now: Moment, row: &Row<'_>) -> Markup {
         (draw_card("BGP session", &session_fields(now, row)))
         (draw_card("BGP configuration", &bgp_fields(row)))
         (draw_card("Cloudflare's health check", &health_check_fields(row)))
+        @if row.edge.is_some() { (draw_card("Cloudflare's edge", &edge_fields(now, row))) }
     }
 }
 
@@ -120,6 +122,37 @@ fn health_check_fields(row: &Row<'_>) -> Vec<NamedField> {
         ("Target", check.target.address().map_or_else(not_stated, text)),
         ("Target comes from", html! { (check.target.source().as_str()) }),
     ]
+}
+
+/// What the edge measures. The times are those of the end of the time span.
+fn edge_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
+    let mut fields = vec![("State", html! { (words::edge_state(row).0) })];
+    if let Some((health, window)) = row.edge_health() {
+        let count = |result| health.checks.map(|checks| checks.count(result));
+        fields.extend([
+            ("Checks passed", optional(health.checks.and_then(|checks| checks.pass_ratio()).map(format_percent))),
+            ("Results ok", optional(count(EdgeResult::Ok))),
+            ("Results timeout", optional(count(EdgeResult::Timeout))),
+            ("Other results", optional(count(EdgeResult::Other))),
+            ("Routing score", optional(health.routing_score.map(|score| format!("{score:.2}")))),
+            ("Measured until", time_and_age(now, Some(window.to.wall))),
+        ]);
+    }
+    let Some((traffic, window)) = row.edge_traffic() else { return fields };
+    let rate = |direction| optional(traffic.rate(direction).map(|rate| format_bit_rate(8.0 * rate.bytes_per_second)));
+    fields.push(("Traffic to the site", rate(TrafficDirection::ToSite)));
+    fields.push(("Traffic from the site", rate(TrafficDirection::FromSite)));
+    fields.push(("Traffic until", time_and_age(now, Some(window.to.wall))));
+    fields
+}
+
+/// A rate in bits per second with a decimal prefix.
+fn format_bit_rate(bits_per_second: f64) -> String {
+    match bits_per_second {
+        rate if rate >= 1e9 => format!("{:.2} Gbit/s", rate / 1e9),
+        rate if rate >= 1e6 => format!("{:.2} Mbit/s", rate / 1e6),
+        rate => format!("{:.1} kbit/s", rate / 1e3),
+    }
 }
 
 fn not_stated() -> Markup {

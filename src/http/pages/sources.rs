@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{
-        dataset::PollState,
+        dataset::{Dataset, PollState, PollStatus},
         inventory::{AccountName, TunnelList},
         tunnel::TunnelType,
         verdict::Verdict,
@@ -24,6 +24,7 @@ use crate::{
 pub(super) fn draw_notices(snapshot: &Snapshot, summary: &Summary) -> Markup {
     html! {
         @for (account, tunnel_type, list) in snapshot.lists() { (poll_notice(snapshot, account, tunnel_type, list)) }
+        @for (account, dataset, status) in snapshot.datasets() { (edge_notice(account, dataset, status.state)) }
         (isolation_notice(summary))
         (socket_notices(snapshot))
         (probing_notice(snapshot))
@@ -61,6 +62,15 @@ fn poll_notice(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelTy
         }
     };
     draw_notice(if fresh { Concern::Suspect } else { Concern::Broken }, &title, &text)
+}
+
+fn edge_notice(account: &AccountName, dataset: Dataset, state: PollState) -> Markup {
+    let PollState::Failed(reason) = state else { return html! {} };
+    if !dataset.is_edge() {
+        return html! {};
+    }
+    let title = format!("Account {}: {dataset} cannot be polled ({reason})", shown(account.as_str()));
+    draw_notice(Concern::Suspect, &title, &html! { (capitalised(dataset.remedy(reason))) "." })
 }
 
 fn rejection_notice(account: &str, list: &str, tunnels: &TunnelList) -> Markup {
@@ -135,7 +145,15 @@ pub(super) fn draw_sources(snapshot: &Snapshot) -> Markup {
                 } }
                 tbody {
                     @for (account, tunnel_type, list) in snapshot.lists() {
-                        (draw_list(snapshot, account, tunnel_type, list))
+                        (draw_dataset(snapshot, account, words::type_name(tunnel_type), &list.status, list.entries.len()))
+                    }
+                    @for (account, known) in &snapshot.fleet().accounts {
+                        @if let Some(edge) = known.edge() {
+                            (draw_dataset(snapshot, account, "Edge health", &edge.health.status, edge.health.tunnels.len()))
+                            @if let Some(traffic) = &edge.traffic {
+                                (draw_dataset(snapshot, account, "Edge traffic", &traffic.status, traffic.tunnels()))
+                            }
+                        }
                     }
                 }
             }
@@ -145,23 +163,21 @@ pub(super) fn draw_sources(snapshot: &Snapshot) -> Markup {
     }
 }
 
-fn draw_list(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelType, list: &TunnelList) -> Markup {
+fn draw_dataset(snapshot: &Snapshot, account: &AccountName, name: &str, status: &PollStatus, tunnels: usize) -> Markup {
     html! {
         tr {
             th scope="row" { (shown(account.as_str())) }
-            td { (words::type_name(tunnel_type)) }
+            td { (name) }
             td {
-                @match list.status.state {
+                @match status.state {
                     PollState::Waiting => (words::badge(Concern::Unsure, "Not polled yet")),
                     PollState::Succeeded => (words::badge(Concern::Fine, "Succeeded")),
                     PollState::Failed(reason) => { (words::badge(Concern::Broken, "Failed")) " " (reason) }
                 }
             }
-            td { @if list.status.last_success.is_some() { (list.entries.len()) } @else { "–" } }
-            td {
-                @if let Some(then) = list.status.last_success { (time_since(snapshot.now, then)) } @else { "never" }
-            }
-            td { (list.status.duration.map_or_else(|| "–".into(), format_ms)) }
+            td { @if status.last_success.is_some() { (tunnels) } @else { "–" } }
+            td { @if let Some(then) = status.last_success { (time_since(snapshot.now, then)) } @else { "never" } }
+            td { (status.duration.map_or_else(|| "–".into(), format_ms)) }
         }
     }
 }

@@ -38,7 +38,7 @@ pub(in crate::http) fn draw_tunnel(snapshot: &Snapshot, key: &TunnelKey) -> Opti
                 (draw_reason(snapshot, &row))
             }
             @if !row.fresh { (stale_notice(snapshot, &row)) }
-            @if let Some(verdict) = row.verdict { (draw_views(verdict)) }
+            @if let Some(verdict) = row.verdict { (draw_views(&row, verdict)) }
             (draw_probes(snapshot, &row))
             div class="cards" { (draw_fields(snapshot.now, &row)) }
             p class="as-json" {
@@ -93,19 +93,21 @@ fn stale_notice(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     }
 }
 
-/// The three views that the verdict is derived from.
-fn draw_views(verdict: &TunnelVerdict) -> Markup {
+/// The views that the verdict is derived from. That of the edge is shown only if the edge is polled.
+fn draw_views(row: &Row<'_>, verdict: &TunnelVerdict) -> Markup {
     let evidence = verdict.evidence;
     let (reported, concern) = match evidence.reported {
         Reported::Up => ("Session up", Concern::Fine),
         Reported::Down => ("Session down", Concern::Broken),
         Reported::None => ("Nothing", Concern::Unsure),
     };
+    let edge = row.edge.is_some().then(|| ("Cloudflare's edge", words::edge_state(row), "its own health checks"));
     let views = [
         ("Cloudflare reports", (reported, concern), "its side of the BGP session"),
         ("Inside the tunnel", words::side_name(evidence.inside), "does it carry traffic?"),
         ("Outside the tunnel", words::side_name(evidence.outside), "does the underlay work?"),
     ];
+    let views = views.into_iter().chain(edge);
     html! {
         ul class="views" aria-label="Evidence for the verdict" {
             @for (name, (word, concern), question) in views {

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::format::join_with_dots;
 use crate::{
     domain::{
+        edge::EdgeState,
         label::Label as _,
         probe::{ProbeTarget, Silence, TargetState},
         tunnel::{BgpState, FsmState, TunnelType},
@@ -41,6 +42,17 @@ fn missing_session(row: &Row<'_>) -> Markup {
         (true, ..) => ("None", "no BGP configured"),
     };
     html! { span class="state unsure" { (word) } small { (detail) } }
+}
+
+/// The state of the tunnel in the health checks of Cloudflare's edge.
+pub(super) fn edge_state(row: &Row<'_>) -> (&'static str, Concern) {
+    match row.edge_health().map(|(health, _)| health.state) {
+        Some(Some(EdgeState::Healthy)) => ("Healthy", Concern::Fine),
+        Some(Some(EdgeState::Degraded)) => ("Degraded", Concern::Suspect),
+        Some(Some(EdgeState::Down)) => ("Down", Concern::Broken),
+        Some(None) => ("Too few checks", Concern::Unsure),
+        None => ("No data", Concern::Unsure),
+    }
 }
 
 /// Whether an address answers.
