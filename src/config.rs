@@ -107,13 +107,22 @@ pub struct Poll {
 pub struct Defaults {
     pub poll_interval: Duration,
     pub probe: ProbeSettings,
+    /// Whether the edge is polled.
+    pub edge_enabled: bool,
+    pub edge: EdgePollSettings,
     /// Sites of tunnels for which the file does not set another one.
     pub site_rules: Vec<SiteRule>,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { poll_interval: Duration::from_mins(1), probe: ProbeSettings::default(), site_rules: Vec::new() }
+        Self {
+            poll_interval: Duration::from_mins(1),
+            probe: ProbeSettings::default(),
+            edge_enabled: false,
+            edge: EdgePollSettings::default(),
+            site_rules: Vec::new(),
+        }
     }
 }
 
@@ -237,16 +246,12 @@ impl Config {
         let TunnelConfig { mut rules, overrides, file_rules } =
             tunnels::read(&mut reader, root.tunnels, root.sites, by_name.then_some(&names[..]));
         rules.site_rules.extend_from_slice(&defaults.site_rules);
+        let is_local = accounts.iter().all(|account| account.url.is_loopback());
         let config = Self {
             file: reader.file(),
             web: read_web(&mut reader, &flags.web, root.web),
             poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
-            edge: edge::read(
-                &flags.edge,
-                &mut reader,
-                root.edge,
-                accounts.iter().all(|account| account.url.is_loopback()),
-            ),
+            edge: edge::read(&flags.edge, &mut reader, root.edge, is_local, defaults),
             probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),
             state: StateLocation::read(&flags.state, &mut reader, root.state, inputs),
             log: Log::read(&inputs.log, &mut reader, root.log),

@@ -2,6 +2,7 @@
 //!
 //! Changes nothing and leaves no socket open.
 
+mod edge;
 mod rules;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -58,6 +59,7 @@ label_enum! {
         Token => "token",
         Clock => "clock",
         Permission => "permission",
+        Edge => "edge",
         Icmp => "icmp",
         State => "state",
         Listen => "listen",
@@ -145,8 +147,15 @@ async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
     for (index, account) in config.accounts.iter().enumerate() {
         let settings = cloudflare::ClientSettings { url: account.url.clone(), timeout: config.poll.timeout };
         let client = Client::new(&settings, metrics.clone())?;
+        let edge = config.edge_of(account);
         let account = account.account.clone();
-        checks.spawn(async move { (index, check_account(&client, &account).await) });
+        checks.spawn(async move {
+            let (mut results, lists) = check_account(&client, &account).await;
+            if let Some(settings) = edge {
+                results.extend(edge::check(&client, &account, settings).await);
+            }
+            (index, (results, lists))
+        });
     }
     let mut accounts = BTreeMap::new();
     while let Some(checked) = checks.join_next().await {

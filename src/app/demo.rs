@@ -26,7 +26,7 @@ use crate::{
         pulse::Pulses,
         sites::{SitePattern, SiteRule, SiteSource},
     },
-    poller::{ApiAccount, CredentialSource},
+    poller::{ApiAccount, CredentialSource, edge::EdgePollSettings},
     prober::settings::{ProbeSettings, TunnelSettings},
     secret::Secret,
 };
@@ -44,7 +44,20 @@ fn defaults() -> Defaults {
     // The descriptions of the story begin with a city.
     let city =
         SitePattern::new("^(?<site>[A-Z][a-z]+),").map(|pattern| SiteRule { from: SiteSource::Description, pattern });
-    Defaults { poll_interval: Duration::from_secs(2), probe, site_rules: city.into_iter().collect() }
+    // The data of the sandbox is five seconds old.
+    let edge = EdgePollSettings {
+        interval: Duration::from_secs(2),
+        window: Duration::from_mins(1),
+        delay: Duration::from_secs(6),
+        ..EdgePollSettings::default()
+    };
+    Defaults {
+        poll_interval: Duration::from_secs(2),
+        probe,
+        edge_enabled: true,
+        edge,
+        site_rules: city.into_iter().collect(),
+    }
 }
 
 /// The command `demo` with its validated configuration.

@@ -80,7 +80,7 @@ pub struct PollFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Edge")]
 pub struct EdgeFlags {
-    /// Poll the results of Cloudflare's own health checks, and traffic, from the GraphQL API [default: off]
+    /// Poll the results of Cloudflare's own health checks, and traffic, from the GraphQL API [default: off; on in `demo`]
     #[arg(long = "edge.enabled", env = "MTE_EDGE_ENABLED", boolean = "true")]
     pub edge_enabled: Option<String>,
     /// Time between polls of health checks, 30s to 1h [default: 60s]

@@ -55,7 +55,8 @@ pub(super) const REPORTED: &[Family] = &[
     gauge("tunnel_info", "Addresses of the tunnel at the last poll. Always 1.").per_tunnel(Group::Info, info),
     gauge(
         "tunnel_site_info",
-        "Site of the tunnel, from an override or a site rule of the configuration. No series without a site. Always 1.",
+        "Site of the tunnel, from an override, a site rule of the configuration or the data of the edge. No series without a \
+         site. Always 1.",
     )
     .per_tunnel(Group::Info, site_info),
     gauge("tunnel_bgp_configured", "Whether BGP is configured for the tunnel, at the last poll.")
@@ -222,7 +223,7 @@ fn info(tunnel: &TunnelCapture, out: &mut Samples<'_>) {
     out.push(&labels, &[], true);
 }
 
-/// Comes from the configuration, so it is shown even if the reported values are stale.
+/// Does not become stale: it comes from the configuration, or is kept from the data of the edge.
 fn site_info(tunnel: &TunnelCapture, out: &mut Samples<'_>) {
     if let Some(site) = &tunnel.site {
         out.push(&tunnel.labels.clone().and("site", site), &[], true);

@@ -32,7 +32,7 @@ pub struct TunnelEdge {
 pub struct EdgeMatches {
     /// In the order of the list of each type.
     tunnels: [Arc<[TunnelEdge]>; TunnelType::ALL.len()],
-    /// Names and ids in the data that belong to no tunnel, or to several.
+    /// Names in the data that belong to no tunnel, or to several.
     pub unmatched: usize,
     /// Tunnels with enabled health checks and without data.
     pub without_data: usize,
@@ -57,7 +57,8 @@ impl EdgeMatches {
             });
             edges.collect()
         });
-        let unmatched = view.health.tunnels.keys().filter(|name| !names.is_unique(name)).count() + traffic.unmatched();
+        let unmatched = view.health.tunnels.keys().map(|name| &**name).filter(|name| !names.is_unique(name));
+        let unmatched = unmatched.chain(traffic.unmatched()).collect::<HashSet<_>>().len();
         Self { tunnels, unmatched, without_data }
     }
 }
@@ -102,12 +103,12 @@ struct TrafficIndex<'a> {
     by_id: HashMap<&'a str, TunnelTraffic>,
     /// `None` if several ids have the name.
     by_name: HashMap<&'a str, Option<(&'a str, TunnelTraffic)>>,
-    matched_names: usize,
+    matched: HashSet<&'a str>,
 }
 
 impl<'a> TrafficIndex<'a> {
     fn new(view: &'a EdgeView, names: &Names<'_>) -> Self {
-        let mut index = Self { by_id: HashMap::new(), by_name: HashMap::new(), matched_names: 0 };
+        let mut index = Self { by_id: HashMap::new(), by_name: HashMap::new(), matched: HashSet::new() };
         for row in view.traffic.iter().flat_map(|traffic| traffic.rows.iter()) {
             if names.ids.contains(&*row.id) {
                 index.by_id.entry(&row.id).or_default().set(row.direction, row.rate);
@@ -126,14 +127,19 @@ impl<'a> TrafficIndex<'a> {
         if let Some(traffic) = self.by_id.get(tunnel.id.as_str()) {
             return *traffic;
         }
-        let found = self.by_name.get(&*tunnel.name).copied().flatten().filter(|_| names.is_unique(&tunnel.name));
-        self.matched_names += usize::from(found.is_some());
-        found.map(|(_, traffic)| traffic).unwrap_or_default()
+        let Some((&name, Some((_, traffic)))) = self.by_name.get_key_value(&*tunnel.name) else {
+            return TunnelTraffic::default();
+        };
+        if !names.is_unique(name) {
+            return TunnelTraffic::default();
+        }
+        self.matched.insert(name);
+        *traffic
     }
 
-    /// Number of names that belong to no tunnel.
-    fn unmatched(&self) -> usize {
-        self.by_name.len() - self.matched_names
+    /// The names that belong to no tunnel, or to several.
+    fn unmatched(&self) -> impl Iterator<Item = &'a str> {
+        self.by_name.keys().copied().filter(|name| !self.matched.contains(name))
     }
 }
 
