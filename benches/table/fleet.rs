@@ -103,7 +103,12 @@ fn tally(n: usize) -> Tally {
 fn verdict() -> TunnelVerdict {
     TunnelVerdict {
         verdict: Verdict::Healthy,
-        evidence: Evidence { reported: Reported::Up, inside: Side::Answers, outside: Side::Answers },
+        evidence: Evidence {
+            reported: Reported::Up,
+            edge: Reported::None,
+            inside: Side::Answers,
+            outside: Side::Answers,
+        },
         changed: clock::now(),
         changes: 2,
         why: "".into(),

@@ -71,7 +71,7 @@ impl Client {
         account: RequestAccount<'_>,
     ) -> Result<EdgeSettings, ApiFailure> {
         let query = Query::new(Dataset::EdgeHealth, "MteSettings", SETTINGS, &json!({ "account": account.id }));
-        self.query(credentials, account, &query, settings::Reader::default()).await
+        self.query(credentials, account, &query, settings::Reader).await
     }
 
     /// Reads the next page of health checks and adds it to `pages`, with at most `limit` rows.

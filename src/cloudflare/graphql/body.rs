@@ -161,7 +161,7 @@ impl<'a> Answer<'a> {
     fn account<R: RowReader>(self, status: u16) -> Result<(Account<'a>, Missing), FailureReason> {
         let first = self.first_reason(status);
         let Field::Value(List(errors)) = self.errors else {
-            return Self::only_account(self.data, None).and_then(|account| check_lists::<R>(account, Vec::new()));
+            return Self::only_account(self.data, None).map(|account| with_missing::<R>(account, &[]));
         };
         let mut concerned = Vec::new();
         for Object(error) in &errors {
@@ -171,7 +171,7 @@ impl<'a> Answer<'a> {
                 None => return Err(reason),
             }
         }
-        Self::only_account(self.data, first).and_then(|account| check_lists::<R>(account, concerned))
+        Self::only_account(self.data, first).map(|account| with_missing::<R>(account, &concerned))
     }
 
     /// The only account of the answer. An account that the token may not read is not in the list.
@@ -192,17 +192,17 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// A list that an error is about is not used, even if the answer contains a part of it.
-fn check_lists<'a, R: RowReader>(
+/// Adds the missing lists. A list that an error is about is not used, even if the answer contains a part of it.
+fn with_missing<'a, R: RowReader>(
     account: Account<'a>,
-    concerned: Missing,
-) -> Result<(Account<'a>, Missing), FailureReason> {
+    concerned: &[(usize, FailureReason)],
+) -> (Account<'a>, Missing) {
     let missing = R::LISTS.iter().enumerate().filter_map(|(index, list)| {
         let reason = concerned.iter().find(|(other, _)| *other == index).map(|(_, reason)| *reason);
         reason.or_else(|| (!account.has_list(list)).then_some(FailureReason::Decode)).map(|reason| (index, reason))
     });
     let missing = missing.collect();
-    Ok((account, missing))
+    (account, missing)
 }
 
 impl QueryError<'_> {

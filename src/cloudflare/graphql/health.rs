@@ -201,7 +201,7 @@ impl HealthPages {
             }
             let checks = results.checks();
             let state = checks.and_then(|checks| checks.state(min_checks));
-            let routing_score = states.remove(&name).and_then(|state| state.score);
+            let routing_score = states.remove(&name).and_then(|known| known.score);
             if checks.is_some() || routing_score.is_some() {
                 listing.tunnels.insert(name, TunnelHealth { checks, state, routing_score });
             }
@@ -315,21 +315,21 @@ impl RowReader for Reader {
 }
 
 impl Reader {
-    /// Drops the last name of a list that is full, and returns the name.
+    /// Drops the last name of a list that is full, and returns the name. A name of an earlier page is complete.
     fn drop_last(&mut self, list: usize) -> Option<Box<str>> {
-        let last = self.last[list].take().filter(|_| self.counts[list] >= self.limit)?;
+        let dropped = self.last[list].take().filter(|_| self.counts[list] >= self.limit)?;
         let page = self.pages.pages;
         if list == RESULTS {
-            self.pages.results.remove(&last).filter(|results| results.page == page)?;
+            self.pages.results.retain(|name, results| *name != dropped || results.page != page);
         } else {
-            self.pages.states.remove(&last).filter(|state| state.page == page)?;
+            self.pages.states.retain(|name, state| *name != dropped || state.page != page);
         }
-        Some(last)
+        Some(dropped)
     }
 
     fn add_result(&mut self, row: &ResultRow<'_>) -> bool {
-        let [name, site, status] =
-            [&row.dimensions.tunnel_name, &row.dimensions.site_name, &row.dimensions.result_status].map(text_of);
+        let ResultDimensions { tunnel_name, site_name, result_status } = &row.dimensions;
+        let (name, site, status) = (text_of(tunnel_name), text_of(site_name), text_of(result_status));
         if name.is_empty() {
             return false;
         }

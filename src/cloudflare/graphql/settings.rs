@@ -69,7 +69,7 @@ struct WireDataset<'a> {
 }
 
 /// Reads the settings; the answer has no rows.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reader;
 
 impl RowReader for Reader {

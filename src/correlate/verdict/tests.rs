@@ -140,11 +140,11 @@ proptest! {
     #[test]
     fn a_flap_that_is_shorter_than_the_window_is_never_a_check_fault(
         (window, delay) in (60_u64..900, 0_u64..600),
-        flap in 0.0_f64..1.0,
+        flap in 0_u64..100,
         after in 0_u64..2000,
         session in prop_oneof![Just(Reported::Up), Just(Reported::None)],
     ) {
-        let (down, up) = (2000, 2000 + (window as f64 * flap) as u64);
+        let (down, up) = (2000, 2000 + window * flap / 100);
         let now = down + after;
         let (from, to) = (now - delay - window, now - delay);
         let failed = up.min(to).saturating_sub(down.max(from));

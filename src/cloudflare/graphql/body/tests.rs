@@ -74,7 +74,7 @@ fn an_error_about_a_list_leaves_the_others() {
 
 #[test]
 fn an_error_without_a_list_concerns_all_of_them() {
-    for error in [r#"[{"message":"internal server error"}]"#, r#"[null]"#, r#"[{"path":["viewer"]}]"#] {
+    for error in [r#"[{"message":"internal server error"}]"#, "[null]", r#"[{"path":["viewer"]}]"#] {
         let body = answer(r#"{"results":[1],"states":[2]}"#, error);
         assert_eq!(read(&body), Err(FailureReason::Server), "{error}");
     }

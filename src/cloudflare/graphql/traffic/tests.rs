@@ -24,7 +24,7 @@ fn sums_become_rates_by_direction() {
     let to_site = [row("egress", "1", "fra", "4800"), row("egress", "2", "par", 2.4e15)];
     let listing = read(10, &json!({ "from_site": from_site, "to_site": to_site })).unwrap();
     assert_eq!(names(&listing), ["to_site fra 2", "to_site par 1000000000000", "from_site fra 1"]);
-    assert_eq!(listing.rows[0].rate.packets_per_second, 2.0);
+    assert_eq!(listing.rows[0].rate, TrafficRate { bytes_per_second: 2.0, packets_per_second: 2.0 });
     assert_eq!((listing.truncated, listing.unreadable), (false, Unreadable::default()));
 }
 
