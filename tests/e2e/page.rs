@@ -115,7 +115,7 @@ fn ready_demo() -> Exporter {
 
 /// The page as parsed by `prometheus_client`. Panics if it rejects the page. `None` if it is not installed.
 pub(crate) fn read_by_python(form: &str, page: &str) -> Option<Vec<Value>> {
-    let python = tools::python()?;
+    let python = tools::python("prometheus_client")?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/openmetrics/parse.py");
     let output = tools::run(Command::new(python).args([script, form]), page);
     assert!(output.status.success(), "{form}: {}\n{page}", String::from_utf8_lossy(&output.stderr));

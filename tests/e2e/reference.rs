@@ -12,6 +12,7 @@ use std::{
 
 use magic_tunnel_exporter::domain::{
     dataset::{Dataset, FailureReason},
+    edge::{EdgeResult, EdgeState, TrafficDirection},
     inventory::RejectReason,
     label::Label,
     probe::{IpVersion, ProbeFailure, ProbeTarget, RefusalReason, SocketMode},
@@ -48,11 +49,17 @@ from the start, with value 0.
 
 /// A chapter: its heading, its first paragraph, and name prefixes. A metric belongs to the first chapter with a
 /// matching prefix.
-const CHAPTERS: [(&str, &str, &[&str]); 5] = [
+const CHAPTERS: [(&str, &str, &[&str]); 6] = [
     (
         "Observed",
         "Only with `--probe`, except for the verdict: without probes it is based on Cloudflare's report.",
         &["tunnel_probe_", "tunnel_reachable", "tunnel_verdict"],
+    ),
+    (
+        "Measured by Cloudflare's edge",
+        "Only with `--edge.enabled`. The data is sampled and minutes old; it is omitted if the end of its time span is \
+         older than `--edge.stale-after`.",
+        &["tunnel_edge_", "edge_"],
     ),
     (
         "Reported by the API",
@@ -197,5 +204,9 @@ fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("reason", "`probe_targets_refused`", all::<RefusalReason>()),
         ("ip_version", "`probe_socket_up`", all::<IpVersion>()),
         ("mode", "`probe_socket_up`", all::<SocketMode>()),
+        ("state", "`tunnel_edge_state`", all::<EdgeState>()),
+        ("result", "`tunnel_edge_checks`", all::<EdgeResult>()),
+        ("direction", "`tunnel_edge_traffic_*`", all::<TrafficDirection>()),
+        ("dataset", "`edge_*`", vec![Dataset::EdgeHealth.as_str(), Dataset::EdgeTraffic.as_str()]),
     ]
 }

@@ -1,7 +1,7 @@
 //! An API whose answers a test controls, if necessary byte by byte.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
@@ -19,11 +19,18 @@ pub(crate) struct Request {
     /// `GET /client/v4/accounts/…`.
     pub(crate) line: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Request {
     pub(crate) fn collection(&self) -> &'static str {
-        if self.line.contains("/gre_tunnels") { "gre_tunnels" } else { "ipsec_tunnels" }
+        match () {
+            () if self.body.contains("MteSettings") => "settings",
+            () if self.body.contains("MteEdgeHealth") => "edge_health",
+            () if self.body.contains("MteEdgeTraffic") => "edge_traffic",
+            () if self.line.contains("/gre_tunnels") => "gre_tunnels",
+            () => "ipsec_tunnels",
+        }
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -104,14 +111,24 @@ impl Drop for Api {
 }
 
 fn serve(mut stream: TcpStream, answer: &Answer, requests: &Mutex<Vec<Request>>, stop: &AtomicBool) -> io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let line = lines.next().unwrap_or_else(|| Ok(String::new()))?;
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let mut next_line = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).map(|_| line.trim_end().to_owned())
+    };
+    let line = next_line()?;
     let mut headers = Vec::new();
-    for header in lines.map_while(Result::ok).take_while(|header| !header.is_empty()) {
+    loop {
+        let header = next_line()?;
+        if header.is_empty() {
+            break;
+        }
         let (name, value) = header.split_once(':').unwrap_or((&header, ""));
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let request = Request { line, headers };
+    let mut request = Request { line, headers, body: String::new() };
+    let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or_default();
+    reader.take(length).read_to_string(&mut request.body)?;
     requests.lock().expect("the requests").push(request.clone());
     answer(&request, &mut Wire { stream: &mut stream, stop })?;
     stream.shutdown(Shutdown::Write)?;

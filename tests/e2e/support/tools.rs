@@ -17,15 +17,15 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     or_skip(name, folders.map(|folder| folder.join(name)).find(|file| file.is_file()))
 }
 
-/// A Python with the module `prometheus_client`.
-pub(crate) fn python() -> Option<PathBuf> {
+/// A Python with this module.
+pub(crate) fn python(module: &str) -> Option<PathBuf> {
     let has_module = |python: &&str| {
-        let import = Command::new(python).args(["-c", "import prometheus_client"]).stderr(Stdio::null()).status();
+        let import = Command::new(python).args(["-c", &format!("import {module}")]).stderr(Stdio::null()).status();
         import.is_ok_and(|status| status.success())
     };
     // Debian's Python first, because another Python that is earlier in PATH does not see Debian's packages.
     or_skip(
-        "python3 with prometheus_client",
+        &format!("python3 with {module}"),
         ["/usr/bin/python3", "python3"].iter().copied().find(|p| has_module(p)).map(PathBuf::from),
     )
 }
