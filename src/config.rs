@@ -251,7 +251,7 @@ impl Config {
             file: reader.file(),
             web: read_web(&mut reader, &flags.web, root.web),
             poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
-            edge: edge::read(&flags.edge, &mut reader, root.edge, is_local, defaults),
+            edge: edge::read(&flags.edge, &mut reader, root.edge, is_local, (defaults.edge_enabled, defaults.edge)),
             probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),
             state: StateLocation::read(&flags.state, &mut reader, root.state, inputs),
             log: Log::read(&inputs.log, &mut reader, root.log),

@@ -3,6 +3,7 @@
 //! Changes nothing and leaves no socket open.
 
 mod edge;
+mod result;
 mod rules;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -17,7 +18,11 @@ use web_toolkit::{
     web_file::WebFile,
 };
 
-use self::rules::{TunnelsOfAccount, describe_sites, find_useless_rules};
+pub use self::result::{CheckResult, CheckStatus};
+use self::{
+    result::CheckSubject,
+    rules::{TunnelsOfAccount, describe_sites, find_useless_rules},
+};
 use super::exporter::account_count;
 use crate::{
     cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus, TunnelListing},
@@ -25,7 +30,7 @@ use crate::{
     domain::{
         dataset::{Dataset, FailureReason},
         inventory::RejectedMembers,
-        label::{Label as _, label_enum},
+        label::Label as _,
         tunnel::TunnelType,
     },
     exposition,
@@ -39,64 +44,6 @@ const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Largest clock difference without a warning. A larger one distorts the ages and times on the page.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
-
-label_enum! {
-    /// The outcome of one check.
-    pub enum CheckStatus {
-        Ok => "ok",
-        /// `serve` works, but the problem should be fixed.
-        Warn => "warn",
-        /// `serve` would not work.
-        Fail => "fail",
-    }
-}
-
-label_enum! {
-    /// What one check tests.
-    pub enum CheckSubject {
-        Configuration => "configuration",
-        Secret => "secret",
-        Token => "token",
-        Clock => "clock",
-        Permission => "permission",
-        Edge => "edge",
-        Icmp => "icmp",
-        State => "state",
-        Listen => "listen",
-        Web => "web",
-    }
-}
-
-/// The result of one check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckResult {
-    pub status: CheckStatus,
-    pub subject: CheckSubject,
-    /// Set if the check is about one account.
-    pub account: Option<String>,
-    /// A sentence without a trailing period.
-    pub message: String,
-    /// How to fix the problem.
-    pub fix: Option<String>,
-}
-
-impl CheckResult {
-    fn ok(subject: CheckSubject, message: impl Into<String>) -> Self {
-        Self { status: CheckStatus::Ok, subject, account: None, message: message.into(), fix: None }
-    }
-
-    fn for_account(self, account: &str) -> Self {
-        Self { account: Some(account.to_owned()), ..self }
-    }
-
-    fn warn(self, fix: impl Into<String>) -> Self {
-        Self { status: CheckStatus::Warn, fix: Some(fix.into()), ..self }
-    }
-
-    fn fail(self, fix: impl Into<String>) -> Self {
-        Self { status: CheckStatus::Fail, fix: Some(fix.into()), ..self }
-    }
-}
 
 /// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account.
 ///

@@ -8,6 +8,7 @@ pub mod health;
 pub mod row;
 pub mod settings;
 pub mod traffic;
+mod wire;
 
 use reqwest::{Response, header::CONTENT_TYPE};
 use serde_json::{Value, json};
@@ -28,9 +29,6 @@ use crate::domain::{
     dataset::{Dataset, FailureReason},
     edge::EdgeWindow,
 };
-
-/// Maximum number of rows of one list in an answer.
-pub const MAX_ROWS: u64 = 10_000;
 
 /// Reads the limits of both datasets.
 pub const SETTINGS: &str = include_str!("graphql/settings.graphql");
@@ -71,7 +69,7 @@ impl Client {
         account: RequestAccount<'_>,
     ) -> Result<EdgeSettings, ApiFailure> {
         let query = Query::new(Dataset::EdgeHealth, "MteSettings", SETTINGS, &json!({ "account": account.id }));
-        self.query(credentials, account, &query, settings::Reader).await
+        self.query(credentials, account, &query, settings::LimitsReader).await
     }
 
     /// Reads the next page of health checks and adds it to `pages`, with at most `limit` rows.
@@ -112,7 +110,7 @@ impl Client {
             "limit": limit,
         });
         let query = Query::new(Dataset::EdgeTraffic, "MteEdgeTraffic", TRAFFIC, &variables);
-        let reader = traffic::Reader::new(limit, bucket.to.since(bucket.from));
+        let reader = traffic::TrafficReader::new(limit, bucket.to.since(bucket.from));
         let listing = self.query(credentials, account, &query, reader).await?;
         self.count_unreadable(account, &query, &listing.unreadable);
         Ok(listing)

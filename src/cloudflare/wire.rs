@@ -229,24 +229,6 @@ impl<'de> Shape<'de> for Integer {
     }
 }
 
-/// A finite number that is not negative, or a string with one.
-#[derive(Clone, Copy)]
-pub(super) struct Decimal(pub(super) f64);
-
-impl<'de> Shape<'de> for Decimal {
-    fn from_integer(value: u64) -> Option<Self> {
-        Some(Self(value as f64))
-    }
-
-    fn from_float(value: f64) -> Option<Self> {
-        (value.is_finite() && value >= 0.0).then_some(Self(value))
-    }
-
-    fn from_text(text: Cow<'de, str>) -> Option<Self> {
-        text.parse().ok().and_then(Self::from_float)
-    }
-}
-
 /// Whether a secret string is present and not empty.
 pub(super) struct IsSet(pub(super) bool);
 

@@ -8,7 +8,7 @@ use web_toolkit::{
     yaml::Node,
 };
 
-use super::{Defaults, flags::EdgeFlags};
+use super::flags::EdgeFlags;
 use crate::poller::edge::{BUCKET, EdgePollSettings};
 
 keys! { pub(super) struct EdgeKeys { enabled, interval, window, delay, stale_after, min_checks, traffic } }
@@ -27,12 +27,12 @@ pub(super) fn read(
     reader: &mut SettingsReader,
     node: Node<EdgeKeys>,
     is_local: bool,
-    defaults: &Defaults,
+    (usually_enabled, usual): (bool, EdgePollSettings),
 ) -> Option<EdgePollSettings> {
-    let (keys, usual) = (reader.section("edge", node), defaults.edge);
+    let keys = reader.section("edge", node);
     let before = reader.mistakes();
     let enabled = reader.one(("edge.enabled", flags.edge_enabled.as_deref(), keys.enabled));
-    let enabled = reader.switch(enabled, defaults.edge_enabled);
+    let enabled = reader.switch(enabled, usually_enabled);
     let setting = reader.one(("edge.interval", flags.edge_interval.as_deref(), keys.interval));
     let shortest = if is_local { SHORTEST_LOCAL_INTERVAL } else { SHORTEST_INTERVAL };
     let interval = duration(reader, setting, &(shortest..=LONGEST_INTERVAL)).unwrap_or(usual.interval);

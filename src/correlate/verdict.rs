@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, time::Instant};
 
 use crate::{
     domain::{
-        edge::EdgeState,
+        edge::HealthState,
         probe::Vantage,
         tunnel::{BgpState, BgpStatus, CheckType, FsmState, Tunnel},
         verdict::{Evidence, Reported, Side, Standing, Verdict},
@@ -93,9 +93,9 @@ fn edge(row: &Row<'_>) -> Option<EdgeReport> {
     }
     let (health, window) = row.edge_health()?;
     let state = match health.state? {
-        EdgeState::Healthy => Reported::Up,
-        EdgeState::Down => Reported::Down,
-        EdgeState::Degraded => return None,
+        HealthState::Healthy => Reported::Up,
+        HealthState::Down => Reported::Down,
+        HealthState::Degraded => return None,
     };
     Some(EdgeReport { state, began: window.from.instant })
 }

@@ -21,7 +21,7 @@ use super::{
 label_enum! {
     /// State of a tunnel by the share of health checks that passed, in the words and with the limits of Cloudflare's
     /// dashboard.
-    pub enum EdgeState {
+    pub enum HealthState {
         /// More than 80 % passed.
         Healthy => "healthy",
         /// From 40 % to 80 % passed.
@@ -31,7 +31,7 @@ label_enum! {
     }
 }
 
-impl EdgeState {
+impl HealthState {
     pub fn from_pass_ratio(ratio: f64) -> Self {
         match ratio {
             ratio if ratio > 0.8 => Self::Healthy,
@@ -87,9 +87,9 @@ impl EdgeChecks {
     }
 
     /// The state; `None` with fewer than `min_checks` checks.
-    pub fn state(&self, min_checks: u64) -> Option<EdgeState> {
+    pub fn state(&self, min_checks: u64) -> Option<HealthState> {
         let enough = self.total().is_some_and(|total| total >= min_checks);
-        self.pass_ratio().filter(|_| enough).map(EdgeState::from_pass_ratio)
+        self.pass_ratio().filter(|_| enough).map(HealthState::from_pass_ratio)
     }
 }
 
@@ -99,7 +99,7 @@ pub struct TunnelHealth {
     /// `None` if Cloudflare omits the results, or states them in a form that cannot be read.
     pub checks: Option<EdgeChecks>,
     /// `None` with too few checks.
-    pub state: Option<EdgeState>,
+    pub state: Option<HealthState>,
     /// Average state from 0 (down) to 1 (healthy), by which Cloudflare steers traffic.
     pub routing_score: Option<f64>,
 }
@@ -211,12 +211,12 @@ mod tests {
     #[test]
     fn the_state_has_the_limits_of_the_dashboard_and_needs_enough_checks() {
         for (ok, timeout, state) in [
-            (100, 0, Some(EdgeState::Healthy)),
-            (81, 19, Some(EdgeState::Healthy)),
-            (80, 20, Some(EdgeState::Degraded)),
-            (40, 60, Some(EdgeState::Degraded)),
-            (39, 61, Some(EdgeState::Down)),
-            (0, 20, Some(EdgeState::Down)),
+            (100, 0, Some(HealthState::Healthy)),
+            (81, 19, Some(HealthState::Healthy)),
+            (80, 20, Some(HealthState::Degraded)),
+            (40, 60, Some(HealthState::Degraded)),
+            (39, 61, Some(HealthState::Down)),
+            (0, 20, Some(HealthState::Down)),
             (19, 0, None),
             (0, 0, None),
         ] {

@@ -3,18 +3,24 @@
 //! One task per account asks for one dataset after the other, so that few queries run at a time. Each dataset fails
 //! alone. The limits of the datasets are read at the start, at a reload and once a day.
 
+mod settings;
+mod source;
 mod turn;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use web_toolkit::clock::{self, Moment};
 
-use self::turn::{Failed, Turn};
-use super::{ApiSource, FleetSender, Limiter};
+pub use self::settings::{BUCKET, EdgePollSettings};
+
+use self::{
+    source::EdgeSource,
+    turn::{Failed, Turn},
+};
+use super::{FleetSender, Limiter};
 use crate::{
     cloudflare::{
         ApiFailure,
@@ -23,88 +29,22 @@ use crate::{
             HEALTH_NODES, SETTINGS_NODES, TRAFFIC_NODES,
             health::{HealthListing, HealthPages},
             settings::EdgeSettings,
-            traffic::TrafficListing,
         },
     },
     domain::{
         dataset::{Dataset, FailureReason, PollState},
-        edge::{EdgeHealth, EdgeTraffic, EdgeView, EdgeWindow},
+        edge::{EdgeTraffic, EdgeView, EdgeWindow},
         inventory::{AccountInventory, AccountName, Fleet},
         label::Label as _,
         pulse::{Pulse, Pulses},
     },
-    secret::Look,
 };
-
-/// Length of a bucket of traffic. Cloudflare aggregates traffic by these, aligned to the hour.
-pub const BUCKET: Duration = Duration::from_mins(5);
 
 /// Time between two requests for the limits of the datasets.
 const SETTINGS_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Maximum time between two attempts to read the limits.
 const SETTINGS_RETRY: Duration = Duration::from_hours(1);
-
-/// What the polls of the edge ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EdgePollSettings {
-    /// Time between the starts of two polls of health checks.
-    pub interval: Duration,
-    /// Time span of the health checks.
-    pub window: Duration,
-    /// Age of the newest data that is asked for, because newer data is incomplete.
-    pub delay: Duration,
-    /// Age of the end of a time span from which its data is no longer shown.
-    pub stale_after: Duration,
-    /// Minimum number of health checks for a state.
-    pub min_checks: u64,
-    /// Whether traffic is polled.
-    pub traffic: bool,
-}
-
-impl Default for EdgePollSettings {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_mins(1),
-            window: Duration::from_mins(5),
-            delay: Duration::from_mins(2),
-            stale_after: Duration::from_mins(15),
-            min_checks: 20,
-            traffic: true,
-        }
-    }
-}
-
-impl EdgePollSettings {
-    /// The time span to ask for at `now`: whole minutes, at most `window` long.
-    pub fn window_at(&self, now: Moment, window: Duration) -> EdgeWindow {
-        window_before(now, self.delay, Duration::from_mins(1), window)
-    }
-
-    /// The newest closed bucket at `now`.
-    pub fn bucket_at(&self, now: Moment) -> EdgeWindow {
-        window_before(now, self.delay, BUCKET, BUCKET)
-    }
-
-    /// A view that continues from `known`.
-    fn resume(&self, known: Option<&EdgeView>) -> EdgeView {
-        let traffic = known.and_then(|view| view.traffic.clone()).unwrap_or_default();
-        EdgeView {
-            stale_after: self.stale_after,
-            health: known.map_or_else(EdgeHealth::default, |view| view.health.clone()),
-            traffic: self.traffic.then_some(traffic),
-        }
-    }
-}
-
-/// The time span of this length that ends `delay` before `now`, rounded down to a multiple of `step`.
-fn window_before(now: Moment, delay: Duration, step: Duration, length: Duration) -> EdgeWindow {
-    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-    let end = now.wall.as_second().saturating_sub(seconds(delay));
-    let end = end - end.rem_euclid(seconds(step));
-    let at = |second| now.earlier(Timestamp::from_second(second).unwrap_or(now.wall));
-    EdgeWindow { from: at(end.saturating_sub(seconds(length))), to: at(end) }
-}
 
 /// Publishes an empty view, or the known data with the new settings; `None` if the edge is not polled.
 pub fn prepare_view(fleet: &FleetSender, account: &AccountName, settings: Option<&EdgePollSettings>) {
@@ -121,49 +61,6 @@ fn update_account(fleet: &FleetSender, account: &AccountName, update: impl Fn(&m
         *fleet = Arc::new(next);
         true
     });
-}
-
-/// A source of the datasets of the edge for one account.
-pub trait EdgeSource: Send + Sync + 'static {
-    /// Maximum duration of one request.
-    fn timeout(&self) -> Duration;
-
-    fn settings(&self) -> impl Future<Output = Result<EdgeSettings, ApiFailure>> + Send;
-
-    /// Fetches one page of health checks.
-    fn health(
-        &self,
-        window: EdgeWindow,
-        limit: u64,
-        pages: HealthPages,
-    ) -> impl Future<Output = Result<HealthPages, ApiFailure>> + Send;
-
-    fn traffic(
-        &self,
-        bucket: EdgeWindow,
-        limit: u64,
-    ) -> impl Future<Output = Result<TrafficListing, ApiFailure>> + Send;
-}
-
-impl EdgeSource for ApiSource {
-    fn timeout(&self) -> Duration {
-        self.client.timeout()
-    }
-
-    async fn settings(&self) -> Result<EdgeSettings, ApiFailure> {
-        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
-        self.client.edge_settings(&credentials, self.account.in_requests()).await
-    }
-
-    async fn health(&self, window: EdgeWindow, limit: u64, pages: HealthPages) -> Result<HealthPages, ApiFailure> {
-        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
-        self.client.edge_health(&credentials, self.account.in_requests(), window, limit, pages).await
-    }
-
-    async fn traffic(&self, bucket: EdgeWindow, limit: u64) -> Result<TrafficListing, ApiFailure> {
-        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
-        self.client.edge_traffic(&credentials, self.account.in_requests(), bucket, limit).await
-    }
 }
 
 /// Polls the edge for one account.

@@ -53,7 +53,15 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
 const NOT_IN_DOMAIN: [&str; 6] = ["tokio", "hyper", "serde", "serde_json", "prometheus_client", "tracing"];
 
 /// Files whose types mirror JSON and may share names with the domain.
-const MIRRORS: [&str; 5] = ["cloudflare/wire", "cloudflare/token", "http/api", "config/file", "state/format"];
+const MIRRORS: [&str; 7] = [
+    "cloudflare/wire",
+    "cloudflare/token",
+    "cloudflare/graphql",
+    "graphql/",
+    "http/api",
+    "config/file",
+    "state/format",
+];
 
 fn rank(part: &str) -> u8 {
     RANKS.iter().find(|(name, _)| *name == part).unwrap_or_else(|| panic!("`{part}` has no rank")).1

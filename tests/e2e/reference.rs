@@ -12,7 +12,7 @@ use std::{
 
 use magic_tunnel_exporter::domain::{
     dataset::{Dataset, FailureReason},
-    edge::{EdgeResult, EdgeState, TrafficDirection},
+    edge::{EdgeResult, HealthState, TrafficDirection},
     inventory::RejectReason,
     label::Label,
     probe::{IpVersion, ProbeFailure, ProbeTarget, RefusalReason, SocketMode},
@@ -204,7 +204,7 @@ fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("reason", "`probe_targets_refused`", all::<RefusalReason>()),
         ("ip_version", "`probe_socket_up`", all::<IpVersion>()),
         ("mode", "`probe_socket_up`", all::<SocketMode>()),
-        ("state", "`tunnel_edge_state`", all::<EdgeState>()),
+        ("state", "`tunnel_edge_state`", all::<HealthState>()),
         ("result", "`tunnel_edge_checks`", all::<EdgeResult>()),
         ("direction", "`tunnel_edge_traffic_*`", all::<TrafficDirection>()),
         ("dataset", "`edge_*`", vec![Dataset::EdgeHealth.as_str(), Dataset::EdgeTraffic.as_str()]),

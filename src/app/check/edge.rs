@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use web_toolkit::clock::{self, Moment};
 
-use super::{CheckResult, CheckSubject};
+use super::result::{CheckResult, CheckSubject};
 use crate::{
     cloudflare::{
         ApiCredentials, ApiFailure, Client,
@@ -109,7 +109,7 @@ fn refused(dataset: Dataset) -> CheckResult {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::CheckStatus, *};
+    use super::{super::result::CheckStatus, *};
 
     #[test]
     fn the_delay_is_compared_with_the_age_of_the_newest_complete_minute() {

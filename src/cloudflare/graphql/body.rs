@@ -2,15 +2,16 @@
 //!
 //! A status of 200 does not mean success: `errors` can say why the data, or one list of it, is `null`.
 
-use serde::Deserialize;
-
-use super::super::{
-    decode::is_object,
-    error::ApiFailure,
-    split::{ListPath, Splitter, classify_invalid_json},
-    wire::{Field, List, Object, Text},
+use super::wire::{Account, Answer, Data, QueryError};
+use crate::{
+    cloudflare::{
+        decode::is_object,
+        error::ApiFailure,
+        split::{ListPath, Splitter, classify_invalid_json},
+        wire::{Field, List, Object, Text},
+    },
+    domain::dataset::FailureReason,
 };
-use crate::domain::dataset::FailureReason;
 
 /// Maximum size of an answer in bytes after decompression: 10,000 rows of each list fit.
 const MAX_BODY_SIZE: usize = 16 << 20;
@@ -87,73 +88,6 @@ pub(super) fn failure_of(status: u16, body: &[u8]) -> ApiFailure {
     let reason = answer.ok().and_then(|answer| answer.first_reason(status));
     let reason = reason.unwrap_or_else(|| classify_status(status));
     ApiFailure { status: Some(status), ..ApiFailure::new(reason) }
-}
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(default, borrow)]
-    data: Field<Object<Data<'a>>>,
-    #[serde(default, borrow)]
-    errors: Field<List<Object<QueryError<'a>>>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Data<'a> {
-    #[serde(default, borrow)]
-    viewer: Field<Object<Viewer<'a>>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Viewer<'a> {
-    #[serde(default, borrow)]
-    accounts: Field<List<Object<Account<'a>>>>,
-}
-
-/// The account of an answer, with empty lists.
-#[derive(Deserialize, Default)]
-pub(super) struct Account<'a> {
-    #[serde(default)]
-    results: Field<List<serde::de::IgnoredAny>>,
-    #[serde(default)]
-    states: Field<List<serde::de::IgnoredAny>>,
-    #[serde(default)]
-    minutes: Field<List<serde::de::IgnoredAny>>,
-    #[serde(default)]
-    from_site: Field<List<serde::de::IgnoredAny>>,
-    #[serde(default)]
-    to_site: Field<List<serde::de::IgnoredAny>>,
-    #[serde(default, borrow)]
-    pub(super) settings: Field<Object<super::settings::Wire<'a>>>,
-}
-
-impl Account<'_> {
-    fn has_list(&self, name: &str) -> bool {
-        let list = match name {
-            "results" => &self.results,
-            "states" => &self.states,
-            "minutes" => &self.minutes,
-            "from_site" => &self.from_site,
-            _ => &self.to_site,
-        };
-        matches!(list, Field::Value(_))
-    }
-}
-
-/// Member of `errors`. The message is only classified, because it may quote the request.
-#[derive(Deserialize, Default)]
-struct QueryError<'a> {
-    #[serde(default, borrow)]
-    message: Field<Text<'a>>,
-    #[serde(default, borrow)]
-    path: Field<List<Field<Text<'a>>>>,
-    #[serde(default, borrow)]
-    extensions: Field<Object<Extensions<'a>>>,
-}
-
-#[derive(Deserialize, Default)]
-struct Extensions<'a> {
-    #[serde(default, borrow)]
-    code: Field<Text<'a>>,
 }
 
 impl<'a> Answer<'a> {

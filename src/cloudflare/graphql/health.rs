@@ -3,27 +3,31 @@
 //! A page is full if one of its lists has as many rows as were asked for. The last name of such a list may be
 //! incomplete, so it is dropped and the next page begins with it.
 
+mod rows;
+
 use std::{
     cmp::Reverse,
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
-    time::Duration,
 };
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
+use self::rows::{Average, MinuteRow, ResultDimensions, ResultRow, StateRow, newest_complete, text_of};
 use super::{
-    super::{
-        fields::KnownField,
-        wire::{Decimal, Field, Integer, Object, Text},
-    },
-    body::{Account, Missing, RowReader},
+    body::{Missing, RowReader},
     row::{self, Unreadable},
+    wire::{Account, Decimal},
 };
-use crate::domain::{
-    dataset::FailureReason,
-    edge::{EdgeChecks, EdgeResult, TunnelHealth},
+use crate::{
+    cloudflare::{
+        fields::KnownField,
+        wire::{Field, Integer, Object},
+    },
+    domain::{
+        dataset::FailureReason,
+        edge::{EdgeChecks, EdgeResult, TunnelHealth},
+    },
 };
 
 /// Maximum number of pages of one poll.
@@ -37,9 +41,6 @@ const ROW_MEMORY: usize = 96;
 
 /// Maximum number of newest minutes. The query asks for 30.
 const MAX_MINUTES: usize = 30;
-
-/// Minutes that are later than this after the clock of this machine are ignored.
-const MAX_AHEAD: Duration = Duration::from_mins(1);
 
 /// Whether more pages are needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,70 +103,6 @@ struct TunnelState {
     score: Option<f64>,
 }
 
-#[derive(Deserialize)]
-struct ResultRow<'a> {
-    #[serde(default)]
-    count: Field<Integer>,
-    #[serde(borrow)]
-    dimensions: ResultDimensions<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ResultDimensions<'a> {
-    #[serde(default, borrow)]
-    tunnel_name: Field<Text<'a>>,
-    #[serde(default, borrow)]
-    site_name: Field<Text<'a>>,
-    #[serde(default, borrow)]
-    result_status: Field<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct StateRow<'a> {
-    #[serde(default)]
-    avg: Field<Object<Average>>,
-    #[serde(borrow)]
-    dimensions: StateDimensions<'a>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Average {
-    #[serde(default)]
-    tunnel_state: Field<Decimal>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StateDimensions<'a> {
-    #[serde(default, borrow)]
-    tunnel_name: Field<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-struct MinuteRow<'a> {
-    #[serde(default)]
-    count: Field<Integer>,
-    #[serde(borrow)]
-    dimensions: MinuteDimensions<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MinuteDimensions<'a> {
-    #[serde(default, borrow)]
-    datetime_minute: Field<Text<'a>>,
-}
-
-/// A text of a row; `""` if it is absent or of another type.
-fn text_of<'t>(field: &'t Field<Text<'_>>) -> &'t str {
-    match field {
-        Field::Value(Text(text)) => text,
-        Field::Absent | Field::Wrong => "",
-    }
-}
-
 impl HealthPages {
     /// The name with which the next page begins.
     pub(super) fn after(&self) -> &str {
@@ -182,9 +119,9 @@ impl HealthPages {
         &self.unreadable
     }
 
-    pub(super) fn reader(self, limit: u64) -> Reader {
+    pub(super) fn reader(self, limit: u64) -> HealthReader {
         let pages = Self { pages: self.pages + 1, unreadable: Unreadable::default(), ..self };
-        Reader { pages, limit, counts: [0; 3], last: [None, None] }
+        HealthReader { pages, limit, counts: [0; 3], last: [None, None] }
     }
 
     /// Ends the poll. A tunnel needs `min_checks` checks to have a state.
@@ -263,7 +200,7 @@ fn result_of(status: &str) -> EdgeResult {
 
 /// Reads one page.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct HealthReader {
     pages: HealthPages,
     limit: u64,
     /// Number of rows of each list.
@@ -276,7 +213,7 @@ const RESULTS: usize = 0;
 const STATES: usize = 1;
 const MINUTES: usize = 2;
 
-impl RowReader for Reader {
+impl RowReader for HealthReader {
     const LISTS: &'static [&'static str] = &["results", "states", "minutes"];
 
     type Output = HealthPages;
@@ -314,7 +251,7 @@ impl RowReader for Reader {
     }
 }
 
-impl Reader {
+impl HealthReader {
     /// Drops the last name of a list that is full, and returns the name. A name of an earlier page is complete.
     fn drop_last(&mut self, list: usize) -> Option<Box<str>> {
         let dropped = self.last[list].take().filter(|_| self.counts[list] >= self.limit)?;
@@ -386,19 +323,6 @@ impl Reader {
         }
         true
     }
-}
-
-/// The newest minute that has at least half the median count of the others. The counts of newer minutes still grow.
-fn newest_complete(mut minutes: Vec<(Timestamp, u64)>, now: Timestamp) -> Option<Timestamp> {
-    minutes.retain(|(minute, _)| Duration::try_from(minute.duration_since(now)).unwrap_or_default() <= MAX_AHEAD);
-    minutes.sort_unstable_by_key(|(minute, _)| Reverse(*minute));
-    let is_complete = |index: usize| {
-        let mut others: Vec<u64> = minutes.iter().map(|(_, count)| *count).collect();
-        let count = others.remove(index);
-        others.sort_unstable();
-        count > 0 && others.get(others.len() / 2).is_none_or(|median| count >= median / 2)
-    };
-    (0..minutes.len()).find(|&index| is_complete(index)).map(|index| minutes[index].0)
 }
 
 #[cfg(test)]

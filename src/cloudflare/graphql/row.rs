@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::IgnoredAny};
 
-use super::super::{
-    decode::is_object,
-    fields::{KnownField, UnknownValues},
+use crate::{
+    cloudflare::{
+        decode::is_object,
+        fields::{KnownField, UnknownValues},
+    },
+    domain::dataset::FailureReason,
 };
-use crate::domain::dataset::FailureReason;
 
 /// Parts of the answers to one poll that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::{
-    super::wire::{Field, Integer, List, Object, Text},
-    MAX_ROWS,
-    body::{Account, Missing, RowReader},
+    body::{Missing, RowReader},
+    wire::{Account, DatasetLimits},
 };
-use crate::domain::dataset::FailureReason;
+use crate::{
+    cloudflare::wire::{Field, Integer, List, Object, Text},
+    domain::dataset::FailureReason,
+};
+
+/// Maximum number of rows of one list in an answer.
+const MAX_ROWS: u64 = 10_000;
 
 /// Fields of the health checks that the exporter needs.
 const HEALTH_FIELDS: &[&str] = &["count", "tunnelName", "resultStatus"];
@@ -45,34 +48,11 @@ pub struct EdgeSettings {
     pub traffic: DatasetSettings,
 }
 
-/// The field `settings` of an account.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Wire<'a> {
-    #[serde(default, borrow)]
-    magic_transit_tunnel_health_checks_adaptive_groups: Field<Object<WireDataset<'a>>>,
-    #[serde(default, borrow)]
-    magic_transit_network_analytics_adaptive_groups: Field<Object<WireDataset<'a>>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct WireDataset<'a> {
-    #[serde(default)]
-    enabled: Field<bool>,
-    #[serde(default)]
-    max_duration: Field<Integer>,
-    #[serde(default)]
-    max_page_size: Field<Integer>,
-    #[serde(default, borrow)]
-    available_fields: Field<List<Field<Text<'a>>>>,
-}
-
 /// Reads the settings; the answer has no rows.
 #[derive(Debug)]
-pub(super) struct Reader;
+pub(super) struct LimitsReader;
 
-impl RowReader for Reader {
+impl RowReader for LimitsReader {
     const LISTS: &'static [&'static str] = &[];
 
     type Output = EdgeSettings;
@@ -90,7 +70,7 @@ impl RowReader for Reader {
     }
 }
 
-fn read(wire: &Field<Object<WireDataset<'_>>>, needed: &[&str]) -> DatasetSettings {
+fn read(wire: &Field<Object<DatasetLimits<'_>>>, needed: &[&str]) -> DatasetSettings {
     let Field::Value(Object(wire)) = wire else { return DatasetSettings::default() };
     let number = |field: &Field<Integer>| match field {
         Field::Value(Integer(number)) => Some(*number),
@@ -118,7 +98,8 @@ fn lacks_fields(available: &Field<List<Field<Text<'_>>>>, needed: &[&str]) -> bo
 
 #[cfg(test)]
 mod tests {
-    use super::{super::body::BodyReader, *};
+    use super::*;
+    use crate::cloudflare::graphql::body::BodyReader;
 
     fn settings(health: &str) -> Result<EdgeSettings, FailureReason> {
         let body = format!(
@@ -126,7 +107,7 @@ mod tests {
                 "magicTransitTunnelHealthChecksAdaptiveGroups":{health},
                 "magicTransitNetworkAnalyticsAdaptiveGroups":{{"enabled":true,"maxPageSize":500}}}}}}]}}}},"errors":null}}"#
         );
-        let mut reader = BodyReader::new(Reader);
+        let mut reader = BodyReader::new(LimitsReader);
         reader.push(body.as_bytes())?;
         reader.finish(200).map_err(|failure| failure.reason)
     }

@@ -8,16 +8,19 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    super::{
-        fields::KnownField,
-        wire::{Decimal, Field, Object, Text},
-    },
-    body::{Account, Missing, RowReader},
+    body::{Missing, RowReader},
     row::{self, Unreadable},
+    wire::{Account, Decimal},
 };
-use crate::domain::{
-    dataset::FailureReason,
-    edge::{TrafficDirection, TrafficRate, TrafficRow},
+use crate::{
+    cloudflare::{
+        fields::KnownField,
+        wire::{Field, Object, Text},
+    },
+    domain::{
+        dataset::FailureReason,
+        edge::{TrafficDirection, TrafficRate, TrafficRow},
+    },
 };
 
 /// Maximum memory of the rows in bytes.
@@ -63,7 +66,7 @@ type TunnelOfRow = (TrafficDirection, Box<str>, Box<str>);
 
 /// Reads the rows of both directions.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct TrafficReader {
     limit: u64,
     /// Length of the time span in seconds.
     seconds: f64,
@@ -78,7 +81,7 @@ pub(super) struct Reader {
 /// In the order of [`RowReader::LISTS`].
 const DIRECTIONS: [TrafficDirection; 2] = [TrafficDirection::FromSite, TrafficDirection::ToSite];
 
-impl Reader {
+impl TrafficReader {
     pub(super) fn new(limit: u64, bucket: Duration) -> Self {
         Self {
             limit,
@@ -137,7 +140,7 @@ impl Reader {
     }
 }
 
-impl RowReader for Reader {
+impl RowReader for TrafficReader {
     const LISTS: &'static [&'static str] = &["from_site", "to_site"];
 
     type Output = TrafficListing;

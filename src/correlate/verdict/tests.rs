@@ -150,9 +150,9 @@ proptest! {
         let failed = up.min(to).saturating_sub(down.max(from));
         let checks = EdgeChecks::default().plus(EdgeResult::Ok, window - failed).unwrap();
         let state = match checks.plus(EdgeResult::Timeout, failed).unwrap().state(20).unwrap() {
-            EdgeState::Healthy => Reported::Up,
-            EdgeState::Degraded => Reported::None,
-            EdgeState::Down => Reported::Down,
+            HealthState::Healthy => Reported::Up,
+            HealthState::Degraded => Reported::None,
+            HealthState::Down => Reported::Down,
         };
         let inside = match now {
             now if up - down < 3 || now < down + 3 => stands(Side::Answers, 0),

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::format::join_with_dots;
 use crate::{
     domain::{
-        edge::EdgeState,
+        edge::HealthState,
         label::Label as _,
         probe::{ProbeTarget, Silence, TargetState},
         tunnel::{BgpState, FsmState, TunnelType},
@@ -47,9 +47,9 @@ fn missing_session(row: &Row<'_>) -> Markup {
 /// The state of the tunnel in the health checks of Cloudflare's edge.
 pub(super) fn edge_state(row: &Row<'_>) -> (&'static str, Concern) {
     match row.edge_health().map(|(health, _)| health.state) {
-        Some(Some(EdgeState::Healthy)) => ("Healthy", Concern::Fine),
-        Some(Some(EdgeState::Degraded)) => ("Degraded", Concern::Suspect),
-        Some(Some(EdgeState::Down)) => ("Down", Concern::Broken),
+        Some(Some(HealthState::Healthy)) => ("Healthy", Concern::Fine),
+        Some(Some(HealthState::Degraded)) => ("Degraded", Concern::Suspect),
+        Some(Some(HealthState::Down)) => ("Down", Concern::Broken),
         Some(None) => ("Too few checks", Concern::Unsure),
         None => ("No data", Concern::Unsure),
     }

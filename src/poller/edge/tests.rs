@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::{
-    cloudflare::graphql::settings::DatasetSettings,
+    cloudflare::graphql::{settings::DatasetSettings, traffic::TrafficListing},
     domain::{
         edge::{TrafficDirection, TrafficRate, TrafficRow},
         fixtures::{fleet, tunnel},

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
-use super::{super::body::BodyReader, *};
-use crate::domain::edge::EdgeState;
+use super::*;
+use crate::cloudflare::graphql::body::BodyReader;
+use crate::domain::edge::HealthState;
 
 const NOW: &str = "2026-11-21T10:00:00Z";
 
@@ -44,7 +45,7 @@ fn rows_of_a_tunnel_are_added_up() {
     let fra = &listing.tunnels["fra"];
     let checks = fra.checks.unwrap();
     assert_eq!([EdgeResult::Ok, EdgeResult::Timeout, EdgeResult::Other].map(|result| checks.count(result)), [90, 8, 2]);
-    assert_eq!((fra.state, checks.pass_ratio(), fra.routing_score), (Some(EdgeState::Healthy), Some(0.9), Some(0.5)));
+    assert_eq!((fra.state, checks.pass_ratio(), fra.routing_score), (Some(HealthState::Healthy), Some(0.9), Some(0.5)));
     assert_eq!(listing.tunnels["par"].state, None, "three checks are too few");
     assert_eq!(unreadable.values, [(KnownField::ResultStatus, 1)].into());
     assert!(!listing.truncated);

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use super::{super::body::BodyReader, *};
+use super::*;
+use crate::cloudflare::graphql::body::BodyReader;
 
 fn row(side: &str, id: &str, name: &str, bits: impl Into<Value>) -> Value {
     let dimensions = json!({ format!("{side}TunnelID"): id, format!("{side}TunnelName"): name });
@@ -9,7 +10,7 @@ fn row(side: &str, id: &str, name: &str, bits: impl Into<Value>) -> Value {
 
 fn read(limit: u64, account: &Value) -> Result<TrafficListing, FailureReason> {
     let body = json!({ "data": { "viewer": { "accounts": [account] } } }).to_string();
-    let mut reader = BodyReader::new(Reader::new(limit, Duration::from_mins(5)));
+    let mut reader = BodyReader::new(TrafficReader::new(limit, Duration::from_mins(5)));
     reader.push(body.as_bytes())?;
     reader.finish(200).map_err(|failure| failure.reason)
 }

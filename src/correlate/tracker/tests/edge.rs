@@ -32,7 +32,7 @@ fn a_tunnel_that_carries_traffic_and_fails_the_checks_of_cloudflare_has_a_check_
     assert_eq!(rehearsal.changes(), ["fra healthy -> check_fault"]);
     assert_eq!(rehearsal.verdict("fra").evidence.edge, Reported::Down);
     rehearsal.poll_edge(&[("fra", 500)]);
-    assert_eq!(rehearsal.changes(), ["fra check_fault -> healthy"], "degraded is no report");
+    assert_eq!(rehearsal.changes(), ["fra check_fault -> healthy"], "a degraded tunnel has no report");
 }
 
 #[test]

@@ -1,0 +1,116 @@
+//! The JSON of the answers, without their rows. Every field may be absent or have an unexpected type.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, de::IgnoredAny};
+
+use crate::cloudflare::wire::{Field, Integer, List, Object, Shape, Text};
+
+/// The whole answer, with empty lists.
+#[derive(Deserialize)]
+pub(super) struct Answer<'a> {
+    #[serde(default, borrow)]
+    pub(super) data: Field<Object<Data<'a>>>,
+    #[serde(default, borrow)]
+    pub(super) errors: Field<List<Object<QueryError<'a>>>>,
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct Data<'a> {
+    #[serde(default, borrow)]
+    pub(super) viewer: Field<Object<Viewer<'a>>>,
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct Viewer<'a> {
+    #[serde(default, borrow)]
+    pub(super) accounts: Field<List<Object<Account<'a>>>>,
+}
+
+/// The account of an answer, with empty lists.
+#[derive(Deserialize, Default)]
+pub(super) struct Account<'a> {
+    #[serde(default)]
+    results: Field<List<IgnoredAny>>,
+    #[serde(default)]
+    states: Field<List<IgnoredAny>>,
+    #[serde(default)]
+    minutes: Field<List<IgnoredAny>>,
+    #[serde(default)]
+    from_site: Field<List<IgnoredAny>>,
+    #[serde(default)]
+    to_site: Field<List<IgnoredAny>>,
+    #[serde(default, borrow)]
+    pub(super) settings: Field<Object<Settings<'a>>>,
+}
+
+impl Account<'_> {
+    pub(super) fn has_list(&self, name: &str) -> bool {
+        let list = match name {
+            "results" => &self.results,
+            "states" => &self.states,
+            "minutes" => &self.minutes,
+            "from_site" => &self.from_site,
+            _ => &self.to_site,
+        };
+        matches!(list, Field::Value(_))
+    }
+}
+
+/// Member of `errors`. The message is only classified, because it may quote the request.
+#[derive(Deserialize, Default)]
+pub(super) struct QueryError<'a> {
+    #[serde(default, borrow)]
+    pub(super) message: Field<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(super) path: Field<List<Field<Text<'a>>>>,
+    #[serde(default, borrow)]
+    pub(super) extensions: Field<Object<Extensions<'a>>>,
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct Extensions<'a> {
+    #[serde(default, borrow)]
+    pub(super) code: Field<Text<'a>>,
+}
+
+/// The field `settings` of an account.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Settings<'a> {
+    #[serde(default, borrow)]
+    pub(super) magic_transit_tunnel_health_checks_adaptive_groups: Field<Object<DatasetLimits<'a>>>,
+    #[serde(default, borrow)]
+    pub(super) magic_transit_network_analytics_adaptive_groups: Field<Object<DatasetLimits<'a>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DatasetLimits<'a> {
+    #[serde(default)]
+    pub(super) enabled: Field<bool>,
+    #[serde(default)]
+    pub(super) max_duration: Field<Integer>,
+    #[serde(default)]
+    pub(super) max_page_size: Field<Integer>,
+    #[serde(default, borrow)]
+    pub(super) available_fields: Field<List<Field<Text<'a>>>>,
+}
+
+/// A finite number that is not negative, or a string with one.
+#[derive(Clone, Copy)]
+pub(super) struct Decimal(pub(super) f64);
+
+impl<'de> Shape<'de> for Decimal {
+    fn from_integer(value: u64) -> Option<Self> {
+        Some(Self(value as f64))
+    }
+
+    fn from_float(value: f64) -> Option<Self> {
+        (value.is_finite() && value >= 0.0).then_some(Self(value))
+    }
+
+    fn from_text(text: Cow<'de, str>) -> Option<Self> {
+        text.parse().ok().and_then(Self::from_float)
+    }
+}

@@ -1,0 +1,56 @@
+//! The source of the edge's datasets: a trait, and the GraphQL API as its implementation.
+
+use std::time::Duration;
+
+use crate::{
+    cloudflare::{
+        ApiFailure,
+        graphql::{health::HealthPages, settings::EdgeSettings, traffic::TrafficListing},
+    },
+    domain::edge::EdgeWindow,
+    poller::source::ApiSource,
+    secret::Look,
+};
+
+/// A source of the datasets of the edge for one account.
+pub trait EdgeSource: Send + Sync + 'static {
+    /// Maximum duration of one request.
+    fn timeout(&self) -> Duration;
+
+    fn settings(&self) -> impl Future<Output = Result<EdgeSettings, ApiFailure>> + Send;
+
+    /// Fetches one page of health checks.
+    fn health(
+        &self,
+        window: EdgeWindow,
+        limit: u64,
+        pages: HealthPages,
+    ) -> impl Future<Output = Result<HealthPages, ApiFailure>> + Send;
+
+    fn traffic(
+        &self,
+        bucket: EdgeWindow,
+        limit: u64,
+    ) -> impl Future<Output = Result<TrafficListing, ApiFailure>> + Send;
+}
+
+impl EdgeSource for ApiSource {
+    fn timeout(&self) -> Duration {
+        self.client.timeout()
+    }
+
+    async fn settings(&self) -> Result<EdgeSettings, ApiFailure> {
+        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
+        self.client.edge_settings(&credentials, self.account.in_requests()).await
+    }
+
+    async fn health(&self, window: EdgeWindow, limit: u64, pages: HealthPages) -> Result<HealthPages, ApiFailure> {
+        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
+        self.client.edge_health(&credentials, self.account.in_requests(), window, limit, pages).await
+    }
+
+    async fn traffic(&self, bucket: EdgeWindow, limit: u64) -> Result<TrafficListing, ApiFailure> {
+        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
+        self.client.edge_traffic(&credentials, self.account.in_requests(), bucket, limit).await
+    }
+}
