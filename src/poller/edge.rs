@@ -268,13 +268,14 @@ impl<S: EdgeSource> EdgeLoop<S> {
         match result {
             Ok(listing) => {
                 let missing = listing.unreadable.lists.clone();
-                self.traffic.succeed(&self.poller.account, &mut view.status, ended, listing.rows.len());
                 *view = EdgeTraffic {
                     status: view.status,
                     window: Some(bucket),
                     truncated: listing.truncated,
                     rows: listing.rows.into(),
                 };
+                let tunnels = view.tunnels();
+                self.traffic.succeed(&self.poller.account, &mut view.status, ended, tunnels);
                 self.traffic.log_missing(&self.poller.account, missing);
                 // The next bucket is complete `delay` after its end.
                 let age = Duration::try_from(ended.wall.duration_since(bucket.to.wall)).unwrap_or_default();

@@ -51,16 +51,16 @@ impl Turn {
     }
 
     /// Notes a successful poll that ended at `now`, and logs the first one and the first one after failures.
-    pub(super) fn succeed(&mut self, account: &AccountName, status: &mut PollStatus, now: Moment, rows: usize) {
+    pub(super) fn succeed(&mut self, account: &AccountName, status: &mut PollStatus, now: Moment, tunnels: usize) {
         let (account, collection) = (account.as_str(), self.dataset.as_str());
         match status.state {
             PollState::Failed(reason) => {
                 info!(
                     account,
-                    collection, rows, "polls succeed again after `{reason}`: the edge reports {rows} tunnels"
+                    collection, tunnels, "polls succeed again after `{reason}`: the edge reports {tunnels} tunnels"
                 );
             }
-            PollState::Waiting => info!(account, collection, rows, "the edge reports {rows} tunnels"),
+            PollState::Waiting => info!(account, collection, tunnels, "the edge reports {tunnels} tunnels"),
             PollState::Succeeded => {}
         }
         self.failures = 0;
