@@ -181,7 +181,11 @@ impl TunnelResults {
     fn add(&mut self, status: &str, site: &str, count: Option<u64>) -> bool {
         let twin = self.cells.iter().find(|cell| &*cell.status == status && &*cell.site == site);
         match (count, twin) {
-            (Some(count), None) => self.cells.push(Cell { status: status.into(), site: site.into(), count }),
+            (Some(count), None) => {
+                // Most tunnels have one or two results.
+                self.cells.reserve_exact(1);
+                self.cells.push(Cell { status: status.into(), site: site.into(), count });
+            }
             // The same row twice is one row.
             (Some(count), Some(twin)) if twin.count == count => {}
             (Some(_), Some(_)) | (None, _) => self.is_broken = true,
