@@ -3,9 +3,9 @@
 //! One task per account asks for one dataset after the other, so that few queries run at a time. Each dataset fails
 //! alone. The limits of the datasets are read at the start, at a reload and once a day.
 
+mod next_poll;
 mod settings;
 mod source;
-mod turn;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -17,8 +17,8 @@ use web_toolkit::clock::{self, Moment};
 pub use self::settings::{BUCKET, EdgePollSettings};
 
 use self::{
+    next_poll::{Failed, NextPoll},
     source::EdgeSource,
-    turn::{Failed, Turn},
 };
 use super::{FleetSender, Limiter};
 use crate::{
@@ -90,8 +90,8 @@ impl<S: EdgeSource> EdgePoller<S> {
             limits: EdgeSettings::default(),
             settings_due: now,
             settings_failures: 0,
-            health: Turn::new(Dataset::EdgeHealth, now),
-            traffic: Turn::new(Dataset::EdgeTraffic, now),
+            health: NextPoll::new(Dataset::EdgeHealth, now),
+            traffic: NextPoll::new(Dataset::EdgeTraffic, now),
         };
         // Cancel safety: a dropped poll publishes nothing.
         tokio::select! {
@@ -109,8 +109,8 @@ struct EdgeLoop<S> {
     limits: EdgeSettings,
     settings_due: Moment,
     settings_failures: u32,
-    health: Turn,
-    traffic: Turn,
+    health: NextPoll,
+    traffic: NextPoll,
 }
 
 impl<S: EdgeSource> EdgeLoop<S> {
@@ -178,10 +178,10 @@ impl<S: EdgeSource> EdgeLoop<S> {
         let traffic = (before.traffic.is_refused, limits.traffic.is_refused);
         self.health.apply_refusal(health, now);
         self.traffic.apply_refusal(traffic, now);
-        for (refused, turn) in [(health.1, &self.health), (traffic.1 && self.view.traffic.is_some(), &self.traffic)] {
+        for (refused, poll) in [(health.1, &self.health), (traffic.1 && self.view.traffic.is_some(), &self.traffic)] {
             if refused {
-                let (account, collection) = (self.poller.account.as_str(), turn.dataset.as_str());
-                let remedy = turn.dataset.remedy(FailureReason::NotEntitled);
+                let (account, collection) = (self.poller.account.as_str(), poll.dataset.as_str());
+                let remedy = poll.dataset.remedy(FailureReason::NotEntitled);
                 warn!(account, collection, reason = "not_entitled", "the dataset is not available; {remedy}");
             }
         }

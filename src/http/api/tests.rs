@@ -11,7 +11,8 @@ use super::*;
 use crate::{
     domain::{
         dataset::{FailureReason, PollState},
-        fixtures::{addressed, gre, polled, tunnel as bare},
+        edge::{TrafficDirection, TrafficRate, TrafficRow},
+        fixtures::{addressed, edge_view, gre, polled, seen_by_edge, tunnel as bare, with_traffic},
         inventory::{AccountName, Fleet, InventoryEntry, RejectReason, RejectedMember},
         probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
         tunnel::{
@@ -95,14 +96,22 @@ fn snapshot() -> Snapshot {
     failed.rejected.add(RejectedMember { reason: RejectReason::MissingName, index: 3, id: Some(TunnelId::new("x")) });
     account.set_list(TunnelType::Ipsec, failed);
     let evidence =
-        Evidence { reported: Reported::Up, edge: Reported::None, inside: Side::Answers, outside: Side::Silent };
+        Evidence { reported: Reported::Up, edge: Reported::Up, inside: Side::Answers, outside: Side::Silent };
     let verdict =
         TunnelVerdict { verdict: Verdict::Healthy, evidence, changed: now, changes: 0, why: "it answers".into() };
     let uplink = UplinkProbe { address: [192, 0, 2, 1].into(), tally: answering().tally };
     let probes = TunnelProbes { vantage: Vantage::Site, targets: [answering()].into(), uplinks: [uplink].into() };
     let tunnels = [(Arc::clone(&key), Arc::new(probes))].into();
+    let rate = TrafficRate { bytes_per_second: 1500.0, packets_per_second: 15.0 };
+    let rows = TrafficDirection::ALL.iter().map(|&direction| TrafficRow {
+        id: "full".into(),
+        name: full().name,
+        direction,
+        rate,
+    });
+    let edge = with_traffic(edge_view(now, now, [(&*full().name, 1000)]), rows);
     let judged = Judged {
-        fleet: fleet.into(),
+        fleet: seen_by_edge(&fleet.into(), &edge),
         board: ProbeBoard { tunnels, ..ProbeBoard::default() }.into(),
         verdicts: Verdicts { tunnels: [(key, verdict.into())].into() }.into(),
     };
@@ -158,8 +167,8 @@ fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-                // One count per reason or verdict.
-                if !["failures", "verdicts"].contains(&&**name) {
+                // One count per reason, verdict or result.
+                if !["failures", "verdicts", "checks"].contains(&&**name) {
                     paths(value, &path, found);
                 }
                 found.insert(path);

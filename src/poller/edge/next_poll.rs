@@ -16,7 +16,7 @@ use crate::{
 
 /// A dataset between two polls. Reads no clock.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct NextPoll {
     pub(super) dataset: Dataset,
     pub(super) due: Moment,
     /// Consecutive failures.
@@ -33,7 +33,7 @@ pub(super) struct Failed {
     pub(super) is_new: bool,
 }
 
-impl Turn {
+impl NextPoll {
     /// A dataset that is never polled again unless [`apply_refusal`](Self::apply_refusal) allows it.
     const NEVER: Duration = Duration::from_hours(10 * 365 * 24);
 
