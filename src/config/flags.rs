@@ -187,13 +187,16 @@ pub struct SandboxFlags {
     /// File with the only accepted token or key (or set `MTE_SANDBOX_TOKEN`) [default: any is accepted]
     #[arg(long = "sandbox.token-file", env = "MTE_SANDBOX_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<String>,
+    /// Time at which the token expires, or a duration until then: `2027-01-31T00:00:00Z`, `10d` [default: never]
+    #[arg(long = "sandbox.token-expires", env = "MTE_SANDBOX_TOKEN_EXPIRES", value_name = "TIME")]
+    pub token_expires: Option<String>,
     /// Refuse interface addresses outside the private ranges, as the API reference says; the API accepts them [default: off]
     #[arg(long = "sandbox.strict", env = "MTE_SANDBOX_STRICT", boolean = "true")]
     pub strict: Option<String>,
     /// Generated tunnels in the first account in addition to the story, alternately IPsec and GRE [default: 0]
     #[arg(long = "sandbox.tunnels", env = "MTE_SANDBOX_TUNNELS", value_name = "COUNT")]
     pub tunnels: Option<String>,
-    /// YAML file with accounts, tunnels and timed events, see docs/SANDBOX.md [default: the story of the demo]
+    /// YAML file with accounts, tunnels, routes and timed events, see docs/SANDBOX.md [default: the story of the demo]
     #[arg(long = "sandbox.story", env = "MTE_SANDBOX_STORY", value_name = "FILE")]
     pub story: Option<String>,
     /// YAML or JSON file with faults that are active from the start, as for `PUT /sandbox/faults` [default: none]

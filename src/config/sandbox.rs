@@ -29,7 +29,7 @@ pub struct SandboxConfig {
     pub log: Log,
 }
 
-keys! { pub(super) struct SandboxKeys { listen_address, token_file, strict, tunnels, story, faults } }
+keys! { pub(super) struct SandboxKeys { listen_address, token_file, token_expires, strict, tunnels, story, faults } }
 
 impl SandboxConfig {
     /// The flags over the section `sandbox`; `listen` is the default address. `None`: there is a mistake.
@@ -48,6 +48,7 @@ impl SandboxConfig {
         let tunnels = reader.one(("sandbox.tunnels", flags.tunnels.as_deref(), keys.tunnels));
         let story = reader.one(("sandbox.story", flags.story.as_deref(), keys.story));
         let faults = reader.one(("sandbox.faults", flags.faults.as_deref(), keys.faults));
+        let expires = reader.one(("sandbox.token_expires", flags.token_expires.as_deref(), keys.token_expires));
         let token_file = reader.one(("sandbox.token_file", flags.token_file.as_deref(), keys.token_file));
         let is_open = token_file.is_none() && inputs.variable("MTE_SANDBOX_TOKEN").is_none();
         let listen = reader.parse(&address);
@@ -63,6 +64,7 @@ impl SandboxConfig {
             tunnels: tunnels.and_then(|setting| reader.number(&setting, 0..=MOST_TUNNELS)).unwrap_or(0),
             story: from_file(reader, story, Story::parse).unwrap_or_else(Story::demo),
             faults: from_file(reader, faults, Faults::parse).unwrap_or_default(),
+            token_expiry: expires.and_then(|setting| reader.parse(&setting)),
         };
         Some(Self { listen: listen?, settings, log })
     }

@@ -16,7 +16,7 @@ use web_toolkit::{
 
 use self::effect::{FaultEffect, deserialize_checked};
 pub(crate) use self::effect::{MatchedFaults, parse_duration};
-use super::{graphql::DocumentOperation, spec::TunnelKind};
+use super::{graphql::DocumentOperation, items::ItemKind, operations::ApiSection, spec::TunnelKind};
 
 /// Maximum number of faults in force at one time.
 const MAX_FAULTS: usize = 100;
@@ -29,6 +29,10 @@ pub(crate) enum FaultCollection {
     IpsecTunnels,
     #[serde(alias = "gre")]
     GreTunnels,
+    Routes,
+    CfInterconnects,
+    /// The verification of tokens.
+    Token,
     EdgeHealth,
     EdgeTraffic,
     /// The limits of the GraphQL datasets.
@@ -40,6 +44,9 @@ impl FaultCollection {
         match self {
             Self::IpsecTunnels => "ipsec_tunnels",
             Self::GreTunnels => "gre_tunnels",
+            Self::Routes => "routes",
+            Self::CfInterconnects => "cf_interconnects",
+            Self::Token => "token",
             Self::EdgeHealth => "edge_health",
             Self::EdgeTraffic => "edge_traffic",
             Self::Settings => "settings",
@@ -51,11 +58,14 @@ impl FaultCollection {
     }
 }
 
-impl From<TunnelKind> for FaultCollection {
-    fn from(kind: TunnelKind) -> Self {
-        match kind {
-            TunnelKind::Ipsec => Self::IpsecTunnels,
-            TunnelKind::Gre => Self::GreTunnels,
+impl From<ApiSection> for FaultCollection {
+    fn from(section: ApiSection) -> Self {
+        match section {
+            ApiSection::Token => Self::Token,
+            ApiSection::Items(ItemKind::Route) => Self::Routes,
+            ApiSection::Items(ItemKind::Interconnect) => Self::CfInterconnects,
+            ApiSection::Tunnels(TunnelKind::Ipsec) => Self::IpsecTunnels,
+            ApiSection::Tunnels(TunnelKind::Gre) => Self::GreTunnels,
         }
     }
 }
@@ -76,8 +86,7 @@ impl From<DocumentOperation> for FaultCollection {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Fault {
-    /// Absent: all collections, and the verification of tokens. A fault of the GraphQL API never matches a request to
-    /// another path.
+    /// Absent: all collections. A fault of the GraphQL API never matches a request to another path.
     collection: Option<FaultCollection>,
     /// `GET`, `POST`, `PUT` or `DELETE`. Absent: all.
     #[serde(default, deserialize_with = "parse_method")]

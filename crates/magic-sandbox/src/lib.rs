@@ -10,21 +10,27 @@
 //! All state is in one `world::World` behind one lock, which is never held across an await. The story advances with
 //! each request, and by the timer in [`Sandbox::run`] so that its log lines appear on time.
 //!
-//! Each module uses only modules before it in this order: `spec`, `response`, `request`, `validate`, `session`, `edge`,
-//! `store`, `operations`, `graphql`, `faults`, `story`, `world`.
+//! Each module uses only modules before it in this order: `spec`, `response`, `request`, `validate`, `catalog`,
+//! `routes`, `interconnects`, `session`, `edge`, `store`, `token`, `items`, `operations`, `graphql`, `faults`, `story`,
+//! `world`.
 
+mod catalog;
 mod edge;
 mod faults;
 mod graphql;
+mod interconnects;
+mod items;
 mod operations;
 mod request;
 mod response;
+mod routes;
 mod session;
 mod spec;
 mod store;
 mod story;
 #[cfg(test)]
 mod testing;
+mod token;
 mod validate;
 mod world;
 
@@ -38,7 +44,7 @@ use web_toolkit::{
     server::{self, Bound, Limits, ServerOptions},
 };
 
-pub use self::{faults::Faults, story::Story, world::SandboxSettings};
+pub use self::{faults::Faults, story::Story, token::TokenExpiry, world::SandboxSettings};
 use self::{request::ApiRequest, response::Delivery, world::World};
 
 /// A running double of the API.

@@ -15,10 +15,12 @@ use serde_json::{Map, Value, json};
 use web_toolkit::clock::Moment;
 
 use super::{
+    items::{self, ItemCall, ItemKind},
     request::ApiRequest,
-    response::{ApiError, BodyRule, ErrorResponse},
+    response::{ApiResponse, BodyRule, ErrorResponse},
     spec::{ApiTime, TunnelKind},
     store::{self, Candidate, StoredAccount, StoredTunnel},
+    token::{TokenOwner, TokenState},
     validate::{self, ValidTunnel, ValidationContext},
 };
 
@@ -27,6 +29,20 @@ pub(crate) const MOUNT: &str = "/client/v4";
 
 /// By default, the result as JSON text without the envelope.
 pub(crate) type OperationResult<T = String> = Result<T, ErrorResponse>;
+
+/// The part of the API that an operation belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ApiSection {
+    Token,
+    Items(ItemKind),
+    Tunnels(TunnelKind),
+}
+
+/// What operations read and change.
+pub(crate) struct OperationWorld<'a> {
+    pub accounts: &'a mut [StoredAccount],
+    pub token: TokenState,
+}
 
 /// One operation of the API: a method on a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +58,9 @@ pub(crate) struct ApiOperation<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ApiResource<'a> {
     TokenStatus,
+    /// A collection of routes or interconnects.
+    Items(ItemKind),
+    Item(ItemKind, &'a str),
     Collection(TunnelKind),
     Tunnel(TunnelKind, &'a str),
     PskGenerator(&'a str),
@@ -51,6 +70,10 @@ impl ApiResource<'_> {
     const fn methods(self) -> &'static str {
         match self {
             Self::TokenStatus => "GET",
+            Self::Items(ItemKind::Route) => "GET, POST, PUT, DELETE",
+            Self::Item(ItemKind::Route, _) => "GET, PUT, DELETE",
+            // Interconnects are created and deleted by another API.
+            Self::Items(ItemKind::Interconnect) | Self::Item(ItemKind::Interconnect, _) => "GET, PUT",
             Self::Collection(_) => "GET, POST, PUT",
             Self::Tunnel(..) => "GET, PUT, DELETE",
             Self::PskGenerator(_) => "POST",
@@ -63,16 +86,19 @@ impl<'a> ApiOperation<'a> {
     /// method.
     pub(crate) fn route(method: &'a Method, path: &'a str) -> Result<Self, ErrorResponse> {
         let segments: Vec<&str> = path.split('/').collect();
+        let items = ItemKind::from_collection;
         let kind = |segment| TunnelKind::from_collection(segment).ok_or_else(|| ErrorResponse::no_route(path));
         let (account, resource) = match *segments {
             ["", "user", "tokens", "verify"] => (None, ApiResource::TokenStatus),
             ["", "accounts", account, "tokens", "verify"] => (Some(account), ApiResource::TokenStatus),
-            ["", "accounts", account, "magic", collection] => {
-                (Some(account), ApiResource::Collection(kind(collection)?))
-            }
-            ["", "accounts", account, "magic", collection, id] => {
-                (Some(account), ApiResource::Tunnel(kind(collection)?, id))
-            }
+            ["", "accounts", account, "magic", collection] => match items(collection) {
+                Some(kind) => (Some(account), ApiResource::Items(kind)),
+                None => (Some(account), ApiResource::Collection(kind(collection)?)),
+            },
+            ["", "accounts", account, "magic", collection, id] => match items(collection) {
+                Some(kind) => (Some(account), ApiResource::Item(kind, id)),
+                None => (Some(account), ApiResource::Tunnel(kind(collection)?, id)),
+            },
             ["", "accounts", account, "magic", "ipsec_tunnels", id, "psk_generate"] => {
                 (Some(account), ApiResource::PskGenerator(id))
             }
@@ -82,29 +108,63 @@ impl<'a> ApiOperation<'a> {
         Ok(Self { method, path, account, resource })
     }
 
-    /// The kind of tunnel that the operation reads or changes.
-    pub(crate) const fn kind(&self) -> Option<TunnelKind> {
+    pub(crate) const fn section(&self) -> ApiSection {
         match self.resource {
-            ApiResource::TokenStatus => None,
-            ApiResource::Collection(kind) | ApiResource::Tunnel(kind, _) => Some(kind),
-            ApiResource::PskGenerator(_) => Some(TunnelKind::Ipsec),
+            ApiResource::TokenStatus => ApiSection::Token,
+            ApiResource::Items(kind) | ApiResource::Item(kind, _) => ApiSection::Items(kind),
+            ApiResource::Collection(kind) | ApiResource::Tunnel(kind, _) => ApiSection::Tunnels(kind),
+            ApiResource::PskGenerator(_) => ApiSection::Tunnels(TunnelKind::Ipsec),
         }
     }
 
     /// With `strict`, interface addresses must be private.
     pub(crate) fn run(
         &self,
-        accounts: &mut [StoredAccount],
+        world: OperationWorld<'_>,
         request: &ApiRequest,
         now: Moment,
         strict: bool,
         rng: &mut StdRng,
-    ) -> OperationResult {
-        let account = self.account.map(|id| self.find_account(accounts, id)).transpose()?;
-        let (Some(account), Some(kind)) = (account, self.kind()) else {
-            return Ok(json!({"id": store::stable_id(&["token"]), "status": "active"}).to_string());
+    ) -> OperationResult<ApiResponse> {
+        let account = self.account.map(|id| self.find_account(world.accounts, id)).transpose()?;
+        let (account, kind) = match (self.section(), account) {
+            (ApiSection::Token, account) => {
+                let owner = if account.is_some() { TokenOwner::Account } else { TokenOwner::User };
+                return Ok(world.token.verify(owner, now.wall));
+            }
+            (_, None) => return Err(ErrorResponse::no_route(self.path)),
+            (_, Some(account)) if !account.onboarded => return Err(ErrorResponse::not_onboarded()),
+            (ApiSection::Items(kind), Some(account)) => {
+                let result = self.run_on_items(kind, account, request, (now, strict), rng);
+                return result.map(|result| ApiResponse::success(&result));
+            }
+            (ApiSection::Tunnels(kind), Some(account)) => (account, kind),
         };
-        let mut context = OperationContext { request, kind, now, strict, rng };
+        let context = OperationContext { request, kind, now, strict, rng };
+        self.run_on_tunnels(context, account).map(|result| ApiResponse::success(&result))
+    }
+
+    fn run_on_items(
+        &self,
+        kind: ItemKind,
+        account: &mut StoredAccount,
+        request: &ApiRequest,
+        (now, strict): (Moment, bool),
+        rng: &mut StdRng,
+    ) -> OperationResult {
+        let id = if let ApiResource::Item(_, id) = self.resource { Some(id) } else { None };
+        id.map_or(Ok(()), |id| self.check_id(id))?;
+        let call = |is_taken| ItemCall { request, id, now, strict, is_taken };
+        match kind {
+            ItemKind::Route => call(&|_| false).run(&mut account.routes, rng),
+            ItemKind::Interconnect => {
+                let (interconnects, names) = account.interconnects_and_names();
+                call(&|name| names.contains_key(name)).run(interconnects, rng)
+            }
+        }
+    }
+
+    fn run_on_tunnels(&self, mut context: OperationContext<'_>, account: &mut StoredAccount) -> OperationResult {
         let (ApiResource::Tunnel(_, id) | ApiResource::PskGenerator(id)) = self.resource else {
             return match *self.method {
                 Method::POST => context.create(account),
@@ -127,11 +187,7 @@ impl<'a> ApiOperation<'a> {
 
     fn find_account<'s>(&self, accounts: &'s mut [StoredAccount], id: &str) -> OperationResult<&'s mut StoredAccount> {
         self.check_id(id)?;
-        match accounts.iter_mut().find(|account| account.id == id) {
-            Some(account) if account.onboarded => Ok(account),
-            Some(_) => Err(ErrorResponse::not_onboarded()),
-            None => Err(ErrorResponse::no_access_to_account()),
-        }
+        accounts.iter_mut().find(|account| account.id == id).ok_or_else(ErrorResponse::no_access_to_account)
     }
 
     /// The API's gateway does not route malformed identifiers.
@@ -165,9 +221,9 @@ impl OperationContext<'_> {
     }
 
     fn create(&mut self, account: &mut StoredAccount) -> OperationResult {
-        let valid = self.validate(account, &self.parse_body()?, "")?;
+        let valid = self.validate(account, &self.request.object_body()?, "")?;
         let candidate = Candidate { id: None, valid, at: String::new() };
-        reject_if_any(account.check(slice::from_ref(&candidate)))?;
+        ErrorResponse::check_body(account.check(slice::from_ref(&candidate)))?;
         let mut tunnel = StoredTunnel::new(format!("{:032x}", self.rng.random::<u128>()), candidate.valid, self.now);
         let json = tunnel.json(self.request.form).to_owned();
         if !self.request.validate_only() {
@@ -177,14 +233,14 @@ impl OperationContext<'_> {
     }
 
     fn update(&self, account: &mut StoredAccount, id: &str) -> OperationResult {
-        let valid = self.validate(account, &self.parse_body()?, "")?;
+        let valid = self.validate(account, &self.request.object_body()?, "")?;
         let updates = vec![Candidate { id: Some(id.to_owned()), valid, at: String::new() }];
         let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
         Ok(format!("{{\"modified\":{modified},\"modified_{}\":{tunnels}}}", self.kind.names().item))
     }
 
     fn update_many(&self, account: &mut StoredAccount) -> OperationResult {
-        let updates = self.read_updates(account, &self.parse_body()?)?;
+        let updates = self.read_updates(account, &self.request.object_body()?)?;
         let (modified, tunnels) = (!self.request.validate_only(), self.apply(account, updates)?);
         Ok(format!("{{\"modified\":{modified},\"modified_{}\":[{tunnels}]}}", self.kind.names().collection))
     }
@@ -192,14 +248,7 @@ impl OperationContext<'_> {
     /// Reads and validates the body of an update of many.
     fn read_updates(&self, account: &StoredAccount, body: &Map<String, Value>) -> OperationResult<Vec<Candidate>> {
         let collection = self.kind.names().collection;
-        let pointer = format!("/{collection}");
-        let list = match body.get(collection) {
-            None | Some(Value::Null) => {
-                return Err(reject(BodyRule::Required, &pointer, format!("{collection} is required")));
-            }
-            Some(Value::Array(list)) => list,
-            Some(_) => return Err(reject(BodyRule::Type, &pointer, format!("{collection} must be a list"))),
-        };
+        let (pointer, list) = items::listed(body, collection)?;
         let mut updates: Vec<Candidate> = Vec::with_capacity(list.len());
         let mut errors = Vec::new();
         for (position, element) in list.iter().enumerate() {
@@ -213,18 +262,14 @@ impl OperationContext<'_> {
                 Err(error) => errors.extend(error.errors),
             }
         }
-        reject_if_any(errors)?;
+        ErrorResponse::check_body(errors)?;
         Ok(updates)
     }
 
     /// Reads one element of an update of many. `at` is its pointer.
     fn read_update(&self, account: &StoredAccount, element: &Value, at: String) -> OperationResult<Candidate> {
-        let fields = element.as_object().ok_or_else(|| reject(BodyRule::Type, &at, "must be an object"))?;
+        let (fields, id) = items::identified(element, &at)?;
         let pointer = format!("{at}/id");
-        let id = match fields.get("id") {
-            None | Some(Value::Null) => return Err(reject(BodyRule::Required, &pointer, "id is required")),
-            Some(id) => id.as_str().ok_or_else(|| reject(BodyRule::Type, &pointer, "id must be a string"))?,
-        };
         if account.get(id).is_none_or(|tunnel| tunnel.spec().kind() != self.kind) {
             let mut error = ErrorResponse::no_such_tunnel(self.kind);
             error.errors.iter_mut().for_each(|error| error.pointer = Some(pointer.clone()));
@@ -236,7 +281,7 @@ impl OperationContext<'_> {
 
     /// Applies updates, to a copy with `validate_only`. Returns the tunnels, separated by commas.
     fn apply(&self, account: &mut StoredAccount, updates: Vec<Candidate>) -> OperationResult {
-        reject_if_any(account.check(&updates))?;
+        ErrorResponse::check_body(account.check(&updates))?;
         let mut preview = self.request.validate_only().then(|| account.clone());
         let account = preview.as_mut().unwrap_or(account);
         let ids: Vec<String> = updates.iter().filter_map(|update| update.id.clone()).collect();
@@ -265,25 +310,9 @@ impl OperationContext<'_> {
         json!({"ipsec_tunnel_id": tunnel.id(), "psk": psk, "psk_metadata": metadata}).to_string()
     }
 
-    fn parse_body(&self) -> OperationResult<Map<String, Value>> {
-        match serde_json::from_slice(&self.request.body) {
-            Ok(Value::Object(fields)) => Ok(fields),
-            Ok(_) => Err(reject(BodyRule::Type, "", "the body must be an object")),
-            Err(error) => Err(ErrorResponse::malformed_json(&error)),
-        }
-    }
-
     fn validate(&self, account: &StoredAccount, body: &Map<String, Value>, at: &str) -> OperationResult<ValidTunnel> {
         let form = Some(self.request.form);
         let context = ValidationContext { kind: self.kind, account: &account.id, strict: self.strict, form };
         validate::validate_body(context, body, at).map_err(ErrorResponse::invalid_body)
     }
-}
-
-fn reject(rule: BodyRule, pointer: &str, message: impl Into<String>) -> ErrorResponse {
-    ErrorResponse::invalid_body(vec![rule.error(pointer, message)])
-}
-
-fn reject_if_any(errors: Vec<ApiError>) -> Result<(), ErrorResponse> {
-    if errors.is_empty() { Ok(()) } else { Err(ErrorResponse::invalid_body(errors)) }
 }

@@ -9,11 +9,11 @@ use hyper::{
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
 };
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use web_toolkit::clock::Moment;
 
 use super::{
-    response::ErrorResponse,
+    response::{BodyRule, ErrorResponse},
     spec::{ApiTime, TargetForm},
 };
 
@@ -50,6 +50,15 @@ impl ApiRequest {
             method: head.method,
             body,
         })
+    }
+
+    /// The body, which must be an object.
+    pub(crate) fn object_body(&self) -> Result<Map<String, Value>, ErrorResponse> {
+        match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(fields)) => Ok(fields),
+            Ok(_) => Err(ErrorResponse::invalid_field(BodyRule::Type, "", "the body must be an object")),
+            Err(error) => Err(ErrorResponse::malformed_json(&error)),
+        }
     }
 
     /// Whether the request asks for a check only.

@@ -48,7 +48,12 @@ pub(crate) struct ApiResponse {
 impl ApiResponse {
     /// Wraps `result`, which is JSON text. The keys have the order of a recorded body.
     pub(crate) fn success(result: &str) -> Self {
-        let body = format!("{{\"result\":{result},\"success\":true,\"errors\":[],\"messages\":[]}}");
+        Self::success_with(result, "[]")
+    }
+
+    /// `messages` is JSON text, too.
+    pub(crate) fn success_with(result: &str, messages: &str) -> Self {
+        let body = format!("{{\"result\":{result},\"success\":true,\"errors\":[],\"messages\":{messages}}}");
         Self::new(StatusCode::OK, "application/json; charset=UTF-8", body)
     }
 
@@ -130,6 +135,11 @@ pub(crate) enum BodyRule {
     ExtraPrefix = 1119,
     Psk = 1120,
     Duplicate = 1121,
+    RoutePrefix = 1122,
+    RoutePriority = 1123,
+    RouteWeight = 1124,
+    NotConfigurable = 1125,
+    HealthCheckSource = 1126,
 }
 
 impl BodyRule {
@@ -156,6 +166,21 @@ impl ErrorResponse {
     /// Status 400 with what is wrong in the request body.
     pub(crate) fn invalid_body(errors: Vec<ApiError>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, errors, allow: None }
+    }
+
+    /// Status 400 with what is wrong in one field. `pointer` is an RFC 6901 pointer into the request body.
+    pub(crate) fn invalid_field(rule: BodyRule, pointer: &str, message: impl Into<String>) -> Self {
+        Self::invalid_body(vec![rule.error(pointer, message)])
+    }
+
+    /// Fails if there are any errors.
+    pub(crate) fn check_body(errors: Vec<ApiError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self::invalid_body(errors)) }
+    }
+
+    /// A token that the verification of tokens does not know.
+    pub(crate) fn invalid_token() -> Self {
+        Self::single(StatusCode::UNAUTHORIZED, 1000, "Invalid API Token")
     }
 
     /// Wrong token or key, as measured on the real API.

@@ -192,7 +192,7 @@ impl TunnelSpec {
         serialize_some(map, "interface_address6", spec.interface_address6.map(|net| net.to_string()))?;
         serialize_some(map, "description", spec.description.as_ref())?;
         map.serialize_entry("automatic_return_routing", &spec.automatic_return_routing)?;
-        map.serialize_entry("health_check", &HealthCheckJson::new(spec, form))?;
+        map.serialize_entry("health_check", &HealthCheckJson::new(&spec.health_check, spec.effective_target(), form))?;
         serialize_some(map, "bgp", spec.bgp.as_ref())?;
         match &spec.options {
             KindOptions::Ipsec { allow_null_cipher, replay_protection, fqdn_id } => {
@@ -219,7 +219,7 @@ pub(crate) fn serialize_some<M: SerializeMap>(
 }
 
 #[derive(Serialize)]
-struct HealthCheckJson<'a> {
+pub(crate) struct HealthCheckJson<'a> {
     #[serde(flatten)]
     check: &'a HealthCheckSpec,
     target: TargetJson,
@@ -233,13 +233,12 @@ enum TargetJson {
 }
 
 impl<'a> HealthCheckJson<'a> {
-    fn new(spec: &'a TunnelSpec, form: TargetForm) -> Self {
-        let check = &spec.health_check;
+    pub(crate) fn new(check: &'a HealthCheckSpec, effective: Option<IpAddr>, form: TargetForm) -> Self {
         let text = |target: Option<IpAddr>| target.map(|ip| ip.to_string()).unwrap_or_default();
         let saved = text(check.saved_target);
         let target = match form {
             TargetForm::Text => TargetJson::Text(saved),
-            TargetForm::Object => TargetJson::Object { effective: text(spec.effective_target()), saved },
+            TargetForm::Object => TargetJson::Object { effective: text(effective), saved },
         };
         Self { check, target }
     }

@@ -13,8 +13,11 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use web_toolkit::clock::Moment;
 
 use super::{
+    catalog::Catalog,
     edge::{EdgeTimeline, SimulatedEdge},
+    interconnects::InterconnectSpec,
     response::{ApiError, BodyRule},
+    routes::RouteSpec,
     session::{BgpSession, SessionReport},
     spec::{ApiTime, TargetForm, TunnelKind, TunnelSpec, serialize_some},
     validate::ValidTunnel,
@@ -182,6 +185,8 @@ pub(crate) struct StoredAccount {
     pub onboarded: bool,
     /// Whether the token can read the account's analytics.
     pub analytics: bool,
+    pub routes: Catalog<RouteSpec>,
+    pub interconnects: Catalog<InterconnectSpec>,
     tunnels: BTreeMap<u64, StoredTunnel>,
     by_id: HashMap<String, u64>,
     by_name: HashMap<String, u64>,
@@ -200,12 +205,18 @@ pub(crate) struct Candidate {
 impl StoredAccount {
     pub(crate) fn new(id: String, onboarded: bool) -> Self {
         let (tunnels, by_id, by_name) = (BTreeMap::new(), HashMap::new(), HashMap::new());
-        Self { id, onboarded, analytics: true, tunnels, by_id, by_name, next: 0 }
+        let (routes, interconnects) = (Catalog::default(), Catalog::default());
+        Self { id, onboarded, analytics: true, routes, interconnects, tunnels, by_id, by_name, next: 0 }
     }
 
     /// Whether the account's datasets of tunnels can be queried.
     pub(crate) fn has_analytics(&self) -> bool {
         self.onboarded && self.analytics
+    }
+
+    /// The interconnects, and the names of the tunnels, which they cannot have.
+    pub(crate) fn interconnects_and_names(&mut self) -> (&mut Catalog<InterconnectSpec>, &HashMap<String, u64>) {
+        (&mut self.interconnects, &self.by_name)
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&StoredTunnel> {
@@ -237,7 +248,7 @@ impl StoredAccount {
             let name = candidate.valid.spec.name.as_str();
             let present = self.by_name.get(name).and_then(|key| self.tunnels.get(key));
             let taken = present.is_some_and(|tunnel| !changing.contains(tunnel.id()));
-            if taken || !names.insert(name) {
+            if taken || self.interconnects.has_name(name, None) || !names.insert(name) {
                 let message = "name cannot be shared with another tunnel";
                 errors.push(BodyRule::NameTaken.error(format!("{}/name", candidate.at), message));
             }

@@ -5,24 +5,31 @@
 //! tunnels fill an account for measurements and rehearsals at scale.
 
 mod file;
+mod items;
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 use web_toolkit::clock::Moment;
 
+pub(crate) use self::items::ItemEvent;
 use super::{
+    catalog::{Catalog, StoredItem},
     edge::{SimulatedEdge, StoryTraffic},
     faults::Faults,
+    interconnects::InterconnectSpec,
     response::ApiError,
+    routes::RouteSpec,
     session::{SessionReport, SessionState},
     spec::{BgpSpec, HealthCheckSpec, KindOptions, TunnelKind, TunnelSpec},
     store::stable_id,
+    token::TokenSettings,
     validate::{self, ValidTunnel, ValidationContext},
 };
 
@@ -31,6 +38,7 @@ use super::{
 pub struct Story {
     pub(crate) accounts: Vec<StoryAccount>,
     pub(crate) analytics: AnalyticsLimits,
+    pub(crate) token: TokenSettings,
     /// Time after which the initial state is restored and the story restarts. `None`: the story runs once.
     pub(crate) period: Option<Duration>,
     /// In time order.
@@ -64,6 +72,8 @@ pub(crate) struct StoryAccount {
     pub onboarded: bool,
     pub analytics: bool,
     pub tunnels: Vec<StoryTunnel>,
+    pub routes: Catalog<RouteSpec>,
+    pub interconnects: Catalog<InterconnectSpec>,
 }
 
 /// A tunnel at the start of the story.
@@ -93,6 +103,9 @@ pub(crate) struct StoryEvent {
     pub report: Option<SessionReport>,
     /// Changed keys of the edge's view.
     pub edge: Option<Map<String, Value>>,
+    pub item: Option<ItemEvent>,
+    /// Replaces the state of the token.
+    pub token: Option<TokenSettings>,
     /// Replaces all faults in force.
     pub faults: Option<Faults>,
 }
@@ -108,9 +121,11 @@ impl Story {
     /// One account without tunnels and events.
     pub fn empty() -> Self {
         let id = stable_id(&["account", "empty"]);
-        let account =
-            StoryAccount { name: "empty".to_owned(), id, onboarded: true, analytics: true, tunnels: Vec::new() };
-        Self { accounts: vec![account], analytics: AnalyticsLimits::default(), period: None, events: Vec::new() }
+        let (tunnels, routes, interconnects) = (Vec::new(), Catalog::default(), Catalog::default());
+        let name = "empty".to_owned();
+        let account = StoryAccount { name, id, onboarded: true, analytics: true, tunnels, routes, interconnects };
+        let (analytics, token) = (AnalyticsLimits::default(), TokenSettings::default());
+        Self { accounts: vec![account], analytics, token, period: None, events: Vec::new() }
     }
 
     /// Name and id of each account, in story order.
@@ -211,7 +226,11 @@ pub(crate) fn patch_edge(state: &SimulatedEdge, set: &Map<String, Value>) -> Res
 const FIRST_INTERFACE: u32 = u32::from_be_bytes([127, 64, 0, 0]);
 /// First customer endpoint, one per tunnel.
 const FIRST_ENDPOINT: u32 = u32::from_be_bytes([127, 192, 0, 0]);
-/// Number of tunnels that the two ranges can hold.
+/// First prefix of the generated routes, a /29 for two tunnels.
+const FIRST_PREFIX: u32 = u32::from_be_bytes([10, 0, 0, 0]);
+/// First IPv6 prefix of the generated routes, a /64 for two tunnels, in the documentation range.
+const FIRST_PREFIX6: u128 = 0x2001_0db8 << 96;
+/// Number of tunnels that the ranges can hold.
 const MAX_GENERATED: u32 = 1 << 22;
 
 /// Generates up to `count` tunnels of alternating kind. Of ten, eight have BGP that is up, one has BGP that is down,
@@ -227,6 +246,26 @@ pub(crate) fn generate_tunnels(account: &str, count: usize) -> impl Iterator<Ite
             edge: Some(SimulatedEdge::with_traffic(generate_traffic(number))),
             valid: ValidTunnel { psk: spec.kind() == TunnelKind::Ipsec, spec },
         }
+    })
+}
+
+/// Two routes per generated tunnel, one of IPv4 and one of IPv6. Two neighboring tunnels share both prefixes.
+pub(crate) fn generate_routes(
+    account: &str,
+    count: usize,
+    now: Timestamp,
+) -> impl Iterator<Item = StoredItem<RouteSpec>> {
+    let count = u32::try_from(count).unwrap_or(u32::MAX).min(MAX_GENERATED);
+    (0..count).flat_map(move |number| {
+        let pair = number / 2;
+        let v4 = Ipv4Net::new_assert(Ipv4Addr::from(FIRST_PREFIX + (pair << 3)), 29);
+        let v6 = Ipv6Net::new_assert(Ipv6Addr::from(FIRST_PREFIX6 + (u128::from(pair) << 64)), 64);
+        [v4.into(), v6.into()].map(|prefix: IpNet| {
+            let nexthop = Ipv4Addr::from(FIRST_INTERFACE + 2 * number + 1).to_string();
+            let spec = RouteSpec { prefix, nexthop, priority: 100, description: None, weight: None, scope: None };
+            let id = stable_id(&["generated route", account, &prefix.to_string(), &spec.nexthop]);
+            StoredItem::new(id, spec, now)
+        })
     })
 }
 

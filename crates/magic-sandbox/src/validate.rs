@@ -39,10 +39,19 @@ pub(crate) fn validate_body(
     body: &Map<String, Value>,
     at: &str,
 ) -> Result<ValidTunnel, Vec<ApiError>> {
+    read_body(body, at, |body| read_tunnel(context, body))
+}
+
+/// Reads a body and collects its errors. `at` is the pointer to the body in the request.
+pub(crate) fn read_body<T>(
+    body: &Map<String, Value>,
+    at: &str,
+    read: impl FnOnce(&FieldReader<'_>) -> Option<T>,
+) -> Result<T, Vec<ApiError>> {
     let errors = BodyErrors::default();
-    let tunnel = read_tunnel(context, &FieldReader { fields: body, at: at.to_owned(), errors: &errors });
+    let value = read(&FieldReader { fields: body, at: at.to_owned(), errors: &errors });
     let errors = errors.into_inner();
-    tunnel.filter(|_| errors.is_empty()).ok_or(errors)
+    value.filter(|_| errors.is_empty()).ok_or(errors)
 }
 
 /// Returns `None` if a required field is missing or invalid. Every field is read before the first `?`, so that all
@@ -98,7 +107,7 @@ fn read_name(kind: TunnelKind, body: &FieldReader<'_>) -> Option<String> {
 }
 
 /// "A 31-bit prefix (/31 in CIDR notation) supporting two hosts"; the live API also accepts a /30.
-fn read_interface_address(strict: bool, body: &FieldReader<'_>) -> Option<Ipv4Net> {
+pub(crate) fn read_interface_address(strict: bool, body: &FieldReader<'_>) -> Option<Ipv4Net> {
     const KEY: &str = "interface_address";
     let expected = "must be an IPv4 prefix of length 31 or 30";
     let net = body.require(KEY).parsed::<Ipv4Net>(KEY, BodyRule::InterfacePrefix, expected)?;
@@ -120,7 +129,7 @@ fn read_interface_address(strict: bool, body: &FieldReader<'_>) -> Option<Ipv4Ne
 }
 
 /// "A 127 bit IPV6 prefix [...] with the address being the first IP of the subnet".
-fn read_interface_address6(body: &FieldReader<'_>) -> Option<Ipv6Net> {
+pub(crate) fn read_interface_address6(body: &FieldReader<'_>) -> Option<Ipv6Net> {
     const KEY: &str = "interface_address6";
     let net = body.parsed::<Ipv6Net>(KEY, BodyRule::InterfacePrefix6, "must be an IPv6 prefix of length 127")?;
     if net.prefix_len() != 127 {
@@ -131,7 +140,7 @@ fn read_interface_address6(body: &FieldReader<'_>) -> Option<Ipv6Net> {
     Some(net)
 }
 
-fn read_health_check(form: Option<TargetForm>, check: Option<&FieldReader<'_>>) -> HealthCheckSpec {
+pub(crate) fn read_health_check(form: Option<TargetForm>, check: Option<&FieldReader<'_>>) -> HealthCheckSpec {
     let mut read = HealthCheckSpec::default();
     let Some(check) = check else { return read };
     read.enabled = check.flag("enabled").unwrap_or(read.enabled);
@@ -162,7 +171,7 @@ fn read_target(form: Option<TargetForm>, check: &FieldReader<'_>) -> Option<IpAd
     None
 }
 
-fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
+pub(crate) fn read_bgp(bgp: &FieldReader<'_>) -> Option<BgpSpec> {
     let asn_rule = "customer_asn must be a whole number from 0 to 4294967295";
     if bgp.value("customer_asn").is_none() {
         bgp.reject("customer_asn", BodyRule::Required, "customer_asn is required");
@@ -233,14 +242,14 @@ type BodyErrors = RefCell<Vec<ApiError>>;
 
 /// An object in a body, and its pointer. A field that is null counts as absent.
 #[derive(Debug)]
-struct FieldReader<'a> {
+pub(crate) struct FieldReader<'a> {
     fields: &'a Map<String, Value>,
     at: String,
     errors: &'a BodyErrors,
 }
 
 impl<'a> FieldReader<'a> {
-    fn reject(&self, key: &str, rule: BodyRule, message: &str) {
+    pub(crate) fn reject(&self, key: &str, rule: BodyRule, message: &str) {
         self.errors.borrow_mut().push(rule.error(format!("{}/{key}", self.at), message));
     }
 
@@ -258,26 +267,26 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Reports a field that is absent or an empty string.
-    fn require(&self, key: &str) -> &Self {
+    pub(crate) fn require(&self, key: &str) -> &Self {
         if self.value(key).is_none_or(|value| value == "") {
             self.reject(key, BodyRule::Required, &format!("{key} is required"));
         }
         self
     }
 
-    fn value(&self, key: &str) -> Option<&'a Value> {
+    pub(crate) fn value(&self, key: &str) -> Option<&'a Value> {
         self.fields.get(key).filter(|value| !value.is_null())
     }
 
-    fn text(&self, key: &str) -> Option<&'a str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&'a str> {
         self.typed(key, "a string", Value::as_str)
     }
 
-    fn flag(&self, key: &str) -> Option<bool> {
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
         self.typed(key, "true or false", Value::as_bool)
     }
 
-    fn number(&self, key: &str, range: RangeInclusive<u64>, rule: BodyRule, message: &str) -> Option<u64> {
+    pub(crate) fn number(&self, key: &str, range: RangeInclusive<u64>, rule: BodyRule, message: &str) -> Option<u64> {
         let value = self.typed(key, "a number", |value| value.is_number().then_some(value))?;
         let number = value.as_u64().filter(|number| range.contains(number));
         if number.is_none() {
@@ -286,7 +295,7 @@ impl<'a> FieldReader<'a> {
         number
     }
 
-    fn choice(&self, key: &str, choices: &[&'static str]) -> Option<&'static str> {
+    pub(crate) fn choice(&self, key: &str, choices: &[&'static str]) -> Option<&'static str> {
         let text = self.text(key)?;
         let chosen = choices.iter().find(|choice| **choice == text).copied();
         if chosen.is_none() {
@@ -295,13 +304,13 @@ impl<'a> FieldReader<'a> {
         chosen
     }
 
-    fn nested(&self, key: &str) -> Option<FieldReader<'a>> {
+    pub(crate) fn nested(&self, key: &str) -> Option<FieldReader<'a>> {
         let fields = self.typed(key, "an object", Value::as_object)?;
         Some(FieldReader { fields, at: format!("{}/{key}", self.at), errors: self.errors })
     }
 
     /// The strings of a list. Other elements are reported and omitted.
-    fn texts(&self, key: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, key: &str) -> Vec<String> {
         const EXPECTED: &str = "a list of strings";
         let Some(list) = self.typed(key, EXPECTED, Value::as_array) else { return Vec::new() };
         if !list.iter().all(Value::is_string) {
@@ -311,7 +320,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// Parses a string. An empty one counts as absent.
-    fn parsed<T: FromStr>(&self, key: &str, rule: BodyRule, expected: &str) -> Option<T> {
+    pub(crate) fn parsed<T: FromStr>(&self, key: &str, rule: BodyRule, expected: &str) -> Option<T> {
         let text = self.text(key).filter(|text| !text.is_empty())?;
         let parsed = text.parse().ok();
         if parsed.is_none() {
@@ -320,7 +329,7 @@ impl<'a> FieldReader<'a> {
         parsed
     }
 
-    fn address(&self, key: &str) -> Option<IpAddr> {
+    pub(crate) fn address(&self, key: &str) -> Option<IpAddr> {
         self.parsed(key, BodyRule::Address, "must be an IP address")
     }
 }

@@ -15,12 +15,13 @@ use web_toolkit::clock::Moment;
 use super::{
     faults::{FaultCollection, Faults},
     graphql::{self, AnalyticsError, AnalyticsRequest, AnswerContext, Distortion, DocumentOperation},
-    operations::{ApiOperation, MOUNT},
-    request::{ApiRequest, CallLog},
+    operations::{ApiOperation, MOUNT, OperationWorld},
+    request::{ApiRequest, CallLog, PresentedCredentials},
     response::{ApiResponse, ErrorResponse},
     session::SessionReport,
     store::{Candidate, StoredAccount, StoredTunnel},
     story::{self, AnalyticsLimits, Story, StoryAccount, StoryEvent, StoryPlayer, StoryStep, StoryTunnel},
+    token::{TokenExpiry, TokenSettings, TokenState},
     validate::ValidTunnel,
 };
 
@@ -37,17 +38,26 @@ pub struct SandboxSettings {
     pub story: Story,
     /// Faults in force from the start.
     pub faults: Faults,
+    /// Expiry of the token; `None`: that of the story.
+    pub token_expiry: Option<TokenExpiry>,
 }
 
 impl Default for SandboxSettings {
     fn default() -> Self {
-        Self { token: None, strict: false, tunnels: 0, story: Story::demo(), faults: Faults::default() }
+        Self {
+            token: None,
+            strict: false,
+            tunnels: 0,
+            story: Story::demo(),
+            faults: Faults::default(),
+            token_expiry: None,
+        }
     }
 }
 
 /// What a request to the API asks for.
 enum ApiCall<'a> {
-    Tunnels(ApiOperation<'a>),
+    Rest(ApiOperation<'a>),
     Graphql(AnalyticsRequest),
     /// An unknown path or method.
     Unknown(ErrorResponse),
@@ -59,7 +69,7 @@ impl<'a> ApiCall<'a> {
     /// `path` is the path below the mount point.
     fn route(request: &'a ApiRequest, path: &'a str) -> Self {
         if path != graphql::PATH {
-            return ApiOperation::route(&request.method, path).map_or_else(Self::Unknown, Self::Tunnels);
+            return ApiOperation::route(&request.method, path).map_or_else(Self::Unknown, Self::Rest);
         }
         match ErrorResponse::check_method(&request.method, "POST") {
             Ok(()) => AnalyticsRequest::parse(&request.body).map_or_else(Self::UnknownQuery, Self::Graphql),
@@ -73,7 +83,7 @@ impl<'a> ApiCall<'a> {
 
     fn collection(&self) -> Option<FaultCollection> {
         match self {
-            Self::Tunnels(operation) => operation.kind().map(FaultCollection::from),
+            Self::Rest(operation) => Some(operation.section().into()),
             _ => self.operation().map(FaultCollection::from),
         }
     }
@@ -86,6 +96,8 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) calls: CallLog,
     accepted: Option<SecretString>,
+    initial_token: TokenSettings,
+    token: TokenState,
     strict: bool,
     player: StoryPlayer,
     rng: StdRng,
@@ -93,12 +105,18 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(settings: SandboxSettings, now: Moment) -> Self {
-        let SandboxSettings { token, strict, tunnels, story, faults } = settings;
+        let SandboxSettings { token: accepted, strict, tunnels, story, faults, token_expiry } = settings;
+        let expires = token_expiry.or(story.token.expires);
+        let initial_token = TokenSettings { expires, ..story.token };
+        let token = TokenState::new(initial_token, now.wall);
         let mut accounts = Vec::with_capacity(story.accounts.len());
         for (position, initial) in story.accounts.iter().enumerate() {
             let mut account = StoredAccount::new(initial.id.clone(), initial.onboarded);
             account.analytics = initial.analytics;
+            account.routes = initial.routes.created_at(now.wall);
+            account.interconnects = initial.interconnects.created_at(now.wall);
             let generated = if position == 0 { tunnels } else { 0 };
+            story::generate_routes(&initial.id, generated, now.wall).for_each(|route| account.routes.insert(route));
             let generated = story::generate_tunnels(&initial.id, generated);
             for StoryTunnel { id, valid, report, edge } in initial.tunnels.iter().cloned().chain(generated) {
                 // A tunnel of the story takes precedence over a generated one of the same name.
@@ -115,7 +133,7 @@ impl World {
         }
         let player = StoryPlayer::new(story, now);
         let calls = CallLog::default();
-        Self { accounts, faults, calls, accepted: token, strict, player, rng: rand::make_rng() }
+        Self { accounts, faults, calls, accepted, initial_token, token, strict, player, rng: rand::make_rng() }
     }
 
     /// Brings the story and the BGP sessions up to `now`.
@@ -138,7 +156,13 @@ impl World {
 
     fn restart_story(&mut self, now: Moment) {
         info!("story: restarting from the beginning");
+        if self.player.story.events.iter().any(|event| event.token.is_some()) {
+            self.token = TokenState::new(self.initial_token, now.wall);
+        }
         for (account, initial) in self.accounts.iter_mut().zip(&self.player.story.accounts) {
+            account.routes.restore(&initial.routes, |_| false);
+            let (interconnects, names) = account.interconnects_and_names();
+            interconnects.restore(&initial.interconnects, |name| names.contains_key(name));
             for StoryTunnel { id, valid, report, edge } in &initial.tunnels {
                 let valid = ValidTunnel { spec: valid.spec.clone(), psk: false };
                 let candidate = Candidate { id: Some(id.clone()), valid, at: String::new() };
@@ -159,6 +183,15 @@ impl World {
         self.log_event(&event);
         if let Some(faults) = event.faults {
             self.faults = faults;
+        }
+        if let Some(token) = event.token {
+            self.token = TokenState::new(token, now.wall);
+        }
+        if let Some((item, account)) =
+            event.item.as_ref().and_then(|item| Some((item, self.accounts.get_mut(item.account)?)))
+        {
+            item.apply(&mut account.routes, &mut account.interconnects)
+                .unwrap_or_else(|error| debug!("story: not changed: {error}"));
         }
         let Some((position, id)) = event.tunnel else { return };
         let Some(account) = self.accounts.get_mut(position) else { return };
@@ -214,7 +247,7 @@ impl World {
         let faults = self.faults.match_request(call.collection(), &request.method, &mut self.rng);
         let mut response = faults.replacement().unwrap_or_else(|| {
             // Without valid credentials even an unknown path is a 401, as in the real API.
-            match request.credentials.check(self.accepted.as_ref()) {
+            match self.check_credentials(&call, request, now) {
                 Ok(()) => self.run(call, request, faults.distortion(), now),
                 Err(error) => error.into(),
             }
@@ -225,12 +258,24 @@ impl World {
         response
     }
 
+    /// The verification answers with its own error, and for a token that is not active, too.
+    fn check_credentials(&self, call: &ApiCall<'_>, request: &ApiRequest, now: Moment) -> Result<(), ErrorResponse> {
+        let checked = request.credentials.check(self.accepted.as_ref());
+        let is_token = matches!(request.credentials, PresentedCredentials::Token(_));
+        if call.collection() == Some(FaultCollection::Token) && is_token {
+            return checked.map_err(|_| ErrorResponse::invalid_token());
+        }
+        checked?;
+        if is_token && !self.token.is_active(now.wall) { Err(ErrorResponse::authentication()) } else { Ok(()) }
+    }
+
     /// Carries out a request with valid credentials.
     fn run(&mut self, call: ApiCall<'_>, request: &ApiRequest, distortion: Distortion, now: Moment) -> ApiResponse {
         match call {
-            ApiCall::Tunnels(operation) => {
-                let result = operation.run(&mut self.accounts, request, now, self.strict, &mut self.rng);
-                result.map_or_else(ApiResponse::from, |result| ApiResponse::success(&result))
+            ApiCall::Rest(operation) => {
+                let world = OperationWorld { accounts: &mut self.accounts, token: self.token };
+                let response = operation.run(world, request, now, self.strict, &mut self.rng);
+                response.unwrap_or_else(ApiResponse::from)
             }
             ApiCall::Graphql(query) => {
                 let AnalyticsLimits { delay, page_size } = self.player.story.analytics;
@@ -261,6 +306,14 @@ impl World {
             ["sandbox", "accounts", account, "tunnels", tunnel, "edge"] => {
                 allow("PUT")?;
                 self.set_edge(account, &percent_decode_str(tunnel).decode_utf8_lossy(), &request.body, now)
+            }
+            ["sandbox", "token"] => {
+                allow("GET, PUT")?;
+                if request.method == Method::PUT {
+                    let settings = TokenSettings::parse(&Value::Object(request.object_body()?));
+                    self.token = TokenState::new(settings.map_err(bad_request)?, now.wall);
+                }
+                Ok(self.token.json(now.wall))
             }
             ["sandbox", "faults"] => {
                 allow("GET, PUT, DELETE")?;

@@ -9,6 +9,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{clock, server};
 
+/// One of each interconnect of `walk.py`; the API cannot create them.
+const STORY: &str = "
+accounts:
+  - name: sdk
+    interconnects:
+      - name: old
+        version: '1.5'
+        interface_address: 10.0.0.2/31
+        health_check: {source: 198.41.199.225}
+        bgp: {customer_asn: 65010, extra_prefixes: [10.0.0.0/8]}
+      - {name: new, interface_address: 10.0.0.4/31, gre: {cloudflare_endpoint: 198.51.100.2}}
+";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_official_client_can_call_every_operation() {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -21,7 +34,8 @@ async fn the_official_client_can_call_every_operation() {
     let bound = server::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let url = format!("http://{}/client/v4", bound[0].local_addr());
     let token = Some("sdk-token".to_owned().into());
-    let settings = SandboxSettings { token, story: Story::empty(), ..SandboxSettings::default() };
+    let settings =
+        SandboxSettings { token, story: Story::parse("sdk.yml", STORY).unwrap(), ..SandboxSettings::default() };
     let account = settings.story.accounts().next().unwrap().1.to_owned();
     let sandbox = Sandbox::new(settings, clock::now());
     let stop = CancellationToken::new();

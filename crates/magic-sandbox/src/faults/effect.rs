@@ -238,9 +238,9 @@ fn change_json(response: &mut ApiResponse, change: impl FnOnce(&mut Value)) {
     }
 }
 
-/// Calls `change` for each tunnel and each row of a GraphQL list, anywhere in the body.
+/// Calls `change` for each resource, the token and each row of a GraphQL list, anywhere in the body.
 fn visit_rows(value: &mut Value, change: fn(&mut Value)) {
-    if value.get("name").is_some() || value.get("dimensions").is_some() {
+    if ["id", "name", "dimensions"].iter().any(|key| value.get(key).is_some()) {
         return change(value);
     }
     match value {
@@ -282,6 +282,14 @@ fn set_wrong_types(row: &mut Value) {
         row["sum"] = json!(7);
         return;
     }
+    if row.get("prefix").is_some() {
+        *row = json!({"id": row["id"], "prefix": 42, "nexthop": ["10.0.0.1"], "priority": "high", "scope": "all"});
+        return;
+    }
+    if row.get("status").is_some() {
+        *row = json!({"id": 42, "status": ["active"], "expires_on": 1_800_000_000});
+        return;
+    }
     let tunnel = row;
     tunnel["name"] = json!(42);
     tunnel["interface_address"] = json!(["10.0.0.0/31"]);
@@ -294,6 +302,14 @@ fn set_unknown_values(row: &mut Value) {
         if dimensions.get("resultStatus").is_some() {
             dimensions["resultStatus"] = json!("unreachable");
         }
+        return;
+    }
+    if row.get("prefix").is_some() {
+        row["scope"] = json!({"colo_regions": ["ATLANTIS"]});
+        return;
+    }
+    if row.get("status").is_some() {
+        row["status"] = json!("suspended");
         return;
     }
     let tunnel = row;

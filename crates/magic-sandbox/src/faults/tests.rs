@@ -131,7 +131,7 @@ fn errors_name_the_value_and_the_rule() {
         (r#"{"faults":[{"fault":"reset","count":0}]}"#, "count must be at least 1"),
         (r#"{"faults":[{"fault":"reset","probability":1.5}]}"#, "probability must be from 0 to 1, not 1.5"),
         (r#"{"faults":[{"fault":"reset","method":"PATCH"}]}"#, "method must be GET, POST, PUT or DELETE, not `PATCH`"),
-        (r#"{"faults":[{"fault":"reset","collection":"routes"}]}"#, "unknown variant `routes`"),
+        (r#"{"faults":[{"fault":"reset","collection":"pcaps"}]}"#, "unknown variant `pcaps`"),
         (r#"{"faults":[{"fault":{"latency":"long"}}]}"#, "`long` is not a duration"),
         (r#"{"faults":[{"fault":{"late":"very"}}]}"#, "`very` is not a duration"),
         (r#"{"faults":[{"fault":{"graphql_errors":{}}}]}"#, "missing field `message`"),

@@ -11,15 +11,21 @@ use web_toolkit::{
 };
 
 use super::{
-    AnalyticsLimits, MAX_PAGE_SIZE, Story, StoryAccount, StoryEvent, StoryTunnel, patch_edge, patch_tunnel,
-    validate_tunnel,
+    AnalyticsLimits, MAX_PAGE_SIZE, Story, StoryAccount, StoryEvent, StoryTunnel,
+    items::{self, ItemEvent},
+    patch_edge, patch_tunnel, validate_tunnel,
 };
 use crate::{
+    catalog::Catalog,
     edge::SimulatedEdge,
     faults::{Fault, Faults, parse_duration},
+    interconnects::InterconnectSpec,
+    items::ItemKind,
+    routes::RouteSpec,
     session::SessionReport,
     spec::{TunnelKind, TunnelSpec},
     store::{Candidate, StoredAccount, is_id, stable_id},
+    token::TokenSettings,
 };
 
 /// The story of the `demo` command, and the default of `sandbox`.
@@ -38,6 +44,7 @@ struct StoryKeys {
     edge_delay: Option<Duration>,
     /// Maximum number of rows of a GraphQL list; default: 10,000.
     edge_page_size: Option<u64>,
+    token: Option<Spanned<Value>>,
     accounts: Node<AccountEntry>,
     events: Node<EventEntry>,
 }
@@ -53,13 +60,23 @@ struct AccountEntry {
     analytics: Option<bool>,
     #[serde(default)]
     tunnels: Node<Fields>,
+    #[serde(default)]
+    routes: Node<Fields>,
+    #[serde(default)]
+    interconnects: Node<Fields>,
 }
 
-/// The body of a tunnel, as for the API, plus `type`, `bgp_status` and `edge`.
-type Fields = BTreeMap<String, Spanned<Value>>;
+/// The body of a tunnel, as for the API, plus `type`, `bgp_status` and `edge`; or of a route or an interconnect.
+pub(super) type Fields = BTreeMap<String, Spanned<Value>>;
 
-/// An account and its tunnels, each with its line.
-type ListedAccount = (u64, AccountEntry, Vec<(u64, Fields)>);
+/// An account and its resources, each with its line.
+struct ListedAccount {
+    line: u64,
+    entry: AccountEntry,
+    tunnels: Vec<(u64, Fields)>,
+    routes: Vec<(u64, Fields)>,
+    interconnects: Vec<(u64, Fields)>,
+}
 
 #[derive(Deserialize)]
 struct EventEntry {
@@ -71,10 +88,14 @@ struct EventEntry {
     /// Required if tunnels of several accounts have this name.
     account: Option<String>,
     tunnel: Option<String>,
+    /// Prefix and next hop: `10.0.0.0/8 via 10.1.1.1`.
+    route: Option<String>,
+    interconnect: Option<String>,
     say: String,
     set: Option<Map<String, Value>>,
     bgp_status: Option<Value>,
     edge: Option<Map<String, Value>>,
+    token: Option<Value>,
     faults: Option<Vec<Fault>>,
 }
 
@@ -99,13 +120,18 @@ impl Story {
         let accounts: Vec<_> = accounts
             .map(|(line, mut entry)| {
                 let tunnels = reader.sections("tunnels", mem::take(&mut entry.tunnels));
-                (line, entry, tunnels)
+                let routes = reader.sections("routes", mem::take(&mut entry.routes));
+                let interconnects = reader.sections("interconnects", mem::take(&mut entry.interconnects));
+                ListedAccount { line, entry, tunnels, routes, interconnects }
             })
             .collect();
         let events = reader.sections("events", file.events);
         let limits = check_limits(file.edge_delay, file.edge_page_size);
-        let story =
-            (reader.mistakes() == 0).then(|| limits.and_then(|limits| check(limits, file.period, accounts, &events)));
+        let token = check_token(file.token.as_ref());
+        let story = (reader.mistakes() == 0).then(|| {
+            let story = check(limits?, file.period, accounts, &events)?;
+            Ok(Self { token: token?, ..story })
+        });
         let story = story.and_then(|story| reader.check_line(story));
         reader.finish_with(story)
     }
@@ -124,6 +150,11 @@ fn check_limits(delay: Option<Duration>, page_size: Option<u64>) -> Result<Analy
     Ok(AnalyticsLimits { delay, page_size })
 }
 
+fn check_token(token: Option<&Spanned<Value>>) -> Result<TokenSettings, YamlError> {
+    let Some(token) = token else { return Ok(TokenSettings::default()) };
+    TokenSettings::parse(&token.value).map_err(|rule| wrong(token.defined.line(), format!("token: {rule}")))
+}
+
 fn check(
     analytics: AnalyticsLimits,
     period: Option<Duration>,
@@ -131,8 +162,9 @@ fn check(
     events: &[(u64, EventEntry)],
 ) -> Result<Story, YamlError> {
     let mut accounts: Vec<StoryAccount> = Vec::with_capacity(entries.len());
-    for (line, entry, tunnels) in entries {
-        let account = check_account(line, entry, &tunnels)?;
+    for listed in entries {
+        let line = listed.line;
+        let account = check_account(listed)?;
         let name = &account.name;
         if accounts.iter().any(|other| other.name == *name) {
             return Err(wrong(line, format!("accounts.name: `{name}` is the name of another account")));
@@ -149,10 +181,11 @@ fn check(
         return Err(wrong(1, "period: must be at least 1s"));
     }
     let events = check_events(period, events, &accounts)?;
-    Ok(Story { accounts, analytics, period, events })
+    Ok(Story { accounts, analytics, token: TokenSettings::default(), period, events })
 }
 
-fn check_account(line: u64, entry: AccountEntry, entries: &[(u64, Fields)]) -> Result<StoryAccount, YamlError> {
+fn check_account(listed: ListedAccount) -> Result<StoryAccount, YamlError> {
+    let ListedAccount { line, entry, tunnels: entries, routes, interconnects } = listed;
     let AccountEntry { name, id, onboarded, analytics, .. } = entry;
     let id = id.unwrap_or_else(|| stable_id(&["account", &name]));
     if !is_id(&id) {
@@ -164,18 +197,21 @@ fn check_account(line: u64, entry: AccountEntry, entries: &[(u64, Fields)]) -> R
     let valid = tunnels.iter().map(|tunnel| tunnel.valid.clone()).enumerate();
     let candidates = valid.map(|(position, valid)| Candidate { id: None, valid, at: position.to_string() });
     let candidates: Vec<_> = candidates.collect();
-    if let Some(error) = StoredAccount::new(id.clone(), true).check(&candidates).into_iter().next() {
+    let mut account = StoredAccount::new(id.clone(), true);
+    account.interconnects = items::check("interconnects", &id, &interconnects)?;
+    if let Some(error) = account.check(&candidates).into_iter().next() {
         let pointer = error.pointer.unwrap_or_default();
         let (position, field) = pointer.split_once('/').unwrap_or_default();
         let (line, fields) = &entries[position.parse::<usize>().unwrap_or_default()];
-        return Err(wrong_field(*line, fields, field, &error.message));
+        return Err(wrong_field("tunnels", *line, fields, field, &error.message));
     }
+    let (routes, interconnects) = (items::check("routes", &id, &routes)?, account.interconnects);
     let (onboarded, analytics) = (onboarded.unwrap_or(true), analytics.unwrap_or(true));
-    Ok(StoryAccount { name, id, onboarded, analytics, tunnels })
+    Ok(StoryAccount { name, id, onboarded, analytics, tunnels, routes, interconnects })
 }
 
 fn check_tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel, YamlError> {
-    let wrong = |pointer: &str, rule: &str| wrong_field(line, fields, pointer, rule);
+    let wrong = |pointer: &str, rule: &str| wrong_field("tunnels", line, fields, pointer, rule);
     let kind = match fields.get("type").map(|kind| kind.value.as_str()) {
         Some(Some("ipsec")) => TunnelKind::Ipsec,
         Some(Some("gre")) => TunnelKind::Gre,
@@ -196,11 +232,11 @@ fn check_tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel
     Ok(StoryTunnel { id: stable_id(&["tunnel", account, &valid.spec.name]), valid, report, edge })
 }
 
-/// Locates an error at the key that its pointer names, or else at the tunnel.
-fn wrong_field(line: u64, fields: &Fields, pointer: &str, rule: &str) -> YamlError {
+/// Locates an error at the key that its pointer names, or else at the resource.
+pub(super) fn wrong_field(section: &str, line: u64, fields: &Fields, pointer: &str, rule: &str) -> YamlError {
     let path = pointer.trim_start_matches('/').replace('/', ".");
     let key = path.split('.').next().unwrap_or_default();
-    wrong(fields.get(key).map_or(line, |value| value.defined.line()), format!("tunnels.{path}: {rule}"))
+    wrong(fields.get(key).map_or(line, |value| value.defined.line()), format!("{section}.{path}: {rule}"))
 }
 
 /// Applies all events once, in time order, so that no event can fail when the story is played.
@@ -218,6 +254,8 @@ fn check_events(
         }
     }
     all.sort_by_key(|(_, event)| event.at);
+    let mut items: RehearsedItems =
+        accounts.iter().map(|account| (account.routes.clone(), account.interconnects.clone())).collect();
     let mut tunnels: RehearsedTunnels = BTreeMap::new();
     for (position, account) in accounts.iter().enumerate() {
         let initial = account.tunnels.iter().map(|tunnel| {
@@ -228,12 +266,21 @@ fn check_events(
     }
     for (line, event) in &all {
         rehearse(event, accounts, &mut tunnels).map_err(|what| wrong(*line, what))?;
+        let Some((item, (routes, interconnects))) =
+            event.item.as_ref().and_then(|item| Some((item, items.get_mut(item.account)?)))
+        else {
+            continue;
+        };
+        item.apply(routes, interconnects).map_err(|what| wrong(*line, what))?;
     }
     Ok(all.into_iter().map(|(_, event)| event).collect())
 }
 
 /// What events can change, by position of the account and id of the tunnel.
 type RehearsedTunnels = BTreeMap<(usize, String), (TunnelSpec, SimulatedEdge)>;
+
+/// The routes and interconnects of each account.
+type RehearsedItems = Vec<(Catalog<RouteSpec>, Catalog<InterconnectSpec>)>;
 
 fn rehearse(event: &StoryEvent, accounts: &[StoryAccount], tunnels: &mut RehearsedTunnels) -> Result<(), String> {
     let Some((key, (spec, edge))) = event.tunnel.as_ref().and_then(|key| Some((key, tunnels.get_mut(key)?))) else {
@@ -277,15 +324,44 @@ fn repeat_event(
     Ok(times.map(move |at| StoryEvent { at, ..event.clone() }))
 }
 
-fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEvent, String> {
-    if entry.tunnel.is_none() && (entry.set.is_some() || entry.bgp_status.is_some() || entry.edge.is_some()) {
+/// The subject of an event is a tunnel, a route or an interconnect; `set` changes it.
+fn check_subject(entry: &EventEntry) -> Result<(), String> {
+    let is_item = entry.route.is_some() || entry.interconnect.is_some();
+    let subjects = [&entry.tunnel, &entry.route, &entry.interconnect].into_iter().flatten().count();
+    if subjects > 1 {
+        return Err("events: only one of `tunnel`, `route` and `interconnect` can be set".to_owned());
+    }
+    if subjects == 0 && entry.set.is_some()
+        || entry.tunnel.is_none() && (entry.bgp_status.is_some() || entry.edge.is_some())
+    {
         return Err("events.tunnel: is required with `set`, `bgp_status` and `edge`".to_owned());
     }
+    if is_item && entry.set.is_none() {
+        return Err("events.set: is required with `route` and `interconnect`".to_owned());
+    }
+    Ok(())
+}
+
+fn find_item(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<Option<ItemEvent>, String> {
+    let (kind, label) = match (&entry.route, &entry.interconnect) {
+        (Some(label), _) => (ItemKind::Route, label),
+        (_, Some(label)) => (ItemKind::Interconnect, label),
+        _ => return Ok(None),
+    };
+    let set = entry.set.clone().unwrap_or_default();
+    check_event_account(entry.account.as_deref(), accounts)?;
+    ItemEvent::find(kind, label, entry.account.as_deref(), accounts, set).map(Some)
+}
+
+fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEvent, String> {
+    check_subject(entry)?;
     let tunnel = entry.tunnel.as_ref().map(|name| find_tunnel(entry.account.as_deref(), name, accounts)).transpose()?;
     if entry.set.as_ref().is_some_and(|set| set.contains_key("name")) {
         return Err("events.set.name: a story cannot rename a tunnel".to_owned());
     }
     let report = entry.bgp_status.as_ref().map(SessionReport::parse).transpose();
+    let item = find_item(entry, accounts)?;
+    let token = entry.token.as_ref().map(TokenSettings::parse).transpose();
     let faults = entry.faults.clone().map(Faults::new).transpose();
     Ok(StoryEvent {
         at: entry.at,
@@ -295,14 +371,19 @@ fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEven
         set: entry.set.clone(),
         report: report.map_err(|rule| format!("events.bgp_status: {rule}"))?,
         edge: entry.edge.clone(),
+        item,
+        token: token.map_err(|rule| format!("events.token: {rule}"))?,
         faults: faults.map_err(|rule| format!("events.faults: {rule}"))?,
     })
 }
 
+fn check_event_account(account: Option<&str>, accounts: &[StoryAccount]) -> Result<(), String> {
+    let unknown = account.filter(|account| !accounts.iter().any(|other| other.name == *account));
+    unknown.map_or(Ok(()), |account| Err(format!("events.account: unknown account `{account}`")))
+}
+
 fn find_tunnel(account: Option<&str>, name: &str, accounts: &[StoryAccount]) -> Result<(usize, String), String> {
-    if let Some(account) = account.filter(|account| !accounts.iter().any(|other| other.name == *account)) {
-        return Err(format!("events.account: unknown account `{account}`"));
-    }
+    check_event_account(account, accounts)?;
     let selected = accounts.iter().enumerate().filter(|(_, own)| account.is_none_or(|account| own.name == account));
     let tunnels = selected.flat_map(|(position, own)| own.tunnels.iter().map(move |tunnel| (position, tunnel)));
     let mut named = tunnels.filter(|(_, tunnel)| tunnel.valid.spec.name == name);

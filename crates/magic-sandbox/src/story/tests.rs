@@ -128,7 +128,7 @@ fn after_hours_without_a_request_only_the_last_period_is_played() {
     while let Some((_, turn)) = player.next_step(later) {
         steps.push(matches!(turn, StoryStep::Restart));
     }
-    assert_eq!(steps, [true, false, false], "a restart and the events at 10 s and 15 s");
+    assert_eq!(steps, [true, false, false, false], "a restart, the event at 10 s and two at 15 s");
     assert_eq!(player.due(), Some(now.after(Duration::from_secs(180 * 100 + 28))));
 }
 

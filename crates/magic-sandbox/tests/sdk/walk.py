@@ -1,4 +1,4 @@
-"""Calls every operation of the tunnels API with Cloudflare's own Python client.
+"""Calls every operation on tunnels, routes, interconnects and tokens with Cloudflare's own Python client.
 
 Usage: walk.py BASE_URL ACCOUNT_ID TOKEN
 
@@ -79,6 +79,89 @@ def walk(tunnels, account, item, body):
     assert getattr(tunnels.list(**where), plural) == []
 
 
+def walk_routes(routes, account):
+    """Create, list, get, update, update many, validate only, delete, delete many."""
+    where = {"account_id": account}
+    body = {"prefix": "10.30.0.0/16", "nexthop": "10.20.0.1", "priority": 100}
+
+    one = routes.create(**where, **body, description="route", weight=10, scope={"colo_regions": ["APAC"]})
+    assert re.fullmatch("[0-9a-f]{32}", one.id) and one.created_on == one.modified_on, one
+    assert one.weight == 10 and one.scope.colo_regions == ["APAC"] and one.scope.colo_names is None, one
+    refused(cloudflare.BadRequestError, 1122, "/prefix", routes.create, **where, **dict(body, prefix="10.30.0.0"))
+
+    assert [route.id for route in routes.list(**where).routes] == [one.id]
+    assert routes.get(one.id, **where).route.nexthop == "10.20.0.1"
+
+    updated = routes.update(one.id, **where, **dict(body, priority=200))
+    assert updated.modified is True and updated.modified_route.priority == 200, updated
+    assert updated.modified_route.weight is None and updated.modified_route.scope is None, updated
+
+    many = routes.bulk_update(**where, routes=[dict(body, id=one.id, nexthop="2001:db8::1")])
+    assert many.modified is True and many.modified_routes[0].nexthop == "2001:db8::1", many
+    wrong = dict(body, id=one.id, nexthop="router")
+    refused(cloudflare.BadRequestError, 1106, "/routes/0/nexthop", routes.bulk_update, **where, routes=[wrong])
+
+    dry = routes.create(**where, **body, extra_query={"validate_only": "true"})
+    assert dry.priority == 100 and len(routes.list(**where).routes) == 1
+
+    deleted = routes.delete(one.id, **where)
+    assert deleted.deleted is True and deleted.deleted_route.id == one.id, deleted
+    refused(cloudflare.NotFoundError, 1020, None, routes.get, one.id, **where)
+    refused(cloudflare.NotFoundError, 1020, None, routes.delete, one.id, **where)
+
+    ids = [routes.create(**where, **body).id for _ in range(2)]
+    emptied = routes.empty(**where)
+    assert emptied.deleted is True and [route.id for route in emptied.deleted_routes] == ids, emptied
+    assert routes.list(**where).routes == []
+
+
+def walk_interconnects(interconnects, account):
+    """List, get, update, update many. Interconnects are created elsewhere: these come from the story."""
+    where = {"account_id": account}
+    hc = {"x_magic_new_hc_target": True}
+
+    old, new = interconnects.list(**where, **hc).interconnects
+    assert (old.name, old.version, new.name, new.version) == ("old", "1.5", "new", "2"), (old, new)
+    assert old.health_check.source == "198.41.199.225" and old.health_check.target.effective == "10.0.0.3", old
+    assert old.bgp.customer_asn == 65010 and new.gre.cloudflare_endpoint == "198.51.100.2", (old, new)
+    assert interconnects.list(**where).interconnects[0].health_check.target == ""
+    assert interconnects.get(old.id, **where, **hc).interconnect == old
+
+    updated = interconnects.update(new.id, **where, **hc, mtu=9000, description="changed")
+    modified = updated.modified_interconnect
+    assert updated.modified is True and (modified.mtu, modified.description) == (9000, "changed"), updated
+    assert (modified.name, modified.gre) == (new.name, new.gre), "omitted fields keep their values"
+    gre = {"cloudflare_endpoint": "198.51.100.9"}
+    refused(cloudflare.BadRequestError, 1125, "/gre", interconnects.update, old.id, **where, **hc, gre=gre)
+    refused(cloudflare.BadRequestError, 1103, "/name", interconnects.update, old.id, **where, **hc, name="new")
+
+    many = interconnects.bulk_update(**where, **hc, body={"interconnects": [{"id": new.id, "mtu": 1500}]})
+    assert many.modified is True and many.modified_interconnects[0].mtu == 1500, many
+    refused(cloudflare.NotFoundError, 1150, None, interconnects.get, "0" * 32, **where)
+
+
+def walk_tokens(client, account, base_url):
+    """Both paths verify the token; its state is set by the sandbox's own path."""
+    control = base_url.removesuffix("/client/v4") + "/sandbox/token"
+    verified = [
+        lambda: client.user.tokens.verify(),
+        lambda: client.accounts.tokens.verify(account_id=account),
+    ]
+    for verify in verified:
+        token = verify()
+        assert token.status == "active" and token.expires_on is None, token
+    for status in ("disabled", "expired"):
+        client.put(control, cast_to=object, body={"status": status, "expires": "2030-01-01T00:00:00Z"})
+        for verify in verified:
+            token = verify()
+            assert token.status == status and token.expires_on.year == 2030, token
+        lists = client.magic_transit.routes.list
+        refused(cloudflare.AuthenticationError, 10000, None, lists, account_id=account)
+    client.put(control, cast_to=object, body={"owner": "account"})
+    refused(cloudflare.AuthenticationError, 1000, None, verified[0])
+    client.put(control, cast_to=object, body={})
+
+
 def main(base_url, account, token):
     options = {"base_url": base_url, "max_retries": 0, "_strict_response_validation": True}
     by_token = Cloudflare(api_token=token, **options)
@@ -98,13 +181,17 @@ def main(base_url, account, token):
     for client in (by_token, by_key):
         walk(client.magic_transit.ipsec_tunnels, account, "ipsec_tunnel", ipsec)
         walk(client.magic_transit.gre_tunnels, account, "gre_tunnel", gre)
+        walk_routes(client.magic_transit.routes, account)
+        walk_interconnects(client.magic_transit.cf_interconnects, account)
+    walk_tokens(by_token, account, base_url)
 
     wrong = Cloudflare(api_token="wrong", **options).magic_transit
     refused(cloudflare.AuthenticationError, 10000, None, wrong.gre_tunnels.list, account_id=account)
     tunnels = by_token.magic_transit.gre_tunnels
     refused(cloudflare.PermissionDeniedError, 9109, None, tunnels.list, account_id="f" * 32)
     refused(cloudflare.NotFoundError, 7003, None, tunnels.list, account_id="none")
-    assert by_token.user.tokens.verify().status == "active"
+    invalid = Cloudflare(api_token="wrong", **options).user.tokens
+    refused(cloudflare.AuthenticationError, 1000, None, invalid.verify)
     print(f"called every operation with cloudflare {cloudflare.__version__}")
 
 
