@@ -281,13 +281,15 @@ fn every_sandbox_flag_reaches_the_sandbox() {
     let (_story, story) = flag_with_file("--sandbox.story", "accounts:\n  - name: lab\n  - name: office\n");
     let (_faults, faults) = flag_with_file("--sandbox.faults", "faults:\n  - {fault: silence}\n  - {fault: reset}\n");
     let (_token, token) = flag_with_file("--sandbox.token-file", "from-file\n");
-    let arguments = ["--sandbox.strict", "--sandbox.tunnels=10000", &story, &faults, &token];
+    let expires = "--sandbox.token-expires=10d";
+    let arguments = ["--sandbox.strict", "--sandbox.tunnels=10000", &story, &faults, &token, expires];
     let variable = |name: &str| (name == "MTE_SANDBOX_TOKEN").then(|| "from-variable".to_owned());
     let settings = sandbox(&arguments, variable).unwrap().settings;
     assert!(settings.strict);
     assert_eq!(settings.tunnels, 10_000);
     assert_eq!(settings.story.accounts().map(|(name, _)| name).collect::<Vec<_>>(), ["lab", "office"]);
     assert_eq!(settings.faults.count(), 2);
+    assert_eq!(settings.token_expiry, "10d".parse().ok());
     assert_eq!(settings.token.as_ref().unwrap().expose_secret(), "from-file");
     assert!(!format!("{settings:?}").contains("from-file"));
     let settings = sandbox(&["--sandbox.strict=false"], variable).unwrap().settings;
@@ -301,6 +303,10 @@ fn a_wrong_sandbox_flag_is_reported_too() {
         ("--sandbox.strict=perhaps", "`--sandbox.strict` is `perhaps`: must be true or false"),
         ("--sandbox.tunnels=many", "`--sandbox.tunnels` is `many`: must be a whole number from 0 to 100000"),
         ("--sandbox.tunnels=100001", "`--sandbox.tunnels` is `100001`: must be a whole number from 0 to 100000"),
+        (
+            "--sandbox.token-expires=soon",
+            "`--sandbox.token-expires` is `soon`: must be an RFC 3339 time or a duration, for example 10d",
+        ),
         ("--sandbox.tunnels=-1", "`--sandbox.tunnels` is `-1`: must be a whole number from 0 to 100000"),
         (
             "--sandbox.listen-address=9848",
