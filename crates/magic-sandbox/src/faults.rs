@@ -3,6 +3,7 @@
 //! A fault delays the response, replaces it (the operation is then not carried out), changes its body, or breaks its
 //! delivery.
 
+mod damage;
 mod effect;
 
 use hyper::Method;

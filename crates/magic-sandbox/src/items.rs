@@ -172,20 +172,11 @@ impl ItemCall<'_> {
         let ids = if self.request.body.is_empty() {
             items.iter().map(|item| item.id.clone()).collect()
         } else {
-            self.read_ids(items, &self.request.object_body()?)?
+            read_ids(items, &self.request.object_body()?)?
         };
         let deleted = items.iter().filter(|item| ids.contains(&item.id)).map(|item| item.json(self.request.form));
         let list = deleted.collect::<Vec<_>>().join(",");
         Ok(format!("{{\"deleted\":{},\"deleted_{}\":[{list}]}}", self.remove(items, &ids), S::NAMES.list))
-    }
-
-    fn read_ids<S: Settings>(&self, items: &mut Catalog<S>, body: &Map<String, Value>) -> ItemResult<Vec<String>> {
-        let (pointer, list) = listed(body, S::NAMES.list)?;
-        let ids = list.iter().enumerate().map(|(position, element)| {
-            let (_, id) = identified(element, &format!("{pointer}/{position}"))?;
-            items.get_mut(id).map(|item| item.id.clone()).ok_or_else(not_found::<S>)
-        });
-        ids.collect()
     }
 
     /// Returns whether the resources were removed.
@@ -201,6 +192,15 @@ impl ItemCall<'_> {
         let context = SettingsContext { strict: self.strict, form: Some(self.request.form) };
         S::validate(context, body, at).map_err(ErrorResponse::invalid_body)
     }
+}
+
+fn read_ids<S: Settings>(items: &mut Catalog<S>, body: &Map<String, Value>) -> ItemResult<Vec<String>> {
+    let (pointer, list) = listed(body, S::NAMES.list)?;
+    let ids = list.iter().enumerate().map(|(position, element)| {
+        let (_, id) = identified(element, &format!("{pointer}/{position}"))?;
+        items.get_mut(id).map(|item| item.id.clone()).ok_or_else(not_found::<S>)
+    });
+    ids.collect()
 }
 
 fn not_found<S: Settings>() -> ErrorResponse {

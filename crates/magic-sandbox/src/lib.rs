@@ -11,8 +11,8 @@
 //! each request, and by the timer in [`Sandbox::run`] so that its log lines appear on time.
 //!
 //! Each module uses only modules before it in this order: `spec`, `response`, `request`, `validate`, `catalog`,
-//! `routes`, `interconnects`, `session`, `edge`, `store`, `token`, `items`, `operations`, `graphql`, `faults`, `story`,
-//! `world`.
+//! `routes`, `interconnects`, `session`, `edge`, `store`, `token`, `items`, `operations`, `graphql`, `faults`, `patch`,
+//! `story`, `world`.
 
 mod catalog;
 mod edge;
@@ -21,6 +21,7 @@ mod graphql;
 mod interconnects;
 mod items;
 mod operations;
+mod patch;
 mod request;
 mod response;
 mod routes;

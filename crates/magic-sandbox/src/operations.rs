@@ -38,12 +38,6 @@ pub(crate) enum ApiSection {
     Tunnels(TunnelKind),
 }
 
-/// What operations read and change.
-pub(crate) struct OperationWorld<'a> {
-    pub accounts: &'a mut [StoredAccount],
-    pub token: TokenState,
-}
-
 /// One operation of the API: a method on a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ApiOperation<'a> {
@@ -71,11 +65,10 @@ impl ApiResource<'_> {
         match self {
             Self::TokenStatus => "GET",
             Self::Items(ItemKind::Route) => "GET, POST, PUT, DELETE",
-            Self::Item(ItemKind::Route, _) => "GET, PUT, DELETE",
             // Interconnects are created and deleted by another API.
             Self::Items(ItemKind::Interconnect) | Self::Item(ItemKind::Interconnect, _) => "GET, PUT",
             Self::Collection(_) => "GET, POST, PUT",
-            Self::Tunnel(..) => "GET, PUT, DELETE",
+            Self::Tunnel(..) | Self::Item(ItemKind::Route, _) => "GET, PUT, DELETE",
             Self::PskGenerator(_) => "POST",
         }
     }
@@ -120,17 +113,18 @@ impl<'a> ApiOperation<'a> {
     /// With `strict`, interface addresses must be private.
     pub(crate) fn run(
         &self,
-        world: OperationWorld<'_>,
+        accounts: &mut [StoredAccount],
+        token: TokenState,
         request: &ApiRequest,
         now: Moment,
         strict: bool,
         rng: &mut StdRng,
     ) -> OperationResult<ApiResponse> {
-        let account = self.account.map(|id| self.find_account(world.accounts, id)).transpose()?;
+        let account = self.account.map(|id| self.find_account(accounts, id)).transpose()?;
         let (account, kind) = match (self.section(), account) {
             (ApiSection::Token, account) => {
                 let owner = if account.is_some() { TokenOwner::Account } else { TokenOwner::User };
-                return Ok(world.token.verify(owner, now.wall));
+                return Ok(token.verify(owner, now.wall));
             }
             (_, None) => return Err(ErrorResponse::no_route(self.path)),
             (_, Some(account)) if !account.onboarded => return Err(ErrorResponse::not_onboarded()),

@@ -4,6 +4,7 @@
 //! that it names, in time order. [`StoryPlayer`] tells which events are due; [`super::world`] applies them. Generated
 //! tunnels fill an account for measurements and rehearsals at scale.
 
+mod entries;
 mod file;
 mod items;
 
@@ -24,6 +25,7 @@ use super::{
     edge::{SimulatedEdge, StoryTraffic},
     faults::Faults,
     interconnects::InterconnectSpec,
+    patch::merge_patch,
     response::ApiError,
     routes::RouteSpec,
     session::{SessionReport, SessionState},
@@ -184,21 +186,6 @@ fn validate_tunnel(account: &str, kind: TunnelKind, body: &Map<String, Value>) -
         let unnamed = ApiError::new(0, "the tunnel is not valid");
         errors.into_iter().next().unwrap_or(unnamed)
     })
-}
-
-/// Applies a JSON merge patch (RFC 7396): objects are merged, null removes a field, other values replace it.
-fn merge_patch(fields: &mut Map<String, Value>, patch: &Map<String, Value>) {
-    for (key, value) in patch {
-        match (fields.get_mut(key), value) {
-            (_, Value::Null) => {
-                fields.remove(key);
-            }
-            (Some(Value::Object(inner)), Value::Object(patch)) => merge_patch(inner, patch),
-            _ => {
-                fields.insert(key.clone(), value.clone());
-            }
-        }
-    }
 }
 
 /// Validates the body of the tunnel after some of its fields have changed.

@@ -22,7 +22,7 @@ pub(crate) enum TokenStatus {
     Expired,
 }
 
-/// Who owns the token. It selects the only path that can verify it.
+/// The owner of the token. It selects the only path that can verify it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum TokenOwner {

@@ -9,6 +9,7 @@ use serde::{
 };
 use serde_json::{Value, json};
 
+use super::damage;
 use crate::{
     graphql::{AnalyticsError, Distortion, alias_path},
     response::{ApiResponse, Delivery, ErrorResponse},
@@ -211,9 +212,9 @@ impl MatchedFaults {
         match &self.effect {
             Some(FaultEffect::Truncated) => response.body.truncate(response.body.len() / 2),
             Some(FaultEffect::InvalidUtf8) => break_encoding(&mut response.body),
-            Some(FaultEffect::WrongTypes) => change_json(response, |body| visit_rows(body, set_wrong_types)),
+            Some(FaultEffect::WrongTypes) => change_json(response, damage::set_wrong_types),
             Some(FaultEffect::MissingList) => change_json(response, remove_lists),
-            Some(FaultEffect::UnknownValue) => change_json(response, |body| visit_rows(body, set_unknown_values)),
+            Some(FaultEffect::UnknownValue) => change_json(response, damage::set_unknown_values),
             Some(FaultEffect::Partial { alias }) => change_json(response, |body| fail_list(body, alias.as_deref())),
             Some(FaultEffect::NullErrors) => change_json(response, |body| body["errors"] = Value::Null),
             Some(FaultEffect::Drip(interval)) => response.delivery = Delivery::Drip(*interval),
@@ -235,18 +236,6 @@ fn change_json(response: &mut ApiResponse, change: impl FnOnce(&mut Value)) {
     if let Ok(mut body) = serde_json::from_slice(&response.body) {
         change(&mut body);
         response.body = body.to_string().into_bytes();
-    }
-}
-
-/// Calls `change` for each resource, the token and each row of a GraphQL list, anywhere in the body.
-fn visit_rows(value: &mut Value, change: fn(&mut Value)) {
-    if ["id", "name", "dimensions"].iter().any(|key| value.get(key).is_some()) {
-        return change(value);
-    }
-    match value {
-        Value::Array(list) => list.iter_mut().for_each(|element| visit_rows(element, change)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| visit_rows(field, change)),
-        _ => {}
     }
 }
 
@@ -272,54 +261,6 @@ fn fail_list(body: &mut Value, alias: Option<&str>) {
     let error = AnalyticsError { path: alias_path(&alias), ..AnalyticsError::new(StatusCode::OK, message) };
     lists.insert(alias, Value::Null);
     body["errors"] = json!([error.json()]);
-}
-
-fn set_wrong_types(row: &mut Value) {
-    if let Some(dimensions) = row.get_mut("dimensions") {
-        *dimensions =
-            json!({"tunnelName": 42, "ingressTunnelName": [], "egressTunnelName": {}, "datetimeMinute": true});
-        row["count"] = json!("many");
-        row["sum"] = json!(7);
-        return;
-    }
-    if row.get("prefix").is_some() {
-        *row = json!({"id": row["id"], "prefix": 42, "nexthop": ["10.0.0.1"], "priority": "high", "scope": "all"});
-        return;
-    }
-    if row.get("status").is_some() {
-        *row = json!({"id": 42, "status": ["active"], "expires_on": 1_800_000_000});
-        return;
-    }
-    let tunnel = row;
-    tunnel["name"] = json!(42);
-    tunnel["interface_address"] = json!(["10.0.0.0/31"]);
-    tunnel["bgp"] = json!("yes");
-    tunnel["health_check"] = json!(7);
-}
-
-fn set_unknown_values(row: &mut Value) {
-    if let Some(dimensions) = row.get_mut("dimensions") {
-        if dimensions.get("resultStatus").is_some() {
-            dimensions["resultStatus"] = json!("unreachable");
-        }
-        return;
-    }
-    if row.get("prefix").is_some() {
-        row["scope"] = json!({"colo_regions": ["ATLANTIS"]});
-        return;
-    }
-    if row.get("status").is_some() {
-        row["status"] = json!("suspended");
-        return;
-    }
-    let tunnel = row;
-    tunnel["health_check"]["rate"] = json!("ludicrous");
-    tunnel["health_check"]["type"] = json!("handshake");
-    tunnel["health_check"]["direction"] = json!("sideways");
-    if let Some(status) = tunnel.get_mut("bgp_status") {
-        status["state"] = json!("BGP_DAMPENED");
-        status["bgp_state"] = json!("Dampened");
-    }
 }
 
 /// Deserializes a value and checks it. The error of `check` is one line.

@@ -63,7 +63,7 @@ fn a_route_is_created_shown_changed_and_deleted() {
     let id = created["id"].as_str().unwrap().to_owned();
     assert_eq!(created["created_on"], created["modified_on"]);
     assert_eq!((&created["weight"], &created["scope"]), (&json!(10), &json!({"colo_regions": ["APAC"]})));
-    assert_eq!(api.list("routes"), [created.clone()]);
+    assert_eq!(api.list("routes"), std::slice::from_ref(&created));
     let one = format!("routes/{id}");
     assert_eq!(api.expect_result(&GET, &one, &Value::Null), json!({"route": created}));
 

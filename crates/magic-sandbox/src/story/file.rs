@@ -2,23 +2,23 @@
 
 use std::{collections::BTreeMap, iter, mem, time::Duration};
 
-use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 use web_toolkit::{
     settings::{ConfigError, Layout, SettingsReader},
-    yaml::{Node, YamlError, keys_of},
+    yaml::{YamlError, keys_of},
 };
 
 use super::{
     AnalyticsLimits, MAX_PAGE_SIZE, Story, StoryAccount, StoryEvent, StoryTunnel,
+    entries::{AccountEntry, EventEntry, Fields, ListedAccount, StoryKeys, wrong, wrong_field},
     items::{self, ItemEvent},
     patch_edge, patch_tunnel, validate_tunnel,
 };
 use crate::{
     catalog::Catalog,
     edge::SimulatedEdge,
-    faults::{Fault, Faults, parse_duration},
+    faults::Faults,
     interconnects::InterconnectSpec,
     items::ItemKind,
     routes::RouteSpec,
@@ -33,75 +33,6 @@ const DEMO: &str = include_str!("../stories/demo.yml");
 
 /// Maximum number of events in one period, including repetitions.
 const MOST_EVENTS: usize = 10_000;
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct StoryKeys {
-    #[serde(deserialize_with = "parse_optional_duration")]
-    period: Option<Duration>,
-    /// Age at which GraphQL data becomes visible; default: 1m.
-    #[serde(deserialize_with = "parse_optional_duration")]
-    edge_delay: Option<Duration>,
-    /// Maximum number of rows of a GraphQL list; default: 10,000.
-    edge_page_size: Option<u64>,
-    token: Option<Spanned<Value>>,
-    accounts: Node<AccountEntry>,
-    events: Node<EventEntry>,
-}
-
-#[derive(Deserialize)]
-struct AccountEntry {
-    name: String,
-    /// 32 hex digits; derived from the name by default.
-    id: Option<String>,
-    /// Default: `true`.
-    onboarded: Option<bool>,
-    /// Whether the token can read the account's analytics. Default: `true`.
-    analytics: Option<bool>,
-    #[serde(default)]
-    tunnels: Node<Fields>,
-    #[serde(default)]
-    routes: Node<Fields>,
-    #[serde(default)]
-    interconnects: Node<Fields>,
-}
-
-/// The body of a tunnel, as for the API, plus `type`, `bgp_status` and `edge`; or of a route or an interconnect.
-pub(super) type Fields = BTreeMap<String, Spanned<Value>>;
-
-/// An account and its resources, each with its line.
-struct ListedAccount {
-    line: u64,
-    entry: AccountEntry,
-    tunnels: Vec<(u64, Fields)>,
-    routes: Vec<(u64, Fields)>,
-    interconnects: Vec<(u64, Fields)>,
-}
-
-#[derive(Deserialize)]
-struct EventEntry {
-    #[serde(deserialize_with = "parse_duration")]
-    at: Duration,
-    /// Interval at which the event is repeated until the period ends.
-    #[serde(default, deserialize_with = "parse_optional_duration")]
-    every: Option<Duration>,
-    /// Required if tunnels of several accounts have this name.
-    account: Option<String>,
-    tunnel: Option<String>,
-    /// Prefix and next hop: `10.0.0.0/8 via 10.1.1.1`.
-    route: Option<String>,
-    interconnect: Option<String>,
-    say: String,
-    set: Option<Map<String, Value>>,
-    bgp_status: Option<Value>,
-    edge: Option<Map<String, Value>>,
-    token: Option<Value>,
-    faults: Option<Vec<Fault>>,
-}
-
-fn parse_optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    parse_duration(deserializer).map(Some)
-}
 
 impl Story {
     /// The embedded story: eight tunnels that go through every verdict in three minutes, repeated forever.
@@ -135,10 +66,6 @@ impl Story {
         let story = story.and_then(|story| reader.check_line(story));
         reader.finish_with(story)
     }
-}
-
-fn wrong(line: u64, what: impl Into<String>) -> YamlError {
-    YamlError { line, what: what.into() }
 }
 
 fn check_limits(delay: Option<Duration>, page_size: Option<u64>) -> Result<AnalyticsLimits, YamlError> {
@@ -230,13 +157,6 @@ fn check_tunnel(account: &str, line: u64, fields: &Fields) -> Result<StoryTunnel
         return Err(wrong("bgp_status", "needs `bgp`, because only a BGP session has a status"));
     }
     Ok(StoryTunnel { id: stable_id(&["tunnel", account, &valid.spec.name]), valid, report, edge })
-}
-
-/// Locates an error at the key that its pointer names, or else at the resource.
-pub(super) fn wrong_field(section: &str, line: u64, fields: &Fields, pointer: &str, rule: &str) -> YamlError {
-    let path = pointer.trim_start_matches('/').replace('/', ".");
-    let key = path.split('.').next().unwrap_or_default();
-    wrong(fields.get(key).map_or(line, |value| value.defined.line()), format!("{section}.{path}: {rule}"))
 }
 
 /// Applies all events once, in time order, so that no event can fail when the story is played.
@@ -350,7 +270,10 @@ fn find_item(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<Option<Ite
     };
     let set = entry.set.clone().unwrap_or_default();
     check_event_account(entry.account.as_deref(), accounts)?;
-    ItemEvent::find(kind, label, entry.account.as_deref(), accounts, set).map(Some)
+    let selected =
+        accounts.iter().enumerate().filter(|(_, own)| entry.account.as_ref().is_none_or(|name| own.name == *name));
+    let catalogs = selected.map(|(position, own)| (position, &own.routes, &own.interconnects));
+    ItemEvent::find(kind, label, catalogs, set).map(Some)
 }
 
 fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEvent, String> {

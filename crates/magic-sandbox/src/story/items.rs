@@ -4,15 +4,12 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use web_toolkit::yaml::YamlError;
 
-use super::{
-    StoryAccount,
-    file::{Fields, wrong_field},
-    merge_patch,
-};
+use super::entries::{Fields, wrong_field};
 use crate::{
     catalog::{Catalog, Settings, SettingsContext, StoredItem},
     interconnects::InterconnectSpec,
     items::ItemKind,
+    patch::merge_patch,
     response::ApiError,
     routes::RouteSpec,
     spec::TargetForm,
@@ -30,20 +27,19 @@ pub(crate) struct ItemEvent {
 }
 
 impl ItemEvent {
-    /// Finds the only route or interconnect with this label: `10.0.0.0/8 via 10.1.1.1`, or a name.
-    pub(super) fn find(
+    /// Finds the only route or interconnect with this label: `10.0.0.0/8 via 10.1.1.1`, or a name. `catalogs` are those
+    /// of the accounts at these positions.
+    pub(super) fn find<'a>(
         kind: ItemKind,
         label: &str,
-        account: Option<&str>,
-        accounts: &[StoryAccount],
+        catalogs: impl Iterator<Item = (usize, &'a Catalog<RouteSpec>, &'a Catalog<InterconnectSpec>)>,
         set: Map<String, Value>,
     ) -> Result<Self, String> {
         let key = kind.story_key();
-        let selected = accounts.iter().enumerate().filter(|(_, own)| account.is_none_or(|name| own.name == name));
-        let found = selected.flat_map(|(position, own)| {
+        let found = catalogs.flat_map(|(position, routes, interconnects)| {
             let ids = match kind {
-                ItemKind::Route => own.routes.ids_with_label(label),
-                ItemKind::Interconnect => own.interconnects.ids_with_label(label),
+                ItemKind::Route => routes.ids_with_label(label),
+                ItemKind::Interconnect => interconnects.ids_with_label(label),
             };
             ids.into_iter().map(move |id| (position, id))
         });
