@@ -190,7 +190,7 @@ impl Client {
     }
 
     /// Verifies the token, as a token of `account_id` or of a user. The request is not counted in the metrics.
-    pub async fn verify_token(&self, credentials: &ApiCredentials, account_id: Option<&str>) -> TokenCheck {
+    async fn verify_token(&self, credentials: &ApiCredentials, account_id: Option<&str>) -> TokenCheck {
         let url = match account_id {
             None => self.url.join(["user", "tokens", "verify"]),
             Some(id) => self.url.join(["accounts", id, "tokens", "verify"]),
@@ -198,6 +198,17 @@ impl Client {
         let mut ahead = None;
         let token = self.request_token(credentials, url, &mut ahead).await;
         TokenCheck { token, ahead }
+    }
+
+    /// Verifies the token as a token of a user, and if that endpoint rejects it, as a token of `account_id`. Sends one
+    /// request or two.
+    pub async fn verify_any_token(&self, credentials: &ApiCredentials, account_id: &str) -> TokenCheck {
+        let of_user = self.verify_token(credentials, None).await;
+        if !matches!(&of_user.token, Err(failure) if failure.reason == FailureReason::Auth) {
+            return of_user;
+        }
+        let of_account = self.verify_token(credentials, Some(account_id)).await;
+        if of_account.token.is_ok() { of_account } else { of_user }
     }
 
     async fn request_token(

@@ -12,6 +12,7 @@ pub mod probe;
 pub mod pulse;
 pub mod rules;
 pub mod sites;
+pub mod token;
 pub mod tunnel;
 pub mod verdict;
 

@@ -7,12 +7,13 @@
 pub mod edge;
 pub mod rule_usage;
 mod source;
+mod token;
 pub mod tracked_list;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use web_toolkit::{
@@ -24,7 +25,7 @@ pub use self::source::{ApiAccount, ApiSource, CredentialSource, TunnelSource};
 use self::{rule_usage::RuleUsage, tracked_list::TrackedList};
 use crate::{
     domain::{
-        dataset::{FailureReason, PollState},
+        dataset::PollState,
         inventory::{AccountName, Fleet, TunnelList},
         label::Label as _,
         pulse::{Pulse, Pulses},
@@ -103,6 +104,8 @@ pub struct Poller<S> {
     pub fleet: Arc<FleetSender>,
     /// Heartbeats of the poll loops.
     pub pulses: Pulses,
+    /// Changes at each reload of the configuration: a poller that is refused then tries again.
+    pub reloads: watch::Receiver<()>,
 }
 
 impl<S: TunnelSource> Poller<S> {
@@ -114,7 +117,10 @@ impl<S: TunnelSource> Poller<S> {
         for &tunnel_type in TunnelType::ALL {
             lists.spawn(Arc::clone(&poller).poll_list(tunnel_type));
         }
-        // Cancel safety: a dropped poll publishes nothing. `poll_list` ends only if it panics.
+        if poller.source.has_token() {
+            lists.spawn(Arc::clone(&poller).verify_daily());
+        }
+        // Cancel safety: a dropped poll publishes nothing. The loops end only if they panic.
         tokio::select! {
             () = stop.cancelled() => {}
             _ = lists.join_next() => {}
@@ -128,8 +134,10 @@ impl<S: TunnelSource> Poller<S> {
         let mut list = self.resume(tunnel_type);
         let mut look = Look::IfChanged;
         let pulse = self.pulses.register(format!("the poller of {dataset} of {}", self.account));
+        let mut reloads = self.reloads.clone();
         loop {
             self.limiter.take(&pulse).await;
+            reloads.mark_unchanged();
             let started = clock::now();
             pulse.beat(started.instant, self.source.timeout());
             let (result, version) =
@@ -144,12 +152,15 @@ impl<S: TunnelSource> Poller<S> {
                 self.limiter.pause(update.wait);
             }
             pulse.beat(clock::now().instant, update.wait);
-            look = if list.current().status.state == PollState::Failed(FailureReason::Auth) {
-                self.wait_for_secret(version, update.wait).await;
-                Look::Again
-            } else {
-                tokio::time::sleep(update.wait).await;
-                Look::IfChanged
+            look = match list.current().status.state {
+                PollState::Failed(reason) if reason.is_lasting() => {
+                    self.wait_for_change(version, update.wait, SECRET_CHECK_INTERVAL, &mut reloads).await;
+                    Look::Again
+                }
+                _ => {
+                    tokio::time::sleep(update.wait).await;
+                    Look::IfChanged
+                }
             };
         }
     }
@@ -168,8 +179,15 @@ impl<S: TunnelSource> Poller<S> {
         list
     }
 
-    /// Waits for `wait`, or until there is a newer secret than `version`.
-    async fn wait_for_secret(&self, version: u64, wait: Duration) {
+    /// Waits for `wait`, or until the configuration is reloaded, or until there is a newer secret than `version`, for
+    /// which it looks every `interval`.
+    async fn wait_for_change(
+        &self,
+        version: u64,
+        wait: Duration,
+        interval: Duration,
+        reloads: &mut watch::Receiver<()>,
+    ) {
         let until = clock::now().after(wait);
         let mut look = Look::Again;
         loop {
@@ -178,7 +196,10 @@ impl<S: TunnelSource> Poller<S> {
             if newest != version || left.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(SECRET_CHECK_INTERVAL)).await;
+            tokio::select! {
+                () = tokio::time::sleep(left.min(interval)) => {}
+                Ok(()) = reloads.changed() => return,
+            }
             look = Look::IfChanged;
         }
     }

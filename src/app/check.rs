@@ -25,7 +25,7 @@ use self::{
 };
 use super::exporter::account_count;
 use crate::{
-    cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenCheck, TokenInfo, TokenStatus, TunnelListing},
+    cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenInfo, TokenStatus, TunnelListing},
     config::{Config, StateLocation},
     domain::{
         dataset::{Dataset, FailureReason},
@@ -122,13 +122,7 @@ fn check_rules(config: &Config, lists: &[TunnelsOfAccount]) -> Vec<CheckResult> 
 /// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs to the account instead of a user.
 async fn check_account(client: &Client, account: &ApiAccount) -> (Vec<CheckResult>, Vec<TunnelsOfAccount>) {
     let (credentials, _) = account.credentials.credentials();
-    let mut verified = client.verify_token(&credentials, None).await;
-    if is_unknown(&verified) {
-        let of_account = client.verify_token(&credentials, Some(&account.id)).await;
-        if of_account.token.is_ok() {
-            verified = of_account;
-        }
-    }
+    let verified = client.verify_any_token(&credentials, &account.id).await;
     let mut results = vec![match credentials {
         ApiCredentials::Token(_) => check_token(&verified.token, clock::now().wall),
         ApiCredentials::Key { .. } => {
@@ -145,11 +139,6 @@ async fn check_account(client: &Client, account: &ApiAccount) -> (Vec<CheckResul
         lists.extend(tunnels.map(|tunnels| TunnelsOfAccount { account: account.name.clone(), tunnel_type, tunnels }));
     }
     (results.into_iter().map(|result| result.for_account(account.name.as_str())).collect(), lists)
-}
-
-/// Whether the token may belong to the account. The endpoint for tokens of users does not know these.
-fn is_unknown(verified: &TokenCheck) -> bool {
-    matches!(&verified.token, Err(failure) if failure.reason == FailureReason::Auth)
 }
 
 fn check_token(token: &Result<TokenInfo, ApiFailure>, now: Timestamp) -> CheckResult {

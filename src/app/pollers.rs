@@ -108,7 +108,7 @@ pub(super) struct Pollers {
     running: BTreeMap<AccountName, CancellationToken>,
     rule_usage: RuleUsage,
     pulses: Pulses,
-    /// Changes at each reload.
+    /// Changes at each reload, and wakes pollers that are refused.
     reloads: watch::Sender<()>,
     /// Parent of the tokens in `running`.
     stop: CancellationToken,
@@ -126,9 +126,8 @@ impl Pollers {
         let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::unpolled(names))));
         let stop = stop.child_token();
         let rule_usage = rule_usage(config);
-        let reloads = watch::Sender::new(());
-        let mut pollers =
-            Self { fleet, tasks: JoinSet::new(), running: BTreeMap::new(), rule_usage, pulses, reloads, stop };
+        let (tasks, running, reloads) = (JoinSet::new(), BTreeMap::new(), watch::Sender::new(()));
+        let mut pollers = Self { fleet, tasks, running, rule_usage, pulses, reloads, stop };
         pollers.spawn(&config.accounts, config, clients);
         pollers
     }
@@ -137,7 +136,7 @@ impl Pollers {
         self.fleet.subscribe()
     }
 
-    /// Starts added accounts, restarts changed ones, stops and forgets removed ones. `clients` were updated for `config`.
+    /// Starts added accounts, restarts changed ones, stops and forgets removed ones; refused pollers try again. `clients` were updated for `config`.
     ///
     /// # Errors
     /// A poller ended that was not stopped.
@@ -147,7 +146,6 @@ impl Pollers {
         config: &Config,
         clients: &ApiClients,
     ) -> Result<(), PollerEnded> {
-        self.reloads.send_replace(());
         self.stop_accounts(difference.stopping()).await?;
         self.rule_usage.replace(rule_usage(config));
         difference.forgotten.iter().for_each(|account| clients.metrics.remove_account(account));
@@ -159,6 +157,7 @@ impl Pollers {
             }
             *fleet = Arc::new(next);
         });
+        self.reloads.send_replace(());
         self.spawn(difference.added.iter().chain(&difference.changed), config, clients);
         Ok(())
     }
@@ -182,6 +181,7 @@ impl Pollers {
                 rule_usage: self.rule_usage.clone(),
                 fleet: Arc::clone(&self.fleet),
                 pulses: self.pulses.clone(),
+                reloads: self.reloads.subscribe(),
             };
             let (name, stop) = (account.account.name.clone(), self.stop.child_token());
             self.running.insert(name.clone(), stop.clone());

@@ -28,7 +28,7 @@ const MAX_CODES: usize = 4;
 
 impl ApiFailure {
     /// Creates a failure without details.
-    pub(super) fn new(reason: FailureReason) -> Self {
+    pub(crate) fn new(reason: FailureReason) -> Self {
         Self { reason, status: None, codes: Vec::new(), retry_after: None, transport: None }
     }
 

@@ -6,6 +6,7 @@ use super::{
     dataset::{Dataset, PollStatus},
     edge::{EdgeView, matching::EdgeMatches},
     label::{Label, label_enum},
+    token::TokenReport,
     tunnel::{Tunnel, TunnelId, TunnelType},
 };
 
@@ -163,6 +164,8 @@ pub struct AccountInventory {
     edge: Option<Arc<EdgeView>>,
     /// Follows the lists and the edge.
     matches: Arc<EdgeMatches>,
+    /// `None` until the token has been verified, and for API keys.
+    pub token: Option<TokenReport>,
 }
 
 impl AccountInventory {

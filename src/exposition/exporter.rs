@@ -14,6 +14,7 @@ use crate::{
         inventory::RejectReason,
         label::Label,
         probe::RefusalReason,
+        token::TokenReport,
     },
     telemetry,
 };
@@ -37,6 +38,17 @@ pub(super) const FAMILIES: &[Family] = &[
     gauge("poll_duration", "Duration of the newest poll of the collection.")
         .in_seconds()
         .whole(Group::Exporter, |capture, out| each_dataset(capture, out, |status| status.duration)),
+    gauge(
+        "api_token_active",
+        "Whether the API token was active at the last verification and has not expired. \
+         It is verified once a day. No series for API keys, or until the first verification succeeds.",
+    )
+    .whole(Group::Exporter, |capture, out| {
+        each_token(capture, out, |report| Some(report.is_active(capture.snapshot.now.wall)));
+    }),
+    gauge("api_token_expires_timestamp", "Expiry of the API token. No series for tokens that do not expire.")
+        .in_seconds()
+        .whole(Group::Exporter, |capture, out| each_token(capture, out, |report| report.expires_on)),
     gauge("poll_interval", "Configured time from one poll to the next.")
         .in_seconds()
         .whole(Group::Exporter, |capture, out| out.push(&Labels::NONE, &[], capture.poll_interval)),
@@ -124,6 +136,17 @@ fn each_dataset<T: Into<SampleValue>>(
     for (account, dataset, status) in capture.snapshot.datasets() {
         let labels = Labels::NONE.and("account", account.as_str());
         out.push_known(&labels, &[("collection", dataset.as_str())], value(status));
+    }
+}
+
+fn each_token<T: Into<SampleValue>>(
+    capture: &Capture,
+    out: &mut Samples<'_>,
+    value: impl Fn(&TokenReport) -> Option<T>,
+) {
+    for (account, known) in &capture.snapshot.fleet().accounts {
+        let labels = Labels::NONE.and("account", account.as_str());
+        out.push_known(&labels, &[], known.token.as_ref().and_then(&value));
     }
 }
 

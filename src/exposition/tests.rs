@@ -13,6 +13,7 @@ use crate::{
             TunnelList,
         },
         label::Label,
+        token::TokenReport,
         tunnel::{
             BgpConfig, BgpState, BgpStatus, CheckDirection, CheckTarget, CheckType, FsmState, GreDetails, HealthCheck,
             IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId, TunnelType,
@@ -93,7 +94,9 @@ fn fleet(ipsec: TunnelList, gre: TunnelList) -> Fleet {
     let mut good = AccountInventory::default();
     good.set_list(TunnelType::Ipsec, ipsec);
     good.set_list(TunnelType::Gre, gre);
+    good.token = Some(TokenReport { active: true, expires_on: "2099-12-31T00:00:00Z".parse().ok() });
     let mut refused = AccountInventory::default();
+    refused.token = Some(TokenReport { active: false, expires_on: None });
     let failed = PollStatus { state: PollState::Failed(FailureReason::Auth), ..PollStatus::default() };
     refused.set_list(TunnelType::Ipsec, TunnelList { status: failed, ..TunnelList::default() });
     let accounts = [("head office", good), ("lab", refused)];

@@ -7,9 +7,12 @@ use std::{sync::Arc, time::Duration};
 use tokio::task;
 
 use crate::{
-    cloudflare::{ApiCredentials, ApiFailure, BadCredentials, Client, RequestAccount, TunnelListing},
+    cloudflare::{
+        ApiCredentials, ApiFailure, BadCredentials, Client, RequestAccount, TokenInfo, TokenStatus, TunnelListing,
+    },
     domain::{
         inventory::{AccountName, InventoryEntry},
+        token::TokenReport,
         tunnel::TunnelType,
     },
     secret::{Look, Secret},
@@ -27,6 +30,12 @@ pub trait TunnelSource: Send + Sync + 'static {
         known: Arc<[InventoryEntry]>,
         look: Look,
     ) -> impl Future<Output = (Result<TunnelListing, ApiFailure>, u64)> + Send;
+
+    /// Whether the credentials contain a token, which can be verified.
+    fn has_token(&self) -> bool;
+
+    /// Verifies the token. Returns the result with the version of the secret that was used. Sends two requests at most.
+    fn verify_token(&self, look: Look) -> impl Future<Output = (Result<TokenReport, ApiFailure>, u64)> + Send;
 
     /// Returns the version of the newest secret.
     fn secret_version(&self, look: Look) -> impl Future<Output = u64> + Send;
@@ -68,6 +77,20 @@ impl TunnelSource for ApiSource {
     ) -> (Result<TunnelListing, ApiFailure>, u64) {
         let (credentials, version) = self.account.credentials.refresh(look).await;
         (self.client.list_tunnels(&credentials, self.account.in_requests(), tunnel_type, known).await, version)
+    }
+
+    fn has_token(&self) -> bool {
+        matches!(self.account.credentials, CredentialSource::Token(_))
+    }
+
+    async fn verify_token(&self, look: Look) -> (Result<TokenReport, ApiFailure>, u64) {
+        let (credentials, version) = self.account.credentials.refresh(look).await;
+        let verified = self.client.verify_any_token(&credentials, &self.account.id).await.token;
+        let report = |token: TokenInfo| TokenReport {
+            active: token.status == TokenStatus::Active,
+            expires_on: token.expires_on,
+        };
+        (verified.map(report), version)
     }
 
     async fn secret_version(&self, look: Look) -> u64 {

@@ -4,13 +4,14 @@ use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
-    format::{count_noun, format_ms, time_since},
+    format::{count_noun, format_duration, format_ms, time_since},
     words,
 };
 use crate::{
     domain::{
         dataset::{Dataset, PollState, PollStatus},
         inventory::{AccountName, TunnelList},
+        token::TokenReport,
         tunnel::TunnelType,
         verdict::Verdict,
     },
@@ -25,6 +26,7 @@ pub(super) fn draw_notices(snapshot: &Snapshot, summary: &Summary) -> Markup {
     html! {
         @for (account, tunnel_type, list) in snapshot.lists() { (poll_notice(snapshot, account, tunnel_type, list)) }
         @for (account, dataset, status) in snapshot.datasets() { (edge_notice(account, dataset, status.state)) }
+        @for (account, known) in &snapshot.fleet().accounts { (token_notice(snapshot, account, known.token)) }
         (isolation_notice(summary))
         (socket_notices(snapshot))
         (probing_notice(snapshot))
@@ -85,6 +87,23 @@ fn rejection_notice(account: &str, list: &str, tunnels: &TunnelList) -> Markup {
         Concern::Suspect,
         &title,
         &html! { "They cannot be decoded: " (tunnels.rejected) ". " (which) (first.join(", ")) "." },
+    )
+}
+
+/// Warns about a token that is not active, or that expires soon.
+fn token_notice(snapshot: &Snapshot, account: &AccountName, token: Option<TokenReport>) -> Markup {
+    let Some(token) = token else { return html! {} };
+    let (account, now) = (shown(account.as_str()), snapshot.now.wall);
+    if !token.is_active(now) {
+        let title = format!("Account {account}: the API token is not active");
+        return draw_notice(Concern::Broken, &title, &html! { "Create a new token, or enable or extend this one." });
+    }
+    let Some(left) = token.expires_soon(now) else { return html! {} };
+    let title = format!("Account {account}: the API token expires in {}", format_duration(left));
+    draw_notice(
+        Concern::Suspect,
+        &title,
+        &html! { "Create a new token before that. The exporter uses it without a restart." },
     )
 }
 
