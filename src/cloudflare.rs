@@ -208,7 +208,9 @@ impl Client {
             return of_user;
         }
         let of_account = self.verify_token(credentials, Some(account_id)).await;
-        if of_account.token.is_ok() { of_account } else { of_user }
+        // If this endpoint rejects the token, too, the first failure is the more specific one.
+        let is_rejected = matches!(&of_account.token, Err(failure) if failure.reason.is_lasting());
+        if is_rejected { of_user } else { of_account }
     }
 
     async fn request_token(

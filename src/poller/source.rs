@@ -11,6 +11,7 @@ use crate::{
         ApiCredentials, ApiFailure, BadCredentials, Client, RequestAccount, TokenInfo, TokenStatus, TunnelListing,
     },
     domain::{
+        dataset::FailureReason,
         inventory::{AccountName, InventoryEntry},
         token::TokenReport,
         tunnel::TunnelType,
@@ -86,15 +87,20 @@ impl TunnelSource for ApiSource {
     async fn verify_token(&self, look: Look) -> (Result<TokenReport, ApiFailure>, u64) {
         let (credentials, version) = self.account.credentials.refresh(look).await;
         let verified = self.client.verify_any_token(&credentials, &self.account.id).await.token;
-        let report = |token: TokenInfo| TokenReport {
-            active: token.status == TokenStatus::Active,
-            expires_on: token.expires_on,
-        };
-        (verified.map(report), version)
+        (verified.and_then(to_report), version)
     }
 
     async fn secret_version(&self, look: Look) -> u64 {
         self.account.credentials.refresh(look).await.1
+    }
+}
+
+/// A status that the program does not know says nothing about the token.
+fn to_report(TokenInfo { status, expires_on }: TokenInfo) -> Result<TokenReport, ApiFailure> {
+    match status {
+        TokenStatus::Active => Ok(TokenReport { active: true, expires_on }),
+        TokenStatus::Disabled | TokenStatus::Expired => Ok(TokenReport { active: false, expires_on }),
+        TokenStatus::Unknown => Err(ApiFailure::new(FailureReason::Decode)),
     }
 }
 

@@ -68,18 +68,20 @@ impl<S: TunnelSource> Poller<S> {
         if !report.active {
             return warn!(account, "the API token is not active; create a new one, or enable it");
         }
-        match report.expires_on {
-            Some(expires_on) => info!(account, %expires_on, "the API token is active and expires"),
-            None => info!(account, "the API token is active and does not expire"),
+        if let Some(expires_on) = report.expires_on {
+            return info!(account, %expires_on, "the API token is active and expires");
         }
+        info!(account, "the API token is active and does not expire");
     }
 }
 
-/// A token that the API rejects is not active. Other failures say nothing about the token.
+/// A token that the API rejects with status 401 is not active. Other failures say nothing about the token.
 fn to_report(verified: &Result<TokenReport, ApiFailure>) -> Option<TokenReport> {
     match verified {
         Ok(report) => Some(*report),
-        Err(failure) if failure.reason == FailureReason::Auth => Some(TokenReport { active: false, expires_on: None }),
+        Err(failure) if failure.reason == FailureReason::Auth && failure.status == Some(401) => {
+            Some(TokenReport { active: false, expires_on: None })
+        }
         Err(_) => None,
     }
 }

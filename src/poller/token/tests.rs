@@ -25,14 +25,14 @@ fn active() -> TokenReport {
 }
 
 fn refused() -> ApiFailure {
-    ApiFailure::new(FailureReason::Auth)
+    ApiFailure { status: Some(401), ..ApiFailure::new(FailureReason::Auth) }
 }
 
 /// Returns one result per request, and tells the time of each. The lists are always refused.
 struct ScriptedSource {
     results: Mutex<VecDeque<Result<TokenReport, ApiFailure>>>,
-    verified: mpsc::UnboundedSender<()>,
-    listed: mpsc::UnboundedSender<()>,
+    verified: mpsc::Sender<()>,
+    listed: mpsc::Sender<()>,
     has_token: bool,
     version: watch::Receiver<u64>,
 }
@@ -48,7 +48,7 @@ impl TunnelSource for ScriptedSource {
         _: Arc<[InventoryEntry]>,
         _: Look,
     ) -> (Result<TunnelListing, ApiFailure>, u64) {
-        let _ = self.listed.send(());
+        let _ = self.listed.try_send(());
         (Err(refused()), *self.version.borrow())
     }
 
@@ -57,7 +57,7 @@ impl TunnelSource for ScriptedSource {
     }
 
     async fn verify_token(&self, _: Look) -> (Result<TokenReport, ApiFailure>, u64) {
-        let _ = self.verified.send(());
+        let _ = self.verified.try_send(());
         let result = self.results.lock().unwrap().pop_front();
         (result.unwrap_or_else(|| Ok(active())), *self.version.borrow())
     }
@@ -70,8 +70,8 @@ impl TunnelSource for ScriptedSource {
 /// A running poller of one account.
 struct RunningPoller {
     fleet: watch::Receiver<Arc<Fleet>>,
-    verified: mpsc::UnboundedReceiver<()>,
-    listed: mpsc::UnboundedReceiver<()>,
+    verified: mpsc::Receiver<()>,
+    listed: mpsc::Receiver<()>,
     reloads: watch::Sender<()>,
     secret: watch::Sender<u64>,
     _tasks: JoinSet<()>,
@@ -80,8 +80,8 @@ struct RunningPoller {
 fn start(has_token: bool, results: impl IntoIterator<Item = Result<TokenReport, ApiFailure>>) -> RunningPoller {
     let name = AccountName::new("lab");
     let (fleet, published) = watch::channel(Arc::new(Fleet::unpolled([name.clone()])));
-    let (verified_by, verified) = mpsc::unbounded_channel();
-    let (listed_by, listed) = mpsc::unbounded_channel();
+    let (verified_by, verified) = mpsc::channel(1000);
+    let (listed_by, listed) = mpsc::channel(1000);
     let (secret, version) = watch::channel(1);
     let (reloads, reload) = watch::channel(());
     let results = Mutex::new(results.into_iter().collect());
@@ -148,6 +148,14 @@ async fn a_failed_request_keeps_the_last_report() {
     poller.next_verification().await;
     assert_eq!(poller.report().await, Some(active()));
     assert!(poller.next_verification().await <= RETRY_INTERVAL);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_other_than_401_says_nothing_about_the_token() {
+    let missing_permission = ApiFailure { status: Some(403), ..ApiFailure::new(FailureReason::Auth) };
+    let mut poller = start(true, [Err(missing_permission)]);
+    poller.next_verification().await;
+    assert_eq!(poller.report().await, None);
 }
 
 #[tokio::test(start_paused = true)]
