@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use web_toolkit::clock;
 
 use super::{Poller, SECRET_CHECK_INTERVAL, TunnelSource};
@@ -47,11 +47,13 @@ impl<S: TunnelSource> Poller<S> {
 
     /// Publishes and logs a report that differs from the previous one.
     fn publish_token(&self, report: TokenReport) {
+        let mut previous = None;
         let changed = self.fleet.send_if_modified(|fleet| {
             let mut next = Fleet::clone(fleet);
             // The account may have been removed from the configuration in the meantime.
             let Some(account) = next.accounts.get_mut(&self.account) else { return false };
-            if account.token == Some(report) {
+            previous = account.token;
+            if previous == Some(report) {
                 return false;
             }
             Arc::make_mut(account).token = Some(report);
@@ -59,19 +61,19 @@ impl<S: TunnelSource> Poller<S> {
             true
         });
         if changed {
-            self.log_token(report);
+            self.log_token(previous, report);
         }
     }
 
-    fn log_token(&self, report: TokenReport) {
+    fn log_token(&self, previous: Option<TokenReport>, report: TokenReport) {
         let account = self.account.as_str();
         if !report.active {
             return warn!(account, "the API token is not active; create a new one, or enable it");
         }
-        if let Some(expires_on) = report.expires_on {
-            return info!(account, %expires_on, "the API token is active and expires");
+        match previous {
+            Some(TokenReport { active: false, .. }) => info!(account, "the API token is active again"),
+            _ => debug!(account, "the API token is active"),
         }
-        info!(account, "the API token is active and does not expire");
     }
 }
 

@@ -34,6 +34,7 @@ mod sandbox;
 mod secrets;
 mod sites;
 mod support;
+mod token;
 mod tunnels;
 mod unread_log;
 mod web_clients;
