@@ -70,10 +70,10 @@ impl<S: TunnelSource> Poller<S> {
         if !report.active {
             return warn!(account, "the API token is not active; create a new one, or enable it");
         }
-        match previous {
-            Some(TokenReport { active: false, .. }) => info!(account, "the API token is active again"),
-            _ => debug!(account, "the API token is active"),
+        if previous.is_some_and(|previous| !previous.active) {
+            return info!(account, "the API token is active again");
         }
+        debug!(account, "the API token is active");
     }
 }
 
