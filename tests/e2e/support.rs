@@ -10,7 +10,7 @@ pub(crate) mod tunnels;
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::atomic::{AtomicU8, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -38,10 +38,10 @@ pub(crate) fn now() -> Instant {
 
 /// A loopback address that neither another test nor an outgoing connection uses, with a free port.
 pub(crate) fn free_address() -> SocketAddr {
-    static NEXT: AtomicU8 = AtomicU8::new(1);
-    let [high, low] = u16::try_from(std::process::id() % (1 << 16)).expect("less than 2^16").to_be_bytes();
-    // 127.128.0.0/9, so that 127.0.0.1 is never among them.
-    let host = Ipv4Addr::new(127, 128 | high, low, NEXT.fetch_add(1, Ordering::Relaxed));
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    // 127.128.0.0/9, so that 127.0.0.1 is never among them: 11 bits for the process, 12 for the address.
+    let number = ((std::process::id() % (1 << 11)) << 12) | (NEXT.fetch_add(1, Ordering::Relaxed) % (1 << 12));
+    let host = Ipv4Addr::from_bits(Ipv4Addr::new(127, 128, 0, 0).to_bits() | number);
     let listener = TcpListener::bind((host, 0)).expect("a free port on a loopback address");
     listener.local_addr().expect("the address just bound")
 }
