@@ -5,7 +5,6 @@
 //! share the memory of the previous list, and the list as a whole has limits.
 
 use std::{
-    borrow::Borrow,
     collections::HashSet,
     hash::{Hash, Hasher},
     mem,
@@ -196,14 +195,14 @@ impl Members {
     }
 
     fn insert(&mut self, tunnel: Tunnel) -> Result<(), Rejection> {
-        if self.tunnels.contains(&tunnel.id) {
-            return Err((RejectReason::DuplicateId, Some(tunnel.id)));
-        }
         let key = (&tunnel.name, &tunnel.id);
         let position = self.known.binary_search_by(|entry| (&entry.tunnel.name, &entry.tunnel.id).cmp(&key));
         let unchanged = position.ok().map(|position| &self.known[position].tunnel).filter(|known| ***known == tunnel);
-        self.tunnels.insert(ById(unchanged.map_or_else(|| Arc::new(tunnel), Arc::clone)));
-        Ok(())
+        let tunnel = unchanged.map_or_else(|| Arc::new(tunnel), Arc::clone);
+        if self.tunnels.insert(ById(Arc::clone(&tunnel))) {
+            return Ok(());
+        }
+        Err((RejectReason::DuplicateId, Some(tunnel.id.clone())))
     }
 
     /// Decodes a member. The outer error means that the body is damaged, the inner one that the member is rejected.
@@ -249,12 +248,6 @@ fn is_valid_id(text: &str) -> bool {
 /// A tunnel in a set of tunnels with different ids.
 #[derive(Debug)]
 struct ById(Arc<Tunnel>);
-
-impl Borrow<TunnelId> for ById {
-    fn borrow(&self) -> &TunnelId {
-        &self.0.id
-    }
-}
 
 impl Hash for ById {
     fn hash<H: Hasher>(&self, state: &mut H) {

@@ -460,12 +460,12 @@ fn a_tunnel_that_did_not_change_shares_the_memory_of_the_last_list() {
 fn refusal_of(member: impl Fn(usize) -> String) -> (FailureReason, usize) {
     let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
     decoder.push(br#"{"success":true,"result":{"ipsec_tunnels":["#).unwrap();
-    for index in 0.. {
+    for index in 0..=MAX_MEMBERS {
         if let Err(reason) = decoder.push((member(index) + ",").as_bytes()) {
             return (reason, index);
         }
     }
-    unreachable!("the decoder has limits")
+    panic!("{MAX_MEMBERS} members and one more are accepted")
 }
 
 #[test]
@@ -478,6 +478,51 @@ fn the_members_their_memory_and_the_body_have_limits() {
     assert_eq!(reason, FailureReason::TooLarge);
     let memory = count * 200_000;
     assert!(memory <= MAX_TUNNEL_MEMORY && memory > MAX_TUNNEL_MEMORY - (1 << 20), "{count} members with 200 kB");
+}
+
+#[test]
+fn the_limits_are_exact() {
+    let start = br#"{"success":true,"result":{"ipsec_tunnels":["#;
+    for (size, expected) in [(MAX_LIST_SIZE, Ok(())), (MAX_LIST_SIZE + 1, Err(FailureReason::TooLarge))] {
+        let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+        decoder.size = size - start.len();
+        assert_eq!(decoder.push(start), expected, "{size} bytes");
+    }
+    // Three tunnels, each with an id and a name of one byte.
+    let left = MAX_TUNNEL_MEMORY - 3 * (TUNNEL_MEMORY + 2);
+    for (text_bytes, expected) in [(left, Ok(())), (left + 1, Err(FailureReason::TooLarge))] {
+        let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+        decoder.members.reader.text_bytes = text_bytes;
+        decoder.push(start).unwrap();
+        let results = ["a", "b", "c"].map(|id| decoder.push(format!(r#"{{"id":"{id}","name":"n"}},"#).as_bytes()));
+        assert_eq!(results, [Ok(()), Ok(()), expected], "{text_bytes} bytes of texts before");
+    }
+}
+
+#[test]
+fn the_error_codes_are_part_of_the_failure() {
+    let body = br#"{"success":false,"errors":[{"code":1012},{"code":10000}]}"#;
+    assert_eq!(decode_list(body, 200, TunnelType::Ipsec).unwrap_err().codes, [1012, 10000]);
+}
+
+#[test]
+fn an_id_is_kept_once_and_fields_that_cannot_be_read_are_counted() {
+    let listing = decode_ipsec(&json!([
+        {"id": "a", "name": "first", "mtu": "x", "interface_address": "?"},
+        {"id": "b", "name": "second", "interface_address": "?"},
+        {"id": "a", "name": "third", "interface_address": "?"},
+    ]));
+    assert_eq!(listing.tunnels.iter().map(|tunnel| &*tunnel.name).collect::<Vec<_>>(), ["first", "second"]);
+    assert_eq!(listing.rejected.total(), 1);
+    assert_eq!(listing.unknown.get(&F::InterfaceAddress), Some(&3));
+}
+
+#[test]
+fn an_mtu_or_a_ttl_of_zero_is_not_set() {
+    let body = br#"{"success":true,"result":{"gre_tunnels":[{"id":"a","name":"gre","mtu":0,"ttl":0}]}}"#;
+    let listing = decode_list(body, 200, TunnelType::Gre).unwrap();
+    assert_eq!(listing.tunnels[0].details, TunnelDetails::Gre(GreDetails { mtu: None, ttl: None }));
+    assert!(listing.unknown.is_empty());
 }
 
 #[test]
