@@ -131,3 +131,42 @@ async fn it_beats_while_it_judges() {
     assert!(stage.pulses.overdue(now).is_empty());
     assert_eq!(stage.pulses.overdue(now + Duration::from_mins(1)), ["correlation"], "it has promised to come back");
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_an_event_it_judges_every_five_seconds() {
+    let mut stage = play();
+    let begin = clock::now().instant;
+    stage.next().await;
+    (stage.changes, _) = watch::channel(0);
+    (stage.board, _) = watch::channel(Arc::default());
+    time::sleep(Duration::from_secs(4)).await;
+    let overdue_after = |elapsed| !stage.pulses.overdue(begin + elapsed).is_empty();
+    assert!(!overdue_after(JUDGE_INTERVAL), "the announced time includes the gathering");
+    assert!(overdue_after(JUDGE_INTERVAL + 2 * GATHER), "it has judged once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_board_or_fleet_is_published_even_if_no_verdict_changes() {
+    let mut stage = play();
+    stage.next().await;
+    stage.board.send_modify(|board| *board = Arc::new(ProbeBoard::clone(board)));
+    let published = time::timeout(Duration::from_mins(1), stage.next()).await;
+    assert_eq!(published, Ok(Verdict::Healthy), "a new board");
+    stage.fleet.send_modify(|fleet| *fleet = Arc::new(Fleet::clone(fleet)));
+    let published = time::timeout(Duration::from_mins(1), stage.next()).await;
+    assert_eq!(published, Ok(Verdict::Healthy), "a new fleet");
+    assert!(time::timeout(Duration::from_mins(1), stage.next()).await.is_err(), "nothing is new");
+}
+
+#[tokio::test]
+async fn one_judgement_reaches_a_verdict() {
+    let (_board, board) = watch::channel(Arc::default());
+    let (_changes, changes) = watch::channel(0);
+    let (_stale_after, stale_after) = watch::channel(Duration::from_mins(5));
+    let (_fleet, fleet) = watch::channel(fra(BgpState::Down));
+    let past = PastVerdicts::default();
+    let (correlator, judged) = Correlator::new(fleet, board, changes, stale_after, past, Pulse::default());
+    correlator.judge_once();
+    let verdicts = &judged.borrow().verdicts.tunnels;
+    assert_eq!(verdicts.values().map(|verdict| verdict.verdict).collect::<Vec<_>>(), [Verdict::ReportedDown]);
+}
