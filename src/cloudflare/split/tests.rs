@@ -92,3 +92,21 @@ fn the_envelope_and_blanks_have_limits() {
         assert_eq!(split(body.as_bytes(), 1 << 13).unwrap_err(), reason, "{}", &body[..30]);
     }
 }
+
+#[test]
+fn the_limits_are_exact() {
+    let list = |member: &str| format!(r#"{{"result":{{"ipsec_tunnels":[{member}]}}}}"#).into_bytes();
+    for (length, is_kept) in [(MAX_MEMBER_SIZE, true), (MAX_MEMBER_SIZE + 1, false)] {
+        let (members, _) = split(&list(&"1".repeat(length)), 1000).unwrap();
+        assert_eq!(members.iter().map(Option::is_some).collect::<Vec<_>>(), [is_kept], "a member of {length} bytes");
+    }
+    for (length, expected) in [(MAX_BLANKS, None), (MAX_BLANKS + 1, Some(FailureReason::TooLarge))] {
+        assert_eq!(split(" ".repeat(length).as_bytes(), 1000).err(), expected, "{length} blanks");
+    }
+    for (length, is_accepted) in [(MAX_ENVELOPE_SIZE, true), (MAX_ENVELOPE_SIZE + 1, false)] {
+        let envelope = "1".repeat(length);
+        for size in [1000, length] {
+            assert_eq!(split(envelope.as_bytes(), size).is_ok(), is_accepted, "{length} bytes in pieces of {size}");
+        }
+    }
+}
