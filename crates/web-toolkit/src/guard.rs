@@ -17,6 +17,7 @@ use crate::{
     bucket::{RateLimit, TokenBucket},
     clock,
     passwords::{BasicCredentials, PasswordCheck, PasswordChecker, Users},
+    requester::Requester,
     server::{Body, Peer, internal_error, plain_text},
 };
 
@@ -59,49 +60,63 @@ impl Guard {
     }
 
     /// Returns the response of `page`, or 401, 429, 500 or 503 if the request is refused.
-    pub async fn respond<B, F>(self, request: Request<B>, page: impl FnOnce(Request<B>) -> F) -> Response<Body>
+    pub async fn respond<B, F>(self, mut request: Request<B>, page: impl FnOnce(Request<B>) -> F) -> Response<Body>
     where
         F: Future<Output = Response<Body>>,
     {
         let rules = Arc::clone(&self.rules.borrow());
         let is_open = self.open_health && HEALTH.contains(&request.uri().path());
-        let refusal = if is_open { None } else { self.refuse_request(&rules, &request).await };
-        let mut response = match refusal {
-            Some(refusal) => refusal,
-            None => page(request).await,
+        let admitted = if is_open { Ok(None) } else { self.admit_request(&rules, &request).await };
+        let mut response = match admitted {
+            Err(refusal) => *refusal,
+            Ok(user) => {
+                request.extensions_mut().get_or_insert_default::<Requester>().user = user;
+                page(request).await
+            }
         };
         response.headers_mut().extend(rules.headers.clone());
         response
     }
 
-    async fn refuse_request<B>(&self, rules: &RequestRules, request: &Request<B>) -> Option<Response<Body>> {
+    /// Returns the user that sent the request, if users are configured, or the refusal.
+    async fn admit_request<B>(
+        &self,
+        rules: &RequestRules,
+        request: &Request<B>,
+    ) -> Result<Option<Arc<str>>, Box<Response<Body>>> {
         let now = clock::now().instant;
         if rules.bucket.as_ref().is_some_and(|bucket| bucket.lock().take(now).is_err()) {
-            return Some(plain_text(StatusCode::TOO_MANY_REQUESTS, "too many requests; try again later\n"));
+            let text = "too many requests; try again later\n";
+            return Err(Box::new(plain_text(StatusCode::TOO_MANY_REQUESTS, text)));
         }
-        let users = rules.users.as_ref()?;
+        let Some(users) = &rules.users else { return Ok(None) };
         let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-        let credentials = BasicCredentials::from_headers(request.headers());
-        let check = match credentials {
-            Some(credentials) => self.passwords.check(users, credentials, peer).await,
-            None => PasswordCheck::Refused,
+        let Some(credentials) = BasicCredentials::from_headers(request.headers()) else {
+            return Err(Box::new(self.refusal(PasswordCheck::Refused)));
         };
+        let user = Arc::from(credentials.user());
+        match self.passwords.check(users, credentials, peer).await {
+            PasswordCheck::Accepted => Ok(Some(user)),
+            refused => Err(Box::new(self.refusal(refused))),
+        }
+    }
+
+    fn refusal(&self, check: PasswordCheck) -> Response<Body> {
         match check {
-            PasswordCheck::Accepted => None,
+            PasswordCheck::Busy => {
+                let text = "too many passwords are being checked; try again later\n";
+                let mut response = plain_text(StatusCode::SERVICE_UNAVAILABLE, text);
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
             // The response does not depend on the reason, so that it does not reveal which user names exist.
             PasswordCheck::Refused => {
                 let text = "unauthorized; a user name and a password are required\n";
                 let mut response = plain_text(StatusCode::UNAUTHORIZED, text);
                 response.headers_mut().insert(WWW_AUTHENTICATE, self.challenge.clone());
-                Some(response)
+                response
             }
-            PasswordCheck::Busy => {
-                let text = "too many passwords are being checked; try again later\n";
-                let mut response = plain_text(StatusCode::SERVICE_UNAVAILABLE, text);
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                Some(response)
-            }
-            PasswordCheck::Failed => Some(internal_error()),
+            PasswordCheck::Failed | PasswordCheck::Accepted => internal_error(),
         }
     }
 }

@@ -41,6 +41,10 @@ impl BasicCredentials {
         let (user, password) = decoded.split_once(':')?;
         Some(Self { user: user.to_owned(), password: password.into() })
     }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
 }
 
 /// A bcrypt hash of a password.

@@ -150,3 +150,24 @@ async fn a_reload_does_not_forget_users_whose_hash_is_unchanged() {
     let scrape = tokio::time::timeout(std::time::Duration::ZERO, status(&guard, "/", Some("alice:wonder"))).await;
     assert_eq!(scrape.ok(), Some(200));
 }
+
+/// The user that the page sees.
+async fn seen_user(guard: &Guard, user: &str) -> String {
+    let mut request = Request::new(());
+    request.headers_mut().insert(AUTHORIZATION, format!("Basic {}", STANDARD.encode(user)).parse().unwrap());
+    let page = |request: Request<()>| async move {
+        let requester = request.extensions().get::<Requester>().cloned().unwrap_or_default();
+        plain_text(StatusCode::OK, requester.user.map_or_else(String::new, |user| user.to_string()))
+    };
+    let response = guard.clone().respond(request, page).await;
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_page_sees_a_user_only_if_the_password_was_checked() {
+    let (_rules, protected) =
+        guard(RequestRules::new(with_users(&[("alice", "wonder")]), None, HeaderMap::new()), false);
+    assert_eq!(seen_user(&protected, "alice:wonder").await, "alice");
+    let (_rules, open) = guard(RequestRules::default(), false);
+    assert_eq!(seen_user(&open, "alice:anything").await, "");
+}

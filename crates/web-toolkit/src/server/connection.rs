@@ -19,6 +19,7 @@ use super::{
     slots::Slot,
     tls::Established,
 };
+use crate::requester::Requester;
 
 impl Server {
     /// Returns when the connection is closed. Errors of the client are logged at debug level only.
@@ -42,11 +43,15 @@ impl Server {
     async fn serve_requests(&self, tcp: TcpStream, peer: Peer, activity: &ConnectionActivity) -> io::Result<()> {
         let encryption = &self.options.encryption;
         let Some(session) = self.stop.run_until_cancelled(encryption.handshake(tcp)).await else { return Ok(()) };
-        let Established { stream, proof } = session?;
+        let Established { stream, proof, names } = session?;
         let stream = TrackedStream::new(stream, activity.clone(), self.options.limits.write_timeout);
-        let service = service_fn(|request| async move {
-            activity.begin_response();
-            Ok::<_, Infallible>(self.respond(request, peer).await.map(|body| activity.track(body)))
+        let requester = Requester { user: None, certificate_names: names };
+        let service = service_fn(|request| {
+            let requester = requester.clone();
+            async move {
+                activity.begin_response();
+                Ok::<_, Infallible>(self.respond(request, peer, requester).await.map(|body| activity.track(body)))
+            }
         });
         let connection = self.http1().serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection);
@@ -59,11 +64,12 @@ impl Server {
         connection.await.map_err(io::Error::other)
     }
 
-    async fn respond(&self, mut request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn respond(&self, mut request: Request<Incoming>, peer: Peer, requester: Requester) -> Response<Body> {
         if let Some((status, text)) = self.options.hosts.refuse(&request) {
             return plain_text(status, text);
         }
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(requester);
         (self.service)(request).await
     }
 

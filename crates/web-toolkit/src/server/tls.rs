@@ -27,6 +27,7 @@ use tokio_rustls::{
 
 use crate::clock;
 
+use self::certificate::read_alternative_names;
 pub use self::{
     certificate::{Chain, PemError, PrivateKey, Roots, TlsError, Validity},
     clients::Clients,
@@ -41,6 +42,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 pub(super) struct Established {
     pub(super) stream: Box<dyn Stream>,
     pub(super) proof: Proof,
+    /// Names in the client's certificate, if a CA signed it.
+    pub(super) names: Arc<[String]>,
 }
 
 /// What a client proved in the handshake.
@@ -69,14 +72,18 @@ impl Encryption {
     /// The connection must be closed; the error is for the log.
     pub(super) async fn handshake(&self, mut tcp: TcpStream) -> io::Result<Established> {
         let config = self.0.borrow().clone();
-        let Some(config) = config else { return Ok(Established { stream: Box::new(tcp), proof: Proof::Cleartext }) };
+        let Some(config) = config else {
+            return Ok(Established { stream: Box::new(tcp), proof: Proof::Cleartext, names: Arc::default() });
+        };
         if is_http(&tcp).await? {
             return Err(refuse_http(&mut tcp).await);
         }
         let stream = TlsAcceptor::from(Arc::clone(&config.rustls)).accept(tcp).await?;
         let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let names = certificates.first().filter(|_| config.clients.are_verified());
+        let names = names.map_or_else(Arc::default, |own| read_alternative_names(own).into());
         let proof = Proof::Certificates(certificates.iter().cloned().map(CertificateDer::into_owned).collect());
-        Ok(Established { stream: Box::new(stream), proof })
+        Ok(Established { stream: Box::new(stream), proof, names })
     }
 
     /// Returns when the configuration no longer admits a client with this proof: its certificate or its names were

@@ -33,6 +33,11 @@ pub enum Clients {
 }
 
 impl Clients {
+    /// Whether a CA has signed every certificate that is accepted, so that its names can be trusted.
+    pub fn are_verified(&self) -> bool {
+        matches!(self, Self::VerifiedIfGiven { .. } | Self::Verified { .. })
+    }
+
     pub(super) fn build_verifier(
         &self,
         provider: &Arc<CryptoProvider>,

@@ -19,6 +19,7 @@ use tokio_rustls::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::requester::Requester;
 use crate::server::{Limits, ServerOptions, bind, full, serve};
 
 const BOTH: RangeInclusive<Version> = Version::Tls12..=Version::Tls13;
@@ -176,6 +177,29 @@ async fn only_clients_with_an_accepted_certificate_are_let_in() {
                 assert_eq!(answered, expected, "{version:?}, {clients:?}, presented {:?}", shown.map(|pair| &pair.0));
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn a_page_sees_the_names_of_a_certificate_only_if_its_issuer_was_verified() {
+    let (ca, ours) = (authority(), authority());
+    let fra = signed(vec![dns("fra.example")], &ours);
+    let names = |request: hyper::Request<hyper::body::Incoming>| async move {
+        let requester = request.extensions().get::<Requester>().cloned().unwrap_or_default();
+        hyper::Response::new(full(format!("names {}", requester.certificate_names.join(","))))
+    };
+    let verified = Clients::Verified { roots: Some(roots(&ours)), names: Vec::new() };
+    let if_given = Clients::VerifiedIfGiven { roots: roots(&ours) };
+    let unverified = Clients::Unverified { names: Vec::new() };
+    for (clients, shown, expected) in [
+        (verified, Some(&fra), "names fra.example"),
+        (if_given.clone(), Some(&fra), "names fra.example"),
+        (if_given, None, "names "),
+        (unverified, Some(&fra), "names "),
+    ] {
+        let server = start_with(config(&ca, &BOTH, clients.clone()), Limits::default(), names);
+        let answer = ask(&server, client(&ca, shown, Version::Tls13)).await.unwrap();
+        assert!(answer.ends_with(&format!("\r\n{expected}")), "{clients:?}: {answer}");
     }
 }
 
