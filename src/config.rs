@@ -8,6 +8,7 @@ pub mod flags;
 
 mod accounts;
 mod edge;
+mod fleet;
 mod inputs;
 mod probe;
 mod sandbox;
@@ -35,6 +36,7 @@ use self::{
     accounts::{AccountKeys, CloudflareKeys},
     edge::EdgeKeys,
     flags::{ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
+    fleet::{FleetKeys, FleetUserKeys},
     inputs::LogKeys,
     probe::ProbeKeys,
     sandbox::SandboxKeys,
@@ -43,6 +45,7 @@ use self::{
 };
 use crate::{
     domain::{
+        grants::Grants,
         inventory::AccountName,
         rules::{FileRule, TunnelRules},
         sites::SiteRule,
@@ -69,6 +72,8 @@ pub struct Config {
     pub rules: Arc<TunnelRules>,
     /// The rules of the file that select tunnels, to report those that match none.
     pub file_rules: Arc<[FileRule]>,
+    /// Which clients may read the inventory of which sites; `None` if every client may read everything.
+    pub grants: Arc<Option<Grants>>,
     pub log: Log,
 }
 
@@ -137,7 +142,8 @@ pub struct HealthcheckConfig {
 keys! {
     /// The sections of the configuration file.
     struct ConfigKeys {
-        accounts: AccountKeys, cloudflare: CloudflareKeys, edge: EdgeKeys, log: LogKeys, poll: PollKeys, probe: ProbeKeys,
+        accounts: AccountKeys, cloudflare: CloudflareKeys, edge: EdgeKeys, fleet: FleetKeys, log: LogKeys, poll: PollKeys,
+        probe: ProbeKeys,
         sandbox: SandboxKeys, sites: SiteKeys, state: StateKeys, tunnels: TunnelKeys, web: WebKeys,
     }
 }
@@ -148,6 +154,8 @@ fn layout() -> Layout {
         ("accounts", keys_of::<AccountKeys>()),
         ("cloudflare", keys_of::<CloudflareKeys>()),
         ("edge", keys_of::<EdgeKeys>()),
+        ("fleet", keys_of::<FleetKeys>()),
+        ("fleet.users", keys_of::<FleetUserKeys>()),
         ("log", keys_of::<LogKeys>()),
         ("poll", keys_of::<PollKeys>()),
         ("probe", keys_of::<ProbeKeys>()),
@@ -247,9 +255,11 @@ impl Config {
             tunnels::read(&mut reader, root.tunnels, root.sites, by_name.then_some(&names[..]));
         rules.site_rules.extend_from_slice(&defaults.site_rules);
         let is_local = accounts.iter().all(|account| account.url.is_loopback());
+        let web = read_web(&mut reader, &flags.web, root.web);
         let config = Self {
             file: reader.file(),
-            web: read_web(&mut reader, &flags.web, root.web),
+            grants: Arc::new(fleet::grants(&mut reader, root.fleet, web.access.as_ref())),
+            web,
             poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
             edge: edge::read(&flags.edge, &mut reader, root.edge, is_local, (defaults.edge_enabled, defaults.edge)),
             probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),

@@ -5,6 +5,7 @@
 
 pub mod dataset;
 pub mod edge;
+pub mod grants;
 pub mod inventory;
 pub mod label;
 pub mod past;

@@ -9,6 +9,7 @@ mod body;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod headers;
+mod hub;
 mod pages;
 mod scrape;
 
@@ -18,16 +19,22 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming};
 use tokio::sync::{mpsc, oneshot};
 use web_toolkit::{
     clock,
+    requester::Requester,
     server::{Body, internal_error, method_not_allowed, plain_text},
 };
 
-pub use self::{address::is_taken, api::write_tunnels};
+pub use self::{address::is_taken, api::write_tunnels, hub::Hub};
 use self::{
     address::{Query, Resource, parse_filter},
-    api::{JsonList, ListKind, error_json, sites_json, tunnel_json},
+    api::{
+        JsonList, ListKind,
+        agents::{agent_targets_json, agents_json},
+        error_json, sites_json, tunnel_json,
+    },
     assets::{Asset, find_asset},
     body::{EncodedBody, PageThreads, Producer, WholeText},
     headers::{accepts_gzip, answer_file, answer_html, answer_json},
+    hub::InventoryRequest,
     pages::Document,
     scrape::Scrape,
 };
@@ -48,6 +55,7 @@ struct HttpState {
     telemetry_path: String,
     threads: Arc<PageThreads>,
     lifecycle: Lifecycle,
+    hub: Hub,
 }
 
 impl Http {
@@ -58,10 +66,11 @@ impl Http {
         sources: Sources,
         telemetry_path: String,
         lifecycle: Lifecycle,
+        hub: Hub,
     ) -> io::Result<Self> {
         let threads = Arc::new(PageThreads::new()?);
         let scrape = Scrape::new(exposition, Arc::clone(&threads));
-        Ok(Self(Arc::new(HttpState { scrape, sources, telemetry_path, threads, lifecycle })))
+        Ok(Self(Arc::new(HttpState { scrape, sources, telemetry_path, threads, lifecycle, hub })))
     }
 
     /// Answers one request.
@@ -70,6 +79,10 @@ impl Http {
         let is_metrics = path == self.0.telemetry_path;
         let resource = if is_metrics { Some(Resource::Metrics) } else { Resource::find(path) };
         let Some(resource) = resource else { return self.answer_not_found() };
+        let requester = request.extensions().get::<Requester>().cloned().unwrap_or_default();
+        if !resource.is_for_agents() && self.0.hub.restricts(&requester) {
+            return plain_text(StatusCode::FORBIDDEN, "this client may only read /api/v1/inventory\n");
+        }
         if resource == Resource::Reload {
             return self.0.lifecycle.respond(request.method()).await;
         }
@@ -77,10 +90,16 @@ impl Http {
             return method_not_allowed("GET, HEAD");
         }
         let query = request.uri().query().unwrap_or_default();
-        self.answer(resource, query, request.headers()).await
+        self.answer(resource, query, request.headers(), &requester).await
     }
 
-    async fn answer(&self, resource: Resource<'_>, query: &str, headers: &HeaderMap) -> Response<Body> {
+    async fn answer(
+        &self,
+        resource: Resource<'_>,
+        query: &str,
+        headers: &HeaderMap,
+        requester: &Requester,
+    ) -> Response<Body> {
         match resource {
             Resource::Front => self.answer_front(query, headers).await,
             Resource::Runbooks => self.answer_page(headers, |_| (StatusCode::OK, pages::draw_runbooks())).await,
@@ -97,12 +116,21 @@ impl Http {
             Resource::ApiTunnel(key) => self.answer_tunnel_json(key, headers).await,
             Resource::ApiTargets => self.answer_list(query, headers, ListKind::Targets).await,
             Resource::ApiSites => self.answer_sites(query, headers).await,
+            Resource::ApiInventory => {
+                let request = InventoryRequest { query, headers, requester };
+                let fleet = Arc::clone(&self.0.sources.judged.borrow().fleet);
+                self.0.hub.respond(&self.0.threads, fleet, request, clock::now()).await
+            }
+            Resource::ApiAgents | Resource::ApiAgentTargets | Resource::Agents => {
+                self.answer_agents(&resource, headers).await
+            }
         }
     }
 
     fn answer_not_found(&self) -> Response<Body> {
         let pages = format!(
-            "/, {}, /api/v1/tunnels, /api/v1/sites, /api/v1/targets, /-/healthy, /-/ready",
+            "/, {}, /agents, /api/v1/tunnels, /api/v1/sites, /api/v1/targets, /api/v1/inventory, /api/v1/agents, \
+             /-/healthy, /-/ready",
             self.0.telemetry_path
         );
         plain_text(StatusCode::NOT_FOUND, format!("404 not found; pages: {pages}\n"))
@@ -171,6 +199,20 @@ impl Http {
             Err(error) => (StatusCode::BAD_REQUEST, error_json(&error.to_string())),
         })
         .await
+    }
+
+    async fn answer_agents(&self, resource: &Resource<'_>, headers: &HeaderMap) -> Response<Body> {
+        let now = clock::now();
+        let agents = self.0.hub.agents().list(now);
+        match resource {
+            Resource::Agents => {
+                self.answer_page(headers, move |_| (StatusCode::OK, pages::draw_agents(agents, now))).await
+            }
+            Resource::ApiAgentTargets => {
+                self.answer_encoded(headers, answer_json, move || (StatusCode::OK, agent_targets_json(&agents))).await
+            }
+            _ => self.answer_encoded(headers, answer_json, move || (StatusCode::OK, agents_json(&agents, now))).await,
+        }
     }
 
     async fn answer_tunnel_json(&self, key: TunnelKey, headers: &HeaderMap) -> Response<Body> {

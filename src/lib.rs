@@ -1,5 +1,6 @@
 //! Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels.
 
+pub mod agents;
 pub mod app;
 pub mod cli;
 pub mod cloudflare;

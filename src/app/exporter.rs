@@ -25,6 +25,7 @@ use super::{
     shutdown::join_all,
 };
 use crate::{
+    agents::{self, Agents},
     cloudflare,
     config::{Config, ConfigError, Inputs, Log, StateLocation, flags::Flags},
     correlate::Correlator,
@@ -34,7 +35,7 @@ use crate::{
         pulse::Pulses,
     },
     exposition::{self, Exposition},
-    http::{Http, Lifecycle},
+    http::{Http, Hub, Lifecycle},
     prober::{self, icmp::IcmpNetwork},
     snapshot::{Judged, Sources},
     state::{Archive, StateDirectory, StateKeeper, StateMetrics},
@@ -89,6 +90,8 @@ pub(super) async fn start(
     let mut registry = exposition::registry();
     let metrics = register_metrics(&mut registry, clock::now());
     let api_metrics = cloudflare::Metrics::register(&mut registry);
+    let agents = Agents::default();
+    let served = agents::metrics::register(&mut registry, &agents);
     let counts = ConnectionCounts::default();
     register_connections(&mut registry, &counts);
     let (clients, pollers) = start_pollers(&config, api_metrics, pulses.clone(), stop).await?;
@@ -101,7 +104,8 @@ pub(super) async fn start(
     let sources = Sources { judged, stale_after: settings.stale_after.subscribe() };
     let exposition = Exposition::new(registry, sources.clone(), settings.poll_interval.subscribe());
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
-    let http = Http::new(exposition, sources, config.web.telemetry_path.clone(), lifecycle)?;
+    let hub = Hub::new(agents, served, settings.grants.subscribe());
+    let http = Http::new(exposition, sources, config.web.telemetry_path.clone(), lifecycle, hub)?;
     let access = start_server(&config, http, counts, bound, stop, tasks);
     tasks.spawn(service_manager::run(status.clone(), pulses, stop.clone()));
     let supervisor = Supervisor { loader, config, clients, pollers, settings, access, metrics, status };

@@ -34,6 +34,7 @@ use super::{
 };
 use crate::{
     config::{Config, ConfigError},
+    domain::grants::Grants,
     prober::settings::ProbeSettings,
     series::{MetricReading, Series, label},
 };
@@ -66,6 +67,7 @@ pub(super) struct LiveSettings {
     pub(super) probe: watch::Sender<Arc<ProbeSettings>>,
     pub(super) stale_after: watch::Sender<Duration>,
     pub(super) poll_interval: watch::Sender<Duration>,
+    pub(super) grants: watch::Sender<Arc<Option<Grants>>>,
 }
 
 impl LiveSettings {
@@ -74,6 +76,7 @@ impl LiveSettings {
             probe: watch::Sender::new(Arc::new(config.probe.clone())),
             stale_after: watch::Sender::new(config.poll.stale_after),
             poll_interval: watch::Sender::new(config.poll.interval),
+            grants: watch::Sender::new(Arc::clone(&config.grants)),
         }
     }
 
@@ -82,6 +85,7 @@ impl LiveSettings {
         replace(&self.probe, Arc::new(config.probe.clone()));
         replace(&self.stale_after, config.poll.stale_after);
         replace(&self.poll_interval, config.poll.interval);
+        replace(&self.grants, Arc::clone(&config.grants));
     }
 }
 

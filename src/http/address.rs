@@ -31,6 +31,10 @@ pub(super) enum Resource<'a> {
     ApiTunnel(TunnelKey),
     ApiTargets,
     ApiSites,
+    ApiInventory,
+    ApiAgents,
+    ApiAgentTargets,
+    Agents,
     Reload,
 }
 
@@ -41,6 +45,11 @@ pub fn is_taken(path: &str) -> bool {
 }
 
 impl<'a> Resource<'a> {
+    /// Whether a client that may read the inventory of some sites only may request it.
+    pub(super) fn is_for_agents(&self) -> bool {
+        matches!(self, Self::ApiInventory | Self::Healthy | Self::Ready)
+    }
+
     pub(super) fn find(path: &'a str) -> Option<Self> {
         match path {
             "/" => Some(Self::Front),
@@ -51,6 +60,10 @@ impl<'a> Resource<'a> {
             "/api/v1/tunnels" => Some(Self::ApiTunnels),
             "/api/v1/targets" => Some(Self::ApiTargets),
             "/api/v1/sites" => Some(Self::ApiSites),
+            "/api/v1/inventory" => Some(Self::ApiInventory),
+            "/api/v1/agents" => Some(Self::ApiAgents),
+            "/api/v1/agents/targets" => Some(Self::ApiAgentTargets),
+            "/agents" => Some(Self::Agents),
             _ => {
                 let key = |prefix| path.strip_prefix(prefix).and_then(parse_tunnel_path);
                 let page = || key("/tunnels/").map(Self::Tunnel);

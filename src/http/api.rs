@@ -2,6 +2,8 @@
 //!
 //! docs/API.md describes every field; a test compares it with the answers. A field without a value is omitted.
 
+pub(super) mod agents;
+pub(super) mod inventory;
 mod json;
 mod tunnel;
 

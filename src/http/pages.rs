@@ -3,6 +3,7 @@
 //! They are drawn from one [`Snapshot`](crate::snapshot::Snapshot), contain no inline script or style, and work without
 //! both. The templates escape all text; `shown` shortens external text and removes control characters.
 
+mod agents;
 mod document;
 mod fields;
 mod format;
@@ -16,7 +17,9 @@ mod tunnel;
 mod words;
 
 use self::document::ROOT_OF_TUNNEL;
-pub(super) use self::{document::Document, front::draw_front, runbooks::draw_runbooks, tunnel::draw_tunnel};
+pub(super) use self::{
+    agents::draw_agents, document::Document, front::draw_front, runbooks::draw_runbooks, tunnel::draw_tunnel,
+};
 
 /// The page for an invalid query.
 pub(super) fn draw_invalid_query(message: &str) -> Document {

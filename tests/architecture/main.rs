@@ -15,11 +15,12 @@ use std::{
 use source::{Source, sources_of};
 
 /// Parts of `src/`, lowest first. A part imports only parts of a lower rank.
-const RANKS: [(&str, u8); 19] = [
+const RANKS: [(&str, u8); 20] = [
     ("domain", 0),
     ("privileges", 1),
     ("series", 1),
     ("telemetry", 1),
+    ("agents", 2),
     ("cloudflare", 2),
     ("secret", 2),
     ("poller", 3),
@@ -46,7 +47,10 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
     ("reqwest", &["cloudflare"]),
     ("clap", &["cli", "config/flags"]),
     ("regex_lite", &["domain/sites"]),
-    ("prometheus_client", &["exposition", "series", "cloudflare/metrics", "app/reload", "state/metrics"]),
+    (
+        "prometheus_client",
+        &["exposition", "series", "cloudflare/metrics", "app/reload", "state/metrics", "agents/metrics"],
+    ),
 ];
 
 /// Crates that the values of `domain` must not know.

@@ -73,7 +73,7 @@ fn add_edge(object: &mut JsonObject<'_>, row: &Row<'_>) {
     }
 }
 
-fn add_configuration(object: &mut JsonObject<'_>, tunnel: &Tunnel) {
+pub(super) fn add_configuration(object: &mut JsonObject<'_>, tunnel: &Tunnel) {
     object.add("customer_endpoint", stated_text(&tunnel.customer_endpoint));
     object.add("cloudflare_endpoint", stated_text(&tunnel.cloudflare_endpoint));
     object.add("interface_address", stated_text(&tunnel.interface_address));
@@ -112,7 +112,7 @@ fn add_bgp(object: &mut JsonObject<'_>, bgp: BgpConfig) {
     object.add("md5", bgp.md5);
 }
 
-fn add_bgp_status(object: &mut JsonObject<'_>, status: &BgpStatus) {
+pub(super) fn add_bgp_status(object: &mut JsonObject<'_>, status: &BgpStatus) {
     object.add("state", status.state.as_str());
     object.add("fsm_state", status.fsm.as_str());
     object.add("tcp_established", status.tcp_established);

@@ -87,6 +87,7 @@ impl Document {
                     a href={ (self.root) "api/v1/tunnels" } { "Tunnels as JSON" }
                     a href={ (self.root) "api/v1/sites" } { "Sites as JSON" }
                     a href={ (self.root) "api/v1/targets" } { "Probe targets" }
+                    a href={ (self.root) "agents" } { "Agents" }
                     a href={ (self.root) "-/ready" } { "Ready" }
                     a href={ (self.root) "-/healthy" } { "Healthy" }
                 }

@@ -1,0 +1,121 @@
+//! The selected part of the inventory as JSON, piece by piece.
+
+use std::{io, sync::Arc};
+
+use web_toolkit::text::shown;
+
+use super::{
+    super::{
+        super::body::Producer,
+        json::{JsonObject, separate},
+        tunnel::{add_bgp_status, add_configuration},
+    },
+    index::InventoryIndex,
+    selection::Selection,
+};
+use crate::domain::{
+    dataset::{PollState, PollStatus},
+    inventory::{AccountName, InventoryEntry},
+    label::Label as _,
+    tunnel::TunnelType,
+};
+
+/// Version of the format. An agent refuses a higher one and ignores unknown fields of this one.
+pub(in crate::http) const VERSION: u64 = 1;
+
+/// Tunnels per piece.
+const TUNNELS_PER_PIECE: usize = 250;
+
+/// The selected part of an index, as JSON.
+#[derive(Debug)]
+pub(in crate::http) struct InventoryText {
+    index: Arc<InventoryIndex>,
+    selection: Arc<Selection>,
+    /// Numbers of the selected tunnels in the index.
+    tunnels: Vec<u32>,
+    /// How many of them are written.
+    written: usize,
+    began: bool,
+}
+
+impl InventoryText {
+    pub(in crate::http) fn new(index: Arc<InventoryIndex>, selection: Arc<Selection>) -> Self {
+        let tunnels = index.select(&selection);
+        Self { index, selection, tunnels, written: 0, began: false }
+    }
+
+    fn write_head(&self, text: &mut Vec<u8>) {
+        text.push(b'{');
+        let mut object = JsonObject(text);
+        object.add("version", VERSION);
+        let lists = self.index.lists().filter(|(account, ..)| self.selection.includes_account(account));
+        object.add_list("collections", lists, |object, (account, tunnel_type, status)| {
+            add_collection(object, account, tunnel_type, status);
+        });
+        object.begin_field("tunnels");
+        text.push(b'[');
+    }
+}
+
+impl Producer for InventoryText {
+    fn write_piece(&mut self, text: &mut Vec<u8>) -> io::Result<bool> {
+        if !self.began {
+            self.write_head(text);
+            self.began = true;
+        }
+        let end = self.tunnels.len().min(self.written + TUNNELS_PER_PIECE);
+        for &number in &self.tunnels[self.written..end] {
+            separate(text, &mut (self.written > 0));
+            if let Some((account, entry)) = self.index.tunnel(number) {
+                JsonObject::write(text, |object| add_tunnel(object, account, entry));
+            }
+            self.written += 1;
+        }
+        let is_last = self.written == self.tunnels.len();
+        if is_last {
+            text.extend_from_slice(b"]}\n");
+        }
+        Ok(is_last)
+    }
+}
+
+/// A time only if polls fail, because it moves with each success.
+fn add_collection(object: &mut JsonObject<'_>, account: &AccountName, tunnel_type: TunnelType, status: &PollStatus) {
+    object.add("account", shown(account.as_str()));
+    object.add("collection", tunnel_type.dataset().as_str());
+    match status.state {
+        PollState::Waiting => object.add("state", "waiting"),
+        PollState::Succeeded => object.add("state", "succeeded"),
+        PollState::Failed(reason) => {
+            object.add("state", "failed");
+            object.add("reason", reason.as_str());
+            object.add("last_success", status.last_success.map(|then| then.wall.to_string()));
+        }
+    }
+}
+
+/// The fields of `/api/v1/tunnels` that come from the API or from the configuration. A reported status is included even
+/// if it is stale, because the agent knows its age.
+fn add_tunnel(object: &mut JsonObject<'_>, account: &AccountName, entry: &InventoryEntry) {
+    let tunnel = &entry.tunnel;
+    object.add("account", shown(account.as_str()));
+    object.add("id", shown(tunnel.id.as_str()));
+    object.add("name", shown(&tunnel.name));
+    object.add("description", shown(&tunnel.description));
+    object.add("site", entry.site.as_deref().map(shown));
+    object.add("type", tunnel.tunnel_type().as_str());
+    add_configuration(object, tunnel);
+    if let Some(target) = tunnel.health_check.as_ref().map(|check| &check.target) {
+        object.add_object("health_check_target", |object| {
+            object.add("saved", target.saved.as_deref().map(shown));
+            object.add("effective", target.effective.as_deref().map(shown));
+        });
+    }
+    if let Some(status) = &tunnel.bgp_status {
+        object.add_object("bgp_status", |object| {
+            add_bgp_status(object, status);
+            object.add("cloudflare_port", status.cloudflare_speaker.port);
+            object.add("customer_port", status.customer_speaker.port);
+        });
+    }
+}
