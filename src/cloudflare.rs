@@ -11,16 +11,14 @@ pub mod graphql;
 pub mod metrics;
 mod split;
 mod token;
-mod url;
 mod wire;
 
-use std::{env, ffi::OsStr, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
-    Certificate, Response,
+    Response,
     header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
-    redirect,
 };
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -29,10 +27,7 @@ use tokio::{
     task::{spawn_blocking, yield_now},
     time::timeout,
 };
-use web_toolkit::{
-    clock,
-    file::{self, FileError},
-};
+use web_toolkit::clock;
 
 use self::decode::ListDecoder;
 pub use self::{
@@ -40,12 +35,15 @@ pub use self::{
     error::ApiFailure,
     metrics::Metrics,
     token::{TokenCheck, TokenInfo, TokenStatus},
-    url::{ApiUrl, ApiUrlError},
 };
-use crate::domain::{
-    dataset::FailureReason,
-    inventory::{AccountName, InventoryEntry},
-    tunnel::TunnelType,
+pub use crate::https::{ApiUrl, ApiUrlError, SetupError};
+use crate::{
+    domain::{
+        dataset::FailureReason,
+        inventory::{AccountName, InventoryEntry},
+        tunnel::TunnelType,
+    },
+    https,
 };
 
 /// Maximum number of bytes that are decoded before other tasks get a turn: well below a millisecond.
@@ -53,9 +51,6 @@ const MAX_PIECE_SIZE: usize = 64 << 10;
 
 /// Held while a piece of a list is decoded, so that large lists never occupy both worker threads.
 static DECODING: Mutex<()> = Mutex::const_new(());
-
-/// Maximum size of `SSL_CERT_FILE` in bytes. The bundle of a Linux distribution has 0.3 MB.
-const MAX_CERT_FILE_SIZE: u64 = 8 << 20;
 
 /// Maximum size of an error response or a token status in bytes.
 const MAX_SMALL_BODY_SIZE: usize = 64 << 10;
@@ -113,15 +108,6 @@ pub struct ClientSettings {
     pub timeout: Duration,
 }
 
-/// The HTTP client cannot be created.
-#[derive(Debug, Error)]
-pub enum SetupError {
-    #[error("cannot set up TLS for the Cloudflare API")]
-    Tls(#[source] reqwest::Error),
-    #[error("SSL_CERT_FILE {0}")]
-    CertFile(FileError),
-}
-
 /// The account of a request.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestAccount<'a> {
@@ -147,12 +133,8 @@ impl Client {
     /// # Errors
     /// TLS cannot be set up.
     pub fn new(settings: &ClientSettings, metrics: Metrics) -> Result<Self, SetupError> {
-        use_ring();
-        check_cert_file(env::var_os("SSL_CERT_FILE").as_deref())?;
-        let with_system_roots = builder(settings).build();
-        // An image without a CA store gets the roots that were compiled in.
-        let http = with_system_roots.or_else(|_| builder(settings).tls_certs_only(bundled_roots()).build());
-        Ok(Self { http: http.map_err(SetupError::Tls)?, url: settings.url.clone(), timeout: settings.timeout, metrics })
+        let http = https::build(|| builder(settings))?;
+        Ok(Self { http, url: settings.url.clone(), timeout: settings.timeout, metrics })
     }
 
     /// Returns the timeout of one request.
@@ -265,32 +247,10 @@ const fn path_segment(tunnel_type: TunnelType) -> &'static str {
 fn builder(settings: &ClientSettings) -> reqwest::ClientBuilder {
     let headers =
         HeaderMap::from_iter([(HeaderName::from_static("x-magic-new-hc-target"), HeaderValue::from_static("true"))]);
-    let builder = reqwest::Client::builder()
-        .user_agent(concat!("magic-tunnel-exporter/", env!("CARGO_PKG_VERSION")))
+    https::builder(settings.url.is_loopback())
         .default_headers(headers)
         .connect_timeout(settings.timeout)
         .timeout(settings.timeout)
-        // A redirect would carry `X-Auth-Key` to wherever it points.
-        .redirect(redirect::Policy::none());
-    if settings.url.is_loopback() { builder.no_proxy() } else { builder }
-}
-
-/// Makes ring the cryptography of every TLS client in this process. reqwest is built without a default one.
-fn use_ring() {
-    // An error means that another client was first, with the same provider.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-}
-
-/// Checks that `SSL_CERT_FILE` ends, because it is read to its end. A file that cannot be read is ignored.
-fn check_cert_file(path: Option<&OsStr>) -> Result<(), SetupError> {
-    match path.map(|path| file::read(Path::new(path), MAX_CERT_FILE_SIZE)) {
-        Some(Err(error @ (FileError::TooLarge { .. } | FileError::NotRegular))) => Err(SetupError::CertFile(error)),
-        _ => Ok(()),
-    }
-}
-
-fn bundled_roots() -> Vec<Certificate> {
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
 }
 
 /// Parses the `Date` header.

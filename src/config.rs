@@ -10,6 +10,7 @@ mod accounts;
 mod edge;
 mod fleet;
 mod inputs;
+mod inventory;
 mod probe;
 mod sandbox;
 mod state;
@@ -35,9 +36,10 @@ pub use self::{
 use self::{
     accounts::{AccountKeys, CloudflareKeys},
     edge::EdgeKeys,
-    flags::{ExporterFlags, Flags, HealthcheckFlags, PollFlags, SandboxFlags, WebFlags},
+    flags::{ExporterFlags, Flags, HealthcheckFlags, InventoryFlags, PollFlags, SandboxFlags, WebFlags},
     fleet::{FleetKeys, FleetUserKeys},
     inputs::LogKeys,
+    inventory::{BasicAuthKeys, HubTlsKeys, InventoryKeys},
     probe::ProbeKeys,
     sandbox::SandboxKeys,
     state::StateKeys,
@@ -51,6 +53,7 @@ use crate::{
         sites::SiteRule,
     },
     http,
+    inventory::InventorySettings,
     poller::edge::EdgePollSettings,
     prober::settings::ProbeSettings,
 };
@@ -62,6 +65,8 @@ pub struct Config {
     pub file: Option<Arc<str>>,
     pub web: Web,
     pub accounts: Vec<AccountConfig>,
+    /// The hub of an agent, which has no accounts.
+    pub inventory: Option<InventorySettings>,
     pub poll: Poll,
     /// `None` if the edge is not polled.
     pub edge: Option<EdgePollSettings>,
@@ -142,8 +147,8 @@ pub struct HealthcheckConfig {
 keys! {
     /// The sections of the configuration file.
     struct ConfigKeys {
-        accounts: AccountKeys, cloudflare: CloudflareKeys, edge: EdgeKeys, fleet: FleetKeys, log: LogKeys, poll: PollKeys,
-        probe: ProbeKeys,
+        accounts: AccountKeys, cloudflare: CloudflareKeys, edge: EdgeKeys, fleet: FleetKeys, inventory: InventoryKeys,
+        log: LogKeys, poll: PollKeys, probe: ProbeKeys,
         sandbox: SandboxKeys, sites: SiteKeys, state: StateKeys, tunnels: TunnelKeys, web: WebKeys,
     }
 }
@@ -156,6 +161,9 @@ fn layout() -> Layout {
         ("edge", keys_of::<EdgeKeys>()),
         ("fleet", keys_of::<FleetKeys>()),
         ("fleet.users", keys_of::<FleetUserKeys>()),
+        ("inventory", keys_of::<InventoryKeys>()),
+        ("inventory.basic_auth", keys_of::<BasicAuthKeys>()),
+        ("inventory.tls", keys_of::<HubTlsKeys>()),
         ("log", keys_of::<LogKeys>()),
         ("poll", keys_of::<PollKeys>()),
         ("probe", keys_of::<ProbeKeys>()),
@@ -222,10 +230,22 @@ impl Config {
         let (mut reader, mut root) = open(inputs)?;
         let before = reader.mistakes();
         let (cloudflare, accounts) = (mem::take(&mut root.cloudflare), mem::take(&mut root.accounts));
+        let is_agent = inventory::is_set(&flags.inventory, &root.inventory);
+        if is_agent {
+            accounts::refuse(&flags.cloudflare, &mut reader, &cloudflare, &accounts, inputs);
+            return Self::read(
+                &flags.exporter,
+                inputs,
+                (reader, root),
+                (Vec::new(), false),
+                (&Defaults::default(), &flags.inventory),
+            );
+        }
         let (accounts, in_file) = accounts::read(&flags.cloudflare, &mut reader, cloudflare, accounts, inputs);
         // Overrides can name accounts of the file only. With a mistake in these, the names are not known.
         let by_name = in_file && reader.mistakes() == before;
-        Self::read(&flags.exporter, inputs, (reader, root), (accounts, by_name), &Defaults::default())
+        let defaults = (&Defaults::default(), &flags.inventory);
+        Self::read(&flags.exporter, inputs, (reader, root), (accounts, by_name), defaults)
     }
 
     /// The same with accounts that are known already.
@@ -235,7 +255,10 @@ impl Config {
         accounts: Vec<AccountConfig>,
         defaults: &Defaults,
     ) -> Result<Self, ConfigError> {
-        Self::read(flags, inputs, open(inputs)?, (accounts, false), defaults)
+        let (reader, mut root) = open(inputs)?;
+        root.inventory = Node::default();
+        let defaults = (defaults, &InventoryFlags::default());
+        Self::read(flags, inputs, (reader, root), (accounts, false), defaults)
     }
 
     /// What is polled of the edge for this account; `None` if nothing is.
@@ -248,7 +271,7 @@ impl Config {
         inputs: &Inputs,
         (mut reader, root): (SettingsReader, ConfigKeys),
         (accounts, by_name): (Vec<AccountConfig>, bool),
-        defaults: &Defaults,
+        (defaults, inventory): (&Defaults, &InventoryFlags),
     ) -> Result<Self, ConfigError> {
         let names: Vec<&AccountName> = accounts.iter().map(|account| &account.account.name).collect();
         let TunnelConfig { mut rules, overrides, file_rules } =
@@ -256,13 +279,15 @@ impl Config {
         rules.site_rules.extend_from_slice(&defaults.site_rules);
         let is_local = accounts.iter().all(|account| account.url.is_loopback());
         let web = read_web(&mut reader, &flags.web, root.web);
+        let probe = probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe);
         let config = Self {
             file: reader.file(),
+            inventory: inventory::read(inventory, &mut reader, root.inventory, inputs, probe.tunnels.vantage),
             grants: Arc::new(fleet::grants(&mut reader, root.fleet, web.access.as_ref())),
             web,
             poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
             edge: edge::read(&flags.edge, &mut reader, root.edge, is_local, (defaults.edge_enabled, defaults.edge)),
-            probe: probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe),
+            probe,
             state: StateLocation::read(&flags.state, &mut reader, root.state, inputs),
             log: Log::read(&inputs.log, &mut reader, root.log),
             rules: Arc::new(rules),

@@ -11,6 +11,8 @@ pub mod exposition;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 pub mod http;
+pub mod https;
+pub mod inventory;
 pub mod poller;
 pub mod privileges;
 pub mod prober;

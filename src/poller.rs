@@ -2,9 +2,12 @@
 //!
 //! Each account has one task per list, so that a slow or failing list does not delay the others. A [`TunnelSource`]
 //! fetches the lists. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The pollers
-//! publish the [`Fleet`] on a `watch` channel; no other task writes to it.
+//! publish the [`Fleet`] on a `watch` channel; no other task writes to it. On an agent, the [`HubFeed`] publishes the
+//! inventory of a hub instead.
 
 pub mod edge;
+mod hub_feed;
+mod hub_ledger;
 pub mod rule_usage;
 mod source;
 mod token;
@@ -21,7 +24,10 @@ use web_toolkit::{
     clock,
 };
 
-pub use self::source::{ApiAccount, ApiSource, CredentialSource, TunnelSource};
+pub use self::{
+    hub_feed::{HubFeed, InventoryStore},
+    source::{ApiAccount, ApiSource, CredentialSource, TunnelSource},
+};
 use self::{rule_usage::RuleUsage, tracked_list::TrackedList};
 use crate::{
     domain::{

@@ -64,7 +64,7 @@ pub(crate) fn exposition(tunnels: usize) -> Exposition {
     known.set_list(TunnelType::Ipsec, polled(&body(tunnels)).current().clone());
     let keys: Vec<Arc<TunnelKey>> =
         known.entries().map(|entry| Arc::new(TunnelKey::new(&account, &entry.tunnel))).collect();
-    let fleet = Fleet { accounts: [(account, Arc::new(known))].into() };
+    let fleet = Fleet { accounts: [(account, Arc::new(known))].into(), ..Fleet::default() };
     let board = ProbeBoard {
         tunnels: keys.iter().enumerate().map(|(n, key)| (Arc::clone(key), Arc::new(probes(n)))).collect(),
         ..ProbeBoard::default()

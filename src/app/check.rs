@@ -3,6 +3,7 @@
 //! Changes nothing and leaves no socket open.
 
 mod edge;
+mod hub;
 mod result;
 mod rules;
 
@@ -56,6 +57,12 @@ pub async fn run_checks(config: Config, stop: CancellationToken) -> anyhow::Resu
         () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
         accounts = check_accounts(&config) => accounts?,
     });
+    if let Some(settings) = &config.inventory {
+        results.extend(tokio::select! {
+            () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
+            hubs = hub::check_hubs(settings) => hubs,
+        });
+    }
     results.extend(check_icmp_sockets(&config.probe));
     results.push(check_state(config.state.as_ref(), clock::now()));
     results.extend(config.web.listen.iter().map(check_listen_address));
@@ -71,7 +78,11 @@ fn check_configuration(config: &Config) -> CheckResult {
 /// Checks every file with a secret once.
 fn check_secrets(config: &Config) -> Vec<CheckResult> {
     let files = config.accounts.iter().filter_map(|account| account.account.credentials.secret().file());
-    let files: BTreeMap<_, _> = files.collect();
+    let of_agent = config.inventory.iter().filter_map(|hub| hub.credentials.as_ref()?.secret().file());
+    let files: BTreeMap<_, _> = files.chain(of_agent).collect();
+    if files.is_empty() && config.inventory.is_some() {
+        return vec![CheckResult::ok(CheckSubject::Secret, "none is sent to the hub")];
+    }
     if files.is_empty() {
         return vec![CheckResult::ok(CheckSubject::Secret, "read from the environment")];
     }

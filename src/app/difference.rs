@@ -16,6 +16,8 @@ pub(super) struct Difference {
     pub(super) added: Vec<AccountConfig>,
     /// Accounts whose poller restarts and keeps the known tunnels.
     pub(super) changed: Vec<AccountConfig>,
+    /// Whether the reader of an agent's inventory restarts. It keeps the known tunnels.
+    pub(super) inventory_changed: bool,
     /// Changed keys that take effect only after a restart of the program.
     pub(super) need_restart: Vec<&'static str>,
 }
@@ -25,7 +27,8 @@ impl Difference {
         // Every poller uses these.
         let all_changed = (old.poll.interval, old.poll.timeout, &old.rules, old.edge)
             != (new.poll.interval, new.poll.timeout, &new.rules, new.edge);
-        let mut difference = Self { need_restart: need_restart(old, new), ..Self::default() };
+        let inventory_changed = new.inventory.is_some() && (&old.inventory, &old.rules) != (&new.inventory, &new.rules);
+        let mut difference = Self { need_restart: need_restart(old, new), inventory_changed, ..Self::default() };
         for account in &new.accounts {
             let before = old.accounts.iter().find(|before| before.account.name == account.account.name);
             match before {

@@ -19,7 +19,7 @@ use web_toolkit::{
 };
 
 use super::{
-    pollers::{ApiClients, Pollers},
+    pollers::{AgentParts, ApiClients, Pollers},
     reload::{ConfigLoader, LiveSettings, Supervisor, Triggers, register_connections, register_metrics},
     service_manager,
     shutdown::join_all,
@@ -36,6 +36,7 @@ use crate::{
     },
     exposition::{self, Exposition},
     http::{Http, Hub, Lifecycle},
+    inventory::InventoryMetrics,
     prober::{self, icmp::IcmpNetwork},
     snapshot::{Judged, Sources},
     state::{Archive, StateDirectory, StateKeeper, StateMetrics},
@@ -94,11 +95,17 @@ pub(super) async fn start(
     let served = agents::metrics::register(&mut registry, &agents);
     let counts = ConnectionCounts::default();
     register_connections(&mut registry, &counts);
-    let (clients, pollers) = start_pollers(&config, api_metrics, pulses.clone(), stop).await?;
+    let agent = config.inventory.as_ref().map(|_| {
+        let stored = state.as_ref().and_then(|(_, archive)| archive.past_inventory());
+        AgentParts { metrics: InventoryMetrics::register(&mut registry), store: Arc::new(watch::Sender::new(stored)) }
+    });
+    let inventory = agent.as_ref().map(|agent| agent.store.subscribe());
+    let (clients, pollers) = start_pollers(&config, api_metrics, pulses.clone(), agent, stop).await?;
     let settings = LiveSettings::new(&config);
     let judged = start_probing(&settings, pollers.subscribe(), past, &pulses, stop, tasks)?;
     if let Some((directory, archive)) = state {
-        let keeper = StateKeeper::new(directory, archive, judged.clone(), StateMetrics::register(&mut registry));
+        let metrics = StateMetrics::register(&mut registry);
+        let keeper = StateKeeper::new(directory, archive, judged.clone(), inventory, metrics);
         tasks.spawn(keeper.run(stop.clone()));
     }
     let sources = Sources { judged, stale_after: settings.stale_after.subscribe() };
@@ -147,11 +154,12 @@ pub(super) async fn start_pollers(
     config: &Config,
     metrics: cloudflare::Metrics,
     pulses: Pulses,
+    agent: Option<AgentParts>,
     stop: &CancellationToken,
 ) -> anyhow::Result<(ApiClients, Pollers)> {
     let (mut clients, wanted) = (ApiClients::new(metrics), config.clone());
     let clients = task::spawn_blocking(move || clients.update(&wanted).map(|()| clients)).await??;
-    let pollers = Pollers::start(config, &clients, pulses, stop);
+    let pollers = Pollers::start(config, &clients, pulses, agent, stop);
     Ok((clients, pollers))
 }
 
@@ -218,18 +226,25 @@ fn announce(config: &Config, bound: &[Bound]) -> String {
     let (scheme, path) = (config.web.scheme(), &config.web.telemetry_path);
     let pages: Vec<String> = bound.iter().map(|bound| format!("{scheme}://{}{path}", bound.local_addr())).collect();
     let pages = pages.join(", ");
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        revision = env!("MTE_REVISION"),
-        "polling the tunnels of account {} every {}, serving {pages}",
-        accounts.join(", "),
-        humantime::format_duration(config.poll.interval),
-    );
+    let every = |interval| humantime::format_duration(interval);
+    let what = match &config.inventory {
+        None => {
+            format!("polling the tunnels of account {} every {}", accounts.join(", "), every(config.poll.interval))
+        }
+        Some(hub) => {
+            let hubs: Vec<String> = hub.urls.iter().map(ToString::to_string).collect();
+            format!("reading the inventory of {} every {}", hubs.join(", "), every(hub.interval))
+        }
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), revision = env!("MTE_REVISION"), "{what}, serving {pages}");
     format!("Polling {}, serving {pages}", account_count(config))
 }
 
 /// The number of accounts with its noun.
 pub(super) fn account_count(config: &Config) -> String {
+    if config.inventory.is_some() {
+        return "the inventory of a hub".to_owned();
+    }
     match config.accounts.len() {
         1 => "1 account".to_owned(),
         count => format!("{count} accounts"),

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use web_toolkit::clock;
 
-use super::{exporter::start_pollers, shutdown::join_all};
+use super::{exporter::start_pollers, pollers::AgentParts, shutdown::join_all};
 use crate::{
     cloudflare,
     config::Config,
@@ -24,6 +24,7 @@ use crate::{
         pulse::{Pulse, Pulses},
     },
     exposition,
+    inventory::InventoryMetrics,
     prober::{self, board::ProbeBoard, icmp::IcmpNetwork, plan::ProbePlan, settings::ProbeSettings},
     snapshot::{Snapshot, Sources},
 };
@@ -50,7 +51,11 @@ pub async fn poll_once(config: Config, stop: CancellationToken) -> anyhow::Resul
 async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Snapshot> {
     // The registry is dropped, because these metrics are not scraped.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
-    let (_, pollers) = start_pollers(config, metrics, Pulses::default(), stop).await?;
+    let agent = config.inventory.as_ref().map(|_| AgentParts {
+        metrics: InventoryMetrics::register(&mut exposition::registry()),
+        store: Arc::default(),
+    });
+    let (_, pollers) = start_pollers(config, metrics, Pulses::default(), agent, stop).await?;
     let mut fleet = pollers.subscribe();
     tasks.spawn(pollers.run(stop.clone()));
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
@@ -77,7 +82,11 @@ async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<
 }
 
 fn is_polled(fleet: &Fleet) -> bool {
-    fleet.accounts.values().all(|account| account.datasets().all(|(_, status)| status.state != PollState::Waiting))
+    fleet.from_hub.is_none_or(|status| status.state != PollState::Waiting)
+        && fleet
+            .accounts
+            .values()
+            .all(|account| account.datasets().all(|(_, status)| status.state != PollState::Waiting))
 }
 
 /// Waits until every planned address is probed and has a settled state.

@@ -18,8 +18,9 @@ use crate::{
         label::Label as _,
         pulse::Pulses,
     },
+    inventory::InventoryMetrics,
     poller::{
-        ApiSource, FleetSender, Limiter, Poller,
+        ApiSource, FleetSender, HubFeed, InventoryStore, Limiter, Poller,
         edge::{EdgePoller, prepare_view},
         rule_usage::RuleUsage,
     },
@@ -100,12 +101,29 @@ pub(super) fn rule_usage(config: &Config) -> RuleUsage {
     RuleUsage::new(Arc::clone(&config.rules), &config.file_rules, accounts)
 }
 
+/// What an agent needs besides its settings.
+#[derive(Debug, Clone)]
+pub(super) struct AgentParts {
+    pub(super) metrics: InventoryMetrics,
+    /// The newest inventory, at first that of an earlier run.
+    pub(super) store: Arc<InventoryStore>,
+}
+
+/// What a task polls.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Polled {
+    Account(AccountName),
+    /// The inventory of an agent.
+    Hub,
+}
+
 /// Owns every poller. Dropping it aborts them.
 #[derive(Debug)]
 pub(super) struct Pollers {
     fleet: Arc<FleetSender>,
-    tasks: JoinSet<AccountName>,
-    running: BTreeMap<AccountName, CancellationToken>,
+    tasks: JoinSet<Polled>,
+    running: BTreeMap<Polled, CancellationToken>,
+    agent: Option<AgentParts>,
     rule_usage: RuleUsage,
     pulses: Pulses,
     /// Changes at each reload, and wakes pollers that are refused.
@@ -120,15 +138,23 @@ pub(super) struct Pollers {
 pub(super) struct PollerEnded;
 
 impl Pollers {
-    /// Starts a poller for each account. `clients` were updated for `config`.
-    pub(super) fn start(config: &Config, clients: &ApiClients, pulses: Pulses, stop: &CancellationToken) -> Self {
+    /// Starts a poller for each account, or the reader of an agent's inventory. `clients` were updated for `config`.
+    pub(super) fn start(
+        config: &Config,
+        clients: &ApiClients,
+        pulses: Pulses,
+        agent: Option<AgentParts>,
+        stop: &CancellationToken,
+    ) -> Self {
         let names = config.accounts.iter().map(|account| account.account.name.clone());
-        let fleet = Arc::new(watch::Sender::new(Arc::new(Fleet::unpolled(names))));
+        let fleet = if agent.is_some() { Fleet::awaiting_hub() } else { Fleet::unpolled(names) };
+        let fleet = Arc::new(watch::Sender::new(Arc::new(fleet)));
         let stop = stop.child_token();
         let rule_usage = rule_usage(config);
         let (tasks, running, reloads) = (JoinSet::new(), BTreeMap::new(), watch::Sender::new(()));
-        let mut pollers = Self { fleet, tasks, running, rule_usage, pulses, reloads, stop };
+        let mut pollers = Self { fleet, tasks, running, agent, rule_usage, pulses, reloads, stop };
         pollers.spawn(&config.accounts, config, clients);
+        pollers.spawn_feed(config);
         pollers
     }
 
@@ -146,7 +172,8 @@ impl Pollers {
         config: &Config,
         clients: &ApiClients,
     ) -> Result<(), PollerEnded> {
-        self.stop_accounts(difference.stopping()).await?;
+        let accounts = difference.stopping().into_iter().map(Polled::Account);
+        self.stop_tasks(accounts.chain(difference.inventory_changed.then_some(Polled::Hub)).collect()).await?;
         self.rule_usage.replace(rule_usage(config));
         difference.forgotten.iter().for_each(|account| clients.metrics.remove_account(account));
         self.fleet.send_modify(|fleet| {
@@ -159,7 +186,28 @@ impl Pollers {
         });
         self.reloads.send_replace(());
         self.spawn(difference.added.iter().chain(&difference.changed), config, clients);
+        if difference.inventory_changed {
+            self.spawn_feed(config);
+        }
         Ok(())
+    }
+
+    fn spawn_feed(&mut self, config: &Config) {
+        let (Some(settings), Some(agent)) = (&config.inventory, &self.agent) else { return };
+        let feed = HubFeed {
+            settings: Arc::new(settings.clone()),
+            rules: Arc::clone(&config.rules),
+            fleet: Arc::clone(&self.fleet),
+            pulses: self.pulses.clone(),
+            metrics: agent.metrics.clone(),
+            store: Arc::clone(&agent.store),
+        };
+        let stop = self.stop.child_token();
+        self.running.insert(Polled::Hub, stop.clone());
+        self.tasks.spawn(async move {
+            feed.run(stop).await;
+            Polled::Hub
+        });
     }
 
     fn spawn<'a>(
@@ -183,7 +231,7 @@ impl Pollers {
                 pulses: self.pulses.clone(),
                 reloads: self.reloads.subscribe(),
             };
-            let (name, stop) = (account.account.name.clone(), self.stop.child_token());
+            let (name, stop) = (Polled::Account(account.account.name.clone()), self.stop.child_token());
             self.running.insert(name.clone(), stop.clone());
             self.tasks.spawn(async move {
                 let edge = async {
@@ -213,8 +261,8 @@ impl Pollers {
         Some(EdgePoller { account: name, source, limiter, settings: settings?, fleet, pulses, reloads })
     }
 
-    /// Stops the pollers of these accounts and waits for their end, so that none of them publishes afterwards.
-    async fn stop_accounts(&mut self, mut names: BTreeSet<AccountName>) -> Result<(), PollerEnded> {
+    /// Stops these tasks and waits for their end, so that none of them publishes afterwards.
+    async fn stop_tasks(&mut self, mut names: BTreeSet<Polled>) -> Result<(), PollerEnded> {
         for stop in names.iter().filter_map(|name| self.running.remove(name)) {
             stop.cancel();
         }

@@ -166,7 +166,8 @@ impl Supervisor {
     /// Reads, validates and applies the configuration. If it is invalid, nothing changes.
     async fn reload(&mut self) -> Result<ReloadReport, PollerEnded> {
         let (loader, access, clients) = (self.loader.clone(), Arc::clone(&self.access), self.clients.clone());
-        let prepared = task::spawn_blocking(move || prepare(&loader, &access, clients)).await;
+        let is_agent = self.config.inventory.is_some();
+        let prepared = task::spawn_blocking(move || prepare(&loader, &access, clients, is_agent)).await;
         match prepared.unwrap_or_else(|panic| Err(format!("reading the configuration failed: {panic}"))) {
             Ok(next) => {
                 let difference = self.apply(next).await?;
@@ -221,8 +222,18 @@ struct Prepared {
 }
 
 /// Reads and validates everything that a reload applies. Blocks.
-fn prepare(loader: &ConfigLoader, access: &Access, mut clients: ApiClients) -> Result<Prepared, String> {
+fn prepare(
+    loader: &ConfigLoader,
+    access: &Access,
+    mut clients: ApiClients,
+    is_agent: bool,
+) -> Result<Prepared, String> {
     let config = (loader.0)().map_err(|error| error.to_string())?;
+    if is_agent != config.inventory.is_some() {
+        return Err(
+            "only a restart can turn an exporter with accounts into an agent of a hub, or the reverse".to_owned()
+        );
+    }
     let access = access.prepare(config.web.access.clone())?;
     clients.update(&config).map_err(|error| error.to_string())?;
     Ok(Prepared { config, clients, access })

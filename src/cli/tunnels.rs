@@ -27,7 +27,8 @@ const UNKNOWN: &str = "-";
 /// filter names a site, it must have a tunnel, because a misspelled name must not look like a healthy site.
 pub(super) fn all_well(snapshot: &Snapshot, filter: &Filter) -> bool {
     let is_down = |state| matches!(state, BgpState::Down | BgpState::Establishing);
-    snapshot.datasets().all(|(.., status)| status.state == PollState::Succeeded)
+    snapshot.fleet().from_hub.is_none_or(|status| status.state == PollState::Succeeded)
+        && snapshot.datasets().all(|(.., status)| status.state == PollState::Succeeded)
         && Summary::count(snapshot.matching(filter)).needing_attention() == 0
         && !snapshot.matching(filter).any(|row| row.status().is_some_and(|status| is_down(status.state)))
         && (filter.site.is_none() || snapshot.matching(filter).next().is_some())
@@ -166,6 +167,9 @@ fn write_summary(snapshot: &Snapshot, summary: &Summary, out: &mut dyn Write) ->
         number => format!("{number} need"),
     };
     writeln!(out, "{} tunnels, {attention} attention", summary.tunnels)?;
+    if let Some(PollState::Failed(reason)) = snapshot.fleet().from_hub.map(|status| status.state) {
+        writeln!(out, "the inventory cannot be read from a hub ({reason}); run `check` with the same flags")?;
+    }
     for (account, tunnel_type, list) in snapshot.lists() {
         if let Some(problem) = list_problem(tunnel_type.dataset(), list) {
             writeln!(out, "account {}: {problem}", shown(account.as_str()))?;

@@ -1,12 +1,12 @@
 //! Failed requests: their reasons, and when to retry.
 
-use std::{error::Error as _, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use rand::RngExt as _;
 
 use super::wire::{Envelope, Field};
-use crate::domain::dataset::FailureReason;
+use crate::{domain::dataset::FailureReason, https};
 
 /// A failed request. It contains the status and the error codes of the response, but no text, because that may quote
 /// secrets.
@@ -34,14 +34,8 @@ impl ApiFailure {
 
     /// Classifies an error of the HTTP client.
     pub(super) fn from_transport(error: reqwest::Error) -> Self {
-        let reason = if error.is_timeout() {
-            FailureReason::Timeout
-        } else if error.is_decode() && !is_broken_connection(&error) {
-            FailureReason::Decode
-        } else {
-            FailureReason::Connect
-        };
-        Self { transport: Some(error_chain(&error.without_url())), ..Self::new(reason) }
+        let reason = https::classify_error(&error);
+        Self { transport: Some(https::describe_error(&error.without_url())), ..Self::new(reason) }
     }
 
     /// Classifies a response with an error status.
@@ -74,31 +68,6 @@ impl fmt::Display for ApiFailure {
 }
 
 impl std::error::Error for ApiFailure {}
-
-/// Returns whether a decoding error was caused by a broken connection. reqwest reports truncated bodies and damaged
-/// compression as the same kind of error.
-fn is_broken_connection(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.is::<hyper::Error>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// Returns the message of an error followed by the messages of its causes.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
 
 /// Reads `errors[].code` of a body; empty if the body is not an API response.
 fn read_codes(body: &[u8]) -> Vec<u64> {

@@ -66,6 +66,33 @@ pub(super) fn read(
     (accounts, by_flag.is_empty())
 }
 
+/// Reports accounts or credentials of an agent, which needs neither.
+pub(super) fn refuse(
+    flags: &CloudflareFlags,
+    reader: &mut SettingsReader,
+    cloudflare: &Node<CloudflareKeys>,
+    accounts: &Node<AccountKeys>,
+    inputs: &Inputs,
+) {
+    let CloudflareFlags { account_ids, api_token_file, api_key_file, api_url } = flags;
+    let in_environment = |name| inputs.variable(name).is_some();
+    let given = [
+        ("--cloudflare.account-id", account_ids.iter().any(|id| !id.trim().is_empty())),
+        ("--cloudflare.api-token-file", api_token_file.is_some()),
+        ("--cloudflare.api-key-file", api_key_file.is_some()),
+        ("--cloudflare.api-url", api_url.is_some()),
+        ("CLOUDFLARE_API_TOKEN", in_environment("CLOUDFLARE_API_TOKEN")),
+        ("CLOUDFLARE_API_KEY", in_environment("CLOUDFLARE_API_KEY")),
+        ("accounts", accounts.line() > 0),
+        ("cloudflare", cloudflare.line() > 0),
+    ];
+    if let Some((name, _)) = given.into_iter().find(|(_, given)| *given) {
+        let rule = "cannot be combined with `--inventory.url`: an agent gets its tunnels from the hub, and has no account \
+            and no token; remove one of them";
+        reader.report(Mistake::unquoted(name, rule));
+    }
+}
+
 /// The defaults of every account.
 struct Shared {
     credentials: Option<CredentialSource>,

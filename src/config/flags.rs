@@ -19,6 +19,8 @@ pub struct Flags {
     #[command(flatten)]
     pub cloudflare: CloudflareFlags,
     #[command(flatten)]
+    pub inventory: InventoryFlags,
+    #[command(flatten)]
     pub exporter: ExporterFlags,
 }
 
@@ -175,6 +177,52 @@ pub struct CloudflareFlags {
     /// Base URL of the API; https, or http on loopback [default: `https://api.cloudflare.com/client/v4`]
     #[arg(long = "cloudflare.api-url", env = "CLOUDFLARE_API_URL", value_name = "URL")]
     pub api_url: Option<String>,
+}
+
+/// The hub of an agent.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Inventory")]
+pub struct InventoryFlags {
+    /// URL of a hub: another exporter, which sends the tunnels of this site, so that no account and no token are needed;
+    /// repeat it for several
+    #[arg(long = "inventory.url", env = "MTE_INVENTORY_URL", value_name = "URL", value_delimiter = ',')]
+    pub urls: Vec<String>,
+    /// Site whose tunnels are probed; repeat it for several [default: all]
+    #[arg(long = "inventory.site", env = "MTE_INVENTORY_SITE", value_name = "SITE", value_delimiter = ',')]
+    pub sites: Vec<String>,
+    /// Time between requests to the hub [default: 30s]
+    #[arg(long = "inventory.interval", env = "MTE_INVENTORY_INTERVAL", value_name = "DURATION")]
+    pub interval: Option<String>,
+    /// Maximum duration of one request [default: 10s]
+    #[arg(long = "inventory.timeout", env = "MTE_INVENTORY_TIMEOUT", value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// Name of this agent [default: the host name]
+    #[arg(long = "inventory.prober", env = "MTE_INVENTORY_PROBER", value_name = "NAME")]
+    pub prober: Option<String>,
+    /// URL at which Prometheus can scrape this agent, for the list of targets of the hub [default: none]
+    #[arg(long = "inventory.advertise", env = "MTE_INVENTORY_ADVERTISE", value_name = "URL")]
+    pub advertise: Option<String>,
+    /// User of the hub
+    #[arg(long = "inventory.basic-auth.username", env = "MTE_INVENTORY_USERNAME", value_name = "NAME")]
+    pub username: Option<String>,
+    /// File with the password of that user
+    #[arg(long = "inventory.basic-auth.password-file", env = "MTE_INVENTORY_PASSWORD_FILE", value_name = "FILE")]
+    pub password_file: Option<String>,
+    /// File with a bearer token, for a proxy before the hub
+    #[arg(long = "inventory.bearer-token-file", env = "MTE_INVENTORY_BEARER_TOKEN_FILE", value_name = "FILE")]
+    pub bearer_token_file: Option<String>,
+    /// PEM file with the CA of the hub [default: the CAs of the system]
+    #[arg(long = "inventory.tls.ca-file", env = "MTE_INVENTORY_CA_FILE", value_name = "FILE")]
+    pub ca_file: Option<String>,
+    /// PEM file with a client certificate
+    #[arg(long = "inventory.tls.cert-file", env = "MTE_INVENTORY_CERT_FILE", value_name = "FILE")]
+    pub cert_file: Option<String>,
+    /// PEM file with the key of the client certificate
+    #[arg(long = "inventory.tls.key-file", env = "MTE_INVENTORY_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<String>,
+    /// Name in the certificate of the hub [default: the host of the URL]
+    #[arg(long = "inventory.tls.server-name", env = "MTE_INVENTORY_SERVER_NAME", value_name = "NAME")]
+    pub server_name: Option<String>,
 }
 
 /// Flags of `sandbox` and `demo`.

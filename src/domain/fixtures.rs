@@ -70,7 +70,7 @@ pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunne
         let status = PollStatus { state: PollState::Succeeded, last_success: at, ..PollStatus::default() };
         account.set_list(tunnel_type, TunnelList { status, entries: entries.into(), ..TunnelList::default() });
     }
-    Arc::new(Fleet { accounts: [(AccountName::new("acme"), Arc::new(account))].into() })
+    Arc::new(Fleet { accounts: [(AccountName::new("acme"), Arc::new(account))].into(), ..Fleet::default() })
 }
 
 /// A view of the edge from `from` to `to` with a thousand checks of each tunnel, of which this many passed.

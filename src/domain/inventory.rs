@@ -224,17 +224,25 @@ impl AccountInventory {
 #[derive(Debug, Clone, Default)]
 pub struct Fleet {
     pub accounts: BTreeMap<AccountName, Arc<AccountInventory>>,
+    /// The state of the inventory that a hub sends; `None` if the accounts are polled by this program.
+    pub from_hub: Option<PollStatus>,
 }
 
 impl Fleet {
     /// Creates a fleet of accounts that have not been polled yet.
     pub fn unpolled(accounts: impl IntoIterator<Item = AccountName>) -> Self {
-        Self { accounts: accounts.into_iter().map(|name| (name, Arc::default())).collect() }
+        Self { accounts: accounts.into_iter().map(|name| (name, Arc::default())).collect(), from_hub: None }
     }
 
-    /// Returns whether every tunnel list of every account [is settled](PollStatus::is_settled). The edge is an addition
-    /// that may fail.
+    /// Creates the fleet of an agent that has no inventory yet.
+    pub fn awaiting_hub() -> Self {
+        Self { accounts: BTreeMap::new(), from_hub: Some(PollStatus::default()) }
+    }
+
+    /// Returns whether every tunnel list of every account [is settled](PollStatus::is_settled), and on an agent, whether
+    /// there is an inventory. The edge is an addition that may fail.
     pub fn is_ready(&self) -> bool {
-        self.accounts.values().all(|account| account.lists().all(|(_, list)| list.status.is_settled()))
+        self.from_hub.is_none_or(|status| status.last_success.is_some())
+            && self.accounts.values().all(|account| account.lists().all(|(_, list)| list.status.is_settled()))
     }
 }

@@ -1,6 +1,6 @@
 //! Observations of an earlier run of the program, so that a restart does not lose them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use web_toolkit::clock::Moment;
@@ -37,6 +37,18 @@ impl PastVerdicts {
         let past = self.tunnels.remove(key)?;
         (now.since(now.earlier(self.saved)) <= Self::MAX_AGE).then_some(past)
     }
+}
+
+/// The inventory that a hub sent to an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastInventory {
+    /// The query of the request: an inventory of other sites is of no use.
+    pub query: Box<str>,
+    /// Entity tag of the response.
+    pub tag: Option<Box<str>>,
+    pub body: Arc<str>,
+    /// When Cloudflare confirmed it.
+    pub confirmed: Timestamp,
 }
 
 #[cfg(test)]

@@ -100,7 +100,10 @@ fn fleet(ipsec: TunnelList, gre: TunnelList) -> Fleet {
     let failed = PollStatus { state: PollState::Failed(FailureReason::Auth), ..PollStatus::default() };
     refused.set_list(TunnelType::Ipsec, TunnelList { status: failed, ..TunnelList::default() });
     let accounts = [("head office", good), ("lab", refused)];
-    Fleet { accounts: accounts.map(|(name, snapshot)| (AccountName::new(name), Arc::new(snapshot))).into() }
+    Fleet {
+        accounts: accounts.map(|(name, snapshot)| (AccountName::new(name), Arc::new(snapshot))).into(),
+        ..Fleet::default()
+    }
 }
 
 fn capture(fleet: Fleet, own: Registry) -> Arc<Capture> {

@@ -3,7 +3,7 @@
 //! An entry whose tunnel or address is not in the inventory is kept for a week, because a list that cannot be read, a
 //! mistake in a pattern or a switched-off prober must not erase what is known.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use web_toolkit::clock::Moment;
@@ -11,7 +11,7 @@ use web_toolkit::clock::Moment;
 use crate::{
     domain::{
         inventory::TunnelKey,
-        past::{PastReplies, PastVerdict, PastVerdicts},
+        past::{PastInventory, PastReplies, PastVerdict, PastVerdicts},
         probe::ProbePath,
     },
     snapshot::Judged,
@@ -36,6 +36,8 @@ pub struct Archive {
     /// Every target that has ever replied, with the time of its last reply.
     pub(super) replies: BTreeMap<ProbePath, Entry<Option<Timestamp>>>,
     pub(super) verdicts: BTreeMap<TunnelKey, Entry<PastVerdict>>,
+    /// On an agent, the newest inventory of a hub.
+    pub(super) inventory: Option<Arc<PastInventory>>,
 }
 
 impl Archive {
@@ -51,6 +53,11 @@ impl Archive {
         let recent = self.verdicts.iter().filter(|(_, entry)| entry.absent_since.is_none_or(is_recent));
         let tunnels = recent.map(|(key, entry)| (key.clone(), entry.value)).collect();
         PastVerdicts { saved: self.saved.unwrap_or_default(), tunnels }
+    }
+
+    /// The inventory that a hub sent to the earlier run.
+    pub fn past_inventory(&self) -> Option<Arc<PastInventory>> {
+        self.inventory.clone()
     }
 
     /// Whether a tunnel has another verdict than the one that is stored, or none is stored.

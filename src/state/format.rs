@@ -3,6 +3,8 @@
 //! A section that is missing is empty, and sections, keys and values that are unknown are ignored. The version changes
 //! only if an older program would misread the file.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +12,7 @@ use super::archive::{Archive, Entry};
 use crate::domain::{
     inventory::{AccountName, TunnelKey},
     label::Label,
-    past::PastVerdict,
+    past::{PastInventory, PastVerdict},
     probe::ProbePath,
     tunnel::TunnelId,
 };
@@ -52,6 +54,8 @@ struct StateFile {
     targets: Vec<TargetRecord>,
     #[serde(default)]
     verdicts: Vec<VerdictRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inventory: Option<InventoryRecord>,
 }
 
 /// A target that has ever replied.
@@ -79,6 +83,16 @@ struct VerdictRecord {
     absent_since: Option<String>,
 }
 
+/// The response of a hub to an agent.
+#[derive(Serialize, Deserialize)]
+struct InventoryRecord {
+    query: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
+    confirmed: String,
+    body: String,
+}
+
 /// The content of the file for an archive.
 pub(super) fn encode(archive: &Archive) -> Vec<u8> {
     let document = StateFile {
@@ -87,6 +101,7 @@ pub(super) fn encode(archive: &Archive) -> Vec<u8> {
         saved: archive.saved.unwrap_or_default().to_string(),
         targets: archive.replies.iter().map(TargetRecord::from).collect(),
         verdicts: archive.verdicts.iter().map(VerdictRecord::from).collect(),
+        inventory: archive.inventory.as_deref().map(InventoryRecord::from),
     };
     // Strings and numbers always have a JSON form.
     serde_json::to_vec(&document).unwrap_or_default()
@@ -106,6 +121,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Archive, FormatError> {
         saved: document.saved.parse().ok(),
         replies: document.targets.into_iter().filter_map(TargetRecord::read).collect(),
         verdicts: document.verdicts.into_iter().filter_map(VerdictRecord::read).collect(),
+        inventory: document.inventory.and_then(InventoryRecord::read).map(Arc::new),
     })
 }
 
@@ -157,6 +173,29 @@ impl VerdictRecord {
         };
         let value = PastVerdict { verdict: labelled(&self.verdict)?, since: self.since.parse().ok()? };
         Some((key, Entry { value, absent_since: time(self.absent_since) }))
+    }
+}
+
+impl From<&PastInventory> for InventoryRecord {
+    fn from(inventory: &PastInventory) -> Self {
+        Self {
+            query: inventory.query.to_string(),
+            tag: inventory.tag.as_deref().map(str::to_owned),
+            confirmed: inventory.confirmed.to_string(),
+            body: inventory.body.to_string(),
+        }
+    }
+}
+
+impl InventoryRecord {
+    /// `None` if the time is invalid.
+    fn read(self) -> Option<PastInventory> {
+        Some(PastInventory {
+            query: self.query.into(),
+            tag: self.tag.map(Into::into),
+            body: self.body.into(),
+            confirmed: self.confirmed.parse().ok()?,
+        })
     }
 }
 

@@ -8,7 +8,10 @@ use tracing::{info, warn};
 use web_toolkit::clock;
 
 use super::{archive::Archive, directory::StateDirectory, metrics::StateMetrics, schedule::WriteSchedule};
-use crate::snapshot::Judged;
+use crate::{domain::past::PastInventory, snapshot::Judged};
+
+/// Channel with the newest inventory of an agent.
+pub(super) type InventoryReceiver = watch::Receiver<Option<Arc<PastInventory>>>;
 
 /// Follows the published verdicts and writes the file.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub struct StateKeeper {
     directory: Arc<StateDirectory>,
     archive: Archive,
     judged: watch::Receiver<Judged>,
+    /// On an agent, the newest inventory.
+    inventory: Option<InventoryReceiver>,
     metrics: StateMetrics,
     schedule: WriteSchedule,
     /// Whether the last write failed, so that a failure is logged once.
@@ -28,10 +33,11 @@ impl StateKeeper {
         directory: Arc<StateDirectory>,
         archive: Archive,
         judged: watch::Receiver<Judged>,
+        inventory: Option<InventoryReceiver>,
         metrics: StateMetrics,
     ) -> Self {
         let schedule = WriteSchedule::new(clock::now().instant);
-        Self { directory, archive, judged, metrics, schedule, failing: false }
+        Self { directory, archive, judged, inventory, metrics, schedule, failing: false }
     }
 
     /// Writes until `stop` is cancelled, and once more then.
@@ -45,7 +51,8 @@ impl StateKeeper {
                     Ok(()) => self.notice(),
                     // The correlation ends when the exporter stops.
                     Err(_) => stop.cancelled().await,
-                }
+                },
+                () = next_inventory(&mut self.inventory) => self.schedule.record_change(clock::now().instant),
             }
         }
         self.write().await;
@@ -61,6 +68,9 @@ impl StateKeeper {
     async fn write(&mut self) {
         let (mut archive, directory) = (mem::take(&mut self.archive), Arc::clone(&self.directory));
         let judged = self.judged.borrow_and_update().clone();
+        if let Some(inventory) = &self.inventory {
+            archive.inventory = inventory.borrow().clone();
+        }
         let now = clock::now();
         let written = task::spawn_blocking(move || {
             archive.update(&judged, now.wall);
@@ -91,5 +101,16 @@ impl StateKeeper {
             Ok(()) if failed_before => info!("the state file is written again"),
             _ => {}
         }
+    }
+}
+
+/// Waits for another inventory; forever on an exporter that has none. Cancel safe.
+async fn next_inventory(inventory: &mut Option<InventoryReceiver>) {
+    let ended = match inventory {
+        Some(inventory) => inventory.changed().await.is_err(),
+        None => true,
+    };
+    if ended {
+        std::future::pending::<()>().await;
     }
 }

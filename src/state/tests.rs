@@ -286,7 +286,7 @@ impl Rehearsal {
         let (judged, published) = watch::channel(Judged::default());
         let mut registry = exposition::registry();
         let metrics = StateMetrics::register(&mut registry);
-        let keeper = StateKeeper::new(Arc::new(folder.open()), Archive::default(), published, metrics);
+        let keeper = StateKeeper::new(Arc::new(folder.open()), Archive::default(), published, None, metrics);
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(keeper.run(stop.clone()));
         Self { folder, judged, stop, tasks, registry }
@@ -355,6 +355,7 @@ fn ten_thousand_tunnels_take_a_few_megabytes() {
     let target = |n: u32| ProbePath { address: n.to_be_bytes().into(), source: None, interface: None };
     let verdict = entry(PastVerdict { verdict: Verdict::ProberIsolated, since: now });
     let archive = Archive {
+        inventory: None,
         saved: Some(now),
         replies: (0..30_000).map(|n| (target(n), Entry { value: Some(now), absent_since: None })).collect(),
         verdicts: (0..10_000).map(|n| (key(&format!("{n:032}")), verdict)).collect(),
@@ -399,7 +400,7 @@ proptest! {
         verdicts in prop::collection::vec(any_verdict(), 0..20),
     ) {
         let replies: BTreeMap<_, _> = replies.into_iter().collect();
-        let archive = Archive { saved: Some(saved), replies, verdicts: verdicts.into_iter().collect() };
+        let archive = Archive { saved: Some(saved), replies, verdicts: verdicts.into_iter().collect(), inventory: None };
         prop_assert_eq!(decode(&encode(&archive)).unwrap(), archive);
     }
 

@@ -15,14 +15,16 @@ use std::{
 use source::{Source, sources_of};
 
 /// Parts of `src/`, lowest first. A part imports only parts of a lower rank.
-const RANKS: [(&str, u8); 20] = [
+const RANKS: [(&str, u8); 22] = [
     ("domain", 0),
+    ("https", 1),
     ("privileges", 1),
     ("series", 1),
     ("telemetry", 1),
     ("agents", 2),
     ("cloudflare", 2),
-    ("secret", 2),
+    ("secret", 1),
+    ("inventory", 2),
     ("poller", 3),
     ("prober", 3),
     ("snapshot", 4),
@@ -44,12 +46,20 @@ const MAX_LINES: usize = 350;
 /// Crates that only some files may name, so that they can be replaced there.
 const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
     ("surge_ping", &["prober/icmp"]),
-    ("reqwest", &["cloudflare"]),
+    ("reqwest", &["cloudflare", "https", "inventory/client"]),
     ("clap", &["cli", "config/flags"]),
     ("regex_lite", &["domain/sites"]),
     (
         "prometheus_client",
-        &["exposition", "series", "cloudflare/metrics", "app/reload", "state/metrics", "agents/metrics"],
+        &[
+            "exposition",
+            "series",
+            "cloudflare/metrics",
+            "app/reload",
+            "state/metrics",
+            "agents/metrics",
+            "inventory/metrics",
+        ],
     ),
 ];
 

@@ -26,6 +26,8 @@ label_enum! {
         State => "state",
         Listen => "listen",
         Web => "web",
+        /// The hub of an agent.
+        Inventory => "inventory",
     }
 }
 

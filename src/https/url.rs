@@ -32,8 +32,21 @@ impl ApiUrl {
         address.map_or(host == "localhost", |address| address.is_loopback())
     }
 
+    /// Host and port, as in the header `Host`.
+    pub fn authority(&self) -> String {
+        let host = self.0.host_str().unwrap_or_default();
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+
+    /// The host without brackets, and its port.
+    pub fn host_and_port(&self) -> (String, u16) {
+        let host = self.0.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        (host, self.0.port_or_known_default().unwrap_or(443))
+    }
+
     /// Appends path segments, each percent-encoded.
-    pub(super) fn join<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Url {
+    pub fn join<'s>(&self, segments: impl IntoIterator<Item = &'s str>) -> Url {
         let mut url = self.0.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
