@@ -1,5 +1,5 @@
-//! The agents that read the inventory from this hub: who they are, when they last asked, and whether their list is the
-//! newest one. Kept in memory only, because every agent reports itself with each request.
+//! The agents that read the inventory from this hub: their names and sites, the time of the last request, and whether
+//! their list is the newest one. Kept in memory only, because every agent reports itself with each request.
 
 pub mod metrics;
 

@@ -192,10 +192,10 @@ pub struct InventoryFlags {
     pub sites: Vec<String>,
     /// Time between requests to the hub [default: 30s]
     #[arg(long = "inventory.interval", env = "MTE_INVENTORY_INTERVAL", value_name = "DURATION")]
-    pub interval: Option<String>,
+    pub inventory_interval: Option<String>,
     /// Maximum duration of one request [default: 10s]
     #[arg(long = "inventory.timeout", env = "MTE_INVENTORY_TIMEOUT", value_name = "DURATION")]
-    pub timeout: Option<String>,
+    pub inventory_timeout: Option<String>,
     /// Name of this agent [default: the host name]
     #[arg(long = "inventory.prober", env = "MTE_INVENTORY_PROBER", value_name = "NAME")]
     pub prober: Option<String>,

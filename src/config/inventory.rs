@@ -57,13 +57,13 @@ pub(super) fn read(
     let urls = urls.iter().filter_map(|url| reader.check(hub_url(url))).collect();
     let sites = reader.many("inventory.site", &flags.sites, keys.site);
     let sites = sites.iter().filter_map(|site| reader.check(tunnels::name(site))).collect();
-    let interval = reader.one(("inventory.interval", flags.interval.as_deref(), keys.interval));
+    let interval = reader.one(("inventory.interval", flags.inventory_interval.as_deref(), keys.interval));
     let interval = interval.and_then(|setting| {
         let interval = reader.duration(&setting, LEAST_INTERVAL)?;
         let rule = if interval <= MOST_INTERVAL { Ok(interval) } else { Err("must be at most 1h") };
         reader.accept(&setting, rule)
     });
-    let timeout = reader.one(("inventory.timeout", flags.timeout.as_deref(), keys.timeout));
+    let timeout = reader.one(("inventory.timeout", flags.inventory_timeout.as_deref(), keys.timeout));
     let timeout = timeout.and_then(|setting| reader.duration(&setting, LEAST_TIMEOUT));
     let prober = reader.one(("inventory.prober", flags.prober.as_deref(), keys.prober));
     let prober = prober.and_then(|setting| reader.check(ascii_name(&setting)));

@@ -16,7 +16,7 @@ use std::{
 use web_toolkit::text::shown;
 
 use self::{
-    json::{JsonObject, separate},
+    json::{JsonObject, object_line, separate},
     tunnel::add_tunnel,
 };
 use super::body::{Producer, WholeText};
@@ -74,13 +74,6 @@ fn add_site(object: &mut JsonObject<'_>, summary: &SiteSummary<'_>) {
 /// Why a request cannot be answered.
 pub(super) fn error_json(sentence: &str) -> WholeText {
     object_line(|object| object.add("error", sentence))
-}
-
-fn object_line(add_fields: impl FnOnce(&mut JsonObject<'_>)) -> WholeText {
-    let mut text = Vec::new();
-    JsonObject::write(&mut text, add_fields);
-    text.push(b'\n');
-    WholeText(text)
 }
 
 /// What a list contains for each tunnel.

@@ -210,7 +210,7 @@ impl Resolve for FixedHost {
 
 fn with_server_name(mut url: Url, tls: &TlsFiles) -> Url {
     if let Some(name) = &tls.server_name {
-        // A name that is no host was refused with the configuration.
+        // The configuration accepts only names of hosts.
         let _ = url.set_host(Some(name));
     }
     url

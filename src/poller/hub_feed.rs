@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use web_toolkit::clock::{self, Moment};
 
-use super::{FleetSender, hub_ledger::HubLedger};
+use super::hub_ledger::HubLedger;
 use crate::{
     domain::{
         dataset::FailureReason,
+        inventory::Fleet,
         label::Label as _,
         past::PastInventory,
         pulse::{Pulse, Pulses},
@@ -37,7 +38,7 @@ pub type InventoryStore = watch::Sender<Option<Arc<PastInventory>>>;
 pub struct HubFeed {
     pub settings: Arc<InventorySettings>,
     pub rules: Arc<TunnelRules>,
-    pub fleet: Arc<FleetSender>,
+    pub fleet: Arc<watch::Sender<Arc<Fleet>>>,
     pub pulses: Pulses,
     pub metrics: InventoryMetrics,
     /// The newest inventory, at first that of an earlier run.

@@ -67,7 +67,8 @@ const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
 const NOT_IN_DOMAIN: [&str; 6] = ["tokio", "hyper", "serde", "serde_json", "prometheus_client", "tracing"];
 
 /// Files whose types mirror JSON and may share names with the domain.
-const MIRRORS: [&str; 7] = [
+const MIRRORS: [&str; 8] = [
+    "inventory/document",
     "cloudflare/wire",
     "cloudflare/token",
     "cloudflare/graphql",

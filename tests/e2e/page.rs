@@ -62,7 +62,9 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
 ];
 
 /// The other documented metrics, with all their labels.
-const OF_THE_EXPORTER: [(&str, &str, &[&str]); 21] = [
+const OF_THE_EXPORTER: [(&str, &str, &[&str]); 23] = [
+    ("agents", "gauge", &["state"]),
+    ("inventory_served_total", "counter", &["code"]),
     ("log_lines_dropped_total", "counter", &[]),
     ("tunnels", "gauge", &["account", "tunnel_type"]),
     ("api_requests_total", "counter", &["account", "collection", "code"]),

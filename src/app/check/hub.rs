@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{CheckResult, CheckSubject};
+use super::result::{CheckResult, CheckSubject};
 use crate::inventory::{HubClient, HubReply, InventorySettings, ReplyTimes, decode};
 
 /// Age of the lists of a hub without a warning.

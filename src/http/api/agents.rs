@@ -2,14 +2,13 @@
 
 use web_toolkit::{clock::Moment, text::shown};
 
-use super::{
-    super::body::WholeText,
-    json::{JsonObject, separate},
-    object_line,
-};
 use crate::{
     agents::{Agent, ScrapeAddress},
     domain::label::Label as _,
+    http::{
+        api::json::{JsonObject, object_line, separate},
+        body::WholeText,
+    },
 };
 
 pub(in crate::http) fn agents_json(agents: &[Agent], now: Moment) -> WholeText {

@@ -13,7 +13,7 @@ use std::{fmt::Write as _, io, sync::Arc};
 use ring::digest::{Context, SHA256};
 
 pub(in crate::http) use self::{index::InventoryIndex, selection::Selection, text::InventoryText};
-use super::super::body::Producer as _;
+use crate::http::body::Producer as _;
 
 /// Bytes of the hash in an entity tag.
 const TAG_BYTES: usize = 16;

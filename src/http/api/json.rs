@@ -4,6 +4,8 @@ use std::mem;
 
 use serde::Serialize;
 
+use crate::http::body::WholeText;
+
 /// A JSON object that is written field by field.
 pub(super) struct JsonObject<'a>(pub(super) &'a mut Vec<u8>);
 
@@ -61,4 +63,12 @@ pub(super) fn separate(text: &mut Vec<u8>, follows: &mut bool) {
     if mem::replace(follows, true) {
         text.push(b',');
     }
+}
+
+/// An object on a line of its own.
+pub(super) fn object_line(add_fields: impl FnOnce(&mut JsonObject<'_>)) -> WholeText {
+    let mut text = Vec::new();
+    JsonObject::write(&mut text, add_fields);
+    text.push(b'\n');
+    WholeText(text)
 }

@@ -161,7 +161,7 @@ async fn a_client_with_some_sites_reads_no_others() {
         let reply = ask_as(&hub, &fleet, query, &[("mte-prober", "x")], user).await;
         assert_eq!(reply.status, status, "{user:?} {query}");
     }
-    assert_eq!(hub.agents().list(clock::now()).len(), 1, "a refused client is no agent");
+    assert_eq!(hub.agents().list(clock::now()).len(), 1, "a refused client is not listed");
     let requester = |user: &str| Requester { user: Some(user.into()), certificate_names: Arc::default() };
     assert!(hub.restricts(&requester("fra")) && !hub.restricts(&requester("admin")));
 }
@@ -189,5 +189,5 @@ async fn an_agent_is_known_by_what_it_states() {
     };
     assert_eq!(report, expected);
     ask(&hub, &fleet, "site=fra", &[]).await;
-    assert_eq!(hub.agents().list(clock::now()).len(), 1, "another client is no agent");
+    assert_eq!(hub.agents().list(clock::now()).len(), 1, "a client without a name is not listed");
 }

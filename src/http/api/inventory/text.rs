@@ -4,20 +4,21 @@ use std::{io, sync::Arc};
 
 use web_toolkit::text::shown;
 
-use super::{
-    super::{
-        super::body::Producer,
-        json::{JsonObject, separate},
-        tunnel::{add_bgp_status, add_configuration},
+use super::{index::InventoryIndex, selection::Selection};
+use crate::{
+    domain::{
+        dataset::{PollState, PollStatus},
+        inventory::{AccountName, InventoryEntry},
+        label::Label as _,
+        tunnel::TunnelType,
     },
-    index::InventoryIndex,
-    selection::Selection,
-};
-use crate::domain::{
-    dataset::{PollState, PollStatus},
-    inventory::{AccountName, InventoryEntry},
-    label::Label as _,
-    tunnel::TunnelType,
+    http::{
+        api::{
+            json::{JsonObject, separate},
+            tunnel::{add_bgp_status, add_configuration},
+        },
+        body::Producer,
+    },
 };
 
 /// Version of the format. An agent refuses a higher one and ignores unknown fields of this one.
