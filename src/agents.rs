@@ -116,7 +116,9 @@ impl Agents {
         let before = agents.get(&report.key).map_or(0, |agent| agent.old_requests);
         if agents.len() >= MAX_AGENTS && !agents.contains_key(&report.key) {
             let longest = agents.iter().min_by_key(|(_, agent)| agent.last_seen.instant).map(|(key, _)| key.clone());
-            longest.into_iter().for_each(|key| drop(agents.remove(&key)));
+            if let Some(key) = longest {
+                agents.remove(&key);
+            }
         }
         let old_requests = match report.is_newest {
             Some(true) => 0,

@@ -1,6 +1,6 @@
 //! The section `inventory`: the hub of an agent, and how the agent proves its identity.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use web_toolkit::{
     keys,
@@ -135,7 +135,9 @@ fn credentials(
         (username, password, _) => {
             let rule = "needs `username` and `password_file`, and cannot be combined with a bearer token";
             let setting = username.or(password).map(|setting| setting.with_name("inventory.basic_auth"));
-            setting.into_iter().for_each(|setting| reader.report(setting.unquoted_mistake(rule)));
+            if let Some(setting) = setting {
+                reader.report(setting.unquoted_mistake(rule));
+            }
             None
         }
     }
@@ -156,10 +158,10 @@ fn tls_files(flags: &InventoryFlags, reader: &mut SettingsReader, node: Node<Hub
         let rule = if is_host { Ok(setting.trimmed().into()) } else { Err("must be the name of a host") };
         reader.accept(&setting, rule)
     });
-    let ca = ca.and_then(|setting| usable(reader, &setting, |path| client::read_roots(path).map(|_| path.clone())));
+    let ca = ca.and_then(|setting| usable(reader, &setting, |path| client::read_roots(path).map(|_| path.to_owned())));
     let identity = match (certificate, key) {
         (Some(certificate), Some(key)) => usable(reader, &certificate, |path| {
-            client::read_identity(path, &key.path()).map(|_| (path.clone(), key.path()))
+            client::read_identity(path, &key.path()).map(|_| (path.to_owned(), key.path()))
         }),
         (None, None) => None,
         (Some(alone), None) | (None, Some(alone)) => {
@@ -170,11 +172,7 @@ fn tls_files(flags: &InventoryFlags, reader: &mut SettingsReader, node: Node<Hub
     TlsFiles { ca, identity, server_name: name }
 }
 
-fn usable<T>(
-    reader: &mut SettingsReader,
-    setting: &Setting,
-    read: impl Fn(&PathBuf) -> Result<T, String>,
-) -> Option<T> {
+fn usable<T>(reader: &mut SettingsReader, setting: &Setting, read: impl Fn(&Path) -> Result<T, String>) -> Option<T> {
     let unusable = |problem| setting.unquoted_mistake(format!("cannot be used: {problem}"));
     reader.check(read(&setting.path()).map_err(unusable))
 }

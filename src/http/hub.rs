@@ -115,12 +115,11 @@ impl Hub {
             response.headers_mut().insert(RETRY_AFTER, RETRY);
             return Ok(response);
         };
-        let tag = match index.known_tag(&selection) {
-            Some(tag) => tag,
-            None => {
-                let (index, selection) = (Arc::clone(&index), Arc::clone(&selection));
-                threads.run(move || find_tag(&index, &selection)).await??
-            }
+        let tag = if let Some(tag) = index.known_tag(&selection) {
+            tag
+        } else {
+            let (index, selection) = (Arc::clone(&index), Arc::clone(&selection));
+            threads.run(move || find_tag(&index, &selection)).await??
         };
         let is_newest = has_tag(headers, &tag);
         self.record(&request, &selection, Some(is_newest), now);
@@ -143,7 +142,7 @@ impl Hub {
         if let Some(index) = newest.as_ref().filter(|index| index.is_of(&fleet)) {
             return Ok(Arc::clone(index));
         }
-        let index = Arc::new(threads.run(move || InventoryIndex::build(fleet)).await?);
+        let index = Arc::new(threads.run(move || InventoryIndex::build(&fleet)).await?);
         *newest = Some(Arc::clone(&index));
         Ok(index)
     }
@@ -151,8 +150,8 @@ impl Hub {
     /// Records the sender, if it says that it is an agent.
     fn record(&self, request: &InventoryRequest<'_>, selection: &Selection, is_newest: Option<bool>, now: Moment) {
         let header = |name: &str| {
-            let text = request.headers.get(name).and_then(|value| value.to_str().ok());
-            text.map(|text| Box::from(&*shown(text.trim()))).filter(|text: &Box<str>| !text.is_empty())
+            let text = request.headers.get(name).and_then(|value| value.to_str().ok())?;
+            Some(Box::<str>::from(&*shown(text.trim()))).filter(|text| !text.is_empty())
         };
         let Some(prober) = header("mte-prober") else { return };
         let Requester { user, certificate_names } = request.requester;

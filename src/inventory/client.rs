@@ -1,6 +1,6 @@
 //! HTTP requests to hubs.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
@@ -166,7 +166,7 @@ fn refresh(settings: &InventorySettings, built: Option<Built>) -> Result<Built, 
 }
 
 fn build(settings: &InventorySettings, url: &ApiUrl) -> Result<reqwest::Client, String> {
-    let roots = settings.tls.ca.as_ref().map(read_roots).transpose()?;
+    let roots = settings.tls.ca.as_deref().map(read_roots).transpose()?;
     let identity = settings.tls.identity.as_ref().map(|(own, key)| read_identity(own, key)).transpose()?;
     let configured = || configure(settings, url, roots.as_deref(), identity.as_ref());
     https::build(configured).map_err(|error| error.to_string())
@@ -220,7 +220,7 @@ fn with_server_name(mut url: Url, tls: &TlsFiles) -> Url {
 ///
 /// # Errors
 /// One sentence that begins with the path.
-pub fn read_roots(path: &PathBuf) -> Result<Vec<Certificate>, String> {
+pub fn read_roots(path: &Path) -> Result<Vec<Certificate>, String> {
     let content = read_pem(path)?;
     match Certificate::from_pem_bundle(&content) {
         Ok(roots) if !roots.is_empty() => Ok(roots),
@@ -232,7 +232,7 @@ pub fn read_roots(path: &PathBuf) -> Result<Vec<Certificate>, String> {
 ///
 /// # Errors
 /// One sentence that begins with a path.
-pub fn read_identity(certificate: &PathBuf, key: &PathBuf) -> Result<Identity, String> {
+pub fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, String> {
     let mut pem = read_pem(certificate)?;
     pem.push(b'\n');
     pem.extend(read_pem(key)?);
@@ -241,7 +241,7 @@ pub fn read_identity(certificate: &PathBuf, key: &PathBuf) -> Result<Identity, S
         .map_err(|_| format!("`{certificate}` and `{key}` must contain a PEM certificate and its unencrypted key"))
 }
 
-fn read_pem(path: &PathBuf) -> Result<Vec<u8>, String> {
+fn read_pem(path: &Path) -> Result<Vec<u8>, String> {
     file::read(path, MAX_PEM_SIZE).map(|content| content.bytes).map_err(|error| format!("`{}` {error}", path.display()))
 }
 

@@ -167,7 +167,9 @@ impl Reader {
             Update::Changed { inventory, times, body, tag } => {
                 let before = self.ledger.tunnels();
                 let (events, believed) = self.ledger.apply(inventory, times, started);
-                events.iter().for_each(|(account, tunnel_type, event)| event.log(account, *tunnel_type));
+                for (account, tunnel_type, event) in &events {
+                    event.log(account, *tunnel_type);
+                }
                 let after = self.ledger.tunnels();
                 if after * 2 < before {
                     warn!(before, after, "the inventory of the hub has lost more than half of its tunnels");

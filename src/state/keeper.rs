@@ -69,7 +69,7 @@ impl StateKeeper {
         let (mut archive, directory) = (mem::take(&mut self.archive), Arc::clone(&self.directory));
         let judged = self.judged.borrow_and_update().clone();
         if let Some(inventory) = &self.inventory {
-            archive.inventory = inventory.borrow().clone();
+            archive.inventory.clone_from(&inventory.borrow());
         }
         let now = clock::now();
         let written = task::spawn_blocking(move || {

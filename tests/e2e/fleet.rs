@@ -12,7 +12,7 @@ use crate::{
         api::{Api, by_collection},
         eventually,
         exporter::{Exporter, Process, TOKEN, program, run, token_file},
-        free_address, http,
+        free_address, http, tools,
         tunnels::{gre, gre_list, ipsec, ipsec_list, with},
     },
     web_config::authority::Authority,
@@ -105,7 +105,9 @@ fn an_agent_shows_the_tunnels_of_its_site_as_the_hub_does_and_has_no_token() {
         let mut tunnel = answer["tunnels"].as_array().expect("tunnels").iter().find(|t| t["name"] == name).cloned();
         let fields = tunnel.as_mut().and_then(Value::as_object_mut).expect("the tunnel");
         // Of the moment, or of the prober.
-        ["confirmed", "verdict", "probes"].iter().for_each(|field| drop(fields.remove(*field)));
+        for field in ["confirmed", "verdict", "probes"] {
+            fields.remove(field);
+        }
         tunnel
     };
     for name in ["fra-1", "fra-2"] {
@@ -142,14 +144,16 @@ fn a_client_reads_the_sites_that_it_was_granted_and_no_other_page() {
     let (own, lon) = (server.signs(&["hub.example"]), ours.signs(&["lon.example"]));
     let ca = world.write("ca.pem", &server.certificate());
     let files = [("own.pem", &own.certificate), ("own.key", &own.key), ("clients.pem", &ours.certificate())];
-    files.iter().for_each(|(name, content)| drop(world.write(name, content)));
+    for (name, content) in files {
+        world.write(name, content);
+    }
     let hash = bcrypt::hash("of fra", 4).expect("a hash");
     let web = format!(
         "tls_server_config: {{cert_file: own.pem, key_file: own.key, client_ca_file: clients.pem, \
          client_auth_type: VerifyClientCertIfGiven}}\nbasic_auth_users: {{fra: '{hash}'}}\n"
     );
     let web = world.write("web.yml", &web);
-    world.write("hub.yml", &format!("{SITES}fleet:\n  users:\n    - {{user: fra, sites: [fra]}}\n"));
+    world.write("hub.yml", &format!("{SITES}fleet:\n  users:\n    - {{user: fra, sites: [fra]}}\n    - {{certificate: lon.example, sites: [lon]}}\n"));
     let address = free_address();
     let mut command = program();
     command
@@ -163,22 +167,37 @@ fn a_client_reads_the_sites_that_it_was_granted_and_no_other_page() {
     let hub_url = format!("https://{address}");
     let with_login = |command: &mut Command| {
         command.arg(format!("--inventory.tls.ca-file={ca}")).arg("--inventory.tls.server-name=hub.example");
-        command
-            .args(["--inventory.basic-auth.username=fra", &format!("--inventory.basic-auth.password-file={password}")]);
-        let certificate = world.write("lon.pem", &lon.certificate);
-        let key = world.write("lon.key", &lon.key);
-        command.args([format!("--inventory.tls.cert-file={certificate}"), format!("--inventory.tls.key-file={key}")]);
+        command.arg("--inventory.basic-auth.username=fra");
+        command.arg(format!("--inventory.basic-auth.password-file={password}"));
     };
     let mut command = agent(std::slice::from_ref(&hub_url));
     with_login(&mut command);
     let agent = Exporter::start(&mut command);
     await_names(&agent, &["fra-1", "fra-2"]);
-    let mut tunnels = program();
-    tunnels.args(["tunnels", "--inventory.site=lon", &format!("--inventory.url={hub_url}")]);
-    with_login(&mut tunnels);
-    let ended = run(&mut tunnels);
-    assert!(ended.status.code() == Some(1) && ended.stdout.contains("cannot be read from a hub (auth)"), "{ended:?}");
-    assert!(!format!("{}{}{}", ended.stdout, agent.process.said(), hub.said()).contains("of fra"));
+    let of_lon = |flags: &[String]| {
+        let mut command = program();
+        command.args(["tunnels", "--inventory.site=lon", &format!("--inventory.url={hub_url}")]).args(flags);
+        with_login(&mut command);
+        run(&mut command)
+    };
+    let refused = of_lon(&[]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(refused.stdout.contains("cannot be read from a hub (auth)"), "{refused:?}");
+    let certificate = format!("--inventory.tls.cert-file={}", world.write("lon.pem", &lon.certificate));
+    let shown = of_lon(&[certificate, format!("--inventory.tls.key-file={}", world.write("lon.key", &lon.key))]);
+    assert!(shown.stdout.contains("lon-1") && !shown.stdout.contains("fra-1"), "{shown:?}");
+    if tools::tool("curl").is_some() {
+        for (page, status) in
+            [("/metrics", "403"), ("/api/v1/tunnels", "403"), ("/-/reload", "403"), ("/-/ready", "200")]
+        {
+            let mut curl = Command::new("curl");
+            curl.args(["-sk", "-u", "fra:of fra", "-o", "/dev/null", "-w", "%{http_code}"]);
+            let output = curl.arg(format!("https://{address}{page}")).output().expect("curl");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), status, "{page}");
+        }
+    }
+    let said = format!("{}{}{}{}", refused.stdout, shown.stdout, agent.process.said(), hub.said());
+    assert!(!said.contains("of fra"), "{said}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
 use super::*;
+use crate::inventory::HubCredentials;
 use crate::{
     domain::{
         fixtures::tunnel,
@@ -293,7 +294,24 @@ const SETTINGS: [(&str, &str, &str); 35] = [
 ];
 
 /// Flags without a key of the same name: the accounts are a list, and the file does not name itself.
-const NO_SETTINGS: [&str; 2] = ["--cloudflare.account-id", "--config.file"];
+const NO_SETTINGS: [&str; 15] = [
+    "--cloudflare.account-id",
+    "--config.file",
+    // An agent has no accounts: `an_agent_is_configured_by_file_and_flags`.
+    "--inventory.advertise",
+    "--inventory.basic-auth.password-file",
+    "--inventory.basic-auth.username",
+    "--inventory.bearer-token-file",
+    "--inventory.interval",
+    "--inventory.prober",
+    "--inventory.site",
+    "--inventory.timeout",
+    "--inventory.tls.ca-file",
+    "--inventory.tls.cert-file",
+    "--inventory.tls.key-file",
+    "--inventory.tls.server-name",
+    "--inventory.url",
+];
 
 fn flag_for(key: &str) -> String {
     match key {
@@ -804,6 +822,60 @@ fn every_documented_example_is_accepted() {
         }
     }
     assert!(seen >= 5, "{seen} examples");
+}
+
+#[test]
+fn an_agent_is_configured_by_file_and_flags() {
+    let house = House::new(
+        "inventory:
+  url: [https://hub.example:9847, https://other.example]
+  site: [fra, lon]
+  interval: 20s
+  prober: fra-1
+  advertise: http://fra.example:9847
+  basic_auth: {username: fra, password_file: token}
+",
+    );
+    let hub = house.config_in(&["--inventory.interval=7s"], |_: &str| None).unwrap().inventory.unwrap();
+    let urls: Vec<_> = hub.urls.iter().map(ToString::to_string).collect();
+    assert_eq!(urls, ["https://hub.example:9847/", "https://other.example/"]);
+    assert_eq!((hub.query().as_str(), &*hub.prober), ("site=fra&site=lon", "fra-1"));
+    assert_eq!((hub.interval, hub.timeout), (Duration::from_secs(7), Duration::from_secs(10)));
+    assert!(matches!(hub.credentials, Some(HubCredentials::Basic { username, .. }) if username == "fra"));
+}
+
+#[test]
+fn settings_of_an_agent_that_do_not_fit_together_are_refused() {
+    for (text, mistake) in [
+        ("inventory: {site: fra}", "`inventory.url` is missing"),
+        ("inventory: {url: 'http://192.0.2.1:9847'}", "must use https"),
+        ("inventory: {url: 'https://user:pw@hub.example'}", "must not contain a user"),
+        ("inventory: {url: 'https://h.example', interval: 2h}", "must be at most 1h"),
+        ("inventory: {url: 'https://h.example', basic_auth: {username: fra}}", "needs `username` and `password_file`"),
+        ("inventory: {url: 'https://h.example', tls: {cert_file: token}}", "needs both `cert_file` and `key_file`"),
+        ("inventory: {url: 'https://h.example', advertise: 'fra:9847'}", "must be a URL with a port"),
+        ("inventory: {url: 'https://h.example', prober: prüfer}", "must have ASCII characters only"),
+        ("inventory: {url: 'https://h.example'}\naccounts: [{id: a}]", "cannot be combined with `--inventory.url`"),
+    ] {
+        let mistakes = House::new(text).config_in(&[], |_: &str| None).unwrap_err();
+        assert!(mistakes.contains(mistake) && mistakes.lines().count() == 1, "{text}: {mistakes}");
+        assert!(!mistakes.contains("user:pw"), "{mistakes}");
+    }
+}
+
+#[test]
+fn grants_need_an_identity_and_a_reach() {
+    for (text, mistake) in [
+        ("users: [{user: fra, sites: [fra]}]", "needs users or verified client certificates"),
+        ("users: [{sites: [fra]}]", "needs either the `user` or the name in the `certificate`"),
+        ("users: [{user: fra}]", "needs either a list of `sites` or `all: true`"),
+        ("users: [{user: fra, sites: [fra], all: true}]", "needs either a list of `sites` or `all: true`"),
+        ("users: []", "must have a member"),
+    ] {
+        let house = House::new(&format!("accounts: [{{id: a}}]\nfleet:\n  {text}\n"));
+        let mistakes = house.config_in(&[], token).unwrap_err();
+        assert!(mistakes.contains(mistake) && mistakes.lines().count() == 1, "{text}: {mistakes}");
+    }
 }
 
 proptest! {

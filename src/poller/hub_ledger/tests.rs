@@ -125,7 +125,8 @@ fn a_restart_of_the_feed_keeps_tunnels_and_sites() {
     let (mut first, now) = (ledger(), clock::now());
     first.apply(inventory(GOOD, GOOD, &["a@lon"]), times(0), now);
     let second = HubLedger::resume(Arc::default(), &first.fleet());
-    let entries =
-        |ledger: &HubLedger| ledger.fleet().accounts[&AccountName::new("acme")].list(TunnelType::Ipsec).entries.clone();
+    let entries = |ledger: &HubLedger| {
+        ledger.fleet().accounts[&AccountName::new("acme")].list(TunnelType::Ipsec).entries.to_vec()
+    };
     assert_eq!(entries(&first), entries(&second));
 }

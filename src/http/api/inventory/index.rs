@@ -35,10 +35,10 @@ pub(in crate::http) struct InventoryIndex {
 }
 
 impl InventoryIndex {
-    pub(in crate::http) fn build(fleet: Arc<Fleet>) -> Self {
+    pub(in crate::http) fn build(fleet: &Arc<Fleet>) -> Self {
         let mut index = Self {
             accounts: fleet.accounts.keys().cloned().collect(),
-            fleet: Arc::clone(&fleet),
+            fleet: Arc::clone(fleet),
             positions: Vec::new(),
             sites: HashMap::new(),
             tags: Mutex::default(),
