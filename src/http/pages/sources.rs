@@ -24,6 +24,7 @@ use crate::{
 /// Draws the problems that make the table incomplete or unreliable.
 pub(super) fn draw_notices(snapshot: &Snapshot, summary: &Summary) -> Markup {
     html! {
+        (hub_notice(snapshot))
         @for (account, tunnel_type, list) in snapshot.lists() { (poll_notice(snapshot, account, tunnel_type, list)) }
         @for (account, dataset, status) in snapshot.datasets() { (edge_notice(account, dataset, status.state)) }
         @for (account, known) in &snapshot.fleet().accounts { (token_notice(snapshot, account, known.token)) }
@@ -35,6 +36,18 @@ pub(super) fn draw_notices(snapshot: &Snapshot, summary: &Summary) -> Markup {
 
 fn draw_notice(concern: Concern, title: &str, text: &Markup) -> Markup {
     html! { div class={ "notice " (concern) } { strong { (title) } p { (text) } } }
+}
+
+/// On an agent: why there is no inventory, or why it is not renewed.
+fn hub_notice(snapshot: &Snapshot) -> Markup {
+    let Some(PollState::Failed(reason)) = snapshot.fleet().from_hub.map(|status| status.state) else {
+        return html! {};
+    };
+    draw_notice(
+        Concern::Broken,
+        &format!("The inventory cannot be read from the hub ({reason})"),
+        &html! { "The agent keeps probing the tunnels of the last inventory. The log of the agent names the hub and a fix." },
+    )
 }
 
 fn poll_notice(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelType, tunnels: &TunnelList) -> Markup {
@@ -49,6 +62,7 @@ fn poll_notice(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelTy
         PollState::Waiting => return html! {},
     };
     let remedy = match tunnels.status.state {
+        PollState::Failed(_) if snapshot.fleet().from_hub.is_some() => "see the status page of the hub",
         PollState::Failed(reason) => tunnel_type.dataset().remedy(reason),
         PollState::Succeeded | PollState::Waiting => "the next poll is overdue",
     };
