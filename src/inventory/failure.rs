@@ -52,7 +52,7 @@ impl HubFailure {
             (FailureReason::NotJson, _) => "something other than a hub answers at this address; check `inventory.url`",
             (FailureReason::Timeout, _) => "the hub is slow or unreachable; check the network or `inventory.timeout`",
             (FailureReason::Connect, _) => "check `inventory.url`, DNS, certificates and the route to the hub",
-            (FailureReason::Decode | FailureReason::NotEntitled, _) => {
+            (FailureReason::Decode | FailureReason::NotEntitled | FailureReason::Query, _) => {
                 "the response is incomplete or has an unknown format; update this agent if the hub is newer"
             }
             (FailureReason::TooLarge, _) => "the inventory is larger than 64 MiB; name sites with `inventory.site`",
