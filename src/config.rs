@@ -15,15 +15,15 @@ mod probe;
 mod sandbox;
 mod state;
 mod tunnels;
+mod web;
 
 use std::{mem, path::Path, sync::Arc, time::Duration};
 
 pub use web_toolkit::settings::ConfigError;
 use web_toolkit::{
     file, keys,
-    server::{HostName, Hosts, ListenAddress},
-    settings::{Layout, Mistake, Setting, SettingsReader},
-    web_file::WebFile,
+    server::ListenAddress,
+    settings::{Layout, Setting, SettingsReader},
     yaml::{Node, keys_of},
 };
 
@@ -32,11 +32,12 @@ pub use self::{
     inputs::{Environment, Inputs, Log},
     sandbox::SandboxConfig,
     state::StateLocation,
+    web::Web,
 };
 use self::{
     accounts::{AccountKeys, CloudflareKeys},
     edge::EdgeKeys,
-    flags::{ExporterFlags, Flags, HealthcheckFlags, InventoryFlags, PollFlags, SandboxFlags, WebFlags},
+    flags::{ExporterFlags, Flags, HealthcheckFlags, InventoryFlags, PollFlags, SandboxFlags},
     fleet::{FleetKeys, FleetUserKeys},
     inputs::LogKeys,
     inventory::{BasicAuthKeys, HubTlsKeys, InventoryKeys},
@@ -44,6 +45,7 @@ use self::{
     sandbox::SandboxKeys,
     state::StateKeys,
     tunnels::{OverrideKeys, SiteKeys, TunnelConfig, TunnelKeys},
+    web::WebKeys,
 };
 use crate::{
     domain::{
@@ -52,7 +54,6 @@ use crate::{
         rules::{FileRule, TunnelRules},
         sites::SiteRule,
     },
-    http,
     inventory::InventorySettings,
     poller::edge::EdgePollSettings,
     prober::settings::ProbeSettings,
@@ -80,28 +81,6 @@ pub struct Config {
     /// Which clients may read the inventory of which sites; `None` if every client may read everything.
     pub grants: Arc<Option<Grants>>,
     pub log: Log,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Web {
-    pub listen: Vec<ListenAddress>,
-    /// Path of the metrics; starts with `/`.
-    pub telemetry_path: String,
-    /// Host names that requests may be addressed to.
-    pub hosts: Hosts,
-    /// Whether `POST /-/reload` is enabled.
-    pub enable_lifecycle: bool,
-    /// Whether `/-/healthy` and `/-/ready` need no password.
-    pub open_health: bool,
-    /// TLS and passwords; `None` without a web configuration file.
-    pub access: Option<WebFile>,
-}
-
-impl Web {
-    /// The scheme of the pages' URLs.
-    pub fn scheme(&self) -> &'static str {
-        if self.access.as_ref().is_some_and(|file| file.tls.is_some()) { "https" } else { "http" }
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,8 +157,6 @@ fn layout() -> Layout {
     Layout { sections, secrets }
 }
 
-keys! { struct WebKeys { listen_address, telemetry_path, hosts, enable_lifecycle, open_health, config_file } }
-
 keys! { struct PollKeys { interval, timeout, stale_after } }
 
 /// Reads the configuration file. Without a file, all sections are empty. Blocks.
@@ -201,8 +178,7 @@ impl HealthcheckConfig {
     pub fn load(flags: &HealthcheckFlags, inputs: &Inputs) -> Result<Self, ConfigError> {
         let (mut reader, root) = open(inputs)?;
         let log = Log::read(&inputs.log, &mut reader, root.log);
-        let keys = reader.section("web", root.web);
-        let listen = read_listen(&mut reader, &flags.listen_addresses, keys.listen_address);
+        let listen = web::read_addresses(&mut reader, &flags.listen_addresses, root.web);
         reader.finish().map(|()| Self { listen, log })
     }
 }
@@ -278,7 +254,7 @@ impl Config {
             tunnels::read(&mut reader, root.tunnels, root.sites, by_name.then_some(&names[..]));
         rules.site_rules.extend_from_slice(&defaults.site_rules);
         let is_local = accounts.iter().all(|account| account.url.is_loopback());
-        let web = read_web(&mut reader, &flags.web, root.web);
+        let web = web::read(&mut reader, &flags.web, root.web);
         let probe = probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe);
         let config = Self {
             file: reader.file(),
@@ -296,52 +272,6 @@ impl Config {
         };
         reader.finish().map(|()| config)
     }
-}
-
-fn read_web(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) -> Web {
-    let keys = reader.section("web", node);
-    let listen = read_listen(reader, &flags.listen_addresses, keys.listen_address);
-    let path = reader.one(("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path));
-    let path = path.and_then(|setting| reader.check(telemetry_path(&setting)));
-    let hosts = reader.many("web.hosts", &flags.hosts, keys.hosts);
-    let hosts: Vec<HostName> = hosts.iter().filter_map(|setting| reader.parse(setting)).collect();
-    let lifecycle = reader.one(("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle));
-    let open_health = reader.one(("web.open_health", flags.open_health.as_deref(), keys.open_health));
-    let written = reader.value("web.config_file", keys.config_file);
-    let file = flags.config_file.as_ref().map(|path| Setting::from_flag("--web.config.file", path)).or(written);
-    let file = file.filter(|setting| !setting.trimmed().is_empty());
-    Web {
-        listen,
-        telemetry_path: path.unwrap_or_else(|| "/metrics".to_owned()),
-        hosts: Hosts::new(&hosts),
-        enable_lifecycle: reader.switch(lifecycle, false),
-        open_health: reader.switch(open_health, false),
-        access: file.and_then(|setting| reader.check(WebFile::load(setting))),
-    }
-}
-
-fn read_listen(reader: &mut SettingsReader, flags: &[String], node: Node) -> Vec<ListenAddress> {
-    let mut settings = reader.many("web.listen_address", flags, node);
-    if settings.is_empty() {
-        settings.push(Setting::from_flag("--web.listen-address", ":9847"));
-    }
-    settings.iter().filter_map(|setting| reader.parse(setting)).collect()
-}
-
-/// Clients normalize paths and encode characters in different ways, so the path must be the same in all of them.
-fn telemetry_path(setting: &Setting) -> Result<String, Mistake> {
-    let path = setting.text.as_str();
-    let is_plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte));
-    let mut segments = path.split('/').skip(1);
-    let is_normal =
-        is_plain && path.starts_with('/') && !path.contains("//") && segments.all(|part| part != "." && part != "..");
-    if !is_normal || http::is_taken(path) {
-        return Err(setting.mistake(
-            "must be a path such as /metrics: it starts with `/`, has only letters, digits and `/-._~`, \
-             no `//`, `.` or `..` segment, and is not another page",
-        ));
-    }
-    Ok(path.to_owned())
 }
 
 fn read_poll(reader: &mut SettingsReader, flags: &PollFlags, node: Node<PollKeys>, defaults: &Defaults) -> Poll {

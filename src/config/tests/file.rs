@@ -97,7 +97,7 @@ probe:
     assert_eq!(config.web.listen, ["127.0.0.1:1", "[::1]:2"].map(|text| text.parse().unwrap()));
     assert_eq!((config.web.telemetry_path.as_str(), config.web.enable_lifecycle), ("/m", true));
     let hosts = ["exporter.example", "other.example"].map(|name| name.parse().unwrap());
-    assert_eq!(config.web.hosts, Hosts::new(&hosts));
+    assert_eq!(config.web.hosts, web_toolkit::server::Hosts::new(&hosts));
     let named = config.web.access.map(|file| file.path().ends_with("web.yml"));
     assert_eq!((config.web.open_health, named), (true, Some(true)));
     let state = config.state.unwrap();

@@ -1,0 +1,89 @@
+//! The section `web`: where the exporter listens, and what it serves.
+
+use web_toolkit::{
+    keys,
+    server::{HostName, Hosts, ListenAddress},
+    settings::{Mistake, Setting, SettingsReader},
+    web_file::WebFile,
+    yaml::Node,
+};
+
+use super::flags::WebFlags;
+use crate::http;
+
+keys! { pub(super) struct WebKeys { listen_address, telemetry_path, hosts, enable_lifecycle, open_health, config_file } }
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Web {
+    pub listen: Vec<ListenAddress>,
+    /// Path of the metrics; starts with `/`.
+    pub telemetry_path: String,
+    /// Host names that requests may be addressed to.
+    pub hosts: Hosts,
+    /// Whether `POST /-/reload` is enabled.
+    pub enable_lifecycle: bool,
+    /// Whether `/-/healthy` and `/-/ready` need no password.
+    pub open_health: bool,
+    /// TLS and passwords; `None` without a web configuration file.
+    pub access: Option<WebFile>,
+}
+
+impl Web {
+    /// The scheme of the pages' URLs.
+    pub fn scheme(&self) -> &'static str {
+        if self.access.as_ref().is_some_and(|file| file.tls.is_some()) { "https" } else { "http" }
+    }
+}
+
+/// The flags over the section `web`.
+pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) -> Web {
+    let keys = reader.section("web", node);
+    let listen = read_listen(reader, &flags.listen_addresses, keys.listen_address);
+    let path = reader.one(("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path));
+    let path = path.and_then(|setting| reader.check(telemetry_path(&setting)));
+    let hosts = reader.many("web.hosts", &flags.hosts, keys.hosts);
+    let hosts: Vec<HostName> = hosts.iter().filter_map(|setting| reader.parse(setting)).collect();
+    let lifecycle = reader.one(("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle));
+    let open_health = reader.one(("web.open_health", flags.open_health.as_deref(), keys.open_health));
+    let written = reader.value("web.config_file", keys.config_file);
+    let file = flags.config_file.as_ref().map(|path| Setting::from_flag("--web.config.file", path)).or(written);
+    let file = file.filter(|setting| !setting.trimmed().is_empty());
+    Web {
+        listen,
+        telemetry_path: path.unwrap_or_else(|| "/metrics".to_owned()),
+        hosts: Hosts::new(&hosts),
+        enable_lifecycle: reader.switch(lifecycle, false),
+        open_health: reader.switch(open_health, false),
+        access: file.and_then(|setting| reader.check(WebFile::load(setting))),
+    }
+}
+
+/// Reads the addresses to listen on, and no other key of the section.
+pub(super) fn read_addresses(reader: &mut SettingsReader, flags: &[String], node: Node<WebKeys>) -> Vec<ListenAddress> {
+    let keys = reader.section("web", node);
+    read_listen(reader, flags, keys.listen_address)
+}
+
+fn read_listen(reader: &mut SettingsReader, flags: &[String], node: Node) -> Vec<ListenAddress> {
+    let mut settings = reader.many("web.listen_address", flags, node);
+    if settings.is_empty() {
+        settings.push(Setting::from_flag("--web.listen-address", ":9847"));
+    }
+    settings.iter().filter_map(|setting| reader.parse(setting)).collect()
+}
+
+/// Clients normalize paths and encode characters in different ways, so the path must be the same in all of them.
+fn telemetry_path(setting: &Setting) -> Result<String, Mistake> {
+    let path = setting.text.as_str();
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte));
+    let mut segments = path.split('/').skip(1);
+    let is_normal =
+        is_plain && path.starts_with('/') && !path.contains("//") && segments.all(|part| part != "." && part != "..");
+    if !is_normal || http::is_taken(path) {
+        return Err(setting.mistake(
+            "must be a path such as /metrics: it starts with `/`, has only letters, digits and `/-._~`, \
+             no `//`, `.` or `..` segment, and is not another page",
+        ));
+    }
+    Ok(path.to_owned())
+}
