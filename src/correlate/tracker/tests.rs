@@ -185,7 +185,7 @@ fn a_verdict_during_settling_does_not_count_as_a_change() {
 fn a_probe_that_never_settles_hides_changes_for_a_minute_only() {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up)]);
     rehearsal.judge();
-    rehearsal.wait(61);
+    rehearsal.wait(60);
     rehearsal.judge();
     rehearsal.poll("fra", BgpState::Down);
     assert_eq!(rehearsal.changes(), ["fra healthy -> reported_down"]);
@@ -464,6 +464,19 @@ fn an_isolated_prober_stays_isolated_until_every_target_has_settled() {
         assert_eq!(rehearsal.changes(), [""; 0], "{address}");
     }
     assert!(rehearsal.verdict("fra").why.contains("the fault is on this side"));
+}
+
+#[test]
+fn isolation_is_not_held_for_a_target_that_never_settles() {
+    let tunnels = [reporting(fra(), BgpState::Up), reporting(par(), BgpState::Down)];
+    let mut rehearsal = restarted(tunnels, &[("fra", Verdict::ProberIsolated), ("par", Verdict::ProberIsolated)]);
+    let limit = rehearsal.board.settings.session.time_to_settle();
+    rehearsal.judge();
+    rehearsal.settle("10.0.0.0", true);
+    rehearsal.wait(limit.as_secs() - 1);
+    assert_eq!(rehearsal.changes(), [""; 0]);
+    rehearsal.wait(1);
+    assert_eq!(rehearsal.changes(), ["fra prober_isolated -> healthy", "par prober_isolated -> reported_down"]);
 }
 
 #[test]
