@@ -136,7 +136,8 @@ pub(super) const fn runbook_heading(verdict: Verdict) -> Option<&'static str> {
         Verdict::Unreachable => Some("MagicTunnelUnreachable"),
         Verdict::PathMismatch => Some("MagicTunnelPathMismatch"),
         Verdict::ProberIsolated => Some("MagicTunnelProberIsolated"),
-        Verdict::Healthy | Verdict::Unknown | Verdict::CheckFault => None,
+        Verdict::CheckFault => Some("MagicTunnelCheckFault"),
+        Verdict::Healthy | Verdict::Unknown => None,
     }
 }
 
