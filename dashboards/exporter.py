@@ -27,6 +27,8 @@ def board():
     built.row("Cloudflare's API")
     built.line(8, *api())
     built.line(8, *api_details())
+    built.row("Cloudflare's edge")
+    built.line(8, *edge())
     built.row("Prober")
     built.line(8, *prober())
     built.line(8, *prober_details())
@@ -53,7 +55,7 @@ def now():
         ),
         number(
             "Collections failing",
-            "Lists of the API for which the last poll failed.",
+            "Lists and datasets of the API for which the last poll failed.",
             instant(f"sum({account('collection_up')} == bool 0)"),
             colors=NONE_IS_GOOD,
         ),
@@ -83,8 +85,8 @@ def polls():
     return (
         graph(
             "Age of the data",
-            "Time since the last successful poll of each collection, in polling intervals. After --poll.stale-after "
-            "its series are omitted.",
+            "Time since the last successful poll of each list of tunnels, in polling intervals. After "
+            "--poll.stale-after its series are omitted.",
             query(f"topk($limit, {poll_age()})", COLLECTION),
             limits=thresholds("green", (3, "orange"), (5, "red")),
         ),
@@ -157,6 +159,41 @@ def api_details():
             "Rejected tunnels",
             "Entries of the API's lists that were omitted because they cannot be read or have no unique id.",
             query(f"sum by (reason) ({account('tunnels_rejected')}) > 0", "{{reason}}"),
+        ),
+    )
+
+
+def edge():
+    dataset = "{{account}} {{dataset}} {{instance}}"
+    return (
+        graph(
+            "Age of the edge's data",
+            "Time since the end of the time span that the data is about. After --edge.stale-after its series are "
+            "omitted.",
+            query(f"topk($limit, time() - {account('edge_window_end_timestamp_seconds')})", dataset),
+            unit="s",
+        ),
+        graph(
+            "Age of the newest data",
+            "Age of the newest minute with complete data. If it exceeds --edge.delay, the newest minutes are "
+            "incomplete.",
+            query(
+                f"topk($limit, time() - {account('edge_newest_data_timestamp_seconds')})", "{{account}} {{instance}}"
+            ),
+            unit="s",
+        ),
+        graph(
+            "Gaps of the edge's data",
+            "Tunnels with enabled health checks and without data, and names in the data that belong to no tunnel or to "
+            "several, such as interconnects.",
+            query(f"topk($limit, {account('edge_tunnels_without_data')})", "{{account}} {{instance}} without data"),
+            query(f"topk($limit, {account('edge_unmatched')})", "{{account}} {{instance}} unmatched"),
+        ),
+        timeline(
+            "Completeness",
+            "Whether all rows of each dataset were read.",
+            query(f"topk($limit, {account('edge_truncated')})", dataset),
+            mappings=mapping((0, "complete", "green"), (1, "truncated", "orange")),
         ),
     )
 

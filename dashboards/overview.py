@@ -2,10 +2,10 @@
 
 from panels import Board, bars, field, graph, instant, model, number, query, rows, timeline
 from queries import (
-    ACCOUNT_COLUMN, BGP_COLUMN, BGP_NOT_UP, BGP_STATES, BROKEN, COLORED, EXPORTER_COLUMN, FEW_ARE_GOOD, FROM_LEGEND,
-    GOOD, HEALTHY, INSIDE, LEAST_HEALTHY, LONGEST_DOWN, NAME, NEUTRAL,
-    NONE_IS_GOOD, OBJECT_COLUMNS, SCRAPE, SINCE, SITE_LABELS, TUNNEL_LABELS,
-    VERDICTS, VERDICT_COLORS, VERDICT_COLUMN, alerts, availability, bgp_code, bgp_state, by_code, increase,
+    ACCOUNT_COLUMN, BGP_COLUMN, BGP_NOT_UP, BGP_STATES, BROKEN, CHECK_FAULT, COLORED, EDGE_DOWN, EDGE_STATES,
+    EXPORTER_COLUMN, FEW_ARE_GOOD, FROM_LEGEND, GOOD, HEALTHY, INSIDE, LEAST_HEALTHY, LONGEST_DOWN, NAME, NEUTRAL,
+    NONE_IS_GOOD, OBJECT_COLUMNS, SCRAPE, SINCE, SITE_LABELS, SUSPECT, TUNNEL_LABELS,
+    VERDICTS, VERDICT_COLORS, VERDICT_COLUMN, alerts, availability, bgp_code, bgp_state, by_code, edge_code, increase,
     loss, most, only, or_zero, over_range, poll_age, round_trip, site_availability, thresholds, tunnel, variables,
     verdict, verdict_code,
 )  # fmt: skip
@@ -55,7 +55,7 @@ def counts():
         ),
         number(
             "Broken",
-            "Tunnels with a verdict other than healthy or unknown.",
+            "Tunnels with a verdict other than healthy, check fault or unknown.",
             instant(count(BROKEN)),
             colors=NONE_IS_GOOD,
         ),
@@ -67,9 +67,11 @@ def counts():
             colors=NONE_IS_GOOD,
         ),
         number(
-            "BGP not up",
-            "Tunnels with a BGP session that Cloudflare reports as down or establishing.",
-            instant(count(BGP_NOT_UP)),
+            "Reported down",
+            "Tunnels with a BGP session that Cloudflare reports as down or establishing, and tunnels that Cloudflare's "
+            "edge reports as down.",
+            instant(count(BGP_NOT_UP), "BGP not up"),
+            instant(count(EDGE_DOWN), "edge down"),
             colors=NONE_IS_GOOD,
         ),
         number(
@@ -88,14 +90,16 @@ def counts():
         number(
             "Configuration",
             "Tunnels with Cloudflare's own health checks disabled: Cloudflare shows them as down and cannot steer "
-            "traffic around them. IPsec tunnels that allow the null cipher: they may run without encryption.",
+            "traffic around them. Check faults: the tunnel carries traffic, but the health checks fail, so Cloudflare "
+            "prefers other routes. IPsec tunnels that allow the null cipher: they may run without encryption.",
+            instant(count(CHECK_FAULT), "check faults"),
             instant(where("health_check_enabled", value=0), "without health checks"),
             instant(where("null_cipher_allowed", value=1), "null cipher allowed"),
             colors=FEW_ARE_GOOD,
         ),
         number(
             "Age of the API data",
-            "Time since the last successful poll, for the oldest collection, in polling intervals.",
+            "Time since the last successful poll, for the oldest list of tunnels, in polling intervals.",
             instant(f"max({poll_age()})"),
             colors=thresholds("green", (3, "orange"), (5, "red")),
         ),
@@ -103,21 +107,21 @@ def counts():
 
 
 def broken_now():
-    since = f"({SINCE}) * on (job, instance, account, tunnel_id) group_left (site, verdict) ({BROKEN})"
+    since = f"({SINCE}) * on (job, instance, account, tunnel_id) group_left (site, verdict) ({SUSPECT})"
     return rows(
-        "Broken tunnels",
+        "Tunnels that need attention",
         "Tunnels with a verdict other than healthy or unknown, the latest change first. BGP fault: the tunnel "
         "carries traffic, but the session does not come up (ASN, MD5 key, TCP 179, policy). Tunnel fault: the "
         "underlay works, but the tunnel carries no traffic (IKE, PSK, GRE, MTU). Unreachable: no address answers "
         "(circuit, router, power). Path mismatch: Cloudflare reports up, but no traffic from the prober passes; when "
-        "new, an early warning. Reported down: reported by Cloudflare, without probe results. Prober isolated: the "
-        "fault is at the exporter's machine.",
+        "new, an early warning. Check fault: the tunnel carries traffic, but Cloudflare's health checks fail. Reported "
+        "down: reported by Cloudflare, without probe results. Prober isolated: the fault is at the exporter's machine.",
         [f"topk($limit, {since})"],
         ["tunnel_name", "site", "verdict", "Value", "tunnel_type", "account", "instance", "-job", "-tunnel_id"],
         fields=[*OBJECT_COLUMNS, VERDICT_COLUMN, field("Value", "Since")],
         sort="Since",
         descending=True,
-        empty="No broken tunnels",
+        empty="No tunnels need attention",
         unit="dateTimeFromNow",
     )
 
@@ -206,9 +210,12 @@ def tunnels():
         changes,
         inside["loss"],
         inside["rtt"],
+        # A number, because the label `state` is that of the BGP session.
+        f"max by ({TUNNEL_LABELS}) ({edge_code()})",
     ]
-    columns = ["tunnel_name", "site", "verdict", "Value #D", "state", "Value #A", "Value #E", "Value #F", "Value #G"]
-    columns += ["tunnel_type", "account", "instance", "-job", "-tunnel_id", "-Value #B", "-Value #C"]
+    columns = ["tunnel_name", "site", "verdict", "Value #D", "state", "Value #H", "Value #A", "Value #E"]
+    columns += ["Value #F", "Value #G", "tunnel_type", "account", "instance"]
+    columns += ["-job", "-tunnel_id", "-Value #B", "-Value #C"]
     return rows(
         "Tunnels",
         "All tunnels up to the limit, those that were broken for most of the range first. Loss and round-trip time "
@@ -219,6 +226,7 @@ def tunnels():
             *OBJECT_COLUMNS,
             VERDICT_COLUMN,
             BGP_COLUMN,
+            field("Value #H", "Edge", mappings=by_code(EDGE_STATES), custom__cellOptions=COLORED),
             field(
                 "Value #A",
                 "Available",

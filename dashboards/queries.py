@@ -51,9 +51,9 @@ def increase(selector):
 
 
 def poll_age():
-    """Time since the last successful poll of each collection, in polling intervals."""
-    age = f"time() - {account('poll_last_success_timestamp_seconds')}"
-    return f"({age}) / on (job, instance) group_left () {own('poll_interval_seconds')}"
+    """Time since the last successful poll of each list of tunnels, in polling intervals."""
+    lists = account("poll_last_success_timestamp_seconds", 'collection=~".+_tunnels"')
+    return f"(time() - {lists}) / on (job, instance) group_left () {own('poll_interval_seconds')}"
 
 
 def quantile(q, by, buckets):
@@ -79,6 +79,11 @@ def bgp_state(*matchers):
     return select("tunnel:cloudflare_magic_tunnel_bgp_state:held5m", f'{SITE}, tunnel_name=~"$tunnel"', *matchers)
 
 
+def edge_state(*matchers):
+    """Selects the current state of the tunnels in the health checks of Cloudflare's edge, as the label `state`."""
+    return select("tunnel:cloudflare_magic_tunnel_edge_state:held5m", f'{SITE}, tunnel_name=~"$tunnel"', *matchers)
+
+
 def loss(*matchers):
     return select("target:cloudflare_magic_tunnel_probe_loss:ratio_rate5m", TUNNEL, *matchers)
 
@@ -98,8 +103,11 @@ def site_availability(window):
     return select(f"site:cloudflare_magic_tunnel_available:ratio{window}", SITE)
 
 
-HEALTHY = verdict('verdict="healthy"')
-BROKEN = verdict('verdict!~"healthy|unknown"')
+# A tunnel with a check fault carries traffic.
+HEALTHY = verdict('verdict=~"healthy|check_fault"')
+BROKEN = verdict('verdict!~"healthy|check_fault|unknown"')
+CHECK_FAULT = verdict('verdict="check_fault"')
+SUSPECT = verdict('verdict!~"healthy|unknown"')
 INSIDE = 'probe_target=~"interface_.*"'
 SINCE = f"1000 * {tunnel('verdict_changed_timestamp_seconds')}"
 
@@ -122,7 +130,7 @@ def worst(bad, every):
     return f"topk($limit, {or_zero(long, f'max by ({KEY}) ({every} @ end())')})"
 
 
-LEAST_HEALTHY = worst(BROKEN, verdict())
+LEAST_HEALTHY = worst(SUSPECT, verdict())
 
 
 def most(selector):
@@ -140,7 +148,8 @@ def code(record, label, states, these=None):
     numbered = " or ".join(f"{place} * {one}" for place, one in enumerate(others, 1))
     if these:
         usual, numbered = f"({only(usual, these)})", only(numbered, these)
-    return f"sum without ({label}) ({numbered} or 0 * {usual})"
+    # Without the site, because a tunnel whose site becomes known would be two series.
+    return f"sum without ({label}, site) ({numbered} or 0 * {usual})"
 
 
 # --- States and columns -----------------------------------------------------------------------------------------------
@@ -151,6 +160,7 @@ VERDICTS = (
     ("tunnel_fault", "tunnel fault", "red"),
     ("unreachable", "unreachable", "dark-red"),
     ("path_mismatch", "path mismatch", "purple"),
+    ("check_fault", "check fault", "yellow"),
     ("reported_down", "reported down", "light-red"),
     ("prober_isolated", "prober isolated", "blue"),
     ("unknown", "unknown", "text"),
@@ -161,7 +171,13 @@ BGP_STATES = (
     ("down", "down", "red"),
     ("unknown", "unknown", "text"),
 )
+EDGE_STATES = (
+    ("healthy", "healthy", "green"),
+    ("degraded", "degraded", "orange"),
+    ("down", "down", "red"),
+)
 BGP_NOT_UP = bgp_state('state=~"down|establishing"')
+EDGE_DOWN = edge_state('state="down"')
 LONGEST_DOWN = worst(BGP_NOT_UP, bgp_state())
 
 
@@ -171,6 +187,10 @@ def verdict_code(these=None):
 
 def bgp_code(these=None):
     return code(bgp_state, "state", BGP_STATES, these)
+
+
+def edge_code(these=None):
+    return code(edge_state, "state", EDGE_STATES, these)
 
 
 def by_code(states):

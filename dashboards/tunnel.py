@@ -2,9 +2,9 @@
 
 from panels import Annotation, Board, bars, buckets, field, graph, instant, mapping, number, query, rows, timeline
 from queries import (
-    ACCOUNT_COLUMN, BGP_STATES, GOOD, INSIDE, NAME, SINCE, TUNNEL, TUNNEL_LABELS, TYPE_COLUMN, UP, VERDICTS,
-    VERDICT_COLORS, YES_NO, alerts, availability, bgp_code, by_code, latency, loss, over_range, rate,
-    thresholds, tunnel, variables, verdict, verdict_code,
+    ACCOUNT_COLUMN, BGP_STATES, EDGE_STATES, GOOD, INSIDE, NAME, SINCE, TUNNEL, TUNNEL_LABELS, TYPE_COLUMN, UP,
+    VERDICTS, VERDICT_COLORS, YES_NO, account, alerts, availability, bgp_code, by_code, edge_code, latency, loss,
+    over_range, rate, thresholds, tunnel, variables, verdict, verdict_code,
 )  # fmt: skip
 
 TARGET = f"{NAME} {{{{probe_target}}}}"
@@ -27,6 +27,9 @@ def board():
     built.line(8, loss_by_target(), failures_by_reason(), last_replies())
     built.row("BGP")
     built.line(7, *bgp_details())
+    built.row("Cloudflare's edge")
+    built.line(6, edge_history(), edge_age(), widths=[17, 7])
+    built.line(8, edge_scores(), edge_checks(), edge_traffic())
     built.row("Configuration")
     built.line(7, addresses())
     built.line(7, bgp(), health_checks())
@@ -62,6 +65,21 @@ def now():
             "State of the session as reported by Cloudflare. No data for tunnels without BGP.",
             instant(bgp_code(), NAME),
             mappings=by_code(BGP_STATES),
+        ),
+        number(
+            "Edge",
+            "State of the tunnel in the health checks of Cloudflare's edge, minutes old. No data without the edge "
+            "view.",
+            instant(edge_code(), NAME),
+            mappings=by_code(EDGE_STATES),
+        ),
+        number(
+            "Traffic",
+            "Traffic in both directions as Cloudflare measures it, in the newest complete five minutes. No data "
+            "without the edge view, or without traffic.",
+            instant(f"sum by ({TUNNEL_LABELS}) ({edge_bits()})", NAME),
+            background=False,
+            unit="bps",
         ),
         number(
             "Inside",
@@ -192,6 +210,55 @@ def bgp_details():
             "Prefixes that Cloudflare advertises to the router in addition to those of the Magic routing table.",
             query(tunnel("bgp_extra_prefixes"), NAME),
         ),
+    )
+
+
+def edge_bits():
+    return f"8 * {tunnel('edge_traffic_bytes_per_second')}"
+
+
+def edge_history():
+    about = (
+        "The state of the tunnel in the health checks of Cloudflare's edge: healthy above 80 % of the checks, down "
+        "below 40 %. The data is minutes old. No data without the edge view."
+    )
+    return timeline("Reported: edge", about, query(edge_code(), NAME), mappings=by_code(EDGE_STATES))
+
+
+def edge_age():
+    age = f"time() - {account('edge_window_end_timestamp_seconds')}"
+    about = "Time since the end of the time span that the data of the edge is about."
+    return graph("Age of the edge's data", about, query(age, "{{account}} {{dataset}} {{instance}}"), unit="s")
+
+
+def edge_scores():
+    return graph(
+        "Checks that pass",
+        "Share of Cloudflare's health checks that passed, and the score by which Cloudflare steers traffic, from 0 "
+        "(down) to 1 (healthy). They can differ.",
+        query(tunnel("edge_pass_ratio"), f"{NAME} passed"),
+        query(tunnel("edge_routing_score"), f"{NAME} score"),
+        high=1,
+        unit="percentunit",
+    )
+
+
+def edge_checks():
+    return graph(
+        "Checks by result",
+        "Estimated number of Cloudflare's health checks in the time span, by result.",
+        query(f"sum by (result) ({tunnel('edge_checks')})", "{{result}}"),
+        stack=True,
+    )
+
+
+def edge_traffic():
+    return graph(
+        "Traffic",
+        "Traffic as Cloudflare measures it, in periods of five minutes. Cloudflare revises the values for up to half a "
+        "day.",
+        query(edge_bits(), f"{NAME} {{{{direction}}}}"),
+        unit="bps",
     )
 
 
