@@ -46,7 +46,11 @@ impl House {
 
 /// Good lists of tunnels, and these answers to the queries.
 fn edge_api(health: Answer, traffic: Answer) -> Answer {
-    let lists = all_is_well();
+    edge_beside(all_is_well(), health, traffic)
+}
+
+/// These lists of tunnels, and these answers to the queries.
+pub(crate) fn edge_beside(lists: Answer, health: Answer, traffic: Answer) -> Answer {
     Arc::new(move |request: &Request, wire: &mut api::Wire<'_>| match request.collection() {
         "settings" => data(&json!({ "settings": {
             "magicTransitTunnelHealthChecksAdaptiveGroups": { "enabled": true, "maxPageSize": 10_000 },
@@ -67,7 +71,7 @@ fn failing(status: &str, message: &str) -> Answer {
     api::json(status, json!({ "data": null, "errors": [{ "message": message }] }).to_string())
 }
 
-fn result(name: &str, status: &str, count: impl Into<Value>) -> Value {
+pub(crate) fn result(name: &str, status: &str, count: impl Into<Value>) -> Value {
     let dimensions = json!({ "tunnelName": name, "siteName": "Frankfurt", "resultStatus": status });
     json!({ "count": count.into(), "avg": { "sampleInterval": 1 }, "dimensions": dimensions })
 }
@@ -76,7 +80,7 @@ fn state(name: &str, state: f64) -> Value {
     json!({ "count": 9, "avg": { "tunnelState": state }, "dimensions": { "tunnelName": name } })
 }
 
-fn health(results: &[Value]) -> Answer {
+pub(crate) fn health(results: &[Value]) -> Answer {
     let minutes = [json!({ "count": 9, "dimensions": { "datetimeMinute": "2026-10-05T09:00:00Z" } })];
     data(&json!({ "results": results, "states": [state("ipsec-1", 0.75)], "minutes": minutes }))
 }

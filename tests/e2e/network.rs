@@ -33,6 +33,7 @@ macro_rules! stories {
 }
 
 // After the macro, which it uses.
+mod edge;
 mod paging;
 mod restart;
 
