@@ -32,8 +32,7 @@ const FLAGS: [&str; 5] =
 const LONG: Duration = Duration::from_mins(4);
 
 /// Tunnels with static routes, and the addresses inside of them.
-const TUNNELS: [(&str, &str); 4] =
-    [("fra", INSIDE), ("ams", "10.77.0.2"), ("par", "10.77.0.4"), ("waw", "10.77.0.6")];
+const TUNNELS: [(&str, &str); 4] = [("fra", INSIDE), ("ams", "10.77.0.2"), ("par", "10.77.0.4"), ("waw", "10.77.0.6")];
 
 /// The lists of tunnels, and an edge whose checks of the tunnels `down` fail.
 fn answer(down: &[&str]) -> Answer {
