@@ -100,7 +100,10 @@ impl FailureReason {
             Self::TooLarge => {
                 "the response exceeds a limit: 128 MiB, 200,000 members, or 72 MiB of memory for its tunnels"
             }
-            Self::Query => "the API does not accept the query: check whether a newer version of this exporter exists",
+            Self::Query => {
+                "the API does not accept the query: set `--edge.window` to its default, and check whether a newer version \
+                 of this exporter exists"
+            }
         }
     }
 }

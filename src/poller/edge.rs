@@ -1,7 +1,8 @@
 //! Polls what Cloudflare's edge measures for one account: health checks, and traffic if it is enabled.
 //!
 //! One task per account asks for one dataset after the other, so that few queries run at a time. Each dataset fails
-//! alone. The limits of the datasets are read at the start, at a reload and once a day.
+//! alone. The limits of the datasets are read at the start, at a reload and once a day. A dataset that is refused is asked
+//! for again at a reload, or when there is a new secret.
 
 mod next_poll;
 mod settings;
@@ -20,7 +21,7 @@ use self::{
     next_poll::{Failed, NextPoll},
     source::EdgeSource,
 };
-use super::{FleetSender, Limiter};
+use super::{FleetSender, Limiter, SECRET_CHECK_INTERVAL};
 use crate::{
     cloudflare::{
         ApiFailure,
@@ -38,6 +39,7 @@ use crate::{
         label::Label as _,
         pulse::{Pulse, Pulses},
     },
+    secret::Look,
 };
 
 /// Time between two requests for the limits of the datasets.
@@ -87,6 +89,7 @@ impl<S: EdgeSource> EdgePoller<S> {
             poller: self,
             pulse,
             view,
+            secret: 0,
             limits: EdgeSettings::default(),
             settings_due: now,
             settings_failures: 0,
@@ -106,6 +109,8 @@ struct EdgeLoop<S> {
     poller: EdgePoller<S>,
     pulse: Pulse,
     view: EdgeView,
+    /// The version of the secret before the latest requests.
+    secret: u64,
     limits: EdgeSettings,
     settings_due: Moment,
     settings_failures: u32,
@@ -116,8 +121,8 @@ struct EdgeLoop<S> {
 impl<S: EdgeSource> EdgeLoop<S> {
     async fn run(mut self) {
         loop {
-            let now = clock::now();
-            if is_due(self.settings_due, now) {
+            self.secret = self.poller.source.secret_version(Look::IfChanged).await;
+            if is_due(self.settings_due, clock::now()) {
                 self.poll_settings().await;
             }
             if is_due(self.health.due, clock::now()) {
@@ -130,17 +135,53 @@ impl<S: EdgeSource> EdgeLoop<S> {
         }
     }
 
-    /// Waits until a dataset is due, or a reload.
+    /// Waits until a dataset is due, or a reload, or a new secret after a refusal.
     async fn wait(&mut self) {
+        let mut look = Look::Again;
+        loop {
+            let (now, left) = (clock::now(), self.time_left());
+            if left.is_zero() {
+                return;
+            }
+            let refused = self.is_refused();
+            if refused && self.poller.source.secret_version(look).await != self.secret {
+                return self.retry_refused();
+            }
+            look = Look::IfChanged;
+            let wait = if refused { left.min(SECRET_CHECK_INTERVAL) } else { left };
+            self.pulse.beat(now.instant, wait);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                Ok(()) = self.poller.reloads.changed() => return self.retry_refused(),
+            }
+        }
+    }
+
+    /// Time until something is due.
+    fn time_left(&self) -> Duration {
         let now = clock::now();
         let traffic = self.view.traffic.is_some().then_some(self.traffic.due);
-        let due = [self.settings_due, self.health.due].into_iter().chain(traffic).map(|due| due.since(now)).min();
-        let wait = due.unwrap_or_default();
-        self.pulse.beat(now.instant, wait);
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            Ok(()) = self.poller.reloads.changed() => self.settings_due = clock::now(),
-        }
+        let due = [self.settings_due, self.health.due].into_iter().chain(traffic);
+        due.map(|due| due.since(now)).min().unwrap_or_default()
+    }
+
+    /// The state of both datasets, as far as they are polled.
+    fn states(&self) -> [PollState; 2] {
+        let traffic = self.view.traffic.as_ref().map(|traffic| traffic.status.state);
+        [self.view.health.status.state, traffic.unwrap_or_default()]
+    }
+
+    /// Whether a dataset cannot be read until the operator changes something.
+    fn is_refused(&self) -> bool {
+        self.states().iter().any(|state| matches!(state, PollState::Failed(reason) if reason.is_lasting()))
+    }
+
+    /// Reads the limits again, and asks for what was refused.
+    fn retry_refused(&mut self) {
+        let (now, [health, traffic]) = (clock::now(), self.states());
+        self.settings_due = now;
+        self.health.retry_if_lasting(health, now);
+        self.traffic.retry_if_lasting(traffic, now);
     }
 
     /// Waits until the budget allows a query of this many datasets.

@@ -21,6 +21,9 @@ pub(super) trait RowReader {
     /// Names of the lists in the document.
     const LISTS: &'static [&'static str];
 
+    /// Names in the document whose data can be missing without the rest.
+    const PARTS: &'static [&'static str] = Self::LISTS;
+
     type Output;
 
     /// Adds a row of a list; `None` if it is too large to be decoded.
@@ -36,7 +39,7 @@ pub(super) trait RowReader {
     fn finish(self, envelope: &Account<'_>, missing: Missing) -> Result<Self::Output, FailureReason>;
 }
 
-/// The lists that the answer does not contain, each with the reason.
+/// The parts that the answer does not contain, each with the reason.
 pub(super) type Missing = Vec<(usize, FailureReason)>;
 
 /// Decodes one body while it arrives.
@@ -91,7 +94,7 @@ pub(super) fn failure_of(status: u16, body: &[u8]) -> ApiFailure {
 }
 
 impl<'a> Answer<'a> {
-    /// The account, and the lists that are missing or about which there is an error.
+    /// The account, and the parts that are missing or about which there is an error.
     fn account<R: RowReader>(self, status: u16) -> Result<(Account<'a>, Missing), FailureReason> {
         let first = self.first_reason(status);
         let Field::Value(List(errors)) = self.errors else {
@@ -100,8 +103,8 @@ impl<'a> Answer<'a> {
         let mut concerned = Vec::new();
         for Object(error) in &errors {
             let reason = error.reason(status);
-            match R::LISTS.iter().position(|list| error.is_about(list)) {
-                Some(list) => concerned.push((list, reason)),
+            match R::PARTS.iter().position(|part| error.is_about(part)) {
+                Some(part) => concerned.push((part, reason)),
                 None => return Err(reason),
             }
         }
@@ -126,24 +129,24 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Adds the missing lists. A list that an error is about is not used, even if the answer contains a part of it.
+/// Adds the missing parts. One that an error is about is not used, even if the answer contains some of it.
 fn with_missing<'a, R: RowReader>(
     account: Account<'a>,
     concerned: &[(usize, FailureReason)],
 ) -> (Account<'a>, Missing) {
-    let missing = R::LISTS.iter().enumerate().filter_map(|(index, list)| {
+    let missing = R::PARTS.iter().enumerate().filter_map(|(index, part)| {
         let reason = concerned.iter().find(|(other, _)| *other == index).map(|(_, reason)| *reason);
-        reason.or_else(|| (!account.has_list(list)).then_some(FailureReason::Decode)).map(|reason| (index, reason))
+        reason.or_else(|| (!account.has(part)).then_some(FailureReason::Decode)).map(|reason| (index, reason))
     });
     let missing = missing.collect();
     (account, missing)
 }
 
 impl QueryError<'_> {
-    /// Whether the path of the error contains the name of a list.
-    fn is_about(&self, list: &str) -> bool {
+    /// Whether the path of the error contains the name of a part.
+    fn is_about(&self, name: &str) -> bool {
         let Field::Value(List(path)) = &self.path else { return false };
-        path.iter().any(|part| matches!(part, Field::Value(Text(part)) if part == list))
+        path.iter().any(|part| matches!(part, Field::Value(Text(part)) if part == name))
     }
 
     fn reason(&self, status: u16) -> FailureReason {

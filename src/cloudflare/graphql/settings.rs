@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     body::{Missing, RowReader},
-    wire::{Account, DatasetLimits},
+    wire::{Account, DatasetLimits, HEALTH_CHECKS, NETWORK_ANALYTICS},
 };
 use crate::{
     cloudflare::wire::{Field, Integer, List, Object, Text},
@@ -55,18 +55,25 @@ pub(super) struct LimitsReader;
 impl RowReader for LimitsReader {
     const LISTS: &'static [&'static str] = &[];
 
+    const PARTS: &'static [&'static str] = &[HEALTH_CHECKS, NETWORK_ANALYTICS];
+
     type Output = EdgeSettings;
 
     fn add(&mut self, _: usize, _: Option<&[u8]>) -> Result<(), FailureReason> {
         Ok(())
     }
 
-    fn finish(self, account: &Account<'_>, _: Missing) -> Result<EdgeSettings, FailureReason> {
-        let Field::Value(Object(wire)) = &account.settings else { return Err(FailureReason::Decode) };
-        Ok(EdgeSettings {
-            health: read(&wire.magic_transit_tunnel_health_checks_adaptive_groups, HEALTH_FIELDS),
-            traffic: read(&wire.magic_transit_network_analytics_adaptive_groups, TRAFFIC_FIELDS),
-        })
+    fn finish(self, account: &Account<'_>, missing: Missing) -> Result<EdgeSettings, FailureReason> {
+        if !matches!(account.settings, Field::Value(_)) {
+            return Err(missing.first().map_or(FailureReason::Decode, |(_, reason)| *reason));
+        }
+        let [health, traffic] = [(HEALTH_CHECKS, HEALTH_FIELDS), (NETWORK_ANALYTICS, TRAFFIC_FIELDS)]
+            .map(|(name, needed)| read(account.limits(name), needed));
+        let refuse = |part, limits: DatasetSettings| DatasetSettings {
+            is_refused: limits.is_refused || missing.contains(&(part, FailureReason::NotEntitled)),
+            ..limits
+        };
+        Ok(EdgeSettings { health: refuse(0, health), traffic: refuse(1, traffic) })
     }
 }
 
@@ -102,11 +109,14 @@ mod tests {
     use crate::cloudflare::graphql::body::BodyReader;
 
     fn settings(health: &str) -> Result<EdgeSettings, FailureReason> {
-        let body = format!(
-            r#"{{"data":{{"viewer":{{"accounts":[{{"settings":{{
-                "magicTransitTunnelHealthChecksAdaptiveGroups":{health},
-                "magicTransitNetworkAnalyticsAdaptiveGroups":{{"enabled":true,"maxPageSize":500}}}}}}]}}}},"errors":null}}"#
-        );
+        read_settings(
+            &format!(r#"{{"{HEALTH_CHECKS}":{health},"{NETWORK_ANALYTICS}":{{"enabled":true,"maxPageSize":500}}}}"#),
+            "null",
+        )
+    }
+
+    fn read_settings(settings: &str, errors: &str) -> Result<EdgeSettings, FailureReason> {
+        let body = format!(r#"{{"data":{{"viewer":{{"accounts":[{{"settings":{settings}}}]}}}},"errors":{errors}}}"#);
         let mut reader = BodyReader::new(LimitsReader);
         reader.push(body.as_bytes())?;
         reader.finish(200).map_err(|failure| failure.reason)
@@ -137,5 +147,22 @@ mod tests {
             assert_eq!((settings.health.limit(), settings.health.window(minute)), (limit, window), "{health}");
             assert_eq!(settings.traffic.limit(), 500);
         }
+    }
+
+    #[test]
+    fn an_error_about_a_dataset_leaves_the_other() {
+        let error = |message: &str, at: &str| {
+            format!(r#"[{{"message":"{message}","path":["viewer","accounts","0","settings","{at}"]}}]"#)
+        };
+        let good = r#"{"enabled":true,"maxPageSize":500}"#;
+        let body = format!(r#"{{"{HEALTH_CHECKS}":{good},"{NETWORK_ANALYTICS}":null}}"#);
+        let denied = "account does not have access to the path";
+        let limits = read_settings(&body, &error(denied, NETWORK_ANALYTICS)).unwrap();
+        assert!(limits.traffic.is_refused && !limits.health.is_refused);
+        assert_eq!(limits.health.limit(), 500);
+        let limits = read_settings(&body, &error("internal server error", NETWORK_ANALYTICS)).unwrap();
+        assert!(!limits.traffic.is_refused, "the limits are not known");
+        assert_eq!(read_settings("null", &error(denied, HEALTH_CHECKS)), Err(FailureReason::NotEntitled));
+        assert_eq!(read_settings(&body, &error(denied, "other")), Err(FailureReason::NotEntitled));
     }
 }

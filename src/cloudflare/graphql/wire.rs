@@ -45,17 +45,36 @@ pub(super) struct Account<'a> {
 }
 
 impl Account<'_> {
-    pub(super) fn has_list(&self, name: &str) -> bool {
+    /// Whether the answer contains the list, or the limits of the dataset, with this name.
+    pub(super) fn has(&self, name: &str) -> bool {
         let list = match name {
             "results" => &self.results,
             "states" => &self.states,
             "minutes" => &self.minutes,
             "from_site" => &self.from_site,
-            _ => &self.to_site,
+            "to_site" => &self.to_site,
+            _ => return matches!(self.limits(name), Field::Value(_)),
         };
         matches!(list, Field::Value(_))
     }
+
+    /// The limits of a dataset.
+    pub(super) fn limits(&self, dataset: &str) -> &Field<Object<DatasetLimits<'_>>> {
+        match &self.settings {
+            Field::Value(Object(settings)) if dataset == HEALTH_CHECKS => {
+                &settings.magic_transit_tunnel_health_checks_adaptive_groups
+            }
+            Field::Value(Object(settings)) if dataset == NETWORK_ANALYTICS => {
+                &settings.magic_transit_network_analytics_adaptive_groups
+            }
+            _ => &Field::Absent,
+        }
+    }
 }
+
+/// Names of the datasets in the schema of the API.
+pub(super) const HEALTH_CHECKS: &str = "magicTransitTunnelHealthChecksAdaptiveGroups";
+pub(super) const NETWORK_ANALYTICS: &str = "magicTransitNetworkAnalyticsAdaptiveGroups";
 
 /// Member of `errors`. The message is only classified, because it may quote the request.
 #[derive(Deserialize, Default)]

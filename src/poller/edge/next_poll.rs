@@ -50,6 +50,13 @@ impl NextPoll {
         }
     }
 
+    /// Polls now if the last poll failed for a reason that only a change of settings ends.
+    pub(super) fn retry_if_lasting(&mut self, state: PollState, now: Moment) {
+        if matches!(state, PollState::Failed(reason) if reason.is_lasting()) {
+            self.due = now;
+        }
+    }
+
     /// Notes a successful poll that ended at `now`, and logs the first one and the first one after failures.
     pub(super) fn succeed(&mut self, account: &AccountName, status: &mut PollStatus, now: Moment, tunnels: usize) {
         let (account, collection) = (account.as_str(), self.dataset.as_str());

@@ -17,6 +17,9 @@ pub trait EdgeSource: Send + Sync + 'static {
     /// Maximum duration of one request.
     fn timeout(&self) -> Duration;
 
+    /// Returns the version of the newest secret.
+    fn secret_version(&self, look: Look) -> impl Future<Output = u64> + Send;
+
     fn settings(&self) -> impl Future<Output = Result<EdgeSettings, ApiFailure>> + Send;
 
     /// Fetches one page of health checks.
@@ -37,6 +40,10 @@ pub trait EdgeSource: Send + Sync + 'static {
 impl EdgeSource for ApiSource {
     fn timeout(&self) -> Duration {
         self.client.timeout()
+    }
+
+    async fn secret_version(&self, look: Look) -> u64 {
+        self.account.credentials.refresh(look).await.1
     }
 
     async fn settings(&self) -> Result<EdgeSettings, ApiFailure> {

@@ -16,6 +16,7 @@ struct Script {
     limits: EdgeSettings,
     health: Option<FailureReason>,
     traffic: Option<FailureReason>,
+    secret: u64,
     requests: Vec<(&'static str, Duration, EdgeWindow)>,
 }
 
@@ -45,6 +46,10 @@ impl EdgeSource for Scripted {
         Duration::from_secs(10)
     }
 
+    async fn secret_version(&self, _: Look) -> u64 {
+        self.script.lock().unwrap().secret
+    }
+
     async fn settings(&self) -> Result<EdgeSettings, ApiFailure> {
         let now = clock::now();
         self.answer("settings", EdgeWindow { from: now, to: now }, |_| None)?;
@@ -64,14 +69,38 @@ impl EdgeSource for Scripted {
     }
 }
 
+/// What a test changes while the edge is polled.
+struct Controls {
+    script: Arc<Mutex<Script>>,
+    reload: watch::Sender<()>,
+}
+
+impl Controls {
+    /// The number of requests for the limits, for health checks and for traffic after this time.
+    async fn counts_after(&self, wait: Duration) -> [usize; 3] {
+        tokio::time::sleep(wait).await;
+        let script = self.script.lock().unwrap();
+        ["settings", "health", "traffic"].map(|what| count(&script, what))
+    }
+}
+
 /// Polls for this time with paused clocks.
 async fn poll(script: Script, settings: EdgePollSettings, time: Duration) -> (Arc<FleetSender>, Script) {
+    poll_during(script, settings, async |_| tokio::time::sleep(time).await).await
+}
+
+/// Polls while `during` runs.
+async fn poll_during(
+    script: Script,
+    settings: EdgePollSettings,
+    during: impl AsyncFnOnce(&Controls),
+) -> (Arc<FleetSender>, Script) {
     let fleet = Arc::new(watch::Sender::new(fleet([tunnel("fra")])));
     let account = AccountName::new("acme");
     prepare_view(&fleet, &account, Some(&settings));
     let source = Scripted { script: Arc::new(Mutex::new(script)), start: clock::now() };
-    let script = Arc::clone(&source.script);
     let (reload, reloads) = watch::channel(());
+    let controls = Controls { script: Arc::clone(&source.script), reload };
     let poller = EdgePoller {
         account,
         source,
@@ -83,11 +112,10 @@ async fn poll(script: Script, settings: EdgePollSettings, time: Duration) -> (Ar
     };
     let stop = CancellationToken::new();
     tokio::join!(poller.run(stop.clone()), async {
-        tokio::time::sleep(time).await;
+        during(&controls).await;
         stop.cancel();
     });
-    drop(reload);
-    let script = std::mem::take(&mut *script.lock().unwrap());
+    let script = std::mem::take(&mut *controls.script.lock().unwrap());
     (fleet, script)
 }
 
@@ -144,6 +172,43 @@ async fn a_refused_dataset_is_not_asked_for() {
     assert_eq!((count(&script, "settings"), count(&script, "health")), (2, 0), "asked again after a day");
     assert!(count(&script, "traffic") > 0);
     assert_eq!(view(&fleet).health.status.state, PollState::Failed(FailureReason::NotEntitled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_dataset_is_asked_for_again_at_a_reload_and_with_a_new_secret() {
+    const MOMENT: Duration = Duration::from_millis(1);
+    for reason in [FailureReason::Auth, FailureReason::NotEntitled, FailureReason::NotFound, FailureReason::Query] {
+        let script = Script { health: Some(reason), traffic: Some(reason), ..Script::default() };
+        let poll = poll_during(script, EdgePollSettings::default(), async |controls| {
+            assert_eq!(controls.counts_after(Duration::from_mins(4)).await, [1, 1, 1], "{reason}: no storm of retries");
+            controls.reload.send_replace(());
+            assert_eq!(controls.counts_after(MOMENT).await, [2, 2, 2], "{reason}: a reload");
+            controls.script.lock().unwrap().secret = 1;
+            assert_eq!(controls.counts_after(SECRET_CHECK_INTERVAL).await, [3, 3, 3], "{reason}: a new secret");
+            controls.script.lock().unwrap().health = None;
+            controls.script.lock().unwrap().secret = 2;
+            assert_eq!(controls.counts_after(SECRET_CHECK_INTERVAL).await, [4, 4, 4]);
+        });
+        let (fleet, _) = poll.await;
+        assert_eq!(view(&fleet).health.status.state, PollState::Succeeded, "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dataset_that_the_limits_refuse_returns_at_a_reload() {
+    let refused = DatasetSettings { is_refused: true, ..DatasetSettings::default() };
+    let limits = EdgeSettings { health: refused, ..EdgeSettings::default() };
+    let script = Script { limits, ..Script::default() };
+    let poll = poll_during(script, EdgePollSettings::default(), async |controls| {
+        assert_eq!(controls.counts_after(Duration::from_mins(1)).await, [1, 0, 1]);
+        controls.reload.send_replace(());
+        assert_eq!(controls.counts_after(Duration::from_secs(1)).await[..2], [2, 0], "it is still refused");
+        controls.script.lock().unwrap().limits = EdgeSettings::default();
+        controls.reload.send_replace(());
+        assert_eq!(controls.counts_after(Duration::from_secs(1)).await[..2], [3, 1]);
+    });
+    let (fleet, _) = poll.await;
+    assert_eq!(view(&fleet).health.status.state, PollState::Succeeded);
 }
 
 #[tokio::test(start_paused = true)]
