@@ -128,6 +128,11 @@ impl SimulatedEdge {
         self.state_by_colo.values().map(|state| state.score()).sum::<f64>() / self.state_by_colo.len() as f64
     }
 
+    /// `tunnelState` of one data center; `None` if it does not check the tunnel.
+    fn colo_score(&self, colo: &str) -> Option<f64> {
+        if self.state_by_colo.is_empty() { Some(self.score()) } else { Some(self.state_by_colo.get(colo)?.score()) }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "the ratio is from 0 to 1")]
     fn passed_per_million(&self) -> i128 {
         (self.pass_ratio * MILLION as f64).round() as i128
@@ -278,9 +283,19 @@ impl EdgeTimeline {
 
     /// Number of checks in `window` and the mean `tunnelState`. `None` without checks.
     pub(crate) fn score(&self, window: AnswerWindow) -> Option<(u64, f64)> {
-        let parts = self.within(window).map(|(period, window)| {
+        self.mean(window, |state| Some(state.score()))
+    }
+
+    /// Number of checks in `window` and the mean `tunnelState` of one data center. `None` without checks. The number is
+    /// that of all data centers.
+    pub(crate) fn colo_score(&self, window: AnswerWindow, colo: &str) -> Option<(u64, f64)> {
+        self.mean(window, |state| state.colo_score(colo))
+    }
+
+    fn mean(&self, window: AnswerWindow, score: impl Fn(&SimulatedEdge) -> Option<f64>) -> Option<(u64, f64)> {
+        let parts = self.within(window).filter_map(|(period, window)| {
             let count = difference(period.checks(window));
-            (count, count as f64 * period.state.score())
+            Some((count, count as f64 * score(&period.state)?))
         });
         let (count, total) = parts.fold((0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
         (count > 0).then(|| (count, total / count as f64))

@@ -36,6 +36,8 @@ pub(crate) enum FaultCollection {
     Token,
     EdgeHealth,
     EdgeTraffic,
+    /// The scores of single data centers.
+    EdgeColos,
     /// The limits of the GraphQL datasets.
     Settings,
 }
@@ -50,12 +52,13 @@ impl FaultCollection {
             Self::Token => "token",
             Self::EdgeHealth => "edge_health",
             Self::EdgeTraffic => "edge_traffic",
+            Self::EdgeColos => "edge_colos",
             Self::Settings => "settings",
         }
     }
 
     const fn is_graphql(self) -> bool {
-        matches!(self, Self::EdgeHealth | Self::EdgeTraffic | Self::Settings)
+        matches!(self, Self::EdgeHealth | Self::EdgeTraffic | Self::EdgeColos | Self::Settings)
     }
 }
 
@@ -77,6 +80,7 @@ impl From<DocumentOperation> for FaultCollection {
             DocumentOperation::Settings => Self::Settings,
             DocumentOperation::EdgeHealth => Self::EdgeHealth,
             DocumentOperation::EdgeTraffic => Self::EdgeTraffic,
+            DocumentOperation::EdgeColos => Self::EdgeColos,
         }
     }
 }

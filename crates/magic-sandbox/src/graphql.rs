@@ -1,4 +1,4 @@
-//! The GraphQL Analytics API, as far as the exporter uses it: `POST /client/v4/graphql` with one of three documents.
+//! The GraphQL Analytics API, as far as the exporter uses it: `POST /client/v4/graphql` with one of four documents.
 //!
 //! ```text
 //! body -> document (which operation) -> variables (typed) -> answer (rows of the account's tunnels)

@@ -1,6 +1,6 @@
 //! An in-memory double of Cloudflare's tunnels API, for tests, rehearsals and the demo.
 //!
-//! The API is mounted at `/client/v4`, as the real one is. Below it, `/graphql` answers the three documents of the
+//! The API is mounted at `/client/v4`, as the real one is. Below it, `/graphql` answers the four documents of the
 //! exporter. The sandbox supports both ways to authenticate, enforces the rules of the API reference, plays a
 //! [`Story`], and injects faults. Its own paths are below `/sandbox`.
 //!

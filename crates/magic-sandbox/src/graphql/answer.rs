@@ -1,6 +1,10 @@
 //! The answer to one of the documents: limits, filters, order, and the rows.
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -9,8 +13,8 @@ use serde_json::json;
 use super::{
     error::AnalyticsError,
     rows::{
-        EgressKey, HealthLists, IngressKey, MinuteKey, ResultKey, ShownMinute, ShownResult, ShownSampling, ShownScore,
-        ShownState, ShownTraffic, StateKey, TrafficLists,
+        ColoKey, ColoLists, EgressKey, HealthLists, IngressKey, MinuteKey, ResultKey, ShownColo, ShownMinute,
+        ShownResult, ShownSampling, ShownScore, ShownState, ShownTraffic, StateKey, TrafficLists,
     },
     variables::TypedVariables,
 };
@@ -71,6 +75,11 @@ pub(super) fn answer_account(
             page.check("from_site")?;
             Ok(envelope(&page.traffic()))
         }
+        TypedVariables::EdgeColos { window, after, limit, colos, .. } => {
+            let page = AnswerPage { after, ..page(*window, *limit) };
+            page.check("colos")?;
+            Ok(envelope(&page.colos(colos)))
+        }
     }
 }
 
@@ -96,11 +105,12 @@ fn settings(account: &StoredAccount, context: &AnswerContext) -> impl Serialize 
 }
 
 /// The fields that the documents select. A nested field is a path with underscores, as the documentation says.
-const HEALTH_FIELDS: [&str; 7] = [
+const HEALTH_FIELDS: [&str; 8] = [
     "avg_sampleInterval",
     "avg_tunnelState",
     "count",
     "dimensions_datetimeMinute",
+    "dimensions_edgeColoName",
     "dimensions_resultStatus",
     "dimensions_siteName",
     "dimensions_tunnelName",
@@ -183,6 +193,19 @@ impl<'a> AnswerPage<'a> {
             Some(ShownTraffic { sum: sum(tunnel, FlowDirection::ToSite)?, dimensions })
         });
         TrafficLists { from_site: self.cut(from_site), to_site: self.cut(to_site) }
+    }
+
+    /// The score of each tunnel in each of these data centers.
+    fn colos(&self, wanted: &'a [String]) -> ColoLists<'a> {
+        let (window, tunnels, wanted) = (self.visible(), self.tunnels(), wanted.iter().collect::<BTreeSet<_>>());
+        let rows = tunnels.iter().flat_map(|(name, tunnel)| {
+            wanted.iter().filter_map(move |colo| {
+                let (count, tunnel_state) = tunnel.edge().colo_score(window, colo)?;
+                let dimensions = ColoKey { tunnel_name: name.clone(), edge_colo_name: colo };
+                Some(ShownColo { count, avg: ShownScore { tunnel_state }, dimensions })
+            })
+        });
+        ColoLists { colos: self.cut(rows) }
     }
 
     /// The time of the newest visible data.

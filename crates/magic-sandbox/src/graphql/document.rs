@@ -6,16 +6,18 @@ pub(crate) enum DocumentOperation {
     Settings,
     EdgeHealth,
     EdgeTraffic,
+    EdgeColos,
 }
 
 impl DocumentOperation {
-    pub(super) const ALL: [Self; 3] = [Self::Settings, Self::EdgeHealth, Self::EdgeTraffic];
+    pub(super) const ALL: [Self; 4] = [Self::Settings, Self::EdgeHealth, Self::EdgeTraffic, Self::EdgeColos];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Settings => "MteSettings",
             Self::EdgeHealth => "MteEdgeHealth",
             Self::EdgeTraffic => "MteEdgeTraffic",
+            Self::EdgeColos => "MteEdgeColos",
         }
     }
 
@@ -24,6 +26,7 @@ impl DocumentOperation {
             Self::Settings => include_str!("settings.graphql"),
             Self::EdgeHealth => include_str!("edge_health.graphql"),
             Self::EdgeTraffic => include_str!("edge_traffic.graphql"),
+            Self::EdgeColos => include_str!("edge_colos.graphql"),
         }
     }
 }

@@ -54,6 +54,25 @@ pub(super) struct StateKey<'a> {
 }
 
 #[derive(Serialize)]
+pub(super) struct ColoLists<'a> {
+    pub colos: Vec<ShownColo<'a>>,
+}
+
+#[derive(Clone, Serialize)]
+pub(super) struct ShownColo<'a> {
+    pub count: u64,
+    pub avg: ShownScore,
+    pub dimensions: ColoKey<'a>,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ColoKey<'a> {
+    pub tunnel_name: Cow<'a, str>,
+    pub edge_colo_name: &'a str,
+}
+
+#[derive(Serialize)]
 pub(super) struct ShownMinute {
     pub count: u64,
     pub dimensions: MinuteKey,

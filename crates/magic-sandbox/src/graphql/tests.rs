@@ -198,6 +198,37 @@ fn the_same_question_has_the_same_answer_later() {
 }
 
 #[test]
+fn single_data_centers_have_the_state_of_the_story_or_that_of_all() {
+    let mut api = lab();
+    let mut variables = api.health_window(-600, -300);
+    variables["colos"] = json!(["lhr01", "fra01", "ams01", "fra01"]);
+    let lists = api.lists(DocumentOperation::EdgeColos, &variables);
+    let names = column(&lists["colos"], "/dimensions/tunnelName").into_iter();
+    let cells = names
+        .zip(column(&lists["colos"], "/dimensions/edgeColoName"))
+        .zip(column(&lists["colos"], "/avg/tunnelState"))
+        .map(|((name, colo), state)| (name.as_str().unwrap(), colo.as_str().unwrap(), state.as_f64().unwrap()));
+    let cells: Vec<_> = cells.filter(|(name, ..)| *name != "device_id").collect();
+    assert_eq!(
+        cells,
+        [
+            ("alpha", "ams01", 0.0),
+            ("alpha", "fra01", 1.0),
+            ("delta", "ams01", 0.5),
+            ("delta", "fra01", 0.5),
+            ("delta", "lhr01", 0.5)
+        ]
+    );
+    (variables["after"], variables["limit"]) = (json!("b"), json!(1));
+    let lists = api.lists(DocumentOperation::EdgeColos, &variables);
+    assert_eq!(lists["colos"][0]["dimensions"], json!({"tunnelName": "delta", "edgeColoName": "ams01"}));
+    for colos in [Value::Null, json!("fra01"), json!([1])] {
+        variables["colos"] = colos;
+        assert_eq!(error(api.query(DocumentOperation::EdgeColos, &variables)).0, 400);
+    }
+}
+
+#[test]
 fn data_newer_than_the_delay_is_held_back() {
     let mut api = lab();
     let count = |lists: &Value| lists["states"][0]["count"].clone();
@@ -583,9 +614,12 @@ fn faults_of_bodies_apply_to_rows_as_well() {
 #[test]
 fn faults_can_be_limited_to_one_query() {
     let mut api = lab();
-    let variables = [json!({"account": api.account}), api.health_window(-600, -300), api.traffic_window(-600, -300)];
-    let operations = [DocumentOperation::Settings, DocumentOperation::EdgeHealth, DocumentOperation::EdgeTraffic];
-    for (faulty, collection) in operations.into_iter().zip(["settings", "edge_health", "edge_traffic"]) {
+    let mut colos = api.health_window(-600, -300);
+    colos["colos"] = json!(["fra01"]);
+    let variables =
+        [json!({"account": api.account}), api.health_window(-600, -300), api.traffic_window(-600, -300), colos];
+    let operations = DocumentOperation::ALL;
+    for (faulty, collection) in operations.into_iter().zip(["settings", "edge_health", "edge_traffic", "edge_colos"]) {
         for fault in [json!("budget"), json!({"status": {"code": 429}})] {
             api.fault(&json!({"collection": collection, "fault": fault}));
             for (operation, variables) in operations.into_iter().zip(&variables) {

@@ -12,6 +12,7 @@ pub(super) enum TypedVariables {
     Settings { account: String },
     EdgeHealth { account: String, window: AnswerWindow, after: String, limit: u64 },
     EdgeTraffic { account: String, window: AnswerWindow, limit: u64 },
+    EdgeColos { account: String, window: AnswerWindow, after: String, limit: u64, colos: Vec<String> },
 }
 
 impl TypedVariables {
@@ -33,14 +34,22 @@ impl TypedVariables {
                 window: AnswerWindow { from: variables.time("bucket")?, to: variables.time("end")? },
                 limit: variables.number("limit")?,
             },
+            DocumentOperation::EdgeColos => Self::EdgeColos {
+                account,
+                window: AnswerWindow { from: variables.time("from")?, to: variables.time("to")? },
+                after: variables.text("after")?,
+                limit: variables.number("limit")?,
+                colos: variables.texts("colos")?,
+            },
         })
     }
 
     pub(super) fn account(&self) -> &str {
         match self {
-            Self::Settings { account } | Self::EdgeHealth { account, .. } | Self::EdgeTraffic { account, .. } => {
-                account
-            }
+            Self::Settings { account }
+            | Self::EdgeHealth { account, .. }
+            | Self::EdgeTraffic { account, .. }
+            | Self::EdgeColos { account, .. } => account,
         }
     }
 }
@@ -62,6 +71,13 @@ impl<'a> VariableReader<'a> {
 
     fn text(&self, name: &str) -> Result<String, String> {
         self.require(name, "string", |value| value.as_str().map(str::to_owned))
+    }
+
+    fn texts(&self, name: &str) -> Result<Vec<String>, String> {
+        let convert = |value: &Value| {
+            value.as_array()?.iter().map(|member| member.as_str().map(str::to_owned)).collect::<Option<_>>()
+        };
+        self.require(name, "[string!]", convert)
     }
 
     fn time(&self, name: &str) -> Result<Timestamp, String> {
