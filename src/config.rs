@@ -239,7 +239,7 @@ impl Config {
 
     /// What is polled of the edge for this account; `None` if nothing is.
     pub fn edge_of(&self, account: &AccountConfig) -> Option<EdgePollSettings> {
-        self.edge.filter(|_| account.edge)
+        self.edge.clone().filter(|_| account.edge)
     }
 
     fn read(
@@ -262,7 +262,13 @@ impl Config {
             grants: Arc::new(fleet::grants(&mut reader, root.fleet, web.access.as_ref())),
             web,
             poll: read_poll(&mut reader, &flags.poll, root.poll, defaults),
-            edge: edge::read(&flags.edge, &mut reader, root.edge, is_local, (defaults.edge_enabled, defaults.edge)),
+            edge: edge::read(
+                &flags.edge,
+                &mut reader,
+                root.edge,
+                is_local,
+                (defaults.edge_enabled, defaults.edge.clone()),
+            ),
             probe,
             state: StateLocation::read(&flags.state, &mut reader, root.state, inputs),
             log: Log::read(&inputs.log, &mut reader, root.log),

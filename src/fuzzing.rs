@@ -8,7 +8,7 @@ use std::{collections::HashSet, fs, path::PathBuf, process, sync::Arc};
 use web_toolkit::{settings::Setting, web_file::WebFile};
 
 use crate::{
-    cloudflare::decode::decode_list,
+    cloudflare::{decode::decode_list, graphql},
     config::{
         Config, Inputs,
         flags::{FileFlags, Flags, LogFlags},
@@ -20,8 +20,9 @@ use crate::{
 /// The name of a target, which is the name of its corpus, and its function.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 6] = [
     ("list", decode_tunnels),
+    ("edge", graphql::fuzz::decode_answer),
     ("config_file", load_config),
     ("web_file", load_web_file),
     ("packet", prober::icmp::fuzz::judge_packet),

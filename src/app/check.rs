@@ -110,7 +110,7 @@ async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
         checks.spawn(async move {
             let (mut results, lists) = check_account(&client, &account).await;
             if let Some(settings) = edge {
-                results.extend(edge::check(&client, &account, settings).await);
+                results.extend(edge::check(&client, &account, &settings).await);
             }
             (index, (results, lists))
         });

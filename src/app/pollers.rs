@@ -74,7 +74,7 @@ impl ApiClients {
         let edge = config.edge_of(account);
         let is_polled = |dataset: &Dataset| match dataset {
             Dataset::EdgeHealth => edge.is_some(),
-            Dataset::EdgeTraffic => edge.is_some_and(|edge| edge.traffic),
+            Dataset::EdgeTraffic => edge.as_ref().is_some_and(|edge| edge.traffic),
             Dataset::GreTunnels | Dataset::IpsecTunnels => true,
         };
         self.metrics.add_account(&account.account.name, Dataset::ALL.iter().copied().filter(is_polled));

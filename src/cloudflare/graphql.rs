@@ -4,7 +4,11 @@
 //! while they arrive, as the lists of tunnels are.
 
 mod body;
+pub mod colos;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod health;
+mod paging;
 pub mod row;
 pub mod settings;
 pub mod traffic;
@@ -17,6 +21,7 @@ use web_toolkit::clock;
 
 use self::{
     body::{BodyReader, RowReader},
+    colos::ColoPages,
     health::HealthPages,
     settings::EdgeSettings,
     traffic::TrafficListing,
@@ -39,10 +44,14 @@ pub const HEALTH: &str = include_str!("graphql/health.graphql");
 /// Reads the traffic of a time span by the tunnel through which it entered, and by the one through which it left.
 pub const TRAFFIC: &str = include_str!("graphql/traffic.graphql");
 
+/// Reads the average state by tunnel and data center.
+pub const COLOS: &str = include_str!("graphql/colos.graphql");
+
 /// Number of datasets that a document reads. The quota of the API counts these and not the requests.
 pub const SETTINGS_NODES: u32 = 2;
 pub const HEALTH_NODES: u32 = 3;
 pub const TRAFFIC_NODES: u32 = 2;
+pub const COLOS_NODES: u32 = 1;
 
 /// A document with its variables.
 #[derive(Debug)]
@@ -89,6 +98,28 @@ impl Client {
             "after": pages.after(), "limit": limit,
         });
         let query = Query::new(Dataset::EdgeHealth, "MteEdgeHealth", HEALTH, &variables);
+        let pages = self.query(credentials, account, &query, pages.reader(limit)).await?;
+        self.count_unreadable(account, &query, pages.unreadable());
+        Ok(pages)
+    }
+
+    /// Reads the next page of scores of single data centers and adds it to `pages`, with at most `limit` rows.
+    ///
+    /// # Errors
+    /// [`ApiFailure`] if the request fails or the answer contains no scores.
+    pub async fn edge_colos(
+        &self,
+        credentials: &ApiCredentials,
+        account: RequestAccount<'_>,
+        window: EdgeWindow,
+        limit: u64,
+        pages: ColoPages,
+    ) -> Result<ColoPages, ApiFailure> {
+        let variables = json!({
+            "account": account.id, "from": window.from.wall.to_string(), "to": window.to.wall.to_string(),
+            "after": pages.after(), "limit": limit, "colos": pages.colos(),
+        });
+        let query = Query::new(Dataset::EdgeHealth, "MteEdgeColos", COLOS, &variables);
         let pages = self.query(credentials, account, &query, pages.reader(limit)).await?;
         self.count_unreadable(account, &query, pages.unreadable());
         Ok(pages)

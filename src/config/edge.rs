@@ -1,6 +1,6 @@
 //! The section `edge`: what is polled of Cloudflare's edge.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, sync::Arc, time::Duration};
 
 use web_toolkit::{
     keys,
@@ -9,15 +9,17 @@ use web_toolkit::{
 };
 
 use super::flags::EdgeFlags;
-use crate::poller::edge::{BUCKET, EdgePollSettings};
+use crate::poller::edge::{BUCKET, EdgePollSettings, MAX_COLOS};
 
-keys! { pub(super) struct EdgeKeys { enabled, interval, window, delay, stale_after, min_checks, traffic } }
+keys! { pub(super) struct EdgeKeys { enabled, interval, window, delay, stale_after, min_checks, traffic, colos } }
 
 const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 /// Of an API on this machine, which has no quota.
 const SHORTEST_LOCAL_INTERVAL: Duration = Duration::from_millis(200);
 const WINDOW: RangeInclusive<Duration> = Duration::from_mins(1)..=Duration::from_hours(1);
+/// Maximum length of the name of a data center. Cloudflare's have five characters.
+const MAX_COLO_LENGTH: usize = 32;
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(30);
 
 /// The flags over the section. `None` if the edge is not polled; the other values are checked nevertheless. `is_local`
@@ -44,6 +46,8 @@ pub(super) fn read(
     let min_checks = min_checks.and_then(|setting| reader.number(&setting, 1..=1_000_000)).unwrap_or(usual.min_checks);
     let traffic = reader.one(("edge.traffic", flags.edge_traffic.as_deref(), keys.traffic));
     let traffic = reader.switch(traffic, usual.traffic);
+    let colos = reader.many("edge.colos", &flags.edge_colos, keys.colos);
+    let colos = read_colos(reader, &colos);
     let setting = reader.one(("edge.stale_after", flags.edge_stale_after.as_deref(), keys.stale_after));
     let stale_after = setting.as_ref().and_then(|setting| reader.duration(setting, Duration::ZERO));
     let stale_after = stale_after.unwrap_or(usual.stale_after);
@@ -61,7 +65,26 @@ pub(super) fn read(
             parts[2]
         )));
     }
-    enabled.then_some(EdgePollSettings { interval, window, delay, stale_after, min_checks, traffic })
+    enabled.then_some(EdgePollSettings { interval, window, delay, stale_after, min_checks, traffic, colos })
+}
+
+/// Names of data centers, each once.
+fn read_colos(reader: &mut SettingsReader, settings: &[Setting]) -> Arc<[Arc<str>]> {
+    let mut colos: Vec<Arc<str>> = Vec::new();
+    for setting in settings.iter().filter(|setting| !setting.trimmed().is_empty()) {
+        let colo = setting.trimmed();
+        if colo.len() > MAX_COLO_LENGTH || !colo.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            reader.report(setting.mistake("must be the name of a data center, such as fra01"));
+        } else if colos.iter().any(|known| &**known == colo) {
+            continue;
+        } else if colos.len() == MAX_COLOS {
+            reader.report(setting.mistake(format!("must contain at most {MAX_COLOS} data centers")));
+            break;
+        } else {
+            colos.push(colo.into());
+        }
+    }
+    colos.into()
 }
 
 fn duration(

@@ -103,6 +103,9 @@ pub struct EdgeFlags {
     /// Poll the traffic of each tunnel [default: on]
     #[arg(long = "edge.traffic", env = "MTE_EDGE_TRAFFIC", boolean = "true")]
     pub edge_traffic: Option<String>,
+    /// Data centers whose scores of each tunnel are exported, such as fra01; at most 20 [default: none]
+    #[arg(long = "edge.colos", env = "MTE_EDGE_COLOS", value_name = "NAME", value_delimiter = ',')]
+    pub edge_colos: Vec<String>,
 }
 
 /// The prober.

@@ -102,6 +102,16 @@ pub struct TunnelHealth {
     pub state: Option<HealthState>,
     /// Average state from 0 (down) to 1 (healthy), by which Cloudflare steers traffic.
     pub routing_score: Option<f64>,
+    /// The score in each configured data center that has one.
+    pub colos: Arc<[ColoScore]>,
+}
+
+/// Average state of a tunnel in one data center, from 0 (down) to 1 (healthy).
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColoScore {
+    /// Name of the data center in the API.
+    pub colo: Arc<str>,
+    pub score: f64,
 }
 
 /// Traffic of one tunnel in one direction, averaged over the bucket.
@@ -147,16 +157,16 @@ pub struct EdgeHealth {
     /// Whether the API has more data than was requested.
     pub truncated: bool,
     /// By name.
-    pub tunnels: Arc<HashMap<Box<str>, TunnelHealth>>,
+    pub tunnels: Arc<HashMap<Arc<str>, Arc<TunnelHealth>>>,
     /// Sites by the name of the tunnel. A site stays known while the tunnel has no data.
-    pub sites: Arc<HashMap<Box<str>, Arc<str>>>,
+    pub sites: Arc<HashMap<Arc<str>, Arc<str>>>,
 }
 
 /// Traffic in one direction through what the API considers a tunnel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrafficRow {
-    pub id: Box<str>,
-    pub name: Box<str>,
+    pub id: Arc<str>,
+    pub name: Arc<str>,
     pub direction: TrafficDirection,
     pub rate: TrafficRate,
 }

@@ -80,7 +80,15 @@ pub(crate) fn edge_view<'a>(from: Moment, to: Moment, passed: impl IntoIterator<
         let checks = EdgeChecks::default().plus(EdgeResult::Ok, passed);
         let checks = checks.and_then(|checks| checks.plus(EdgeResult::Timeout, 1000 - passed));
         let state = checks.and_then(|checks| checks.state(20));
-        (name.into(), TunnelHealth { checks, state, routing_score: Some(passed as f64 / 1000.0) })
+        (
+            name.into(),
+            Arc::new(TunnelHealth {
+                checks,
+                state,
+                routing_score: Some(passed as f64 / 1000.0),
+                ..TunnelHealth::default()
+            }),
+        )
     });
     let window = Some(EdgeWindow { from, to });
     let tunnels = Arc::new(tunnels.collect());

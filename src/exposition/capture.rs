@@ -46,7 +46,7 @@ pub(super) struct TunnelCapture {
 /// What the edge measures for one tunnel, without what is stale.
 #[derive(Debug)]
 pub(super) struct EdgeCapture {
-    pub(super) health: Option<TunnelHealth>,
+    pub(super) health: Option<Arc<TunnelHealth>>,
     pub(super) traffic: Option<TunnelTraffic>,
 }
 
@@ -88,7 +88,7 @@ impl TunnelCapture {
 
 impl EdgeCapture {
     fn new(row: &Row<'_>) -> Option<Self> {
-        let health = row.edge_health().map(|(health, _)| health.clone());
+        let health = row.edge_health().map(|(health, _)| Arc::clone(health));
         let traffic = row.edge_traffic().map(|(traffic, _)| *traffic);
         (health.is_some() || traffic.is_some()).then_some(Self { health, traffic })
     }

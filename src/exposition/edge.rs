@@ -12,14 +12,14 @@ use super::{
 };
 use crate::domain::{
     dataset::Dataset,
-    edge::{EdgeResult, EdgeView, EdgeWindow, TrafficDirection, TrafficRate, TunnelHealth},
+    edge::{ColoScore, EdgeResult, EdgeView, EdgeWindow, TrafficDirection, TrafficRate, TunnelHealth},
     inventory::AccountInventory,
     label::Label,
 };
 
 impl TunnelCapture {
     fn health(&self) -> Option<&TunnelHealth> {
-        self.edge.as_deref()?.health.as_ref()
+        self.edge.as_deref()?.health.as_deref()
     }
 }
 
@@ -58,6 +58,17 @@ pub(super) const FAMILIES: &[Family] = &[
          (healthy). It can differ from the pass ratio.",
     )
     .value(Group::Edge, |tunnel| Some(tunnel.health()?.routing_score?.into())),
+    gauge(
+        "tunnel_edge_colo_score",
+        "Average state of the tunnel in one data center of edge.colos, from 0 (down) to 1 (healthy). No series if the \
+         data center has no data about the tunnel.",
+    )
+    .per_tunnel(Group::Edge, |tunnel, out| {
+        let Some(health) = tunnel.health() else { return };
+        for ColoScore { colo, score } in &*health.colos {
+            out.push(&tunnel.labels.clone().and("colo", colo), &[], *score);
+        }
+    }),
     gauge(
         "tunnel_edge_traffic_bytes_per_second",
         "Traffic through the tunnel as Cloudflare measures it, in the newest complete five minutes. Cloudflare revises \

@@ -4,6 +4,7 @@
 //! alone. The limits of the datasets are read at the start, at a reload and once a day. A dataset that is refused is asked
 //! for again at a reload, or when there is a new secret.
 
+mod colos;
 mod next_poll;
 mod settings;
 mod source;
@@ -15,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use web_toolkit::clock::{self, Moment};
 
-pub use self::settings::{BUCKET, EdgePollSettings};
+pub use self::settings::{BUCKET, EdgePollSettings, MAX_COLOS};
 
 use self::{
+    colos::ColoPolls,
     next_poll::{Failed, NextPoll},
     source::EdgeSource,
 };
@@ -95,6 +97,7 @@ impl<S: EdgeSource> EdgePoller<S> {
             settings_failures: 0,
             health: NextPoll::new(Dataset::EdgeHealth, now),
             traffic: NextPoll::new(Dataset::EdgeTraffic, now),
+            colos: ColoPolls::new(now),
         };
         // Cancel safety: a dropped poll publishes nothing.
         tokio::select! {
@@ -116,6 +119,7 @@ struct EdgeLoop<S> {
     settings_failures: u32,
     health: NextPoll,
     traffic: NextPoll,
+    colos: ColoPolls,
 }
 
 impl<S: EdgeSource> EdgeLoop<S> {
@@ -182,6 +186,7 @@ impl<S: EdgeSource> EdgeLoop<S> {
         self.settings_due = now;
         self.health.retry_if_lasting(health, now);
         self.traffic.retry_if_lasting(traffic, now);
+        self.colos = ColoPolls::new(now);
     }
 
     /// Waits until the budget allows a query of this many datasets.
@@ -240,7 +245,7 @@ impl<S: EdgeSource> EdgeLoop<S> {
 
     async fn poll_health(&mut self) {
         self.take(HEALTH_NODES).await;
-        let settings = self.poller.settings;
+        let settings = self.poller.settings.clone();
         let started = clock::now();
         let window = settings.window_at(started, self.limits.health.window(settings.window));
         let result = self.read_pages(window).await;
@@ -248,8 +253,10 @@ impl<S: EdgeSource> EdgeLoop<S> {
         self.view.health.status.duration = Some(ended.since(started));
         match result {
             Ok(pages) => {
-                self.health.log_missing(&self.poller.account, pages.unreadable().lists.clone());
-                let listing = pages.finish(settings.min_checks, ended.wall);
+                let mut missing = pages.unreadable().lists.clone();
+                let mut listing = pages.finish(settings.min_checks, ended.wall);
+                self.add_colos(&mut listing, window, &mut missing).await;
+                self.health.log_missing(&self.poller.account, missing);
                 let tunnels = listing.tunnels.len();
                 self.health.succeed(&self.poller.account, &mut self.view.health.status, ended, tunnels);
                 self.keep_health(listing, window);
@@ -286,20 +293,22 @@ impl<S: EdgeSource> EdgeLoop<S> {
     }
 
     /// Adds the known sites of tunnels that have no data now, so that their labels do not come and go.
-    fn keep_sites(&self, sites: &mut HashMap<Box<str>, Arc<str>>) {
+    fn keep_sites(&self, sites: &mut HashMap<Arc<str>, Arc<str>>) {
         let fleet = self.poller.fleet.borrow();
         let Some(account) = fleet.accounts.get(&self.poller.account) else { return };
         for entry in account.entries() {
-            let name = &entry.tunnel.name;
-            if let Some(known) = self.view.health.sites.get(name).filter(|_| !sites.contains_key(name)) {
-                sites.insert(name.clone(), Arc::clone(known));
+            let name = &*entry.tunnel.name;
+            if let Some((name, known)) = self.view.health.sites.get_key_value(name)
+                && !sites.contains_key(name)
+            {
+                sites.insert(Arc::clone(name), Arc::clone(known));
             }
         }
     }
 
     async fn poll_traffic(&mut self) {
         self.take(TRAFFIC_NODES).await;
-        let settings = self.poller.settings;
+        let settings = self.poller.settings.clone();
         let started = clock::now();
         let bucket = settings.bucket_at(started);
         let result = self.poller.source.traffic(bucket, self.limits.traffic.limit()).await;

@@ -45,7 +45,7 @@ pub struct Row<'a> {
 /// What Cloudflare's edge measures for one tunnel. Stale data is left out.
 #[derive(Debug, Clone, Copy)]
 pub struct RowEdge<'a> {
-    pub health: Option<(&'a TunnelHealth, EdgeWindow)>,
+    pub health: Option<(&'a Arc<TunnelHealth>, EdgeWindow)>,
     pub traffic: Option<(&'a TunnelTraffic, EdgeWindow)>,
     /// The site that Cloudflare assigns; it does not become stale.
     pub site: Option<&'a Arc<str>>,
@@ -89,7 +89,7 @@ impl<'a> Row<'a> {
     }
 
     /// The health checks of Cloudflare with their window; `None` without data or if it is stale.
-    pub fn edge_health(&self) -> Option<(&'a TunnelHealth, EdgeWindow)> {
+    pub fn edge_health(&self) -> Option<(&'a Arc<TunnelHealth>, EdgeWindow)> {
         self.edge?.health
     }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, process::Command};
 
-use magic_tunnel_exporter::cloudflare::graphql::{HEALTH, SETTINGS, TRAFFIC};
+use magic_tunnel_exporter::cloudflare::graphql::{COLOS, HEALTH, SETTINGS, TRAFFIC};
 use serde_json::json;
 
 use crate::support::tools;
@@ -19,6 +19,8 @@ fn every_document_is_valid_and_every_misspelled_one_is_not() {
         "settings": SETTINGS,
         "health": HEALTH,
         "traffic": TRAFFIC,
+        "colos": COLOS,
+        "wrong list": spoiled(COLOS, "$colos: [string!]!", "$colos: [uint64!]!"),
         "wrong field": spoiled(HEALTH, "siteName", "sitName"),
         "wrong order": spoiled(HEALTH, "tunnelName_ASC", "tunnelName_UP"),
         "wrong filter": spoiled(TRAFFIC, "ingressTunnelName_notin", "ingressTunnelName_not"),
@@ -32,9 +34,9 @@ fn every_document_is_valid_and_every_misspelled_one_is_not() {
     let output = tools::run(&mut command, &documents.to_string());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let errors: BTreeMap<String, Vec<String>> = serde_json::from_slice(&output.stdout).expect("JSON of validate.py");
-    assert_eq!(errors.len(), 9);
+    assert_eq!(errors.len(), 11);
     for (name, errors) in errors {
-        let is_ours = ["settings", "health", "traffic"].contains(&&*name);
+        let is_ours = ["settings", "health", "traffic", "colos"].contains(&&*name);
         assert_eq!(errors.is_empty(), is_ours, "{name}: {errors:?}");
     }
 }

@@ -11,12 +11,16 @@ use serde_json::{Value, json};
 use self::lab::{
     DEVICE, Lab, QUICK, TO_VERDICT, allow_dgram, api, await_log, await_verdict, command, list, sum, tunnel, verdict,
 };
-use crate::support::{
-    SOON,
-    exporter::{ACCOUNT, Exporter, Process, program},
-    free_address, http,
-    samples::Samples,
-    tools,
+use crate::{
+    edge::{good_traffic, health, result, with_edge},
+    support::{
+        SOON,
+        api::Api,
+        exporter::{ACCOUNT, Exporter, Process, program},
+        free_address, http,
+        samples::Samples,
+        tools,
+    },
 };
 
 /// Defines tests that run in their own network namespaces.
@@ -134,6 +138,27 @@ stories! {
         in_time("healthy", back, await_verdict(&mut exporter, "fra", "healthy"));
         assert!(sum(&exporter.samples(), "tunnel_verdict_changes_total", &[]) >= 7.0);
         assert!(exporter.process.said().contains("tunnel fra is tunnel_fault, was path_mismatch: 10.77.0.0 inside the tunnel does not answer"));
+    }
+
+    fn a_static_tunnel_that_dies_is_found_in_time_with_and_without_the_edge(lab) {
+        let tunnels = list(&[tunnel("fra", ENDPOINT, "10.77.0.0/31", "", None)]);
+        let api = Api::start(with_edge(tunnels, health(&[result("fra", "ok", 1000)]), good_traffic()));
+        lab.all(&[INSIDE, ENDPOINT], "reply");
+        let edge_flags: &[&str] = &["--edge.enabled", "--edge.interval=500ms"];
+        let mut exporters = [&[][..], edge_flags].map(|flags| lab.exporter(&api, &[&QUICK[..], flags].concat()));
+        for exporter in &mut exporters {
+            exporter.await_page("the inside to answer", SOON, |page| {
+                page.value("tunnel_reachable", &[]).filter(|up| *up == 1.0)
+            });
+            await_verdict(exporter, "fra", "healthy");
+        }
+        exporters[1].await_page("the edge to report it up", SOON, |page| {
+            page.value("tunnel_edge_state", &[("state", "healthy")]).filter(|up| *up == 1.0)
+        });
+        let died = lab.all(&[INSIDE], "silent");
+        for exporter in &mut exporters {
+            in_time("tunnel_fault", died, await_verdict(exporter, "fra", "tunnel_fault"));
+        }
     }
 
     fn a_remote_prober_uses_only_the_customers_side_of_a_tunnel(lab) {

@@ -86,7 +86,7 @@ fn the_reference_of_the_metrics_equals_the_page() {
     let state = tempfile::tempdir().expect("a temporary folder");
     let demo = Process::start(
         program()
-            .args(["demo", "--probe.uplink=127.0.0.9"])
+            .args(["demo", "--probe.uplink=127.0.0.9", "--edge.colos=fra01"])
             .arg(format!("--state.directory={}", state.path().display()))
             .arg(format!("--web.listen-address={address}"))
             .arg(format!("--sandbox.listen-address={}", free_address())),

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Checks one account. Sends two requests, or three with traffic.
-pub(super) async fn check(client: &Client, account: &ApiAccount, settings: EdgePollSettings) -> Vec<CheckResult> {
+pub(super) async fn check(client: &Client, account: &ApiAccount, settings: &EdgePollSettings) -> Vec<CheckResult> {
     let (credentials, _) = account.credentials.credentials();
     let limits = client.edge_settings(&credentials, account.in_requests()).await;
     let mut results = vec![check_permission(limits.as_ref())];
@@ -48,7 +48,7 @@ async fn check_health(
     client: &Client,
     credentials: &ApiCredentials,
     account: &ApiAccount,
-    settings: EdgePollSettings,
+    settings: &EdgePollSettings,
     limits: EdgeSettings,
 ) -> Vec<CheckResult> {
     if limits.health.is_refused {
@@ -90,7 +90,7 @@ async fn check_traffic(
     client: &Client,
     credentials: &ApiCredentials,
     account: &ApiAccount,
-    settings: EdgePollSettings,
+    settings: &EdgePollSettings,
     limits: EdgeSettings,
 ) -> CheckResult {
     if limits.traffic.is_refused {

@@ -85,6 +85,13 @@ impl<R: RowReader> BodyReader<R> {
     }
 }
 
+/// Decodes a whole body of a good response.
+pub(super) fn read_whole<R: RowReader>(reader: R, body: &[u8]) -> Result<R::Output, ApiFailure> {
+    let mut reader = BodyReader::new(reader);
+    reader.push(body).map_err(ApiFailure::new)?;
+    reader.finish(200)
+}
+
 /// Classifies a response with an error status.
 pub(super) fn failure_of(status: u16, body: &[u8]) -> ApiFailure {
     let answer = serde_json::from_slice::<Answer<'_>>(body);

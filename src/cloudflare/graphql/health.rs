@@ -1,37 +1,34 @@
 //! The answers to the query of health checks, page by page.
-//!
-//! A page is full if one of its lists has as many rows as were asked for. The last name of such a list may be
-//! incomplete, so it is dropped and the next page begins with it.
 
 mod rows;
 
 use std::{
     cmp::Reverse,
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
 use jiff::Timestamp;
 
-use self::rows::{Average, MinuteRow, ResultDimensions, ResultRow, StateRow, newest_complete, text_of};
+use self::rows::{MinuteRow, ResultDimensions, ResultRow, StateRow, newest_complete};
 use super::{
-    body::{Missing, RowReader},
-    row::{self, Unreadable},
-    wire::{Account, Decimal},
+    body::{Missing, RowReader, read_whole},
+    colos::ColoScores,
+    paging::Paging,
+    row::{self, Unreadable, score_of, text_of},
+    wire::Account,
 };
 use crate::{
     cloudflare::{
+        ApiFailure,
         fields::KnownField,
-        wire::{Field, Integer, Object},
+        wire::{Field, Integer},
     },
     domain::{
         dataset::FailureReason,
         edge::{EdgeChecks, EdgeResult, TunnelHealth},
     },
 };
-
-/// Maximum number of pages of one poll.
-const MAX_PAGES: u32 = 10;
 
 /// Maximum memory of all pages in bytes: 50,000 tunnels fit.
 const MAX_MEMORY: usize = 16 << 20;
@@ -42,24 +39,14 @@ const ROW_MEMORY: usize = 96;
 /// Maximum number of newest minutes. The query asks for 30.
 const MAX_MINUTES: usize = 30;
 
-/// Whether more pages are needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Progress {
-    #[default]
-    Unfinished,
-    Complete,
-    /// There is more data than is read.
-    Truncated,
-}
-
 /// The pages read so far.
 #[derive(Debug, Default)]
 pub struct HealthPages {
-    pages: u32,
-    after: Box<str>,
-    progress: Progress,
-    results: HashMap<Box<str>, TunnelResults>,
-    states: HashMap<Box<str>, TunnelState>,
+    paging: Paging,
+    results: HashMap<Arc<str>, TunnelResults>,
+    states: HashMap<Arc<str>, TunnelState>,
+    /// Each site once.
+    sites: HashSet<Arc<str>>,
     minutes: Vec<(Timestamp, u64)>,
     memory: usize,
     /// Of the newest page.
@@ -70,12 +57,21 @@ pub struct HealthPages {
 #[derive(Debug, Default)]
 pub struct HealthListing {
     /// By name.
-    pub tunnels: HashMap<Box<str>, TunnelHealth>,
+    pub tunnels: HashMap<Arc<str>, Arc<TunnelHealth>>,
     /// The site of each tunnel that has one, by the name of the tunnel.
-    pub sites: HashMap<Box<str>, Arc<str>>,
+    pub sites: HashMap<Arc<str>, Arc<str>>,
     /// The newest minute with complete data.
     pub newest: Option<Timestamp>,
     pub truncated: bool,
+}
+
+impl HealthListing {
+    /// Adds the scores of single data centers.
+    pub fn add_colos(&mut self, scores: ColoScores) {
+        for (name, scores) in scores {
+            Arc::make_mut(self.tunnels.entry(name.into()).or_default()).colos = scores;
+        }
+    }
 }
 
 /// The results of one tunnel.
@@ -91,9 +87,35 @@ struct TunnelResults {
 /// The number of checks with one result. The status and the site identify it.
 #[derive(Debug)]
 struct Cell {
-    status: Box<str>,
-    site: Box<str>,
+    status: Status,
+    site: Arc<str>,
     count: u64,
+}
+
+/// The result of health checks. The known ones need no memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Status {
+    Ok,
+    Timeout,
+    Other(Box<str>),
+}
+
+impl Status {
+    fn new(text: &str) -> Self {
+        match text {
+            "ok" => Self::Ok,
+            "timeout" => Self::Timeout,
+            _ => Self::Other(text.into()),
+        }
+    }
+
+    const fn result(&self) -> EdgeResult {
+        match self {
+            Self::Ok => EdgeResult::Ok,
+            Self::Timeout => EdgeResult::Timeout,
+            Self::Other(_) => EdgeResult::Other,
+        }
+    }
 }
 
 /// The average state of one tunnel; `None` if it cannot be read.
@@ -106,12 +128,12 @@ struct TunnelState {
 impl HealthPages {
     /// The name with which the next page begins.
     pub(super) fn after(&self) -> &str {
-        &self.after
+        self.paging.after()
     }
 
     /// Whether another page is needed.
     pub fn is_unfinished(&self) -> bool {
-        self.progress == Progress::Unfinished
+        self.paging.is_unfinished()
     }
 
     /// What cannot be used of the newest page.
@@ -119,33 +141,53 @@ impl HealthPages {
         &self.unreadable
     }
 
+    /// Adds the page in the body of a good response.
+    ///
+    /// # Errors
+    /// The body is not an answer to the query of health checks.
+    pub fn read(self, limit: u64, body: &[u8]) -> Result<Self, ApiFailure> {
+        read_whole(self.reader(limit), body)
+    }
+
     pub(super) fn reader(self, limit: u64) -> HealthReader {
-        let pages = Self { pages: self.pages + 1, unreadable: Unreadable::default(), ..self };
+        let pages = Self { paging: self.paging.next_page(), unreadable: Unreadable::default(), ..self };
         HealthReader { pages, limit, counts: [0; 3], last: [None, None] }
+    }
+
+    fn share_site(&mut self, site: &str) -> Arc<str> {
+        if let Some(known) = self.sites.get(site) {
+            return Arc::clone(known);
+        }
+        let shared: Arc<str> = site.into();
+        self.memory += ROW_MEMORY + site.len();
+        self.sites.insert(Arc::clone(&shared));
+        shared
     }
 
     /// Ends the poll. A tunnel needs `min_checks` checks to have a state.
     pub fn finish(self, min_checks: u64, now: Timestamp) -> HealthListing {
         let mut listing = HealthListing {
             newest: newest_complete(self.minutes, now),
-            truncated: self.progress != Progress::Complete,
+            truncated: self.paging.is_truncated(),
             ..HealthListing::default()
         };
         let mut states = self.states;
         for (name, results) in self.results {
             if let Some(site) = results.site() {
-                listing.sites.insert(name.clone(), site.into());
+                listing.sites.insert(Arc::clone(&name), Arc::clone(site));
             }
             let checks = results.checks();
             let state = checks.and_then(|checks| checks.state(min_checks));
             let routing_score = states.remove(&name).and_then(|known| known.score);
             if checks.is_some() || routing_score.is_some() {
-                listing.tunnels.insert(name, TunnelHealth { checks, state, routing_score });
+                let health = TunnelHealth { checks, state, routing_score, ..TunnelHealth::default() };
+                listing.tunnels.insert(name, Arc::new(health));
             }
         }
         for (name, TunnelState { score, .. }) in states {
             if score.is_some() {
-                listing.tunnels.insert(name, TunnelHealth { routing_score: score, ..TunnelHealth::default() });
+                let health = TunnelHealth { routing_score: score, ..TunnelHealth::default() };
+                listing.tunnels.insert(name, Arc::new(health));
             }
         }
         listing
@@ -157,8 +199,8 @@ impl HealthPages {
     /// One complete page with a hundred good checks of one tunnel.
     pub(crate) fn of_test(name: &str, site: &str) -> Self {
         let mut results = TunnelResults::default();
-        results.add("ok", site, Some(100));
-        Self { progress: Progress::Complete, results: [(name.into(), results)].into(), ..Self::default() }
+        results.add(Status::Ok, site.into(), Some(100));
+        Self { paging: Paging::complete(), results: [(name.into(), results)].into(), ..Self::default() }
     }
 }
 
@@ -168,37 +210,29 @@ impl TunnelResults {
         if self.is_broken {
             return None;
         }
-        self.cells.iter().try_fold(EdgeChecks::default(), |sum, cell| sum.plus(result_of(&cell.status), cell.count))
+        self.cells.iter().try_fold(EdgeChecks::default(), |sum, cell| sum.plus(cell.status.result(), cell.count))
     }
 
     /// The site with the most checks.
-    fn site(&self) -> Option<&str> {
+    fn site(&self) -> Option<&Arc<str>> {
         let named = self.cells.iter().filter(|cell| !cell.site.is_empty());
-        named.min_by_key(|cell| (Reverse(cell.count), &cell.site)).map(|cell| &*cell.site)
+        named.min_by_key(|cell| (Reverse(cell.count), &cell.site)).map(|cell| &cell.site)
     }
 
     /// Adds a row; returns whether it fits the others.
-    fn add(&mut self, status: &str, site: &str, count: Option<u64>) -> bool {
-        let twin = self.cells.iter().find(|cell| &*cell.status == status && &*cell.site == site);
+    fn add(&mut self, status: Status, site: Arc<str>, count: Option<u64>) -> bool {
+        let twin = self.cells.iter().find(|cell| cell.status == status && cell.site == site);
         match (count, twin) {
             (Some(count), None) => {
                 // Most tunnels have one or two results.
                 self.cells.reserve_exact(1);
-                self.cells.push(Cell { status: status.into(), site: site.into(), count });
+                self.cells.push(Cell { status, site, count });
             }
             // The same row twice is one row.
             (Some(count), Some(twin)) if twin.count == count => {}
             (Some(_), Some(_)) | (None, _) => self.is_broken = true,
         }
         !self.is_broken
-    }
-}
-
-fn result_of(status: &str) -> EdgeResult {
-    match status {
-        "ok" => EdgeResult::Ok,
-        "timeout" => EdgeResult::Timeout,
-        _ => EdgeResult::Other,
     }
 }
 
@@ -243,14 +277,7 @@ impl RowReader for HealthReader {
             self.pages.unreadable.lists.insert(Self::LISTS[list], reason);
         }
         let cut = [RESULTS, STATES].map(|list| self.drop_last(list));
-        self.pages.progress = match cut.into_iter().flatten().min() {
-            None => Progress::Complete,
-            Some(next) if self.pages.pages >= MAX_PAGES || next == self.pages.after => Progress::Truncated,
-            Some(next) => {
-                self.pages.after = next;
-                Progress::Unfinished
-            }
-        };
+        self.pages.paging.end_page(cut.into_iter().flatten().min());
         Ok(self.pages)
     }
 }
@@ -259,35 +286,45 @@ impl HealthReader {
     /// Drops the last name of a list that is full, and returns the name. A name of an earlier page is complete.
     fn drop_last(&mut self, list: usize) -> Option<Box<str>> {
         let dropped = self.last[list].take().filter(|_| self.counts[list] >= self.limit)?;
-        let page = self.pages.pages;
+        let page = self.pages.paging.page();
         if list == RESULTS {
-            self.pages.results.retain(|name, results| *name != dropped || results.page != page);
+            self.pages.results.retain(|name, results| **name != *dropped || results.page != page);
         } else {
-            self.pages.states.retain(|name, state| *name != dropped || state.page != page);
+            self.pages.states.retain(|name, state| **name != *dropped || state.page != page);
         }
         Some(dropped)
     }
 
     fn add_result(&mut self, row: &ResultRow<'_>) -> bool {
         let ResultDimensions { tunnel_name, site_name, result_status } = &row.dimensions;
-        let (name, site, status) = (text_of(tunnel_name), text_of(site_name), text_of(result_status));
+        let (name, status) = (text_of(tunnel_name), Status::new(text_of(result_status)));
         if name.is_empty() {
             return false;
         }
-        if result_of(status) == EdgeResult::Other {
+        if let Status::Other(text) = &status {
+            self.pages.memory += text.len();
             self.pages.unreadable.note(KnownField::ResultStatus);
         }
         let count = match row.count {
             Field::Value(Integer(count)) => Some(count),
             Field::Absent | Field::Wrong => None,
         };
-        let page = self.pages.pages;
-        self.last[RESULTS] = Some(name.into());
-        self.pages.memory += ROW_MEMORY + status.len() + site.len() + name.len();
-        let results =
-            self.pages.results.entry(name.into()).or_insert_with(|| TunnelResults { page, ..Default::default() });
+        let (page, site) = (self.pages.paging.page(), self.pages.share_site(text_of(site_name)));
+        self.pages.memory += ROW_MEMORY;
+        self.keep_last(RESULTS, name);
+        if !self.pages.results.contains_key(name) {
+            self.pages.memory += name.len();
+            self.pages.results.insert(name.into(), TunnelResults { page, ..TunnelResults::default() });
+        }
         // A name of an earlier page is complete.
-        results.page != page || results.add(status, site, count)
+        let results = self.pages.results.get_mut(name);
+        results.is_some_and(|results| results.page != page || results.add(status, site, count))
+    }
+
+    fn keep_last(&mut self, list: usize, name: &str) {
+        if self.last[list].as_deref() != Some(name) {
+            self.last[list] = Some(name.into());
+        }
     }
 
     fn add_state(&mut self, row: &StateRow<'_>) -> bool {
@@ -295,15 +332,11 @@ impl HealthReader {
         if name.is_empty() {
             return false;
         }
-        let score = match &row.avg {
-            Field::Value(Object(Average { tunnel_state: Field::Value(Decimal(state)) })) if *state <= 1.0 => {
-                Some(*state)
-            }
-            _ => None,
-        };
-        let page = self.pages.pages;
-        self.last[STATES] = Some(name.into());
-        match self.pages.states.entry(name.into()) {
+        let score = score_of(&row.avg);
+        let page = self.pages.paging.page();
+        self.keep_last(STATES, name);
+        let known = self.pages.results.get_key_value(name).map(|(name, _)| Arc::clone(name));
+        match self.pages.states.entry(known.unwrap_or_else(|| name.into())) {
             Entry::Vacant(entry) => {
                 self.pages.memory += ROW_MEMORY + name.len();
                 entry.insert(TunnelState { page, score });
@@ -322,7 +355,7 @@ impl HealthReader {
         else {
             return false;
         };
-        if self.pages.pages == 1 && self.counts[MINUTES] <= MAX_MINUTES as u64 {
+        if self.pages.paging.page() == 1 && self.counts[MINUTES] <= MAX_MINUTES as u64 {
             self.pages.minutes.push((minute, *count));
         }
         true

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, de::IgnoredAny};
 
+use super::wire::Decimal;
 use crate::{
     cloudflare::{
         decode::is_object,
         fields::{KnownField, UnknownValues},
+        wire::{Field, Object, Text},
     },
     domain::dataset::FailureReason,
 };
@@ -40,4 +42,30 @@ pub(super) fn decode<'a, T: Deserialize<'a>>(row: Option<&'a [u8]>) -> Result<Op
     }
     serde_json::from_str::<IgnoredAny>(text).map_err(|_| FailureReason::Decode)?;
     Ok(None)
+}
+
+/// A text of a row; `""` if it is absent or of another type.
+pub(super) fn text_of<'t>(field: &'t Field<Text<'_>>) -> &'t str {
+    match field {
+        Field::Value(Text(text)) => text,
+        Field::Absent | Field::Wrong => "",
+    }
+}
+
+/// Averages of a row.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Average {
+    #[serde(default)]
+    tunnel_state: Field<Decimal>,
+}
+
+/// The average state from 0 to 1; `None` if it is absent or has another value.
+pub(super) fn score_of(average: &Field<Object<Average>>) -> Option<f64> {
+    match average {
+        Field::Value(Object(Average { tunnel_state: Field::Value(Decimal(state)) })) => {
+            Some(*state).filter(|state| *state <= 1.0)
+        }
+        _ => None,
+    }
 }

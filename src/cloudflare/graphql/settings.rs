@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    body::{Missing, RowReader},
+    body::{Missing, RowReader, read_whole},
     wire::{Account, DatasetLimits, HEALTH_CHECKS, NETWORK_ANALYTICS},
 };
 use crate::{
-    cloudflare::wire::{Field, Integer, List, Object, Text},
+    cloudflare::{
+        ApiFailure,
+        wire::{Field, Integer, List, Object, Text},
+    },
     domain::dataset::FailureReason,
 };
 
@@ -46,6 +49,16 @@ impl DatasetSettings {
 pub struct EdgeSettings {
     pub health: DatasetSettings,
     pub traffic: DatasetSettings,
+}
+
+impl EdgeSettings {
+    /// Decodes the body of a good response.
+    ///
+    /// # Errors
+    /// The body is not an answer to the query of limits.
+    pub fn read(body: &[u8]) -> Result<Self, ApiFailure> {
+        read_whole(LimitsReader, body)
+    }
 }
 
 /// Reads the settings; the answer has no rows.
@@ -106,7 +119,6 @@ fn lacks_fields(available: &Field<List<Field<Text<'_>>>>, needed: &[&str]) -> bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloudflare::graphql::body::BodyReader;
 
     fn settings(health: &str) -> Result<EdgeSettings, FailureReason> {
         read_settings(
@@ -117,9 +129,7 @@ mod tests {
 
     fn read_settings(settings: &str, errors: &str) -> Result<EdgeSettings, FailureReason> {
         let body = format!(r#"{{"data":{{"viewer":{{"accounts":[{{"settings":{settings}}}]}}}},"errors":{errors}}}"#);
-        let mut reader = BodyReader::new(LimitsReader);
-        reader.push(body.as_bytes())?;
-        reader.finish(200).map_err(|failure| failure.reason)
+        EdgeSettings::read(body.as_bytes()).map_err(|failure| failure.reason)
     }
 
     #[test]

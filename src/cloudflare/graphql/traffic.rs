@@ -2,18 +2,20 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
     time::Duration,
 };
 
 use serde::Deserialize;
 
 use super::{
-    body::{Missing, RowReader},
+    body::{Missing, RowReader, read_whole},
     row::{self, Unreadable},
     wire::{Account, Decimal},
 };
 use crate::{
     cloudflare::{
+        ApiFailure,
         fields::KnownField,
         wire::{Field, Object, Text},
     },
@@ -36,6 +38,16 @@ pub struct TrafficListing {
     pub truncated: bool,
     /// What cannot be used of the answer.
     pub unreadable: Unreadable,
+}
+
+impl TrafficListing {
+    /// Decodes the body of a good response about a time span of the length `bucket`.
+    ///
+    /// # Errors
+    /// The body is not an answer to the query of traffic.
+    pub fn read(limit: u64, bucket: Duration, body: &[u8]) -> Result<Self, ApiFailure> {
+        read_whole(TrafficReader::new(limit, bucket), body)
+    }
 }
 
 #[derive(Deserialize)]
@@ -62,7 +74,8 @@ struct Dimensions<'a> {
     name: Field<Text<'a>>,
 }
 
-type TunnelOfRow = (TrafficDirection, Box<str>, Box<str>);
+/// Name, id and direction.
+type TunnelOfRow = (Box<str>, Box<str>, TrafficDirection);
 
 /// Reads the rows of both directions.
 #[derive(Debug)]
@@ -72,7 +85,7 @@ pub(super) struct TrafficReader {
     seconds: f64,
     counts: [u64; 2],
     last: [Option<Box<str>>; 2],
-    /// The rate by direction, name and id; `None` if it cannot be read.
+    /// The rates; `None` if it cannot be read.
     rows: BTreeMap<TunnelOfRow, Option<TrafficRate>>,
     memory: usize,
     unreadable: Unreadable,
@@ -107,7 +120,7 @@ impl TrafficReader {
         };
         let rate = self.rate(&row.sum);
         self.memory += ROW_MEMORY + name.len() + id.len();
-        match self.rows.entry((DIRECTIONS[list], name.as_ref().into(), id.into())) {
+        match self.rows.entry((name.as_ref().into(), id.into(), DIRECTIONS[list])) {
             Entry::Vacant(entry) => entry.insert(rate).is_some(),
             Entry::Occupied(known) if *known.get() == rate => rate.is_some(),
             Entry::Occupied(mut known) => {
@@ -134,7 +147,7 @@ impl TrafficReader {
     fn drop_last(&mut self, list: usize) -> bool {
         let is_full = self.counts[list] >= self.limit;
         if let Some(last) = self.last[list].take().filter(|_| is_full) {
-            self.rows.retain(|(direction, name, _), _| *direction != DIRECTIONS[list] || *name != last);
+            self.rows.retain(|(name, _, direction), _| *direction != DIRECTIONS[list] || *name != last);
         }
         is_full
     }
@@ -158,16 +171,25 @@ impl RowReader for TrafficReader {
             return Err(reason);
         }
         for (list, reason) in missing {
-            self.rows.retain(|(direction, ..), _| *direction != DIRECTIONS[list]);
+            self.rows.retain(|(.., direction), _| *direction != DIRECTIONS[list]);
             self.unreadable.lists.insert(Self::LISTS[list], reason);
         }
         let truncated = [self.drop_last(0), self.drop_last(1)].contains(&true);
-        let rows = self
-            .rows
-            .into_iter()
-            .filter_map(|((direction, name, id), rate)| Some(TrafficRow { id, name, direction, rate: rate? }));
-        Ok(TrafficListing { rows: rows.collect(), truncated, unreadable: self.unreadable })
+        Ok(TrafficListing { rows: share_texts(self.rows), truncated, unreadable: self.unreadable })
     }
+}
+
+/// The rows that can be read. Both directions of a tunnel share its name and id.
+fn share_texts(known: BTreeMap<TunnelOfRow, Option<TrafficRate>>) -> Vec<TrafficRow> {
+    let mut rows: Vec<TrafficRow> = Vec::with_capacity(known.len());
+    for ((name, id, direction), rate) in known {
+        let Some(rate) = rate else { continue };
+        let twin = rows.last().filter(|row| *row.name == *name && *row.id == *id);
+        let (name, id) =
+            twin.map_or_else(|| (name.into(), id.into()), |row| (Arc::clone(&row.name), Arc::clone(&row.id)));
+        rows.push(TrafficRow { id, name, direction, rate });
+    }
+    rows
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub(super) struct Account<'a> {
     #[serde(default)]
     minutes: Field<List<IgnoredAny>>,
     #[serde(default)]
+    colos: Field<List<IgnoredAny>>,
+    #[serde(default)]
     from_site: Field<List<IgnoredAny>>,
     #[serde(default)]
     to_site: Field<List<IgnoredAny>>,
@@ -51,6 +53,7 @@ impl Account<'_> {
             "results" => &self.results,
             "states" => &self.states,
             "minutes" => &self.minutes,
+            "colos" => &self.colos,
             "from_site" => &self.from_site,
             "to_site" => &self.to_site,
             _ => return matches!(self.limits(name), Field::Value(_)),

@@ -255,7 +255,7 @@ fn an_empty_file_and_empty_sections_are_valid() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 35] = [
+const SETTINGS: [(&str, &str, &str); 36] = [
     ("web.listen_address", ":1", "x"),
     ("web.telemetry_path", "/m", "m"),
     ("web.hosts", "exporter.example", "exporter.example:9847"),
@@ -272,6 +272,7 @@ const SETTINGS: [(&str, &str, &str); 35] = [
     ("edge.stale_after", "20m", "8m"),
     ("edge.min_checks", "1", "0"),
     ("edge.traffic", "false", "x"),
+    ("edge.colos", "fra01", "fra 01"),
     ("probe.enabled", "true", "x"),
     ("probe.interval", "2s", "x"),
     ("probe.timeout", "500ms", "x"),
@@ -391,7 +392,7 @@ fn the_documentation_has_every_flag_variable_and_key() {
 }
 
 /// Files with one mistake each, and its message.
-const MISTAKES: [(&str, &str); 47] = [
+const MISTAKES: [(&str, &str); 49] = [
     // The form of the file.
     ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon"),
     ("hello\n", "mte.yml: line 1: the file must begin with a key and a colon"),
@@ -419,6 +420,14 @@ const MISTAKES: [(&str, &str); 47] = [
         "edge:\n  stale_after: 8m\n",
         "mte.yml: line 2: `edge.stale_after` is `8m`: must be longer than the sum of `edge.delay`, `edge.interval` and \
              `edge.window`, which counts as at least 5m with traffic (8m)",
+    ),
+    (
+        "edge:\n  colos: [fra 01]\n",
+        "mte.yml: line 2: `edge.colos` is `fra 01`: must be the name of a data center, such as fra01",
+    ),
+    (
+        "edge: {colos: 'a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t,t,u'}\n",
+        "mte.yml: line 1: `edge.colos` is `u`: must contain at most 20 data centers",
     ),
     ("edge:\n  window: 2h\n", "mte.yml: line 2: `edge.window` is `2h`: must not be longer than 1h"),
     ("probe:\n  enabled: maybe\n", "mte.yml: line 2: `probe.enabled` is `maybe`: must be true or false"),

@@ -135,6 +135,20 @@ proptest! {
         }
     }
 
+    /// At the moment at which the probes inside the tunnel are down. The window of a report always ends before.
+    #[test]
+    fn a_static_tunnel_that_dies_is_found_at_once_whatever_the_edge_reports(
+        (window, delay) in (60_u64..3600, 0_u64..1800),
+        state in prop_oneof![Just(None), Just(Some(Reported::Up)), Just(Some(Reported::Down))],
+        outside in prop_oneof![Just(Side::Answers), Just(Side::Silent), Just(Side::Unsettled)],
+    ) {
+        let died = 10_000;
+        let edge = state.map(|state| EdgeReport { state, began: at(died - delay - window) });
+        let (_, verdict) = judge(Reports { session: Reported::None, edge }, stands(Side::Silent, died), stands(outside, 0));
+        let expected = if outside == Side::Answers { Verdict::TunnelFault } else { Verdict::Unreachable };
+        prop_assert_eq!(verdict, expected);
+    }
+
     /// The edge checks once a second and sees an outage at once. The prober sees it after three seconds, and its end
     /// after two.
     #[test]

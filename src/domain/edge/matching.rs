@@ -21,7 +21,7 @@ pub type TunnelLists<'a> = [Vec<&'a Tunnel>; TunnelType::ALL.len()];
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct TunnelEdge {
     /// `None` without data.
-    pub health: Option<TunnelHealth>,
+    pub health: Option<Arc<TunnelHealth>>,
     pub traffic: TunnelTraffic,
     /// The site that Cloudflare assigns.
     pub site: Option<Arc<str>>,
@@ -68,7 +68,7 @@ fn edge_of(view: &EdgeView, names: &Names<'_>, traffic: &mut TrafficIndex<'_>, t
     if !names.is_unique(&tunnel.name) {
         return TunnelEdge { traffic, ..TunnelEdge::default() };
     }
-    let (health, site) = (view.health.tunnels.get(&tunnel.name), view.health.sites.get(&tunnel.name));
+    let (health, site) = (view.health.tunnels.get(&*tunnel.name), view.health.sites.get(&*tunnel.name));
     TunnelEdge { health: health.cloned(), traffic, site: site.cloned() }
 }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     fn view(health: &[&str], rows: Vec<TrafficRow>) -> EdgeView {
-        let tunnels = health.iter().map(|&name| (name.into(), TunnelHealth::default())).collect();
+        let tunnels = health.iter().map(|&name| (name.into(), Arc::default())).collect();
         let sites = health.iter().map(|&name| (name.into(), Arc::from(format!("site of {name}")))).collect();
         EdgeView {
             stale_after: Duration::from_mins(15),

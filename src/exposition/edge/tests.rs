@@ -54,6 +54,19 @@ fn a_tunnel_has_twelve_series() {
 }
 
 #[test]
+fn each_configured_data_center_has_a_score() {
+    let now = now();
+    let mut view = EdgeView::clone(seen(now).accounts.values().next().unwrap().edge().unwrap());
+    let score = |colo: &str, score| ColoScore { colo: colo.into(), score };
+    let fra = Arc::make_mut(&mut view.health.tunnels).get_mut("fra").unwrap();
+    Arc::make_mut(fra).colos = [score("ams01", 0.25), score("fra01", 1.0)].into();
+    let page = render(seen_by_edge(&polled(Some(now), [tunnel("fra"), tunnel("new")]), &view), now);
+    let scores: Vec<&str> = page.lines().filter(|line| line.starts_with("tunnel_edge_colo_score{")).collect();
+    assert_eq!(scores.len(), 2, "{page}");
+    assert!(scores[0].contains(r#",colo="ams01"} 0.25"#) && scores[1].contains(r#",colo="fra01"} 1"#), "{scores:?}");
+}
+
+#[test]
 fn stale_data_has_no_series_but_its_time() {
     let now = now();
     let page = render(seen(now), now.after(Duration::from_mins(14)));

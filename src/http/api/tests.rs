@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     domain::{
         dataset::{FailureReason, PollState},
-        edge::{TrafficDirection, TrafficRate, TrafficRow},
+        edge::{ColoScore, TrafficDirection, TrafficRate, TrafficRow},
         fixtures::{addressed, edge_view, gre, polled, seen_by_edge, tunnel as bare, with_traffic},
         inventory::{AccountName, Fleet, InventoryEntry, RejectReason, RejectedMember},
         probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
@@ -105,11 +105,14 @@ fn snapshot() -> Snapshot {
     let rate = TrafficRate { bytes_per_second: 1500.0, packets_per_second: 15.0 };
     let rows = TrafficDirection::ALL.iter().map(|&direction| TrafficRow {
         id: "full".into(),
-        name: full().name,
+        name: full().name.into(),
         direction,
         rate,
     });
-    let edge = with_traffic(edge_view(now, now, [(&*full().name, 1000)]), rows);
+    let mut edge = with_traffic(edge_view(now, now, [(&*full().name, 1000)]), rows);
+    for health in Arc::make_mut(&mut edge.health.tunnels).values_mut() {
+        Arc::make_mut(health).colos = [ColoScore { colo: "fra01".into(), score: 1.0 }].into();
+    }
     let judged = Judged {
         fleet: seen_by_edge(&fleet.into(), &edge),
         board: ProbeBoard { tunnels, ..ProbeBoard::default() }.into(),
@@ -167,8 +170,8 @@ fn paths(value: &Value, above: &str, found: &mut BTreeSet<String>) {
         Value::Object(fields) => {
             for (name, value) in fields {
                 let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
-                // One count per reason, verdict or result.
-                if !["failures", "verdicts", "checks"].contains(&&**name) {
+                // One value per reason, verdict, result or data center.
+                if !["failures", "verdicts", "checks", "colo_scores"].contains(&&**name) {
                     paths(value, &path, found);
                 }
                 found.insert(path);

@@ -58,6 +58,10 @@ fn add_edge(object: &mut JsonObject<'_>, row: &Row<'_>) {
                 EdgeResult::ALL.iter().map(|&result| (result.as_str(), checks.count(result))).collect();
             object.add("checks", counts);
         }
+        if !health.colos.is_empty() {
+            let scores: BTreeMap<_, _> = health.colos.iter().map(|known| (&*known.colo, known.score)).collect();
+            object.add("colo_scores", scores);
+        }
         object.add("window_start", window.from.wall.to_string());
         object.add("window_end", window.to.wall.to_string());
     }

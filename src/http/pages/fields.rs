@@ -135,8 +135,12 @@ fn edge_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
             ("Results timeout", optional(count(EdgeResult::Timeout))),
             ("Other results", optional(count(EdgeResult::Other))),
             ("Routing score", optional(health.routing_score.map(|score| format!("{score:.2}")))),
-            ("Measured until", time_and_age(now, Some(window.to.wall))),
         ]);
+        if !health.colos.is_empty() {
+            let scores = health.colos.iter().map(|known| format!("{} {:.2}", known.colo, known.score));
+            fields.push(("Routing score in", text(&scores.collect::<Vec<_>>().join(", "))));
+        }
+        fields.push(("Measured until", time_and_age(now, Some(window.to.wall))));
     }
     let Some((traffic, window)) = row.edge_traffic() else { return fields };
     let rate = |direction| optional(traffic.rate(direction).map(|rate| format_bit_rate(8.0 * rate.bytes_per_second)));

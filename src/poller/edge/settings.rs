@@ -1,6 +1,6 @@
 //! What the polls of the edge ask for, and the time spans.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use web_toolkit::clock::Moment;
@@ -10,8 +10,11 @@ use crate::domain::edge::{EdgeHealth, EdgeView, EdgeWindow};
 /// Length of a bucket of traffic. Cloudflare aggregates traffic by these, aligned to the hour.
 pub const BUCKET: Duration = Duration::from_mins(5);
 
+/// Maximum number of data centers whose scores are polled.
+pub const MAX_COLOS: usize = 20;
+
 /// What the polls of the edge ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgePollSettings {
     /// Time between the starts of two polls of health checks.
     pub interval: Duration,
@@ -25,6 +28,8 @@ pub struct EdgePollSettings {
     pub min_checks: u64,
     /// Whether traffic is polled.
     pub traffic: bool,
+    /// Names of the data centers whose scores are polled, at most [`MAX_COLOS`].
+    pub colos: Arc<[Arc<str>]>,
 }
 
 impl Default for EdgePollSettings {
@@ -36,6 +41,7 @@ impl Default for EdgePollSettings {
             stale_after: Duration::from_mins(15),
             min_checks: 20,
             traffic: true,
+            colos: Arc::default(),
         }
     }
 }

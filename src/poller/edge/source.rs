@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     cloudflare::{
         ApiFailure,
-        graphql::{health::HealthPages, settings::EdgeSettings, traffic::TrafficListing},
+        graphql::{colos::ColoPages, health::HealthPages, settings::EdgeSettings, traffic::TrafficListing},
     },
     domain::edge::EdgeWindow,
     poller::source::ApiSource,
@@ -29,6 +29,14 @@ pub trait EdgeSource: Send + Sync + 'static {
         limit: u64,
         pages: HealthPages,
     ) -> impl Future<Output = Result<HealthPages, ApiFailure>> + Send;
+
+    /// Fetches one page of scores of single data centers.
+    fn colos(
+        &self,
+        window: EdgeWindow,
+        limit: u64,
+        pages: ColoPages,
+    ) -> impl Future<Output = Result<ColoPages, ApiFailure>> + Send;
 
     fn traffic(
         &self,
@@ -54,6 +62,11 @@ impl EdgeSource for ApiSource {
     async fn health(&self, window: EdgeWindow, limit: u64, pages: HealthPages) -> Result<HealthPages, ApiFailure> {
         let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
         self.client.edge_health(&credentials, self.account.in_requests(), window, limit, pages).await
+    }
+
+    async fn colos(&self, window: EdgeWindow, limit: u64, pages: ColoPages) -> Result<ColoPages, ApiFailure> {
+        let (credentials, _) = self.account.credentials.refresh(Look::IfChanged).await;
+        self.client.edge_colos(&credentials, self.account.in_requests(), window, limit, pages).await
     }
 
     async fn traffic(&self, bucket: EdgeWindow, limit: u64) -> Result<TrafficListing, ApiFailure> {

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::{
-    cloudflare::graphql::{settings::DatasetSettings, traffic::TrafficListing},
+    cloudflare::graphql::{colos::ColoPages, settings::DatasetSettings, traffic::TrafficListing},
     domain::{
         edge::{TrafficDirection, TrafficRate, TrafficRow},
         fixtures::{fleet, tunnel},
@@ -16,6 +16,7 @@ struct Script {
     limits: EdgeSettings,
     health: Option<FailureReason>,
     traffic: Option<FailureReason>,
+    colos: Option<FailureReason>,
     secret: u64,
     requests: Vec<(&'static str, Duration, EdgeWindow)>,
 }
@@ -59,6 +60,13 @@ impl EdgeSource for Scripted {
     async fn health(&self, window: EdgeWindow, _: u64, _: HealthPages) -> Result<HealthPages, ApiFailure> {
         self.answer("health", window, |script| script.health)?;
         Ok(HealthPages::of_test("fra", "frankfurt"))
+    }
+
+    async fn colos(&self, window: EdgeWindow, limit: u64, pages: ColoPages) -> Result<ColoPages, ApiFailure> {
+        self.answer("colos", window, |script| script.colos)?;
+        let rows =
+            r#"{"colos":[{"avg":{"tunnelState":0.5},"dimensions":{"tunnelName":"fra","edgeColoName":"ams01"}}]}"#;
+        pages.read(limit, format!(r#"{{"data":{{"viewer":{{"accounts":[{rows}]}}}}}}"#).as_bytes())
     }
 
     async fn traffic(&self, bucket: EdgeWindow, _: u64) -> Result<TrafficListing, ApiFailure> {
@@ -209,6 +217,30 @@ async fn a_dataset_that_the_limits_refuse_returns_at_a_reload() {
     });
     let (fleet, _) = poll.await;
     assert_eq!(view(&fleet).health.status.state, PollState::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn single_data_centers_are_asked_for_if_some_are_configured_and_fail_alone() {
+    let settings = EdgePollSettings { colos: [Arc::from("ams01")].into(), ..EdgePollSettings::default() };
+    let polls = poll_during(Script::default(), settings, async |controls| {
+        controls.counts_after(Duration::from_secs(1)).await;
+        assert_eq!(count(&controls.script.lock().unwrap(), "colos"), 1);
+        controls.script.lock().unwrap().colos = Some(FailureReason::Query);
+        controls.counts_after(Duration::from_mins(4)).await;
+        assert_eq!(count(&controls.script.lock().unwrap(), "colos"), 2, "a lasting failure is retried slowly");
+        controls.script.lock().unwrap().colos = None;
+        controls.reload.send_replace(());
+        controls.counts_after(Duration::from_mins(1)).await;
+    });
+    let (fleet, script) = polls.await;
+    assert_eq!((count(&script, "colos"), count(&script, "health")), (3, 6));
+    let health = &view(&fleet).health;
+    assert_eq!(health.status.state, PollState::Succeeded);
+    assert_eq!((&*health.tunnels["fra"].colos[0].colo, health.tunnels["fra"].colos[0].score), ("ams01", 0.5));
+
+    let (fleet, script) = poll(Script::default(), EdgePollSettings::default(), Duration::from_mins(2)).await;
+    assert_eq!(count(&script, "colos"), 0);
+    assert!(view(&fleet).health.tunnels["fra"].colos.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

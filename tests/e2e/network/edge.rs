@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     alerting::Delivering,
-    edge::{edge_beside, health, result},
+    edge::{health, result, with_edge},
     support::{
         api::{Answer, Api},
         eventually,
@@ -38,7 +38,7 @@ const TUNNELS: [(&str, &str); 4] = [("fra", INSIDE), ("ams", "10.77.0.2"), ("par
 fn answer(down: &[&str]) -> Answer {
     let listed = TUNNELS.map(|(name, inside)| tunnel(name, ENDPOINT, &format!("{inside}/31"), "", None));
     let checks = TUNNELS.map(|(name, _)| result(name, if down.contains(&name) { "timeout" } else { "ok" }, 100));
-    edge_beside(list(&listed), health(&checks), list(&[]))
+    with_edge(list(&listed), health(&checks), list(&[]))
 }
 
 /// An exporter of tunnels that all answer. Returns the time since which they do.

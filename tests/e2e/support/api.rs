@@ -28,6 +28,7 @@ impl Request {
             () if self.body.contains("MteSettings") => "settings",
             () if self.body.contains("MteEdgeHealth") => "edge_health",
             () if self.body.contains("MteEdgeTraffic") => "edge_traffic",
+            () if self.body.contains("MteEdgeColos") => "edge_colos",
             () if self.line.contains("/gre_tunnels") => "gre_tunnels",
             () => "ipsec_tunnels",
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::cloudflare::{
-    graphql::wire::Decimal,
+    graphql::row::Average,
     wire::{Field, Integer, Object, Text},
 };
 
@@ -40,13 +40,6 @@ pub(super) struct StateRow<'a> {
     pub(super) dimensions: StateDimensions<'a>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Average {
-    #[serde(default)]
-    pub(super) tunnel_state: Field<Decimal>,
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StateDimensions<'a> {
@@ -67,14 +60,6 @@ pub(super) struct MinuteRow<'a> {
 pub(super) struct MinuteDimensions<'a> {
     #[serde(default, borrow)]
     pub(super) datetime_minute: Field<Text<'a>>,
-}
-
-/// A text of a row; `""` if it is absent or of another type.
-pub(super) fn text_of<'t>(field: &'t Field<Text<'_>>) -> &'t str {
-    match field {
-        Field::Value(Text(text)) => text,
-        Field::Absent | Field::Wrong => "",
-    }
 }
 
 /// The newest minute that has at least half the median count of the others. The counts of newer minutes still grow.

@@ -1,7 +1,6 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cloudflare::graphql::body::BodyReader;
 use crate::domain::edge::HealthState;
 
 const NOW: &str = "2026-11-21T10:00:00Z";
@@ -25,9 +24,7 @@ fn body(results: &[Value], states: &[Value], minutes: &[Value]) -> Vec<u8> {
 }
 
 fn read(pages: HealthPages, limit: u64, body: &[u8]) -> Result<HealthPages, FailureReason> {
-    let mut reader = BodyReader::new(pages.reader(limit));
-    reader.push(body)?;
-    reader.finish(200).map_err(|failure| failure.reason)
+    pages.read(limit, body).map_err(|failure| failure.reason)
 }
 
 fn listing(results: &[Value], states: &[Value]) -> (HealthListing, Unreadable) {
@@ -115,7 +112,7 @@ fn read_all(names: &[String], limit: usize) -> (HealthListing, u32) {
         let page = serve(names, pages.after(), limit);
         pages = read(pages, limit as u64, &page).unwrap();
     }
-    let number = pages.pages;
+    let number = pages.paging.page();
     (pages.finish(20, NOW.parse().unwrap()), number)
 }
 

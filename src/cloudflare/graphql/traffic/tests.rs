@@ -1,7 +1,6 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::cloudflare::graphql::body::BodyReader;
 
 fn row(side: &str, id: &str, name: &str, bits: impl Into<Value>) -> Value {
     let dimensions = json!({ format!("{side}TunnelID"): id, format!("{side}TunnelName"): name });
@@ -10,9 +9,7 @@ fn row(side: &str, id: &str, name: &str, bits: impl Into<Value>) -> Value {
 
 fn read(limit: u64, account: &Value) -> Result<TrafficListing, FailureReason> {
     let body = json!({ "data": { "viewer": { "accounts": [account] } } }).to_string();
-    let mut reader = BodyReader::new(TrafficReader::new(limit, Duration::from_mins(5)));
-    reader.push(body.as_bytes())?;
-    reader.finish(200).map_err(|failure| failure.reason)
+    TrafficListing::read(limit, Duration::from_mins(5), body.as_bytes()).map_err(|failure| failure.reason)
 }
 
 fn names(listing: &TrafficListing) -> Vec<String> {
@@ -24,7 +21,7 @@ fn sums_become_rates_by_direction() {
     let from_site = [row("ingress", "1", "fra", 2400), row("ingress", "", "device_id", 9), row("ingress", "2", "", 9)];
     let to_site = [row("egress", "1", "fra", "4800"), row("egress", "2", "par", 2.4e15)];
     let listing = read(10, &json!({ "from_site": from_site, "to_site": to_site })).unwrap();
-    assert_eq!(names(&listing), ["to_site fra 2", "to_site par 1000000000000", "from_site fra 1"]);
+    assert_eq!(names(&listing), ["to_site fra 2", "from_site fra 1", "to_site par 1000000000000"]);
     assert_eq!(listing.rows[0].rate, TrafficRate { bytes_per_second: 2.0, packets_per_second: 2.0 });
     assert_eq!((listing.truncated, listing.unreadable), (false, Unreadable::default()));
 }
