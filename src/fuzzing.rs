@@ -25,7 +25,7 @@ const TARGETS: [Target; 6] = [
     ("edge", graphql::fuzz::decode_answer),
     ("config_file", load_config),
     ("web_file", load_web_file),
-    ("packet", prober::icmp::fuzz::judge_packet),
+    ("packet", prober::client::icmp::fuzz::judge_packet),
     ("request", http::fuzz::find_and_parse),
 ];
 

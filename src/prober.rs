@@ -3,22 +3,26 @@
 //!
 //! It reads two `watch` channels: the fleet (from the pollers) and the settings (from the configuration). It publishes
 //! a [`ProbeBoard`] when the set of targets changes, and increments a counter when the debounced state of a target
-//! changes. The tallies on the board are updated in place. Each session is a task in the `JoinSet` of the driver.
+//! changes. The tallies on the board are updated in place. An [engine](engine::Engine) runs the sessions.
 
+pub mod batch;
 pub mod board;
+pub mod client;
+pub mod engine;
 pub mod histogram;
 pub mod history;
-pub mod icmp;
 pub mod plan;
 pub mod schedule;
 pub mod session;
 pub mod settings;
 pub mod tally;
 
+mod meaning;
+mod notice;
 mod roster;
+mod slot;
 
 use std::{
-    collections::{BTreeSet, HashMap},
     io,
     sync::Arc,
     thread,
@@ -28,7 +32,7 @@ use std::{
 use tokio::{
     runtime,
     sync::{oneshot, watch},
-    task::{self, AbortHandle, JoinError, JoinSet},
+    task,
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
@@ -36,18 +40,21 @@ use tracing::{debug, error};
 use web_toolkit::clock;
 
 use self::{
+    batch::BatchEngine,
     board::{ProbeBoard, Sockets},
+    client::{ClientEngine, icmp::IcmpNetwork},
+    engine::Engine,
+    notice::SocketFailure,
     roster::{PlanChange, Roster},
-    schedule::{PhaseSequence, SendGate},
-    session::{Network, SessionContext},
+    schedule::PhaseSequence,
+    session::SessionContext,
     settings::{ProbeSettings, SessionSettings},
-    tally::Tally,
 };
 use crate::{
     domain::{
         inventory::Fleet,
         past::PastReplies,
-        probe::{Binding, IpVersion, SessionKey},
+        probe::{Binding, IpVersion, ProbeEngine},
         pulse::Pulse,
     },
     privileges,
@@ -89,13 +96,44 @@ impl ProberThread {
     }
 }
 
-/// Starts the prober on a new thread. It runs until `stop` is cancelled. Addresses in `past` have replied in an earlier
-/// run.
+/// Starts the prober on a new thread, with the engine of the settings. It runs until `stop` is cancelled. Addresses in
+/// `past` have replied in an earlier run.
 ///
 /// # Errors
 /// The thread or the file descriptors of its runtime cannot be created.
-pub fn start<N: Network>(
-    network: impl FnOnce(Arc<Sockets>) -> N + Send + 'static,
+pub fn start(
+    fleet: watch::Receiver<Arc<Fleet>>,
+    settings: watch::Receiver<Arc<ProbeSettings>>,
+    past: PastReplies,
+    pulse: Pulse,
+    stop: CancellationToken,
+) -> io::Result<(ProberHandle, ProberThread)> {
+    let engine = settings.borrow().engine;
+    let create = |context: SessionContext, sockets| create_engine(engine, context, sockets);
+    start_with(create, fleet, settings, past, pulse, stop)
+}
+
+fn create_engine(engine: ProbeEngine, context: SessionContext, sockets: Arc<Sockets>) -> io::Result<Box<dyn Engine>> {
+    Ok(match engine {
+        ProbeEngine::Batch => Box::new(BatchEngine::new(context, sockets)?),
+        ProbeEngine::Auto | ProbeEngine::Client => Box::new(ClientEngine::new(IcmpNetwork::new(sockets), context)),
+    })
+}
+
+/// Opens and closes a socket, to check the configuration. Requires a tokio runtime. Returns a description of the
+/// socket.
+///
+/// # Errors
+/// [`SocketFailure`] if the socket cannot be opened.
+pub fn try_open(engine: ProbeEngine, version: IpVersion, binding: &Binding) -> Result<String, SocketFailure> {
+    match engine {
+        ProbeEngine::Batch => batch::try_open(version, binding),
+        ProbeEngine::Auto | ProbeEngine::Client => client::icmp::try_open(version, binding),
+    }
+}
+
+fn start_with(
+    create: impl FnOnce(SessionContext, Arc<Sockets>) -> io::Result<Box<dyn Engine>>,
     fleet: watch::Receiver<Arc<Fleet>>,
     settings: watch::Receiver<Arc<ProbeSettings>>,
     past: PastReplies,
@@ -106,8 +144,7 @@ pub fn start<N: Network>(
     let mut runtime = runtime::Builder::new_current_thread();
     let runtime =
         runtime.enable_all().max_blocking_threads(1).on_thread_start(privileges::drop_capabilities).build()?;
-    let sockets = Arc::new(Sockets::default());
-    let (driver, handle) = Driver::new(network(Arc::clone(&sockets)), sockets, fleet, settings, past, pulse);
+    let (driver, handle) = Driver::new(create, fleet, settings, past, pulse)?;
     let (done_tx, done) = oneshot::channel();
     let thread = thread::Builder::new().name("prober".into()).spawn(move || {
         runtime.block_on(driver.run(stop));
@@ -119,8 +156,7 @@ pub fn start<N: Network>(
 
 /// Starts and stops sessions as the inventory and the settings change.
 #[derive(Debug)]
-pub struct Driver<N: Network> {
-    network: N,
+pub struct Driver {
     fleet: watch::Receiver<Arc<Fleet>>,
     settings: watch::Receiver<Arc<ProbeSettings>>,
     board: watch::Sender<Arc<ProbeBoard>>,
@@ -129,22 +165,22 @@ pub struct Driver<N: Network> {
     roster: Option<Roster>,
     context: SessionContext,
     phases: PhaseSequence,
-    links: HashMap<(IpVersion, Arc<Binding>), Arc<N::Link>>,
-    tasks: JoinSet<()>,
-    running: HashMap<SessionKey, AbortHandle>,
+    engine: Box<dyn Engine>,
     monitor: SendMonitor,
 }
 
-impl<N: Network> Driver<N> {
-    /// The links of `network` must report the status of their sockets in `sockets`.
+impl Driver {
+    /// The engine must report the status of its sockets in the given list.
+    ///
+    /// # Errors
+    /// The engine cannot be created.
     pub fn new(
-        network: N,
-        sockets: Arc<Sockets>,
+        create: impl FnOnce(SessionContext, Arc<Sockets>) -> io::Result<Box<dyn Engine>>,
         fleet: watch::Receiver<Arc<Fleet>>,
         settings: watch::Receiver<Arc<ProbeSettings>>,
         past: PastReplies,
         pulse: Pulse,
-    ) -> (Self, ProberHandle) {
+    ) -> io::Result<(Self, ProberHandle)> {
         let (changes, changes_rx) = watch::channel(0);
         let (session_settings, session_settings_rx) = watch::channel(settings.borrow().session);
         let context = SessionContext {
@@ -152,12 +188,12 @@ impl<N: Network> Driver<N> {
             settings: session_settings_rx,
             changes: Arc::new(changes),
             activity: Arc::default(),
-            gate: SendGate::default(),
         };
+        let sockets = Arc::new(Sockets::default());
+        let engine = create(context.clone(), Arc::clone(&sockets))?;
         let roster = Roster::new(Arc::clone(&settings.borrow()), sockets, Arc::clone(&context.activity), past);
         let (board, board_rx) = watch::channel(Arc::clone(roster.board()));
         let driver = Self {
-            network,
             fleet,
             settings,
             board,
@@ -165,15 +201,13 @@ impl<N: Network> Driver<N> {
             roster: Some(roster),
             context,
             phases: PhaseSequence::default(),
-            links: HashMap::new(),
-            tasks: JoinSet::new(),
-            running: HashMap::new(),
+            engine,
             monitor: SendMonitor::new(pulse),
         };
-        (driver, ProberHandle { board: board_rx, changes: changes_rx })
+        Ok((driver, ProberHandle { board: board_rx, changes: changes_rx }))
     }
 
-    /// Probes until `stop` is cancelled or the sender of the fleet or of the settings is gone.
+    /// Probes until `stop` is cancelled, the engine has failed, or the sender of the fleet or of the settings is gone.
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
@@ -182,15 +216,15 @@ impl<N: Network> Driver<N> {
     }
 
     async fn probe(&mut self) {
-        self.check_progress();
-        while self.apply_latest().await {
+        while self.check_progress() && self.apply_latest().await {
             loop {
-                self.check_progress();
-                // Cancel safety: dropping `changed` or `join_next` loses nothing.
+                if !self.check_progress() {
+                    return;
+                }
+                // Cancel safety: dropping `changed` loses nothing.
                 let changed = tokio::select! {
                     changed = self.fleet.changed() => changed,
                     changed = self.settings.changed() => changed,
-                    Some(ended) = self.tasks.join_next() => { log_failure(ended); continue }
                     () = sleep(PROGRESS_INTERVAL) => continue,
                 };
                 match changed {
@@ -201,10 +235,16 @@ impl<N: Network> Driver<N> {
         }
     }
 
-    fn check_progress(&mut self) {
+    /// Returns `false` if the engine has failed.
+    fn check_progress(&mut self) -> bool {
+        if let Err(stopped) = self.engine.check() {
+            error!("{stopped}");
+            return false;
+        }
         let interval = self.session_settings.borrow().timing.interval();
-        let sessions = self.running.len();
-        self.monitor.check(sessions, self.context.activity.sends(), interval, clock::now().instant);
+        let sends = self.context.activity.sends();
+        self.monitor.check(self.engine.sessions(), sends, interval, clock::now().instant);
+        true
     }
 
     /// Applies the latest inventory and settings. Returns `false` if planning panicked.
@@ -222,6 +262,7 @@ impl<N: Network> Driver<N> {
             Ok((roster, change)) => {
                 self.roster = Some(roster);
                 self.apply(change).await;
+                self.engine.apply();
                 true
             }
             Err(failed) => {
@@ -237,40 +278,20 @@ impl<N: Network> Driver<N> {
         let Some(board) = change.board else { return };
         debug!("probe plan changed: starting {} sessions, stopping {}", change.start.len(), change.stop.len());
         for (done, key) in change.stop.iter().enumerate() {
-            if let Some(task) = self.running.remove(key) {
-                task.abort();
-            }
+            self.engine.stop(key);
             if done % BATCH == BATCH - 1 {
                 task::yield_now().await;
             }
         }
         for (done, (key, tally)) in change.start.into_iter().enumerate() {
-            self.start_session(key, tally);
+            let session = self.context.create_session(key.address, self.phases.next_phase(), clock::now().instant);
+            self.engine.start(key, session, tally);
             if done % BATCH == BATCH - 1 {
                 task::yield_now().await;
             }
         }
-        self.drop_unused_links();
         self.board.send_replace(board);
-        self.context.changes.send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    fn start_session(&mut self, key: SessionKey, tally: Arc<Tally>) {
-        let version = IpVersion::from(key.address);
-        let network = &self.network;
-        let link = self
-            .links
-            .entry((version, Arc::clone(&key.binding)))
-            .or_insert_with(|| Arc::new(network.create_link(version, &key.binding)));
-        let session = self.context.create_session(key.address, self.phases.next_phase(), clock::now().instant);
-        let task = self.tasks.spawn(session::run(session, Arc::clone(link), tally, self.context.clone()));
-        self.running.insert(key, task);
-    }
-
-    fn drop_unused_links(&mut self) {
-        let used: BTreeSet<_> =
-            self.running.keys().map(|key| (IpVersion::from(key.address), Arc::clone(&key.binding))).collect();
-        self.links.retain(|link, _| used.contains(link));
+        self.context.announce_change();
     }
 }
 
@@ -297,15 +318,6 @@ impl SendMonitor {
             self.pulse.beat(now, interval.saturating_add(PROGRESS_INTERVAL));
         }
         (self.sends, self.interval) = (sends, interval);
-    }
-}
-
-/// Logs a session that ended unexpectedly.
-fn log_failure(ended: Result<(), JoinError>) {
-    if let Err(failed) = ended
-        && !failed.is_cancelled()
-    {
-        error!("a probe session failed: {failed}");
     }
 }
 

@@ -36,7 +36,7 @@ use crate::{
     },
     exposition,
     poller::ApiAccount,
-    prober::{icmp, settings::ProbeSettings},
+    prober::{self, settings::ProbeSettings},
     state::{self, StateProblem},
 };
 
@@ -224,7 +224,7 @@ fn check_icmp_sockets(settings: &ProbeSettings) -> Vec<CheckResult> {
     if !settings.enabled {
         return vec![CheckResult::ok(CheckSubject::Icmp, "probing is off, so no socket is needed")];
     }
-    let check = |(version, binding)| match icmp::try_open(version, &binding) {
+    let check = |(version, binding)| match prober::try_open(settings.engine, version, &binding) {
         Ok(message) => CheckResult::ok(CheckSubject::Icmp, message),
         Err(refused) => {
             let result = CheckResult::ok(CheckSubject::Icmp, refused.message);

@@ -77,6 +77,7 @@ fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("web.hosts", old.web.hosts != new.web.hosts),
         ("web.enable_lifecycle", old.web.enable_lifecycle != new.web.enable_lifecycle),
         ("web.open_health", old.web.open_health != new.web.open_health),
+        ("probe.engine", old.probe.engine != new.probe.engine),
         ("state.directory", old.state != new.state),
         ("log.level", old.log.level != new.log.level),
         ("log.format", old.log.format != new.log.format),

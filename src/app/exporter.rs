@@ -37,7 +37,7 @@ use crate::{
     exposition::{self, Exposition},
     http::{Http, Hub, Lifecycle},
     inventory::InventoryMetrics,
-    prober::{self, icmp::IcmpNetwork},
+    prober,
     snapshot::{Judged, Sources},
     state::{Archive, StateDirectory, StateKeeper, StateMetrics},
 };
@@ -174,9 +174,8 @@ fn start_probing(
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<watch::Receiver<Judged>> {
     let pulse = pulses.register("the prober");
-    let (handle, thread) =
-        prober::start(IcmpNetwork::new, fleet.clone(), settings.probe.subscribe(), replies, pulse, stop.clone())
-            .context("cannot start the prober")?;
+    let (handle, thread) = prober::start(fleet.clone(), settings.probe.subscribe(), replies, pulse, stop.clone())
+        .context("cannot start the prober")?;
     let stale_after = settings.stale_after.subscribe();
     let pulse = pulses.register("the correlation");
     let (correlator, judged) =

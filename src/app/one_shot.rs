@@ -25,7 +25,7 @@ use crate::{
     },
     exposition,
     inventory::InventoryMetrics,
-    prober::{self, board::ProbeBoard, icmp::IcmpNetwork, plan::ProbePlan, settings::ProbeSettings},
+    prober::{self, board::ProbeBoard, plan::ProbePlan, settings::ProbeSettings},
     snapshot::{Snapshot, Sources},
 };
 
@@ -60,8 +60,8 @@ async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<
     tasks.spawn(pollers.run(stop.clone()));
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
     let (past, pulse) = (PastReplies::new(), Pulse::default());
-    let (mut handle, thread) = prober::start(IcmpNetwork::new, fleet.clone(), settings, past, pulse, stop.clone())
-        .context("cannot start the prober")?;
+    let (mut handle, thread) =
+        prober::start(fleet.clone(), settings, past, pulse, stop.clone()).context("cannot start the prober")?;
     tasks.spawn(async move {
         // The panic hook has printed the message of a panic.
         let _ = thread.stopped().await;

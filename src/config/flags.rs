@@ -137,6 +137,9 @@ pub struct ProbeFlags {
     /// Network interface to send through [default: as routed; `lo` in `demo`]
     #[arg(long = "probe.interface", env = "MTE_PROBE_INTERFACE", value_name = "NAME")]
     pub interface: Option<String>,
+    /// What sends and receives pings: auto, batch, client [default: auto]
+    #[arg(long = "probe.engine", env = "MTE_PROBE_ENGINE", value_name = "ENGINE")]
+    pub engine: Option<String>,
     /// Kind of ICMP socket: auto, dgram, raw [default: auto]
     #[arg(long = "probe.socket", env = "MTE_PROBE_SOCKET", value_name = "MODE")]
     pub socket: Option<String>,

@@ -22,8 +22,8 @@ use crate::{
 
 keys! {
     pub(super) struct ProbeKeys {
-        enabled, interval, timeout, down_after, up_after, targets, source, interface, socket, vantage, uplink,
-        silence, rtt_buckets,
+        enabled, engine, interval, timeout, down_after, up_after, targets, source, interface, socket, vantage,
+        uplink, silence, rtt_buckets,
     }
 }
 
@@ -45,6 +45,7 @@ pub(super) fn settings(
     let rtt_buckets = reader.many("probe.rtt_buckets", &flags.rtt_buckets, keys.rtt_buckets);
     let interface = reader.one(("probe.interface", flags.interface.as_deref(), keys.interface));
     let vantage = label(reader, ("probe.vantage", flags.vantage.as_deref(), keys.vantage));
+    let engine = label(reader, ("probe.engine", flags.engine.as_deref(), keys.engine));
     let socket = label(reader, ("probe.socket", flags.socket.as_deref(), keys.socket));
     let silence = label(reader, ("probe.silence", flags.silence.as_deref(), keys.silence));
     let down_after = count(reader, ("probe.down_after", flags.down_after.as_deref(), keys.down_after));
@@ -56,6 +57,7 @@ pub(super) fn settings(
     let usual = &defaults.tunnels;
     ProbeSettings {
         enabled: reader.switch(enabled, defaults.enabled),
+        engine: engine.unwrap_or(defaults.engine),
         session: SessionSettings { timing, thresholds },
         socket: socket.unwrap_or(defaults.socket),
         silence: silence.unwrap_or(defaults.silence),

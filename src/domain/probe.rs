@@ -150,6 +150,20 @@ label_enum! {
     }
 }
 
+label_enum! {
+    /// What sends and receives the echoes.
+    #[derive(Default)]
+    pub enum ProbeEngine {
+        /// The best engine of the operating system.
+        #[default]
+        Auto => "auto",
+        /// One thread that sends and receives several packets per system call. Linux only.
+        Batch => "batch",
+        /// The `surge-ping` client. Portable.
+        Client => "client",
+    }
+}
+
 /// Socket options. Sessions with the same binding share one socket per IP version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Binding {

@@ -26,6 +26,7 @@ use super::{
 };
 use crate::domain::{
     inventory::TunnelKey,
+    label::Label,
     probe::{Binding, IpVersion, ProbeTarget, RefusalReason, SessionKey, SocketMode, Vantage},
 };
 
@@ -105,8 +106,18 @@ impl Default for Activity {
 impl Activity {
     /// Counts an echo as in flight until the guard is dropped.
     pub fn start_echo(&self) -> InFlight<'_> {
+        self.begin_echo();
+        InFlight(self)
+    }
+
+    /// Counts an echo as in flight until [`end_echo`](Self::end_echo).
+    pub fn begin_echo(&self) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(&self.in_flight)
+    }
+
+    /// Ends an echo of [`begin_echo`](Self::begin_echo).
+    pub fn end_echo(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Returns the number of echoes in flight.
@@ -132,11 +143,11 @@ impl Activity {
 
 /// Guard of [`Activity::start_echo`].
 #[derive(Debug)]
-pub struct InFlight<'a>(&'a AtomicU64);
+pub struct InFlight<'a>(&'a Activity);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.end_echo();
     }
 }
 
@@ -155,6 +166,7 @@ pub struct SocketStatus {
 pub struct Sockets {
     statuses: Mutex<BTreeMap<u64, SocketStatus>>,
     next: AtomicU64,
+    drops: [AtomicU64; IpVersion::ALL.len()],
 }
 
 impl Sockets {
@@ -171,6 +183,16 @@ impl Sockets {
     /// Removes a socket.
     pub fn remove(&self, id: u64) {
         self.statuses.lock().remove(&id);
+    }
+
+    /// Counts packets that the kernel dropped because a receive buffer was full.
+    pub fn count_drops(&self, version: IpVersion, drops: u64) {
+        self.drops[version as usize].fetch_add(drops, Ordering::Relaxed);
+    }
+
+    /// Returns the number of dropped packets so far.
+    pub fn drops(&self, version: IpVersion) -> u64 {
+        self.drops[version as usize].load(Ordering::Relaxed)
     }
 
     /// Returns every socket in the order of their ids.

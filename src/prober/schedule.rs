@@ -1,18 +1,6 @@
-//! When sessions send: evenly distributed over the interval, and a few at a time after a stall.
+//! When sessions send: evenly distributed over the interval.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::{Duration, Instant},
-};
-
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::yield_now,
-};
-use web_toolkit::clock;
+use std::time::{Duration, Instant};
 
 /// Sends are aligned to multiples of this time, in nanoseconds. A wake-up costs as much CPU as a packet, so that
 /// sessions close to each other share one. At 10,000 echoes per second, 20 of them share a wake-up.
@@ -89,58 +77,6 @@ impl Schedule {
 /// Converts to nanoseconds; saturates after 584 years.
 fn to_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// Sessions with a longer delay wait for a permit.
-const LATE: Duration = Duration::from_millis(10);
-
-/// Number of permits: fewer than the replies that a task may read before it yields (128 in tokio).
-const PERMITS: usize = 32;
-
-/// Limits how many late sessions send before the replies are read again. Shared by all sessions.
-///
-/// One task reads the replies of a socket, up to about a hundred each time it runs. After a stall, thousands of
-/// sessions are due before that task runs again. If all of them sent first, their replies would overflow the receive
-/// buffer and a busy machine would look like a lossy path.
-#[derive(Debug, Clone)]
-pub struct SendGate(Arc<Semaphore>);
-
-/// Permission to send. Empty for a session that is not late.
-#[derive(Debug)]
-pub struct SendPermit(Option<OwnedSemaphorePermit>);
-
-impl Default for SendGate {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(PERMITS)))
-    }
-}
-
-impl SendGate {
-    /// If the send is more than [`LATE`] overdue, waits for a permit. The wait adds to the delay, so the caller must
-    /// read the clock again.
-    pub async fn acquire(&self, due: Instant) -> SendPermit {
-        if clock::now().instant.saturating_duration_since(due) < LATE {
-            return SendPermit(None);
-        }
-        // The semaphore is never closed. If it were, the session would send without waiting.
-        SendPermit(Arc::clone(&self.0).acquire_owned().await.ok())
-    }
-}
-
-impl SendPermit {
-    /// Polls the echo once, which sends it, and lets the other tasks run before it releases the permit. Then waits for
-    /// the outcome.
-    pub async fn send<F: Future + Unpin>(self, mut echo: F) -> F::Output {
-        if self.0.is_some() {
-            let first = poll_fn(|context| Poll::Ready(pin!(&mut echo).poll(context))).await;
-            if let Poll::Ready(outcome) = first {
-                return outcome;
-            }
-            yield_now().await;
-            drop(self);
-        }
-        echo.await
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! The session of one probed address: its schedule, identifier and sequence numbers, and the task that sends its
-//! echoes.
+//! The session of one probed address: its schedule, identifier and sequence numbers.
 
 use std::{
     net::IpAddr,
@@ -7,16 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{sync::watch, time::sleep_until};
-use web_toolkit::clock;
+use tokio::sync::watch;
 
 use super::{
     board::Activity,
-    schedule::{Schedule, SendGate, SendPhase},
+    schedule::{Schedule, SendPhase},
     settings::{SessionSettings, Timing},
-    tally::Tally,
 };
-use crate::domain::probe::{Binding, EchoOutcome, IpVersion, ProbeFailure};
+use crate::domain::probe::{EchoOutcome, ProbeFailure};
 
 /// Consecutive losses after which a session changes its identifier. Firewalls and NAT track a session by its identifier
 /// and may keep dropping it after the path has recovered.
@@ -31,31 +28,11 @@ const IDENTIFIER_STEP: u16 = 0x9E37;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Echo {
     pub target: IpAddr,
-    /// ICMP identifier. Ignored by links on datagram sockets, see [`Link::renew_identifier`].
+    /// ICMP identifier. On datagram sockets the kernel chooses another one.
     pub identifier: u16,
     pub sequence: u16,
     /// Time from sending until the echo counts as lost.
     pub timeout: Duration,
-}
-
-/// Sends echoes through one socket.
-pub trait Link: Send + Sync + 'static {
-    /// Sends one echo and waits for its outcome. Dropping the future cancels the echo.
-    fn send_echo(&self, echo: Echo) -> impl Future<Output = EchoOutcome> + Send;
-
-    /// Gives later echoes a new identifier after many consecutive losses. See [`LOSSES_BEFORE_NEW_IDENTIFIER`].
-    ///
-    /// Only links that ignore [`Echo::identifier`] implement it.
-    fn renew_identifier(&self) {}
-}
-
-/// Creates links. Tests replace it by a simulated network.
-pub trait Network: Send + 'static {
-    type Link: Link;
-
-    /// Creates the link for one IP version and one binding. Never fails: a link without a socket reports failed echoes
-    /// and keeps trying to open one.
-    fn create_link(&self, version: IpVersion, binding: &Arc<Binding>) -> Self::Link;
 }
 
 /// State of one session. Contains no socket and reads no clock.
@@ -129,51 +106,18 @@ pub struct SessionContext {
     /// Incremented by every change of a debounced state.
     pub changes: Arc<watch::Sender<u64>>,
     pub activity: Arc<Activity>,
-    pub gate: SendGate,
 }
 
 impl SessionContext {
+    /// Tells the readers of the board that a debounced state has changed.
+    pub fn announce_change(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
     /// Creates a session that starts at `now`.
     pub fn create_session(&self, address: IpAddr, phase: SendPhase, now: Instant) -> ProbeSession {
         let timing = self.settings.borrow().timing;
         ProbeSession::new(address, Schedule::new(self.origin, phase, timing.interval(), now), timing)
-    }
-}
-
-/// Probes one address until the future is dropped or the sender of the settings is gone.
-///
-/// At most one echo is in flight, because the timeout never exceeds the interval.
-pub async fn run<L: Link>(mut session: ProbeSession, link: Arc<L>, tally: Arc<Tally>, mut context: SessionContext) {
-    let mut settings = *context.settings.borrow_and_update();
-    session.set_timing(settings.timing, clock::now().instant);
-    loop {
-        // Cancel safety: dropping either branch loses nothing.
-        tokio::select! {
-            biased;
-            changed = context.settings.changed() => {
-                if changed.is_err() {
-                    return;
-                }
-                settings = *context.settings.borrow_and_update();
-                session.set_timing(settings.timing, clock::now().instant);
-                continue;
-            }
-            () = sleep_until(session.due().into()) => {}
-        }
-        let permit = context.gate.acquire(session.due()).await;
-        let Some((echo, lag)) = session.next_echo(clock::now().instant) else { continue };
-        context.activity.observe_lag(lag);
-        tally.begin();
-        let in_flight = context.activity.start_echo();
-        // Boxed, so that a session needs the memory of an echo only while one is in flight.
-        let outcome = permit.send(Box::pin(link.send_echo(echo))).await;
-        drop(in_flight);
-        if tally.finish(outcome, clock::now(), settings.thresholds) {
-            context.changes.send_modify(|count| *count = count.wrapping_add(1));
-        }
-        if session.record_outcome(outcome) {
-            link.renew_identifier();
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     domain::{
         inventory::AccountName,
         label::Label as _,
-        probe::{Binding, IpVersion, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
+        probe::{Binding, IpVersion, ProbeEngine, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
         rules::Selector,
         tunnel::Tunnel,
     },
@@ -207,6 +207,8 @@ impl ProbeOverride {
 pub struct ProbeSettings {
     /// Whether probing is enabled.
     pub enabled: bool,
+    /// Takes effect only at the start.
+    pub engine: ProbeEngine,
     pub session: SessionSettings,
     pub socket: SocketMode,
     pub silence: Silence,
@@ -224,6 +226,7 @@ impl Default for ProbeSettings {
     fn default() -> Self {
         Self {
             enabled: false,
+            engine: ProbeEngine::default(),
             session: SessionSettings::default(),
             socket: SocketMode::Auto,
             silence: Silence::default(),

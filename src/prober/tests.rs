@@ -1,9 +1,10 @@
-use std::{net::IpAddr, sync::Mutex};
+use std::{collections::BTreeSet, net::IpAddr, sync::Mutex};
 
-use tokio::time;
+use tokio::{task::JoinSet, time};
 
 use super::{
-    session::{Echo, Link},
+    client::task::{Link, Network},
+    session::Echo,
     *,
 };
 use crate::domain::{
@@ -54,6 +55,12 @@ impl Network for Site {
     }
 }
 
+/// The client engine in this network.
+fn engine_of(site: &Site) -> impl FnOnce(SessionContext, Arc<Sockets>) -> io::Result<Box<dyn Engine>> + use<> {
+    let site = site.clone();
+    |context, _| Ok(Box::new(ClientEngine::new(site, context)))
+}
+
 struct Stage {
     site: Site,
     fleet: watch::Sender<Arc<Fleet>>,
@@ -75,7 +82,7 @@ async fn start_stage(first: Arc<Fleet>) -> Stage {
     let (settings, settings_rx) = watch::channel(Arc::new(enabled()));
     let pulses = Pulses::default();
     let (driver, handle) =
-        Driver::new(site.clone(), Arc::default(), fleet_rx, settings_rx, PastReplies::new(), pulses.register("prober"));
+        Driver::new(engine_of(&site), fleet_rx, settings_rx, PastReplies::new(), pulses.register("prober")).unwrap();
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(driver.run(stop.clone()));
@@ -199,7 +206,7 @@ async fn the_thread_stops_when_the_token_is_cancelled() {
     let stop = CancellationToken::new();
     let site = Site::default();
     let (past, pulse) = (PastReplies::new(), Pulse::default());
-    let (mut handle, thread) = start(move |_| site, fleet_rx, settings_rx, past, pulse, stop.clone()).unwrap();
+    let (mut handle, thread) = start_with(engine_of(&site), fleet_rx, settings_rx, past, pulse, stop.clone()).unwrap();
     handle.board.changed().await.unwrap();
     assert_eq!(handle.board.borrow().sessions.len(), 1);
     stop.cancel();

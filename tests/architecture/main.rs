@@ -45,7 +45,7 @@ const MAX_LINES: usize = 350;
 
 /// Crates that only some files may name, so that they can be replaced there.
 const NAMED_ONLY_IN: [(&str, &[&str]); 5] = [
-    ("surge_ping", &["prober/icmp"]),
+    ("surge_ping", &["prober/client/icmp", "prober/batch/packet"]),
     ("reqwest", &["cloudflare", "https", "inventory/client"]),
     ("clap", &["cli", "config/flags"]),
     ("regex_lite", &["domain/sites"]),

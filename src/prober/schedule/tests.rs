@@ -1,5 +1,4 @@
 use proptest::prelude::*;
-use tokio::{task::JoinSet, time};
 
 use super::*;
 
@@ -121,43 +120,4 @@ proptest! {
         }
         prop_assert!(sends <= (now - start).as_secs() + 1);
     }
-}
-
-/// Starts `count` sessions that were due `lateness` ago. Returns how many have sent when this task runs again, and how
-/// many in total.
-async fn count_sends(count: usize, lateness: Duration) -> (usize, usize) {
-    let gate = SendGate::default();
-    let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let due = clock::now().instant;
-    time::advance(lateness).await;
-    let mut tasks = JoinSet::new();
-    for _ in 0..count {
-        let (gate, sent) = (gate.clone(), Arc::clone(&sent));
-        tasks.spawn(async move {
-            let permit = gate.acquire(due).await;
-            let echo = async {
-                sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                time::sleep(Duration::from_millis(1)).await;
-            };
-            permit.send(pin!(echo)).await;
-        });
-    }
-    yield_now().await;
-    let first = sent.load(std::sync::atomic::Ordering::Relaxed);
-    while tasks.join_next().await.is_some() {}
-    (first, sent.load(std::sync::atomic::Ordering::Relaxed))
-}
-
-#[tokio::test(start_paused = true)]
-async fn punctual_sessions_do_not_wait() {
-    let (first, all) = count_sends(1_000, Duration::from_millis(2)).await;
-    assert!(first > PERMITS, "{first}");
-    assert_eq!(all, 1_000);
-}
-
-#[tokio::test(start_paused = true)]
-async fn late_sessions_send_a_few_at_a_time() {
-    let (first, all) = count_sends(1_000, Duration::from_secs(1)).await;
-    assert!(first <= PERMITS, "{first}");
-    assert_eq!(all, 1_000);
 }

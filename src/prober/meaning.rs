@@ -1,40 +1,14 @@
 //! What ICMP messages and kernel errors mean for a probe, and which messages the kernel passes to a raw socket.
 
-use std::{io, net::IpAddr};
+use std::io;
 
 use rustix::io::Errno;
 use socket2::SockFilter;
-use surge_ping::{IcmpPacket, PingIdentifier, PingSequence};
 
-use crate::{
-    domain::probe::{IpVersion, ProbeFailure, SocketMode},
-    prober::session::Echo,
-};
-
-/// Classifies a packet as a response to the echo; `None` if it is the reply. A reply has `reply_size` bytes.
-pub(super) fn classify_packet(
-    packet: &IcmpPacket,
-    echo: &Echo,
-    mode: SocketMode,
-    reply_size: usize,
-) -> Option<ProbeFailure> {
-    let (source, icmp_type, code, size) = match packet {
-        IcmpPacket::V4(p) => (IpAddr::V4(p.get_source()), p.get_icmp_type().0, p.get_icmp_code().0, p.get_size()),
-        IcmpPacket::V6(p) => (IpAddr::V6(p.get_source()), p.get_icmpv6_type().0, p.get_icmpv6_code().0, p.get_size()),
-    };
-    let version = IpVersion::from(source);
-    let quotes_echo = packet.get_sequence() == PingSequence(echo.sequence)
-        && (mode == SocketMode::Dgram || packet.get_identifier() == PingIdentifier(echo.identifier));
-    if quotes_echo && source == echo.target && size == reply_size && is_reply(version, icmp_type) {
-        return None;
-    }
-    let error = classify_message(version, icmp_type, code).filter(|_| quotes_echo);
-    // Any other message has ended the wait of the library, so the echo counts as lost.
-    Some(error.unwrap_or(ProbeFailure::Timeout))
-}
+use crate::domain::probe::{IpVersion, ProbeFailure};
 
 /// Returns whether an ICMP type is an echo reply (RFC 792, RFC 4443 section 4.2).
-const fn is_reply(version: IpVersion, icmp_type: u8) -> bool {
+pub(super) const fn is_reply(version: IpVersion, icmp_type: u8) -> bool {
     match version {
         IpVersion::V4 => icmp_type == 0,
         IpVersion::V6 => icmp_type == 129,
@@ -43,7 +17,7 @@ const fn is_reply(version: IpVersion, icmp_type: u8) -> bool {
 
 /// Classifies an ICMP error that quotes an echo; `None` if the message is not an error. Sources: RFC 792 and RFC 1812
 /// section 5.2.7.1 for IPv4, RFC 4443 section 3 for IPv6.
-const fn classify_message(version: IpVersion, icmp_type: u8, code: u8) -> Option<ProbeFailure> {
+pub(super) const fn classify_message(version: IpVersion, icmp_type: u8, code: u8) -> Option<ProbeFailure> {
     match (version, icmp_type, code) {
         (IpVersion::V4, 3, 4) | (IpVersion::V6, 2, _) => Some(ProbeFailure::TooBig),
         (IpVersion::V4, 3, 9 | 10 | 13) | (IpVersion::V6, 1, 1 | 5 | 6) => Some(ProbeFailure::Prohibited),

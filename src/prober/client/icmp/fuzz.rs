@@ -8,8 +8,8 @@ use std::{
 use socket2::Type;
 use surge_ping::{IcmpPacket, Icmpv4Packet, Icmpv6Packet};
 
-use super::{ECHO_SIZE, Echo, meaning::classify_packet};
-use crate::domain::probe::SocketMode;
+use super::{ECHO_SIZE, response::classify_packet};
+use crate::{domain::probe::SocketMode, prober::session::Echo};
 
 const IDENTIFIER: u16 = 0xbeef;
 const SEQUENCE: u16 = 0xcafe;

@@ -1,5 +1,4 @@
-//! Echoes on real sockets. This is the only file that uses `surge-ping`; it works around the following properties of
-//! that crate:
+//! Echoes on real sockets by `surge-ping`. This file works around the following properties of that crate:
 //!
 //! - It returns `Ok` for every ICMP message that quotes the echo. Only an echo reply from the probed address counts as
 //!   a reply, and only with the length of the echo.
@@ -12,24 +11,18 @@
 //!
 //! On datagram sockets the kernel chooses the identifier and drops ICMP errors, which then appear as timeouts.
 //!
-//! A link opens its socket at the first echo. It retries every [`RETRY_INTERVAL`] if that fails, and reopens the socket
-//! if sends keep failing, for example after an interface has been deleted and created again. Each echo has exactly one
-//! outcome.
+//! Each echo has exactly one outcome.
 
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-mod meaning;
-mod notice;
+mod response;
 
 use std::{
     fmt, io,
     net::SocketAddr,
     os::fd::BorrowedFd,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -37,34 +30,26 @@ use parking_lot::Mutex;
 use socket2::{SockRef, Type};
 use surge_ping::{Client, Config, ICMP, IcmpPacket, PingIdentifier, PingSequence, SurgeError};
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::debug;
 use web_toolkit::clock;
 
-pub use self::notice::SocketFailure;
-use super::{
-    board::{SocketStatus, Sockets},
-    session::{Echo, Link, Network},
+use super::task::{Link, Network};
+use crate::{
+    domain::probe::{Binding, EchoOutcome, IpVersion, ProbeFailure, SocketMode},
+    prober::{
+        board::Sockets,
+        meaning, notice,
+        notice::SocketFailure,
+        session::Echo,
+        slot::{EchoSocket, RECEIVE_BUFFER, SocketSlot},
+    },
 };
-use crate::domain::probe::{Binding, EchoOutcome, IpVersion, ProbeFailure, SocketMode};
 
 /// Same size as that of ping(8): 64 bytes with the ICMP header.
 const PAYLOAD: [u8; 56] = [0x6d; 56];
 
 /// Size of an echo and of its reply in bytes, with the ICMP header (RFC 792, RFC 4443 section 4.2).
 const ECHO_SIZE: usize = 8 + PAYLOAD.len();
-
-/// Size in bytes for one second of replies of 10,000 targets, because the kernel charges 768 bytes for a small packet.
-/// The limit `net.core.rmem_max` applies.
-const RECEIVE_BUFFER: usize = 8 << 20;
-
-/// Minimum time between two attempts to open a socket.
-const RETRY_INTERVAL: Duration = Duration::from_secs(5);
-
-/// Consecutive failed sends after which the socket is replaced, if a new one may fix the error.
-const STALE_AFTER: u32 = 3;
-
-/// Minimum age of a datagram socket that is replaced to get a new identifier.
-const RENEW_AFTER: Duration = Duration::from_mins(1);
 
 /// Delay of a timer that indicates a stalled thread.
 const STALL: Duration = Duration::from_millis(20);
@@ -89,54 +74,26 @@ impl Network for IcmpNetwork {
     type Link = IcmpLink;
 
     fn create_link(&self, version: IpVersion, binding: &Arc<Binding>) -> IcmpLink {
-        IcmpLink {
-            version,
-            binding: Arc::clone(binding),
-            id: self.sockets.register(),
-            sockets: Arc::clone(&self.sockets),
-            slot: Mutex::new(SocketSlot { state: SocketState::New, retry_at: None }),
-            stale_sends: AtomicU32::new(0),
-        }
+        IcmpLink { slot: Mutex::new(SocketSlot::new(version, binding, &self.sockets)) }
     }
 }
 
 /// The socket of one IP version and one binding.
 pub struct IcmpLink {
-    version: IpVersion,
-    binding: Arc<Binding>,
-    sockets: Arc<Sockets>,
-    id: u64,
-    slot: Mutex<SocketSlot>,
-    /// Consecutive sends that failed because the interface or the address may be gone.
-    stale_sends: AtomicU32,
-}
-
-struct SocketSlot {
-    state: SocketState,
-    /// Earliest time of the next attempt to open the socket.
-    retry_at: Option<Instant>,
-}
-
-enum SocketState {
-    New,
-    /// Closed because sends kept failing.
-    Stale,
-    Open(Socket),
-    /// Cannot be opened; echoes end with this failure.
-    Closed(ProbeFailure),
+    slot: Mutex<SocketSlot<Socket>>,
 }
 
 #[derive(Clone)]
 struct Socket {
     client: Client,
     mode: SocketMode,
-    opened: Instant,
 }
 
 impl Link for IcmpLink {
     async fn send_echo(&self, echo: Echo) -> EchoOutcome {
         let started = clock::now().instant;
-        match self.socket(started) {
+        let socket = self.slot.lock().socket(started).map(|socket| socket.clone());
+        match socket {
             Ok(socket) => {
                 let response = socket.ping(&echo, started).await;
                 let ended = clock::now().instant;
@@ -147,59 +104,12 @@ impl Link for IcmpLink {
     }
 
     fn renew_identifier(&self) {
-        let now = clock::now().instant;
-        let mut slot = self.slot.lock();
-        let due = matches!(&slot.state, SocketState::Open(socket)
-            if socket.mode == SocketMode::Dgram && now.saturating_duration_since(socket.opened) >= RENEW_AFTER);
         // Echoes in flight keep the old socket until they end.
-        if due && let Ok(socket) = Socket::open(self.version, &self.binding, now) {
-            slot.state = SocketState::Open(socket);
-        }
+        drop(self.slot.lock().renew(clock::now().instant));
     }
 }
 
 impl IcmpLink {
-    /// Returns the open socket, or the failure of echoes without one.
-    fn socket(&self, now: Instant) -> Result<Socket, ProbeFailure> {
-        let mut slot = self.slot.lock();
-        match &slot.state {
-            SocketState::Open(socket) => return Ok(socket.clone()),
-            SocketState::Closed(failure) if slot.retry_at.is_some_and(|at| now < at) => return Err(*failure),
-            SocketState::New | SocketState::Stale | SocketState::Closed(_) => {}
-        }
-        slot.retry_at = Some(now + RETRY_INTERVAL);
-        let opened = Socket::open(self.version, &self.binding, now);
-        self.report_attempt(&slot.state, &opened);
-        match opened {
-            Ok(socket) => {
-                slot.state = SocketState::Open(socket.clone());
-                Ok(socket)
-            }
-            Err(error) => {
-                let failure = meaning::classify_open_error(&error);
-                slot.state = SocketState::Closed(failure);
-                Err(failure)
-            }
-        }
-    }
-
-    /// Publishes the new status, and logs it if it has changed.
-    fn report_attempt(&self, before: &SocketState, opened: &io::Result<Socket>) {
-        let mode = opened.as_ref().map_or(self.binding.mode, |socket| socket.mode);
-        let status =
-            SocketStatus { version: self.version, binding: Arc::clone(&self.binding), mode, up: opened.is_ok() };
-        self.sockets.set(self.id, status);
-        match opened {
-            Ok(_) if matches!(before, SocketState::Stale) => debug!("ICMPv{} socket is open again", self.version),
-            Ok(_) => info!("{}", notice::describe_open(self.version, mode, &self.binding)),
-            Err(_) if matches!(before, SocketState::Closed(_)) => {}
-            Err(error) => {
-                let failure = SocketFailure::new(self.version, &self.binding, error);
-                warn!("{}; {}", failure.message, failure.remedy);
-            }
-        }
-    }
-
     fn classify_response(
         &self,
         response: Option<Result<IcmpPacket, SurgeError>>,
@@ -209,15 +119,15 @@ impl IcmpLink {
         ended: Instant,
     ) -> EchoOutcome {
         let failure = match response {
-            Some(Err(SurgeError::IOError(error))) => self.handle_send_error(&error, ended),
+            Some(Err(SurgeError::IOError(error))) => self.slot.lock().handle_send_error(&error, ended).0,
             Some(Err(SurgeError::Timeout { .. })) | None => self.mark_sent(ProbeFailure::Timeout),
             Some(Err(error)) => {
                 debug!("echo to {} was not sent: {error}", echo.target);
                 ProbeFailure::NotSent
             }
-            Some(Ok(packet)) => match meaning::classify_packet(&packet, echo, mode, ECHO_SIZE) {
+            Some(Ok(packet)) => match response::classify_packet(&packet, echo, mode, ECHO_SIZE) {
                 None => {
-                    self.stale_sends.store(0, Ordering::Relaxed);
+                    self.slot.lock().mark_sent();
                     let rtt = ended.saturating_duration_since(started).max(Duration::from_nanos(1));
                     return EchoOutcome::Reply { rtt };
                 }
@@ -227,39 +137,15 @@ impl IcmpLink {
         EchoOutcome::Failed(failure)
     }
 
-    /// The socket accepted the packet, so it is not stale.
     fn mark_sent(&self, failure: ProbeFailure) -> ProbeFailure {
-        self.stale_sends.store(0, Ordering::Relaxed);
+        self.slot.lock().mark_sent();
         failure
-    }
-
-    /// Closes the socket after [`STALE_AFTER`] errors that a new socket may fix, at most once per [`RETRY_INTERVAL`].
-    fn handle_send_error(&self, error: &io::Error, now: Instant) -> ProbeFailure {
-        let failure = meaning::classify_send_error(error);
-        debug!("ICMPv{} send failed, counted as {failure}: {error}", self.version);
-        if meaning::is_stale_socket(error) && self.stale_sends.fetch_add(1, Ordering::Relaxed) + 1 >= STALE_AFTER {
-            let mut slot = self.slot.lock();
-            if slot.retry_at.is_none_or(|at| at <= now) {
-                self.stale_sends.store(0, Ordering::Relaxed);
-                slot.state = SocketState::Stale;
-            }
-        }
-        failure
-    }
-}
-
-impl Drop for IcmpLink {
-    fn drop(&mut self) {
-        self.sockets.remove(self.id);
     }
 }
 
 impl fmt::Debug for IcmpLink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IcmpLink")
-            .field("version", &self.version)
-            .field("binding", &self.binding)
-            .finish_non_exhaustive()
+        f.debug_struct("IcmpLink").finish_non_exhaustive()
     }
 }
 
@@ -269,14 +155,14 @@ impl fmt::Debug for IcmpLink {
 /// # Errors
 /// [`SocketFailure`] if the socket cannot be opened.
 pub fn try_open(version: IpVersion, binding: &Binding) -> Result<String, SocketFailure> {
-    match Socket::open(version, binding, clock::now().instant) {
+    match Socket::open(version, binding) {
         Ok(socket) => Ok(notice::describe_open(version, socket.mode, binding)),
         Err(error) => Err(SocketFailure::new(version, binding, &error)),
     }
 }
 
-impl Socket {
-    fn open(version: IpVersion, binding: &Binding, now: Instant) -> io::Result<Self> {
+impl EchoSocket for Socket {
+    fn open(version: IpVersion, binding: &Binding) -> io::Result<Self> {
         let mut config = Config::builder().kind(match version {
             IpVersion::V4 => ICMP::V4,
             IpVersion::V6 => ICMP::V6,
@@ -294,9 +180,15 @@ impl Socket {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("only {mode} sockets are permitted")));
         }
         set_options(&client, version, mode)?;
-        Ok(Self { client, mode, opened: now })
+        Ok(Self { client, mode })
     }
 
+    fn mode(&self) -> SocketMode {
+        self.mode
+    }
+}
+
+impl Socket {
     /// Sends an echo and waits for a response; `None` after a timeout.
     ///
     /// After a stall of the thread the timeout has expired although the reply may be in the socket. In this case the

@@ -1,0 +1,218 @@
+//! The sockets of one IP version and one binding: the one that sends, and those that were replaced while replies to their
+//! echoes may still arrive.
+
+use std::{
+    io,
+    os::fd::AsFd as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::event::{PollFd, PollFlags};
+use tracing::debug;
+use web_toolkit::clock;
+
+use super::{
+    drops::{self, DropWatch},
+    packet,
+    socket::{BatchSocket, is_interrupted},
+    table::{Arrival, LinkId, Outgoing, Table},
+};
+use crate::{
+    domain::probe::{Binding, IpVersion, ProbeFailure, SocketMode},
+    prober::{
+        board::Sockets,
+        meaning,
+        slot::{EchoSocket, SocketSlot},
+    },
+};
+
+/// Maximum number of receive calls before other sockets get their turn.
+const MAX_READS: usize = 1_024;
+
+/// Attempts to send a packet. ICMP errors for other echoes make a send on a datagram socket fail, once each.
+const SEND_ATTEMPTS: usize = 8;
+
+/// A send call that took longer was interrupted, so that the time of sending is unknown.
+const STALL: Duration = Duration::from_millis(10);
+
+/// The sockets of one IP version and one binding.
+pub(super) struct Link {
+    id: LinkId,
+    sockets: Arc<Sockets>,
+    slot: SocketSlot<OpenSocket>,
+    /// With the time at which they are closed.
+    replaced: Vec<(OpenSocket, Instant)>,
+    /// Number of sessions.
+    pub(super) sessions: usize,
+}
+
+/// An open socket and what was read from it.
+struct OpenSocket {
+    socket: BatchSocket,
+    drops: DropWatch,
+    inode: u64,
+    capacity: usize,
+    /// When it had no packets for the last time.
+    empty_at: Instant,
+}
+
+impl EchoSocket for OpenSocket {
+    fn open(version: IpVersion, binding: &Binding) -> io::Result<Self> {
+        let socket = BatchSocket::open(version, binding)?;
+        let (inode, capacity) = (rustix::fs::fstat(&socket)?.st_ino, socket.capacity());
+        Ok(Self { socket, drops: DropWatch::default(), inode, capacity, empty_at: clock::now().instant })
+    }
+
+    fn mode(&self) -> SocketMode {
+        self.socket.mode()
+    }
+}
+
+impl Link {
+    pub(super) fn new(id: LinkId, version: IpVersion, binding: &Arc<Binding>, sockets: &Arc<Sockets>) -> Self {
+        let slot = SocketSlot::new(version, binding, sockets);
+        Self { id, sockets: Arc::clone(sockets), slot, replaced: Vec::new(), sessions: 0 }
+    }
+
+    /// Adds the open sockets to a poll.
+    pub(super) fn add_to_poll<'a>(&'a self, polled: &mut Vec<PollFd<'a>>) {
+        let open = self.slot.opened().into_iter().chain(self.replaced.iter().map(|(socket, _)| socket));
+        polled.extend(open.map(|open| PollFd::from_borrowed_fd(open.socket.as_fd(), PollFlags::IN)));
+    }
+
+    /// Reads all packets that have arrived. Closes replaced sockets whose time has come.
+    pub(super) fn read(&mut self, table: &mut Table, now: Instant) {
+        if let Some(open) = self.slot.open_socket() {
+            open.read(self.id, &self.sockets, table, now);
+        }
+        for (open, _) in &mut self.replaced {
+            open.read(self.id, &self.sockets, table, now);
+        }
+        self.replaced.retain(|(_, until)| *until > now);
+    }
+
+    /// Opens a socket with a new identifier, if the current one is old enough. Keeps the old one for `timeout`.
+    pub(super) fn renew(&mut self, now: Instant, timeout: Duration) {
+        if self.replaced.is_empty()
+            && let Some(old) = self.slot.renew(now)
+        {
+            self.replaced.push((old, now + timeout));
+        }
+    }
+
+    /// Sends echoes of this link.
+    pub(super) fn send(&mut self, echoes: &[Outgoing], table: &mut Table, timeout: Duration) {
+        let mut rest = echoes;
+        let mut attempts = 0;
+        while let Some(first) = rest.first() {
+            let before = clock::now();
+            let sent = match self.slot.socket(before.instant) {
+                Ok(open) => open.send(rest),
+                Err(failure) => {
+                    table.mark_failed(first.slot, failure, before);
+                    rest = &rest[1..];
+                    continue;
+                }
+            };
+            attempts += 1;
+            match sent {
+                Ok(count) => {
+                    self.slot.mark_sent();
+                    self.mark_sent(&rest[..count.clamp(1, rest.len())], table, before.instant);
+                    rest = &rest[count.clamp(1, rest.len())..];
+                    attempts = 0;
+                }
+                Err(error) if attempts < SEND_ATTEMPTS && self.may_be_foreign(&error) => self.read_errors(table),
+                Err(error) => {
+                    let (failure, old) = self.slot.handle_send_error(&error, before.instant);
+                    self.replaced.extend(old.map(|old| (old, before.instant + timeout)));
+                    table.mark_failed(first.slot, failure, before);
+                    rest = &rest[1..];
+                    attempts = 0;
+                }
+            }
+        }
+    }
+
+    fn mark_sent(&self, echoes: &[Outgoing], table: &mut Table, before: Instant) {
+        let after = clock::now();
+        let stalled = after.instant.saturating_duration_since(before) > STALL;
+        for echo in echoes {
+            if stalled {
+                table.mark_failed(echo.slot, ProbeFailure::NotSent, after);
+            } else {
+                table.mark_sent(echo.slot, before);
+            }
+        }
+        if stalled {
+            debug!("ICMP link {}: the thread was interrupted while it sent", self.id);
+        }
+    }
+
+    /// Returns whether an error of a send may belong to another echo, or to an interruption.
+    fn may_be_foreign(&mut self, error: &io::Error) -> bool {
+        let is_dgram = self.slot.open_socket().is_some_and(|open| open.mode() == SocketMode::Dgram);
+        is_interrupted(error) || is_dgram
+    }
+
+    fn read_errors(&mut self, table: &mut Table) {
+        if let Some(open) = self.slot.open_socket() {
+            open.read_errors(self.id, table);
+        }
+    }
+}
+
+impl OpenSocket {
+    fn send(&mut self, echoes: &[Outgoing]) -> io::Result<usize> {
+        let packets: Vec<_> = echoes.iter().map(|echo| (echo.address, echo.packet)).collect();
+        self.socket.send(&packets)
+    }
+
+    /// Reads packets until there are none. `now` is before the first read.
+    fn read(&mut self, link: LinkId, sockets: &Sockets, table: &mut Table, now: Instant) {
+        for _ in 0..MAX_READS {
+            match self.read_some(link, table) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if is_interrupted(&error) => {}
+                // Reading the error clears it.
+                Err(_) => self.read_errors(link, table),
+            }
+        }
+        self.empty_at = now;
+        let (version, mode, inode) = (self.socket.version(), self.socket.mode(), self.inode);
+        let dropped = self.drops.finish_read(self.capacity, || drops::read(version, mode, inode));
+        if dropped > 0 {
+            sockets.count_drops(version, dropped.into());
+            table.mark_overflow(link, clock::now().instant);
+        }
+    }
+
+    fn read_some(&mut self, link: LinkId, table: &mut Table) -> io::Result<bool> {
+        let (mode, not_before, drops) = (self.socket.mode(), self.empty_at, &mut self.drops);
+        let mut read = None;
+        self.socket.receive(|received| {
+            drops.observe(received.data.len(), received.drops);
+            let read = *read.get_or_insert_with(clock::now);
+            let arrival = Arrival { read, not_before, stamp: received.stamp };
+            table.receive(link, mode, received.source, received.data, arrival);
+        })
+    }
+
+    /// Reads the ICMP errors of a datagram socket.
+    fn read_errors(&mut self, link: LinkId, table: &mut Table) {
+        let version = self.socket.version();
+        for _ in 0..MAX_READS {
+            let found = self.socket.receive_error(|error| {
+                let failure = meaning::classify_message(version, error.icmp_type, error.code);
+                if let (Some(failure), Some(id)) = (failure, packet::decode_quoted(error.target, error.quoted)) {
+                    table.receive_error(link, SocketMode::Dgram, failure, &id);
+                }
+            });
+            if !found.is_ok_and(|found| found) {
+                return;
+            }
+        }
+    }
+}
