@@ -115,8 +115,8 @@ pub fn start(
 
 fn create_engine(engine: ProbeEngine, context: SessionContext, sockets: Arc<Sockets>) -> io::Result<Box<dyn Engine>> {
     Ok(match engine {
-        ProbeEngine::Batch => Box::new(BatchEngine::new(context, sockets)?),
-        ProbeEngine::Auto | ProbeEngine::Client => Box::new(ClientEngine::new(IcmpNetwork::new(sockets), context)),
+        ProbeEngine::Auto | ProbeEngine::Batch => Box::new(BatchEngine::new(context, sockets)?),
+        ProbeEngine::Client => Box::new(ClientEngine::new(IcmpNetwork::new(sockets), context)),
     })
 }
 
@@ -127,8 +127,8 @@ fn create_engine(engine: ProbeEngine, context: SessionContext, sockets: Arc<Sock
 /// [`SocketFailure`] if the socket cannot be opened.
 pub fn try_open(engine: ProbeEngine, version: IpVersion, binding: &Binding) -> Result<String, SocketFailure> {
     match engine {
-        ProbeEngine::Batch => batch::try_open(version, binding),
-        ProbeEngine::Auto | ProbeEngine::Client => client::icmp::try_open(version, binding),
+        ProbeEngine::Auto | ProbeEngine::Batch => batch::try_open(version, binding),
+        ProbeEngine::Client => client::icmp::try_open(version, binding),
     }
 }
 

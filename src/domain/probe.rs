@@ -154,7 +154,7 @@ label_enum! {
     /// What sends and receives the echoes.
     #[derive(Default)]
     pub enum ProbeEngine {
-        /// The best engine of the operating system.
+        /// The best engine of the operating system: `batch`.
         #[default]
         Auto => "auto",
         /// One thread that sends and receives several packets per system call. Linux only.

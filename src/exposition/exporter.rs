@@ -13,7 +13,7 @@ use crate::{
         dataset::{PollState, PollStatus},
         inventory::RejectReason,
         label::Label,
-        probe::RefusalReason,
+        probe::{IpVersion, RefusalReason},
         token::TokenReport,
     },
     telemetry,
@@ -78,6 +78,12 @@ pub(super) const FAMILIES: &[Family] = &[
          The mode is the one in use; while the sockets are closed it is the configured one.",
     )
     .whole(Group::Exporter, sockets),
+    counter(
+        "probe_socket_drops",
+        "Received packets that the kernel dropped because the receive buffer of an ICMP socket was full. \
+         The echo requests that they may belong to count as `not_sent`. The engine `client` does not notice drops.",
+    )
+    .whole(Group::Exporter, socket_drops),
     gauge("probe_uplink_up", "Whether the uplink address answers, debounced. No series until a result is settled.")
         .whole(Group::Exporter, uplinks),
     counter("log_lines_dropped", "Log lines that were not written, because standard error is closed or was not read.")
@@ -164,6 +170,13 @@ fn sockets(capture: &Capture, out: &mut Samples<'_>) {
     }
     for ((version, mode), up) in all_up {
         out.push(&Labels::NONE, &[("ip_version", version.as_str()), ("mode", mode.as_str())], up);
+    }
+}
+
+fn socket_drops(capture: &Capture, out: &mut Samples<'_>) {
+    for version in IpVersion::ALL {
+        let drops = capture.snapshot.board().sockets.drops(*version);
+        out.push(&Labels::NONE, &[("ip_version", version.as_str())], drops);
     }
 }
 
