@@ -12,6 +12,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
+mod bare;
 mod document;
 mod fleet;
 mod http;

@@ -1,13 +1,13 @@
-//! The prober inside the whole process, with scrapes and polls, compared with `fping` and `smokeping_prober` on the
-//! same addresses.
+//! Both engines of the prober inside the whole process, with scrapes and polls, compared with `fping`,
+//! `smokeping_prober` and a bare loop of system calls on the same addresses.
 //!
-//! Pings loopback addresses only, one ping per second and address. `MTE_BENCH_SECONDS` is the duration of the run with
+//! Pings loopback addresses only, one ping per second and address. `MTE_BENCH_SECONDS` is the duration of each run with
 //! 10,000 addresses.
 
 use std::{fs, net::Ipv4Addr, process::Command, thread, time::Duration};
 
 use super::{
-    Result, SIZES, http,
+    Result, SIZES, bare, http,
     measure::per,
     program::{self, Exporter, Running, Sandbox},
     table::{Row, Table},
@@ -22,58 +22,121 @@ const BEYOND: usize = 20_000;
 /// Maximum number of targets that `smokeping_prober` can handle.
 const MOST_OF_SMOKEPING: usize = 1_000;
 
+/// Buckets that resolve the round-trip times of the loopback interface.
+const BUCKETS: &str = "--probe.rtt-buckets=5us,10us,20us,30us,50us,70us,100us,150us,200us,300us,500us,1ms,2ms,5ms,1s";
+
 /// The result of a tool for comparison.
 #[derive(Debug)]
 struct Outcome {
     microseconds: f64,
     lost: f64,
+    /// Mean round-trip time in microseconds.
+    rtt: f64,
 }
+
+/// The results of the other tools with the same number of addresses.
+#[derive(Debug, Default)]
+struct Peers {
+    fping: Option<Outcome>,
+    smokeping: Option<Outcome>,
+    bare: Option<Outcome>,
+}
+
+/// The names of the rows of an engine.
+struct Names {
+    engine: &'static str,
+    cpu: &'static str,
+    part: &'static str,
+    rtt: &'static str,
+    slow: &'static str,
+    lost: &'static str,
+    count: &'static str,
+    late: &'static str,
+    memory: &'static str,
+}
+
+const BATCH: Names = Names {
+    engine: "batch",
+    cpu: "CPU per ping, including scrapes and polls",
+    part: "CPU per ping, as a fraction of `fping`",
+    rtt: "mean round-trip time",
+    slow: "round-trip time, 99th percentile",
+    lost: "falsely lost pings",
+    count: "pings",
+    late: "send delay, 99th percentile",
+    memory: "resident memory afterwards",
+};
+
+const CLIENT: Names = Names {
+    engine: "client",
+    cpu: "engine `client`: CPU per ping",
+    part: "engine `client`: CPU per ping, as a fraction of `fping`",
+    rtt: "engine `client`: mean round-trip time",
+    slow: "engine `client`: round-trip time, 99th percentile",
+    lost: "engine `client`: falsely lost pings",
+    count: "engine `client`: pings",
+    late: "engine `client`: send delay, 99th percentile",
+    memory: "engine `client`: resident memory afterwards",
+};
 
 pub(crate) fn measure(table: &mut Table) -> Result<()> {
     for size in SIZES {
         let seconds = if size < 10_000 { 10 } else { seconds() };
-        let fping = fping(size, seconds.min(60))?;
-        let smokeping = smokeping(size.min(MOST_OF_SMOKEPING), 10)?;
-        prober(table, size, seconds, fping.as_ref(), smokeping.as_ref())?;
+        let bare = bare::run(size, seconds.min(60))?;
+        let peers = Peers {
+            fping: fping(size, seconds.min(60))?,
+            smokeping: smokeping(size.min(MOST_OF_SMOKEPING), 10)?,
+            bare: bare.map(|(microseconds, lost)| Outcome { microseconds, lost, rtt: 0.0 }),
+        };
+        prober(table, size, seconds, &BATCH, &peers)?;
+        prober(table, size, seconds, &CLIENT, &Peers { smokeping: None, ..peers })?;
     }
-    prober(table, BEYOND, 30, None, None)
+    prober(table, BEYOND, 30, &BATCH, &Peers::default())
 }
 
 fn seconds() -> u64 {
     std::env::var("MTE_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
 }
 
-fn prober(
-    table: &mut Table,
-    size: usize,
-    seconds: u64,
-    fping: Option<&Outcome>,
-    smokeping: Option<&Outcome>,
-) -> Result<()> {
-    let run = Run::of(size, seconds)?;
+fn prober(table: &mut Table, size: usize, seconds: u64, names: &Names, peers: &Peers) -> Result<()> {
+    let run = Run::of(size, seconds, names.engine)?;
     let row = |what, ours, unit, beside, goal| Row { what, size, ours, unit, beside, goal };
+    let fping = peers.fping.as_ref();
     let of_fping = |of: fn(&Outcome) -> f64| fping.map(|fping| ("`fping`, at most one minute", of(fping)));
     let of_smokeping = |of: fn(&Outcome) -> f64| {
-        smokeping.map(|smokeping| ("`smokeping_prober`, at most 1,000 targets", of(smokeping)))
+        peers.smokeping.as_ref().map(|peer| ("`smokeping_prober`, at most 1,000 targets", of(peer)))
     };
-    let goal = |goal| (size <= 10_000).then_some(goal);
-    let goal_of_many = |goal| (size == 10_000).then_some(goal);
-    let cpu = "CPU per ping, including scrapes and polls";
-    table.add(row(cpu, run.microseconds, "µs", of_fping(|fping| fping.microseconds), goal_of_many(15.0)));
-    if let (Some(peer), 10_000) = (fping, size) {
-        let part = run.microseconds / peer.microseconds;
-        table.add(row("CPU per ping, as a fraction of `fping`", part, "", None, Some(0.45)));
+    let of_bare =
+        |of: fn(&Outcome) -> f64| peers.bare.as_ref().map(|bare| ("bare `sendmmsg` and `recvmmsg`", of(bare)));
+    let goal = |goal| (size <= 10_000 && names.engine == "batch").then_some(goal);
+    table.add(row(names.cpu, run.microseconds, "µs", of_fping(|peer| peer.microseconds), None));
+    table.add(row(names.cpu, run.microseconds, "µs", of_bare(|peer| peer.microseconds), None));
+    if peers.smokeping.is_some() {
+        table.add(row(names.cpu, run.microseconds, "µs", of_smokeping(|peer| peer.microseconds), None));
+        table.add(row(names.lost, run.lost, "", of_smokeping(|peer| peer.lost), goal(0.0)));
     }
-    if smokeping.is_some() {
-        table.add(row(cpu, run.microseconds, "µs", of_smokeping(|peer| peer.microseconds), None));
+    if let Some(peer) = fping {
+        let limit = match size {
+            0..1_000 => 0.9,
+            1_000..10_000 => 0.65,
+            _ => 0.25,
+        };
+        table.add(row(names.part, run.microseconds / peer.microseconds, "", None, goal(limit)));
+        let times = if size < 10_000 { 1.5 } else { 2.0 };
+        table.add(row(names.rtt, run.rtt, "µs", of_fping(|peer| peer.rtt), goal(times * peer.rtt)));
     }
-    table.add(row("falsely lost pings", run.lost, "", of_smokeping(|peer| peer.lost), goal(0.0)));
-    if fping.is_some() {
-        table.add(row("falsely lost pings", run.lost, "", of_fping(|fping| fping.lost), None));
-    }
-    table.add(row("pings", run.echoes, "", Some(("one per second and address", (size as u64 * seconds) as f64)), None));
-    table.add(row("send delay, 99th percentile", run.late, "ms", None, goal(5.0)));
-    table.add(row("resident memory afterwards", run.resident, "MB", None, goal_of_many(100.0)));
+    table.add(row(names.slow, run.slow, "ms", None, goal(0.3)));
+    table.add(row(names.lost, run.lost, "", of_fping(|peer| peer.lost), goal(0.0)));
+    table.add(row(
+        names.count,
+        run.echoes,
+        "",
+        Some(("one per second and address", (size as u64 * seconds) as f64)),
+        None,
+    ));
+    table.add(row(names.late, run.late, "ms", None, goal(5.0)));
+    let goal_of_memory = (size == 10_000).then_some(100.0);
+    table.add(row(names.memory, run.resident, "MB", None, goal_of_memory));
     Ok(())
 }
 
@@ -84,6 +147,10 @@ struct Run {
     microseconds: f64,
     echoes: f64,
     lost: f64,
+    /// Mean round-trip time in microseconds.
+    rtt: f64,
+    /// 99th percentile of the round-trip time in milliseconds.
+    slow: f64,
     /// 99th percentile of the send delay in milliseconds.
     late: f64,
     /// Resident memory in megabytes.
@@ -91,9 +158,10 @@ struct Run {
 }
 
 impl Run {
-    fn of(targets: usize, seconds: u64) -> Result<Self> {
+    fn of(targets: usize, seconds: u64, engine: &str) -> Result<Self> {
         let sandbox = Sandbox::start(targets)?;
-        let exporter = sandbox.exporter("customer_endpoint")?;
+        let engine = format!("--probe.engine={engine}");
+        let exporter = sandbox.exporter_with("customer_endpoint", &[&engine, BUCKETS])?;
         exporter.await_ready()?;
         thread::sleep(Duration::from_secs(2));
         let (before, cpu) = (Counts::read(&exporter)?, exporter.process.cpu()?);
@@ -110,7 +178,9 @@ impl Run {
             microseconds: spent.as_secs_f64() * 1e6 / echoes,
             echoes,
             lost: counts.failures - before.failures,
-            late: quantile(&counts.lag_since(&before), 0.99) * 1e3,
+            rtt: (counts.rtt_sum - before.rtt_sum) / (counts.replies - before.replies) * 1e6,
+            slow: quantile(&since(&counts.rtt, &before.rtt), 0.99) * 1e3,
+            late: quantile(&since(&counts.lag, &before.lag), 0.99) * 1e3,
             resident: exporter.process.resident()?,
         })
     }
@@ -121,34 +191,53 @@ impl Run {
 struct Counts {
     replies: f64,
     failures: f64,
-    /// Upper bounds in seconds, and the cumulative number of sends.
+    /// Sum of the round-trip times in seconds.
+    rtt_sum: f64,
+    /// Upper bounds in seconds, and the cumulative number of replies.
+    rtt: Vec<(f64, f64)>,
+    /// The same for the delays of sends.
     lag: Vec<(f64, f64)>,
 }
 
 impl Counts {
     fn read(exporter: &Exporter) -> Result<Self> {
-        let page = http::text(exporter.address, "/metrics?exclude[]=rtt")?;
-        let lag = page.lines().filter_map(|line| {
-            let rest = line.strip_prefix("cloudflare_magic_probe_schedule_lag_seconds_bucket{le=\"")?;
-            let (bound, count) = rest.split_once("\"} ")?;
-            Some((bound.parse().ok()?, count.parse().ok()?))
-        });
+        let page = http::text(exporter.address, "/metrics")?;
         Ok(Self {
             replies: http::sum(&page, "cloudflare_magic_tunnel_probe_replies_total", ""),
             failures: http::sum(&page, "cloudflare_magic_tunnel_probe_failures_total", ""),
-            lag: lag.collect(),
+            rtt_sum: http::sum(&page, "cloudflare_magic_tunnel_probe_rtt_seconds_sum", ""),
+            rtt: buckets(&page, "cloudflare_magic_tunnel_probe_rtt_seconds_bucket{"),
+            lag: buckets(&page, "cloudflare_magic_probe_schedule_lag_seconds_bucket{"),
         })
-    }
-
-    /// Buckets of the sends since `before`. Excludes the start, when all sessions send their first ping and delays are
-    /// highest.
-    fn lag_since(&self, before: &Self) -> Vec<(f64, f64)> {
-        self.lag.iter().zip(&before.lag).map(|(now, before)| (now.0, now.1 - before.1)).collect()
     }
 
     fn ended(&self) -> f64 {
         self.replies + self.failures
     }
+}
+
+/// Sums the buckets of all series of a histogram.
+fn buckets(page: &str, start: &str) -> Vec<(f64, f64)> {
+    let mut sums: Vec<(f64, f64)> = Vec::new();
+    let samples = page.lines().filter(|line| line.starts_with(start)).filter_map(|line| {
+        let (_, rest) = line.split_once("le=\"")?;
+        let (bound, rest) = rest.split_once('"')?;
+        let (_, count) = rest.split_once("} ")?;
+        Some((bound.parse::<f64>().ok()?, count.parse::<f64>().ok()?))
+    });
+    for (bound, count) in samples {
+        match sums.iter_mut().find(|(known, _)| known.total_cmp(&bound).is_eq()) {
+            Some((_, sum)) => *sum += count,
+            None => sums.push((bound, count)),
+        }
+    }
+    sums
+}
+
+/// Buckets of the observations since `before`. Excludes the start, when all sessions send their first ping and delays are
+/// highest.
+fn since(now: &[(f64, f64)], before: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    now.iter().zip(before).map(|(now, before)| (now.0, now.1 - before.1)).collect()
 }
 
 /// Interpolates between the bounds of cumulative buckets, like Prometheus.
@@ -165,7 +254,7 @@ fn quantile(buckets: &[(f64, f64)], quantile: f64) -> f64 {
 }
 
 /// The `n`-th address from `127.192.0.0`, like in the sandbox.
-fn address(n: usize) -> Ipv4Addr {
+pub(crate) fn address(n: usize) -> Ipv4Addr {
     (u32::from_be_bytes([127, 192, 0, 0]) + u32::try_from(n).unwrap_or(u32::MAX / 2)).into()
 }
 
@@ -182,11 +271,13 @@ fn fping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
         .output();
     let Ok(output) = output else { return Ok(None) };
     let spent = program::cpu_of_children()?.saturating_sub(before);
-    let (echoes, replies) = fping_counts(&String::from_utf8_lossy(&output.stderr));
+    let summary = String::from_utf8_lossy(&output.stderr);
+    let (echoes, replies) = fping_counts(&summary);
     if echoes == 0 {
         return Ok(None);
     }
-    Ok(Some(Outcome { microseconds: per(spent, echoes) / 1e3, lost: (echoes - replies) as f64 }))
+    let (microseconds, rtt) = (per(spent, echoes) / 1e3, fping_rtt(&summary));
+    Ok(Some(Outcome { microseconds, lost: (echoes - replies) as f64, rtt }))
 }
 
 /// Sums sent and received pings over lines such as `127.1.0.0 : xmt/rcv/%loss = 19/19/0%, ...`.
@@ -197,6 +288,14 @@ fn fping_counts(summary: &str) -> (usize, usize) {
         Some((counts.next()?, counts.next()?))
     });
     counts.fold((0, 0), |(sent, received), (s, r)| (sent + s, received + r))
+}
+
+/// The mean of the round-trip times of all lines such as `... = 19/19/0%, min/avg/max = 0.010/0.020/0.040`, in
+/// microseconds.
+fn fping_rtt(summary: &str) -> f64 {
+    let means = summary.lines().filter_map(|line| line.rsplit_once("= ")?.1.split('/').nth(1)?.parse::<f64>().ok());
+    let (count, sum) = means.fold((0.0, 0.0), |(count, sum), mean| (count + 1.0, sum + mean));
+    sum / count * 1e3
 }
 
 /// Runs `smokeping_prober` on the same addresses and reads its counters.
@@ -224,5 +323,5 @@ fn smokeping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
     let replies = http::sum(&page, "smokeping_response_duration_seconds_count", "");
     // One ping per address may be in flight.
     let lost = (echoes - replies - size as f64).max(0.0);
-    Ok(Some(Outcome { microseconds: spent.as_secs_f64() * 1e6 / echoes, lost }))
+    Ok(Some(Outcome { microseconds: spent.as_secs_f64() * 1e6 / echoes, lost, rtt: 0.0 }))
 }

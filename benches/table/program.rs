@@ -115,12 +115,18 @@ impl Sandbox {
 
     /// Starts an exporter that polls this sandbox and probes over loopback.
     pub(crate) fn exporter(&self, targets: &str) -> Result<Exporter> {
+        self.exporter_with(targets, &[])
+    }
+
+    /// The same with more flags.
+    pub(crate) fn exporter_with(&self, targets: &str, flags: &[&str]) -> Result<Exporter> {
         let address = http::free_address()?;
         let process = Running::start(
             program()
                 .args(["serve", "--cloudflare.account-id", ACCOUNT, "--probe", "--probe.interface=lo"])
                 .env("CLOUDFLARE_API_TOKEN", "any")
                 .arg(format!("--probe.targets={targets}"))
+                .args(flags)
                 .arg(format!("--cloudflare.api-url=http://{}/client/v4", self.address))
                 .arg(format!("--web.listen-address={address}")),
         );

@@ -188,7 +188,7 @@ fn probing_is_off_by_default() {
 
 #[test]
 fn every_probe_flag_reaches_the_prober() {
-    use crate::domain::probe::{ProbeTarget, Silence, SocketMode, Vantage};
+    use crate::domain::probe::{ProbeEngine, ProbeTarget, Silence, SocketMode, Vantage};
     let arguments = [
         ACCOUNT,
         "--probe",
@@ -198,6 +198,7 @@ fn every_probe_flag_reaches_the_prober() {
         "--probe.targets=interface_peer,customer_endpoint",
         "--probe.source=192.0.2.1,2001:db8::1",
         "--probe.interface=gre1",
+        "--probe.engine=client",
         "--probe.socket=raw",
         "--probe.vantage=remote",
         "--probe.uplink=192.0.2.9",
@@ -214,7 +215,8 @@ fn every_probe_flag_reaches_the_prober() {
     assert_eq!(probe.tunnels.sources.v4, "192.0.2.1".parse().ok());
     assert_eq!(probe.tunnels.sources.v6, "2001:db8::1".parse().ok());
     assert_eq!(probe.tunnels.interface.as_deref(), Some("gre1"));
-    assert_eq!((probe.socket, probe.silence), (SocketMode::Raw, Silence::Always));
+    assert_eq!((probe.engine, probe.socket), (ProbeEngine::Client, SocketMode::Raw));
+    assert_eq!(probe.silence, Silence::Always);
     assert_eq!((probe.tunnels.vantage, probe.uplinks.len()), (Vantage::Remote, 2));
     assert_eq!(probe.buckets.bounds().len(), 2);
 }
@@ -241,6 +243,7 @@ fn a_wrong_probe_flag_is_reported_too() {
             "--probe.interface=a/b",
             "`--probe.interface` is `a/b`: must be the name of a network interface: at most 15 characters, without blanks and `/`",
         ),
+        ("--probe.engine=fast", "`--probe.engine` is `fast`: must be one of auto, batch, client"),
         ("--probe.socket=udp", "`--probe.socket` is `udp`: must be one of auto, dgram, raw"),
         ("--probe.vantage=moon", "`--probe.vantage` is `moon`: must be one of site, remote"),
         ("--probe.uplink=example.com", "`--probe.uplink` is `example.com`: invalid IP address syntax"),

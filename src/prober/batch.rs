@@ -5,6 +5,7 @@
 //! only after the sockets have been read, so that a process that was stopped loses no reply.
 
 mod agenda;
+mod commands;
 mod drops;
 mod link;
 mod packet;
@@ -13,21 +14,15 @@ mod socket;
 mod table;
 mod worker;
 
-use std::{
-    collections::HashSet,
-    fmt, io,
-    os::fd::OwnedFd,
-    sync::{
-        Arc,
-        mpsc::{SyncSender, sync_channel},
-    },
-    thread,
-};
+use std::{collections::HashSet, fmt, io, sync::Arc, thread};
 
-use rustix::event::{EventfdFlags, eventfd};
 use tracing::error;
 
-use self::{socket::BatchSocket, worker::Worker};
+use self::{
+    commands::{Command, CommandSender},
+    socket::BatchSocket,
+    worker::Worker,
+};
 use super::{
     board::Sockets,
     engine::{Engine, EngineStopped},
@@ -38,22 +33,10 @@ use super::{
 };
 use crate::domain::probe::{Binding, IpVersion, SessionKey};
 
-/// Commands that may wait for the thread.
-const COMMANDS: usize = 1_024;
-
-/// Commands to the thread.
-enum Command {
-    Start(SessionKey, Box<ProbeSession>, Arc<Tally>),
-    Stop(SessionKey),
-    /// Closes sockets without sessions.
-    CloseUnused,
-}
-
 /// Runs all sessions on one thread.
 pub struct BatchEngine {
-    /// `None` when the engine is dropped, which ends the thread.
-    commands: Option<SyncSender<Command>>,
-    waker: Arc<OwnedFd>,
+    /// `None` while the engine is dropped.
+    commands: Option<CommandSender>,
     thread: Option<thread::JoinHandle<()>>,
     running: HashSet<SessionKey>,
 }
@@ -64,26 +47,17 @@ impl BatchEngine {
     /// # Errors
     /// The thread or its file descriptor cannot be created.
     pub fn new(context: SessionContext, sockets: Arc<Sockets>) -> io::Result<Self> {
-        let (commands, received) = sync_channel(COMMANDS);
-        let waker = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let other = Arc::clone(&waker);
+        let (commands, received) = commands::channel()?;
         let thread = thread::Builder::new()
             .name("echoes".into())
-            .spawn(move || Worker::new(context, sockets, received, other).run())?;
-        Ok(Self { commands: Some(commands), waker, thread: Some(thread), running: HashSet::new() })
+            .spawn(move || Worker::new(context, sockets, received).run())?;
+        Ok(Self { commands: Some(commands), thread: Some(thread), running: HashSet::new() })
     }
 
-    /// Waits if the thread has many commands. [`Engine::check`] reports a thread that has ended.
+    /// [`Engine::check`] reports a thread that has ended.
     fn send(&self, command: Command) {
         if let Some(commands) = &self.commands {
-            let full = match commands.try_send(command) {
-                Err(std::sync::mpsc::TrySendError::Full(command)) => Some(command),
-                _ => None,
-            };
-            if let Some(command) = full {
-                wake(&self.waker);
-                let _ = commands.send(command);
-            }
+            commands.send(command);
         }
     }
 }
@@ -102,7 +76,9 @@ impl Engine for BatchEngine {
 
     fn apply(&mut self) {
         self.send(Command::CloseUnused);
-        wake(&self.waker);
+        if let Some(commands) = &self.commands {
+            commands.wake();
+        }
     }
 
     fn sessions(&self) -> usize {
@@ -118,7 +94,6 @@ impl Engine for BatchEngine {
 impl Drop for BatchEngine {
     fn drop(&mut self) {
         self.commands = None;
-        wake(&self.waker);
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             error!("the thread that sends and receives echoes panicked");
         }
@@ -129,12 +104,6 @@ impl fmt::Debug for BatchEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BatchEngine").field("sessions", &self.running.len()).finish_non_exhaustive()
     }
-}
-
-/// Ends the wait of the thread.
-fn wake(waker: &OwnedFd) {
-    // Fails only if the counter is at its maximum, and then the thread wakes up, too.
-    let _ = rustix::io::write(waker, &1_u64.to_ne_bytes());
 }
 
 /// Opens and closes a socket, to check the configuration. Returns a description of the socket.

@@ -62,7 +62,7 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
 ];
 
 /// The other documented metrics, with all their labels.
-const OF_THE_EXPORTER: [(&str, &str, &[&str]); 23] = [
+const OF_THE_EXPORTER: [(&str, &str, &[&str]); 24] = [
     ("agents", "gauge", &["state"]),
     ("inventory_served_total", "counter", &["code"]),
     ("log_lines_dropped_total", "counter", &[]),
@@ -81,6 +81,7 @@ const OF_THE_EXPORTER: [(&str, &str, &[&str]); 23] = [
     ("probe_in_flight", "gauge", &[]),
     ("probe_schedule_lag_seconds", "histogram", &[]),
     ("probe_socket_up", "gauge", &["ip_version", "mode"]),
+    ("probe_socket_drops_total", "counter", &["ip_version"]),
     ("config_last_reload_successful", "gauge", &[]),
     ("config_last_reload_success_timestamp_seconds", "gauge", &[]),
     ("exporter_build_info", "gauge", &["version", "revision"]),

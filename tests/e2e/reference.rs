@@ -202,7 +202,7 @@ fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("reason", "`api_request_failures_total`", all::<FailureReason>()),
         ("reason", "`tunnels_rejected`", all::<RejectReason>()),
         ("reason", "`probe_targets_refused`", all::<RefusalReason>()),
-        ("ip_version", "`probe_socket_up`", all::<IpVersion>()),
+        ("ip_version", "`probe_socket_*`", all::<IpVersion>()),
         ("mode", "`probe_socket_up`", all::<SocketMode>()),
         ("state", "`tunnel_edge_state`", all::<HealthState>()),
         ("result", "`tunnel_edge_checks`", all::<EdgeResult>()),

@@ -5,7 +5,10 @@ use web_toolkit::server::Hosts;
 use super::*;
 use crate::{
     config::{Inputs, flags},
-    domain::rules::{Pattern, Selector, TunnelRules},
+    domain::{
+        probe::ProbeEngine,
+        rules::{Pattern, Selector, TunnelRules},
+    },
     poller::CredentialSource,
     prober::settings::ProbeOverride,
     secret::Secret,
@@ -56,7 +59,7 @@ fn rename(config: &mut Config, at: usize, name: &str) {
 /// A description, the change, and its effects.
 type TableCase = (&'static str, fn(&mut Config), [&'static str; 4]);
 
-const CASES: [TableCase; 22] = [
+const CASES: [TableCase; 23] = [
     ("nothing", |_| {}, ["", "", "", ""]),
     ("another order of accounts", |config| config.accounts.reverse(), ["", "", "", ""]),
     ("an account removed", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
@@ -100,6 +103,7 @@ const CASES: [TableCase; 22] = [
     ("probing", |config| config.probe.enabled = true, ["", "", "", ""]),
     ("override", |config| config.probe.overrides.push(ProbeOverride::new(Selector::name("x"))), ["", "", "", ""]),
     ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
+    ("the engine of the prober", |config| config.probe.engine = ProbeEngine::Client, ["", "", "", "probe.engine"]),
     ("the state directory", |config| config.state = None, ["", "", "", "state.directory"]),
     ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
     ("the host names", |config| config.web.hosts = other_hosts(), ["", "", "", "web.hosts"]),

@@ -12,7 +12,7 @@ use crate::inventory::HubCredentials;
 use crate::{
     domain::{
         fixtures::tunnel,
-        probe::{ProbeTarget, Silence, SocketMode, Vantage},
+        probe::{ProbeEngine, ProbeTarget, Silence, SocketMode, Vantage},
         tunnel::Tunnel,
     },
     telemetry,
@@ -86,6 +86,7 @@ probe:
   targets: [interface_peer, customer_endpoint]
   source: [192.0.2.1, 2001:db8::1]
   interface: gre1
+  engine: client
   socket: raw
   vantage: remote
   uplink: 192.0.2.9
@@ -118,7 +119,8 @@ probe:
     assert_eq!(probe.tunnels.sources.v4, "192.0.2.1".parse().ok());
     assert_eq!(probe.tunnels.sources.v6, "2001:db8::1".parse().ok());
     assert_eq!(probe.tunnels.interface.as_deref(), Some("gre1"));
-    assert_eq!((probe.socket, probe.silence), (SocketMode::Raw, Silence::Always));
+    assert_eq!((probe.engine, probe.socket), (ProbeEngine::Client, SocketMode::Raw));
+    assert_eq!(probe.silence, Silence::Always);
     assert_eq!((probe.tunnels.vantage, &probe.uplinks[..]), (Vantage::Remote, &[ip("192.0.2.9")][..]));
     assert_eq!(probe.buckets.bounds().len(), 2);
 }
@@ -281,6 +283,7 @@ const SETTINGS: [(&str, &str, &str); 36] = [
     ("probe.targets", "interface_peer", "x"),
     ("probe.source", "192.0.2.1", "x"),
     ("probe.interface", "gre1", "a/b"),
+    ("probe.engine", "client", "x"),
     ("probe.socket", "raw", "x"),
     ("probe.vantage", "remote", "x"),
     ("probe.uplink", "192.0.2.1", "x"),

@@ -13,7 +13,7 @@ pub(super) struct Ticket(u64);
 
 /// An entry: look at the session in this slot at this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Entry {
+pub(super) struct AgendaEntry {
     pub(super) at: Instant,
     pub(super) ticket: Ticket,
     pub(super) slot: usize,
@@ -22,7 +22,7 @@ pub(super) struct Entry {
 /// Entries by time.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    heap: BinaryHeap<Reverse<Entry>>,
+    heap: BinaryHeap<Reverse<AgendaEntry>>,
     last: Ticket,
 }
 
@@ -41,12 +41,12 @@ impl Agenda {
     /// Adds an entry and returns its ticket, which replaces the former one of the session.
     pub(super) fn add(&mut self, at: Instant, slot: usize) -> Ticket {
         self.last.0 += 1;
-        self.heap.push(Reverse(Entry { at, ticket: self.last, slot }));
+        self.heap.push(Reverse(AgendaEntry { at, ticket: self.last, slot }));
         self.last
     }
 
     /// Returns the first entry that is right. Drops or moves those before it, as `check` says.
-    pub(super) fn first(&mut self, mut check: impl FnMut(Entry) -> Current) -> Option<Entry> {
+    pub(super) fn first(&mut self, mut check: impl FnMut(AgendaEntry) -> Current) -> Option<AgendaEntry> {
         loop {
             let mut first = self.heap.peek_mut()?;
             match check(first.0) {

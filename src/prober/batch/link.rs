@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::debug;
 use web_toolkit::clock;
 
@@ -33,11 +33,14 @@ const MAX_READS: usize = 1_024;
 /// Attempts to send a packet. ICMP errors for other echoes make a send on a datagram socket fail, once each.
 const SEND_ATTEMPTS: usize = 8;
 
+/// Maximum time to wait until the send buffer has room.
+const SEND_WAIT: Duration = Duration::from_millis(5);
+
 /// A send call that took longer was interrupted, so that the time of sending is unknown.
 const STALL: Duration = Duration::from_millis(10);
 
 /// The sockets of one IP version and one binding.
-pub(super) struct Link {
+pub(super) struct BatchLink {
     id: LinkId,
     sockets: Arc<Sockets>,
     slot: SocketSlot<OpenSocket>,
@@ -69,7 +72,7 @@ impl EchoSocket for OpenSocket {
     }
 }
 
-impl Link {
+impl BatchLink {
     pub(super) fn new(id: LinkId, version: IpVersion, binding: &Arc<Binding>, sockets: &Arc<Sockets>) -> Self {
         let slot = SocketSlot::new(version, binding, sockets);
         Self { id, sockets: Arc::clone(sockets), slot, replaced: Vec::new(), sessions: 0 }
@@ -123,7 +126,7 @@ impl Link {
                     rest = &rest[count.clamp(1, rest.len())..];
                     attempts = 0;
                 }
-                Err(error) if attempts < SEND_ATTEMPTS && self.may_be_foreign(&error) => self.read_errors(table),
+                Err(error) if attempts < SEND_ATTEMPTS && self.is_temporary(&error, attempts, table) => {}
                 Err(error) => {
                     let (failure, old) = self.slot.handle_send_error(&error, before.instant);
                     self.replaced.extend(old.map(|old| (old, before.instant + timeout)));
@@ -150,15 +153,24 @@ impl Link {
         }
     }
 
-    /// Returns whether an error of a send may belong to another echo, or to an interruption.
-    fn may_be_foreign(&mut self, error: &io::Error) -> bool {
-        let is_dgram = self.slot.open_socket().is_some_and(|open| open.mode() == SocketMode::Dgram);
-        is_interrupted(error) || is_dgram
+    /// Returns whether the send may succeed at the next attempt: the buffer has room again, or the error belonged to
+    /// another echo on the same datagram socket.
+    fn is_temporary(&mut self, error: &io::Error, attempts: usize, table: &mut Table) -> bool {
+        let Some(open) = self.slot.open_socket() else { return false };
+        match error.kind() {
+            io::ErrorKind::Interrupted => true,
+            io::ErrorKind::WouldBlock => open.wait_until_writable(),
+            // The first error may have found no place in the queue.
+            _ => open.mode() == SocketMode::Dgram && (open.read_errors(self.id, table) || attempts == 1),
+        }
     }
 
-    fn read_errors(&mut self, table: &mut Table) {
-        if let Some(open) = self.slot.open_socket() {
-            open.read_errors(self.id, table);
+    /// Reads the ICMP errors of datagram sockets, which the kernel keeps apart from packets.
+    pub(super) fn read_errors(&mut self, table: &mut Table) {
+        let id = self.id;
+        let open = self.slot.open_socket().into_iter().chain(self.replaced.iter_mut().map(|(socket, _)| socket));
+        for socket in open {
+            socket.read_errors(id, table);
         }
     }
 }
@@ -177,7 +189,7 @@ impl OpenSocket {
                 Ok(false) => break,
                 Err(error) if is_interrupted(&error) => {}
                 // Reading the error clears it.
-                Err(_) => self.read_errors(link, table),
+                Err(_) => drop(self.read_errors(link, table)),
             }
         }
         self.empty_at = now;
@@ -200,9 +212,16 @@ impl OpenSocket {
         })
     }
 
-    /// Reads the ICMP errors of a datagram socket.
-    fn read_errors(&mut self, link: LinkId, table: &mut Table) {
+    fn wait_until_writable(&self) -> bool {
+        let mut polled = [PollFd::new(&self.socket, PollFlags::OUT)];
+        let timeout = Timespec::try_from(SEND_WAIT).ok();
+        poll(&mut polled, timeout.as_ref()).is_ok_and(|ready| ready > 0)
+    }
+
+    /// Reads the ICMP errors of a datagram socket. Returns whether there were any.
+    fn read_errors(&mut self, link: LinkId, table: &mut Table) -> bool {
         let version = self.socket.version();
+        let mut any = false;
         for _ in 0..MAX_READS {
             let found = self.socket.receive_error(|error| {
                 let failure = meaning::classify_message(version, error.icmp_type, error.code);
@@ -211,8 +230,13 @@ impl OpenSocket {
                 }
             });
             if !found.is_ok_and(|found| found) {
-                return;
+                break;
             }
+            any = true;
         }
+        any
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,6 +139,11 @@ impl BatchSocket {
         self.socket.recv_buffer_size().unwrap_or(0)
     }
 
+    #[cfg(test)]
+    pub(super) fn set_receive_buffer(&self, size: usize) {
+        self.socket.set_recv_buffer_size(size).unwrap();
+    }
+
     /// Sends up to [`SEND_BATCH`] packets. Returns how many the kernel has accepted.
     ///
     /// # Errors

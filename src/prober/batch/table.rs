@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use web_toolkit::clock::Moment;
 
 use super::{
-    agenda::{Agenda, Current, Entry, Ticket},
+    agenda::{Agenda, AgendaEntry, Current, Ticket},
     packet::{self, EchoId, EchoPacket, Message},
     seal::{Payload, Seal},
 };
@@ -207,7 +207,7 @@ impl Table {
         self.first().map(|entry| entry.at)
     }
 
-    fn first(&mut self) -> Option<Entry> {
+    fn first(&mut self) -> Option<AgendaEntry> {
         let probes = &self.probes;
         self.agenda.first(|entry| match &probes[entry.slot] {
             Some(probe) if probe.ticket == entry.ticket => {

@@ -3,23 +3,16 @@
 
 use std::{
     collections::HashMap,
-    os::fd::OwnedFd,
-    sync::{
-        Arc,
-        mpsc::{Receiver, TryRecvError},
-    },
+    sync::{Arc, mpsc::TryRecvError},
     time::Duration,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::read,
-};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use web_toolkit::clock;
 
 use super::{
-    Command,
-    link::Link,
+    commands::{Command, CommandReceiver},
+    link::BatchLink,
     socket::SEND_BATCH,
     table::{LinkId, Outgoing, Table},
 };
@@ -38,26 +31,19 @@ const MAX_COMMANDS: usize = 128;
 pub(super) struct Worker {
     context: SessionContext,
     sockets: Arc<Sockets>,
-    commands: Receiver<Command>,
-    /// Readable if there may be commands or new settings.
-    waker: Arc<OwnedFd>,
+    commands: CommandReceiver,
     table: Table,
-    links: Vec<Option<Link>>,
+    links: Vec<Option<BatchLink>>,
     ids: HashMap<(IpVersion, Arc<Binding>), LinkId>,
     /// Reused memory.
     due: Vec<Outgoing>,
 }
 
 impl Worker {
-    pub(super) fn new(
-        context: SessionContext,
-        sockets: Arc<Sockets>,
-        commands: Receiver<Command>,
-        waker: Arc<OwnedFd>,
-    ) -> Self {
+    pub(super) fn new(context: SessionContext, sockets: Arc<Sockets>, commands: CommandReceiver) -> Self {
         let table = Table::new(context.clone());
         let (links, ids, due) = (Vec::new(), HashMap::new(), Vec::with_capacity(SEND_BATCH));
-        Self { context, sockets, commands, waker, table, links, ids, due }
+        Self { context, sockets, commands, table, links, ids, due }
     }
 
     /// Runs until the sender of the commands is gone.
@@ -72,7 +58,7 @@ impl Worker {
     /// Returns `false` if the sender of the commands is gone.
     fn take_commands(&mut self) -> bool {
         for _ in 0..MAX_COMMANDS {
-            match self.commands.try_recv() {
+            match self.commands.next() {
                 Ok(Command::Start(key, session, tally)) => {
                     let link = self.link(&key);
                     self.table.start(link, key.address, *session, tally, clock::now().instant);
@@ -84,7 +70,7 @@ impl Worker {
             }
         }
         // There may be more.
-        super::wake(&self.waker);
+        self.commands.wake();
         true
     }
 
@@ -94,7 +80,7 @@ impl Worker {
         let (links, sockets) = (&mut self.links, &self.sockets);
         let id = *self.ids.entry((version, Arc::clone(&key.binding))).or_insert_with(|| {
             let id = links.iter().position(Option::is_none).unwrap_or(links.len());
-            let link = Link::new(id, version, &key.binding, sockets);
+            let link = BatchLink::new(id, version, &key.binding, sockets);
             if id == links.len() {
                 links.push(Some(link));
             } else {
@@ -181,7 +167,7 @@ impl Worker {
     fn wait(&mut self) {
         let due = self.table.next_event();
         let mut polled = Vec::with_capacity(self.links.len() + 1);
-        polled.push(PollFd::new(&self.waker, PollFlags::IN));
+        polled.push(PollFd::new(&self.commands, PollFlags::IN));
         for link in self.links.iter().flatten() {
             link.add_to_poll(&mut polled);
         }
@@ -189,9 +175,15 @@ impl Worker {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         // An interruption by a signal does no harm: nothing is due.
         let _ = poll(&mut polled, timeout.as_ref());
-        if !polled[0].revents().is_empty() {
-            // Resets the counter of the waker.
-            let _ = read(&self.waker, &mut [0_u8; 8]);
+        let is_woken = !polled[0].revents().is_empty();
+        let has_errors = polled.iter().any(|socket| socket.revents().contains(PollFlags::ERR));
+        if is_woken {
+            self.commands.reset();
+        }
+        if has_errors {
+            for link in self.links.iter_mut().flatten() {
+                link.read_errors(&mut self.table);
+            }
         }
     }
 }

@@ -6,6 +6,9 @@ confirmed by `ok` and the time since which they apply. A rule:
   answer   reply | silent | unreachable | prohibited | ttl_exceeded | too_big | redirect (and then the reply)
            | spoofed (a reply from another host) | foreign_id | wrong_sequence | garbage | truncated | late
            | short | long (replies with another length than the request)
+           | damaged | blank (replies with another content) | replayed (with the content of the echo before)
+           | wrong_checksum | error_first (unreachable, and then the reply)
+           | foreign_quote (unreachable, about an echo with another content)
   forge    addresses in whose names it answers as well, with its own identifier and the next sequence numbers
   delay    seconds until the answer; jitter: plus or minus this
   loss     share of echoes without an answer: exactly this share of each hundred, at random places
@@ -58,6 +61,8 @@ def packet(source, destination, icmp):
 class Echo:
     """An echo request, taken apart; `None` from `parse` for anything else."""
 
+    former = {}
+
     @staticmethod
     def parse(raw):
         version = raw[0] >> 4 if raw else 0
@@ -108,6 +113,23 @@ class Echo:
             return [self.reply(payload=self.icmp[8:-1])]
         if answer == "long":
             return [self.reply(payload=self.icmp[8:] + b"m")]
+        if answer == "damaged":
+            return [self.reply(payload=self.icmp[8:-1] + bytes([self.icmp[-1] ^ 1]))]
+        if answer == "blank":
+            return [self.reply(payload=b"\x6d" * len(self.icmp[8:]))]
+        if answer == "replayed":
+            former = Echo.former.get(self.target, b"\0" * len(self.icmp[8:]))
+            Echo.former[self.target] = self.icmp[8:]
+            return [self.reply(payload=former)]
+        if answer == "wrong_checksum":
+            raw = bytearray(self.reply())
+            raw[22 if self.v4 else 42] ^= 1
+            return [bytes(raw)]
+        if answer == "error_first":
+            return [self.error(*errors["unreachable"]), self.reply()]
+        if answer == "foreign_quote":
+            other = Echo(self.raw[:-40] + bytes(40), self.source, self.target, self.icmp, self.reply_type)
+            return [other.error(*errors["unreachable"])]
         if answer == "garbage":
             return [packet(self.target, self.source, random.randbytes(40)) for _ in range(3)]
         if answer == "truncated":
