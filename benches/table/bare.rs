@@ -45,8 +45,8 @@ pub(crate) fn run(size: usize, seconds: u64) -> Result<Option<(f64, f64)>> {
     }
     thread::sleep(Duration::from_millis(100));
     replies += receive(&socket)?;
-    let spent = measure::cpu_so_far().saturating_sub(before);
-    Ok(Some((measure::per(spent, sent) / 1e3, (sent - replies) as f64)))
+    let cpu = measure::cpu_so_far().saturating_sub(before);
+    Ok(Some((measure::per(cpu, sent) / 1e3, (sent - replies) as f64)))
 }
 
 /// Number of pings that are due, at one per second and address.

@@ -19,7 +19,7 @@ use std::{collections::HashSet, fmt, io, sync::Arc, thread};
 use tracing::error;
 
 use self::{
-    commands::{Command, CommandSender},
+    commands::{CommandSender, EngineCommand},
     socket::BatchSocket,
     worker::Worker,
 };
@@ -55,7 +55,7 @@ impl BatchEngine {
     }
 
     /// [`Engine::check`] reports a thread that has ended.
-    fn send(&self, command: Command) {
+    fn send(&self, command: EngineCommand) {
         if let Some(commands) = &self.commands {
             commands.send(command);
         }
@@ -65,17 +65,17 @@ impl BatchEngine {
 impl Engine for BatchEngine {
     fn start(&mut self, key: SessionKey, session: ProbeSession, tally: Arc<Tally>) {
         self.running.insert(key.clone());
-        self.send(Command::Start(key, Box::new(session), tally));
+        self.send(EngineCommand::Start(key, Box::new(session), tally));
     }
 
     fn stop(&mut self, key: &SessionKey) {
         if self.running.remove(key) {
-            self.send(Command::Stop(key.clone()));
+            self.send(EngineCommand::Stop(key.clone()));
         }
     }
 
     fn apply(&mut self) {
-        self.send(Command::CloseUnused);
+        self.send(EngineCommand::CloseUnused);
         if let Some(commands) = &self.commands {
             commands.wake();
         }

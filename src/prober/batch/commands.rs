@@ -20,7 +20,7 @@ use crate::{
 const CAPACITY: usize = 1_024;
 
 /// A command to the thread.
-pub(super) enum Command {
+pub(super) enum EngineCommand {
     Start(SessionKey, Box<ProbeSession>, Arc<Tally>),
     Stop(SessionKey),
     /// Closes sockets without sessions.
@@ -30,13 +30,13 @@ pub(super) enum Command {
 /// The driver's end. Dropping it ends the thread.
 pub(super) struct CommandSender {
     /// `None` while it is dropped.
-    channel: Option<SyncSender<Command>>,
+    channel: Option<SyncSender<EngineCommand>>,
     waker: Arc<OwnedFd>,
 }
 
 /// The thread's end. Readable if there may be commands or new settings.
 pub(super) struct CommandReceiver {
-    channel: Receiver<Command>,
+    channel: Receiver<EngineCommand>,
     waker: Arc<OwnedFd>,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn channel() -> io::Result<(CommandSender, CommandReceiver)> {
 
 impl CommandSender {
     /// Sends a command without waking the thread. Waits if the channel is full. Does nothing if the thread has ended.
-    pub(super) fn send(&self, command: Command) {
+    pub(super) fn send(&self, command: EngineCommand) {
         let Some(channel) = &self.channel else { return };
         if let Err(TrySendError::Full(command)) = channel.try_send(command) {
             self.wake();
@@ -75,7 +75,7 @@ impl Drop for CommandSender {
 }
 
 impl CommandReceiver {
-    pub(super) fn next(&self) -> Result<Command, TryRecvError> {
+    pub(super) fn next(&self) -> Result<EngineCommand, TryRecvError> {
         self.channel.try_recv()
     }
 

@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use web_toolkit::clock;
 
 use super::{
-    commands::{Command, CommandReceiver},
+    commands::{CommandReceiver, EngineCommand},
     link::BatchLink,
     socket::SEND_BATCH,
     table::{LinkId, Outgoing, Table},
@@ -59,12 +59,12 @@ impl Worker {
     fn take_commands(&mut self) -> bool {
         for _ in 0..MAX_COMMANDS {
             match self.commands.next() {
-                Ok(Command::Start(key, session, tally)) => {
+                Ok(EngineCommand::Start(key, session, tally)) => {
                     let link = self.link(&key);
                     self.table.start(link, key.address, *session, tally, clock::now().instant);
                 }
-                Ok(Command::Stop(key)) => self.stop(key),
-                Ok(Command::CloseUnused) => self.close_unused_links(),
+                Ok(EngineCommand::Stop(key)) => self.stop(key),
+                Ok(EngineCommand::CloseUnused) => self.close_unused_links(),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
