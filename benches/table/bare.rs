@@ -1,4 +1,4 @@
-//! A lower bound for probing: one datagram socket that sends and receives with as few system calls as possible, and does
+//! A lower bound for probing: one socket, of the same kind as that of the prober, that sends and receives with as few system calls as possible, and does
 //! nothing else.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 };
 
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 use web_toolkit::clock;
 
 use super::{Result, measure, probe::address};
@@ -23,8 +23,7 @@ const GRID: Duration = Duration::from_millis(2);
 
 /// CPU time of one ping in microseconds and the number of missing replies. `None` without permission to ping.
 pub(crate) fn run(size: usize, seconds: u64) -> Result<Option<(f64, f64)>> {
-    let Ok(socket) = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::ICMPV4)) else { return Ok(None) };
-    socket.set_recv_buffer_size(8 << 20)?;
+    let Some(socket) = open()? else { return Ok(None) };
     let addresses: Vec<SockaddrStorage> = (0..size).map(|n| SocketAddr::from((address(n), 0)).into()).collect();
     let (before, began) = (measure::cpu_so_far(), clock::now().instant);
     let mut replies = 0;
@@ -49,6 +48,39 @@ pub(crate) fn run(size: usize, seconds: u64) -> Result<Option<(f64, f64)>> {
     Ok(Some((measure::per(cpu, sent) / 1e3, (sent - replies) as f64)))
 }
 
+/// Opens a datagram socket if the kernel permits it, otherwise a raw socket that receives only echo replies.
+fn open() -> Result<Option<Socket>> {
+    let of_type = |kind| Socket::new(Domain::IPV4, kind, Some(Protocol::ICMPV4));
+    let socket = match (of_type(Type::DGRAM), of_type(Type::RAW)) {
+        (Ok(socket), _) => socket,
+        (_, Ok(socket)) => {
+            // Accepts packets whose first byte after the IP header, the ICMP type, is 0.
+            socket.attach_filter(&[
+                SockFilter::new(0xb1, 0, 0, 0),
+                SockFilter::new(0x50, 0, 0, 0),
+                SockFilter::new(0x15, 0, 1, 0),
+                SockFilter::new(0x06, 0, 0, u32::MAX),
+                SockFilter::new(0x06, 0, 0, 0),
+            ])?;
+            socket
+        }
+        _ => return Ok(None),
+    };
+    socket.set_recv_buffer_size(8 << 20)?;
+    Ok(Some(socket))
+}
+
+/// An echo request with its checksum (RFC 1071).
+fn packet() -> [u8; 64] {
+    let mut packet = [0x6d; 64];
+    packet[..8].copy_from_slice(&[8, 0, 0, 0, 0xbe, 0xef, 0, 1]);
+    let words = packet.chunks_exact(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum: u32 = words.sum();
+    let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap_or(u16::MAX);
+    packet[2..4].copy_from_slice(&checksum.to_be_bytes());
+    packet
+}
+
 /// Number of pings that are due, at one per second and address.
 fn due(began: Instant, size: usize) -> usize {
     let elapsed = clock::now().instant.saturating_duration_since(began);
@@ -56,8 +88,7 @@ fn due(began: Instant, size: usize) -> usize {
 }
 
 fn send(socket: &Socket, addresses: &[SockaddrStorage]) -> Result<usize> {
-    let mut packet = [0x6d; 64];
-    packet[..8].copy_from_slice(&[8, 0, 0, 0, 0, 0, 0, 1]);
+    let packet = packet();
     let slices = [[IoSlice::new(&packet)]; BATCH];
     let addresses: Vec<_> = addresses.iter().copied().map(Some).collect();
     let mut headers = MultiHeaders::preallocate(BATCH, None);

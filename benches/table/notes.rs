@@ -18,15 +18,19 @@ const NOISE: f64 = 1.25;
 const OF_ONE: [&str; 3] = [" line", " per ping", "in body sizes"];
 
 /// Explanations of values above their goal, by the prefix of the row's name.
-const HELD_BACK: [(&str, &str); 4] = [
+const HELD_BACK: [(&str, &str); 5] = [
     ("poll", "With 100 tunnels, runs vary between 0.3 and 0.6 ms. The goal is that of 10,000 tunnels divided by 100."),
     (
         "CPU per ping",
-        "Two thirds are spent in the kernel. On loopback, a raw socket also receives its own requests, which a network would not return, \
-         and so does every other raw socket of the machine. In user space, surge-ping queries the address of its socket for each packet, \
-         which costs one more system call. Tried: a shared wake-up for sends that are close together (4 to 13 % less), memory for a ping \
-         only while it is in flight, link-time optimization (1 %). The compressed scrape every five seconds costs 2 µs per ping. The goal \
-         was set when `fping` took 34 µs per ping, so the ratio is more meaningful.",
+        "Most of it is spent in the kernel: compare with the bare loop. On loopback, a raw socket also filters its own requests, \
+         which a network would not return, and so does every other raw socket of the machine. The compressed scrape every five \
+         seconds costs 2 µs per ping with 10,000 addresses. `fping` sends bursts without sleeping if the machine is busy, which \
+         lowers its CPU time per ping; the ratio is meaningful on a quiet machine only.",
+    ),
+    (
+        "mean round-trip time",
+        "The packets of one system call share one send time, so that on loopback, where the reply arrives during the call, the last \
+         of four appears some microseconds slower than it is.",
     ),
     (
         "send delay",

@@ -143,9 +143,9 @@ label_enum! {
     pub enum SocketMode {
         /// Datagram if the kernel permits it, otherwise raw.
         Auto => "auto",
-        /// Unprivileged (`net.ipv4.ping_group_range`). The kernel chooses the identifier and drops ICMP errors.
+        /// Unprivileged (`net.ipv4.ping_group_range`). The kernel chooses the identifier.
         Dgram => "dgram",
-        /// Requires `CAP_NET_RAW`. Receives ICMP errors.
+        /// Requires `CAP_NET_RAW`.
         Raw => "raw",
     }
 }

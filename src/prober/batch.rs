@@ -49,7 +49,7 @@ impl BatchEngine {
     pub fn new(context: SessionContext, sockets: Arc<Sockets>) -> io::Result<Self> {
         let (commands, received) = commands::channel()?;
         let thread = thread::Builder::new()
-            .name("echoes".into())
+            .name("prober-io".into())
             .spawn(move || Worker::new(context, sockets, received).run())?;
         Ok(Self { commands: Some(commands), thread: Some(thread), running: HashSet::new() })
     }

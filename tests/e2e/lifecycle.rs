@@ -115,7 +115,7 @@ fn only_threads_that_open_sockets_keep_capabilities() {
         eventually("every thread to hold only the capabilities it needs", SOON, || {
             let threads = of_threads(demo.process.id(), field);
             let fits = |(name, set): &(String, String)| {
-                let opens_sockets = name == "prober" || name == "magic-tunnel-ex";
+                let opens_sockets = ["prober", "prober-io", "magic-tunnel-ex"].contains(&name.as_str());
                 bits(set) == if opens_sockets { given } else { 0 }
             };
             let probes = threads.iter().any(|(name, _)| name == "prober");
