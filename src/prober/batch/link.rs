@@ -36,8 +36,9 @@ const SEND_ATTEMPTS: usize = 8;
 /// Maximum time to wait until the send buffer has room.
 const SEND_WAIT: Duration = Duration::from_millis(5);
 
-/// A send call that took longer was interrupted, so that the time of sending is unknown.
-const STALL: Duration = Duration::from_millis(10);
+/// A send call that took longer was interrupted: the time of sending is unknown, and the reply may look late. Shorter
+/// interruptions, which are usual on a busy machine, only make a round-trip time too long.
+const STALL: Duration = Duration::from_millis(100);
 
 /// The sockets of one IP version and one binding.
 pub(super) struct BatchLink {
