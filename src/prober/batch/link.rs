@@ -9,7 +9,6 @@ use std::{
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tracing::debug;
 use web_toolkit::clock;
 
 use super::{
@@ -19,7 +18,7 @@ use super::{
     table::{Arrival, LinkId, Outgoing, Table},
 };
 use crate::{
-    domain::probe::{Binding, IpVersion, ProbeFailure, SocketMode},
+    domain::probe::{Binding, IpVersion, SocketMode},
     prober::{
         board::Sockets,
         meaning,
@@ -35,10 +34,6 @@ const SEND_ATTEMPTS: usize = 8;
 
 /// Maximum time to wait until the send buffer has room.
 const SEND_WAIT: Duration = Duration::from_millis(5);
-
-/// A send call that took longer was interrupted: the time of sending is unknown, and the reply may look late. Shorter
-/// interruptions, which are usual on a busy machine, only make a round-trip time too long.
-const STALL: Duration = Duration::from_millis(100);
 
 /// The sockets of one IP version and one binding.
 pub(super) struct BatchLink {
@@ -123,8 +118,12 @@ impl BatchLink {
             match sent {
                 Ok(count) => {
                     self.slot.mark_sent();
-                    self.mark_sent(&rest[..count.clamp(1, rest.len())], table, before.instant);
-                    rest = &rest[count.clamp(1, rest.len())..];
+                    let (accepted, remaining) = rest.split_at(count.clamp(1, rest.len()));
+                    let after = clock::now();
+                    for echo in accepted {
+                        table.mark_sent(echo.slot, before.instant, after);
+                    }
+                    rest = remaining;
                     attempts = 0;
                 }
                 Err(error) if attempts < SEND_ATTEMPTS && self.is_temporary(&error, attempts, table) => {}
@@ -136,21 +135,6 @@ impl BatchLink {
                     attempts = 0;
                 }
             }
-        }
-    }
-
-    fn mark_sent(&self, echoes: &[Outgoing], table: &mut Table, before: Instant) {
-        let after = clock::now();
-        let stalled = after.instant.saturating_duration_since(before) > STALL;
-        for echo in echoes {
-            if stalled {
-                table.mark_failed(echo.slot, ProbeFailure::NotSent, after);
-            } else {
-                table.mark_sent(echo.slot, before);
-            }
-        }
-        if stalled {
-            debug!("ICMP link {}: the thread was interrupted while it sent", self.id);
         }
     }
 

@@ -69,15 +69,14 @@ struct Flight {
     sequence: u16,
     payload: Payload,
     timeout: Duration,
+    /// Start of the system call that has sent it.
     sent: Instant,
+    /// The timeout after the end of that call.
+    deadline: Instant,
     error: Option<ProbeFailure>,
 }
 
 impl Flight {
-    fn deadline(&self) -> Instant {
-        self.sent + self.timeout
-    }
-
     /// Returns whether a message is about this echo. The kernel chooses the identifier on datagram sockets and delivers
     /// only messages with it.
     fn is(&self, id: &EchoId<'_>, mode: SocketMode) -> bool {
@@ -93,7 +92,7 @@ impl Flight {
 impl Probe {
     /// Returns when this session has to be looked at.
     fn next_event(&self) -> Instant {
-        self.flight.as_ref().map_or_else(|| self.session.due(), Flight::deadline)
+        self.flight.as_ref().map_or_else(|| self.session.due(), |flight| flight.deadline)
     }
 }
 
@@ -236,7 +235,7 @@ impl Table {
     fn look_at(&mut self, slot: usize, now: Moment) -> Option<Outgoing> {
         let probe = self.probes[slot].as_ref()?;
         if let Some(flight) = &probe.flight {
-            if flight.deadline() > now.instant {
+            if flight.deadline > now.instant {
                 return None;
             }
             let overflow = self.overflows.get(&probe.link).is_some_and(|&until| flight.sent <= until);
@@ -262,15 +261,23 @@ impl Table {
         let version = IpVersion::from(probe.address);
         let packet = packet::encode(version, echo.identifier, echo.sequence, &payload);
         let (identifier, sequence, timeout) = (echo.identifier, echo.sequence, echo.timeout);
-        probe.flight = Some(Flight { identifier, sequence, payload, timeout, sent: now.instant, error: None });
+        let (sent, deadline) = (now.instant, now.instant + timeout);
+        probe.flight = Some(Flight { identifier, sequence, payload, timeout, sent, deadline, error: None });
         Some(Outgoing { slot, link: probe.link, address: probe.address, packet })
     }
 
-    /// The kernel has accepted an echo, which was passed to it at `at`.
-    pub(super) fn mark_sent(&mut self, slot: usize, at: Instant) {
-        if let Some(flight) = self.probes[slot].as_mut().and_then(|probe| probe.flight.as_mut()) {
-            flight.sent = at;
+    /// The kernel has accepted an echo in a system call from `before` to `after`.
+    ///
+    /// The round-trip time starts at `before` and the timeout at `after`, because the thread may have been interrupted
+    /// on either side of the send. After an interruption of more than half the timeout neither time is known well
+    /// enough, so that the echo does not count.
+    pub(super) fn mark_sent(&mut self, slot: usize, before: Instant, after: Moment) {
+        let Some(flight) = self.probes[slot].as_mut().and_then(|probe| probe.flight.as_mut()) else { return };
+        if after.instant.saturating_duration_since(before) > flight.timeout / 2 {
+            return self.mark_failed(slot, ProbeFailure::NotSent, after);
         }
+        flight.sent = before;
+        flight.deadline = after.instant + flight.timeout;
     }
 
     /// The kernel has refused an echo.
@@ -290,7 +297,7 @@ impl Table {
     fn receive_reply(&mut self, link: LinkId, mode: SocketMode, id: &EchoId<'_>, arrival: Arrival) {
         let Some((slot, flight)) = self.flight(link, id, mode) else { return };
         let at = arrival.instant(flight.sent);
-        if id.payload != flight.payload || at > flight.deadline() {
+        if id.payload != flight.payload || at > flight.deadline {
             return;
         }
         let rtt = at.saturating_duration_since(flight.sent).max(Duration::from_nanos(1));
@@ -335,7 +342,7 @@ impl Table {
             self.renewals.push(probe.link);
         }
         // After a delay the next send may be due before the deadline, which is when the current entry is.
-        if probe.session.due() < flight.deadline() {
+        if probe.session.due() < flight.deadline {
             probe.ticket = self.agenda.add(probe.session.due(), slot);
         }
     }

@@ -3,12 +3,15 @@ use std::net::{IpAddr, Ipv4Addr};
 use tokio::sync::watch;
 
 use super::*;
-use crate::prober::{
-    histogram::Buckets,
-    schedule::PhaseSequence,
-    session::SessionContext,
-    settings::{SessionSettings, Timing},
-    tally::Tally,
+use crate::{
+    domain::probe::ProbeFailure,
+    prober::{
+        histogram::Buckets,
+        schedule::PhaseSequence,
+        session::SessionContext,
+        settings::{SessionSettings, Timing},
+        tally::Tally,
+    },
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);

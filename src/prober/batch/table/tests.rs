@@ -64,7 +64,7 @@ impl Stage {
             let next = self.table.next_event().unwrap();
             self.now = self.now.after(next.saturating_duration_since(self.now.instant));
             if let Some(echo) = self.table.next_echo(self.now) {
-                self.table.mark_sent(echo.slot, self.now.instant);
+                self.table.mark_sent(echo.slot, self.now.instant, self.now);
                 return echo;
             }
         }
@@ -251,6 +251,32 @@ fn a_reply_after_the_deadline_is_a_loss_even_if_nothing_has_judged_it() {
 }
 
 #[test]
+fn an_interruption_while_an_echo_is_sent_is_not_a_loss() {
+    let host = ip("192.0.2.1");
+    // Time in the system call, time until the reply arrives, and whether it counts. The timeout is 500 ms.
+    for (interruption, answered, expected) in [
+        (ms(249), ms(748), (1, vec![])),
+        (ms(249), ms(750), (0, vec![ProbeFailure::Timeout])),
+        (ms(251), ms(252), (0, vec![ProbeFailure::NotSent])),
+        (SECOND * 8, SECOND * 8, (0, vec![ProbeFailure::NotSent])),
+    ] {
+        let mut stage = Stage::new();
+        let tally = stage.start(LINK, host);
+        let due = stage.table.next_event().unwrap();
+        stage.pass(due.saturating_duration_since(stage.now.instant));
+        let echo = stage.table.next_echo(stage.now).unwrap();
+        stage.table.mark_sent(echo.slot, stage.now.instant, stage.now.after(interruption));
+        stage.pass(answered);
+        stage.receive(SocketMode::Dgram, host, &reply(host, SocketMode::Dgram, &echo.packet, payload(&echo)));
+        stage.table.next_echo(stage.now);
+        assert_eq!(outcomes(&tally), expected, "{interruption:?} {answered:?}");
+        if expected.0 == 1 {
+            assert!(tally.read().rtt.sum() >= answered, "the round-trip time is an upper bound");
+        }
+    }
+}
+
+#[test]
 fn a_wall_clock_that_is_set_does_not_change_the_round_trip_time() {
     let read = clock::now();
     let at = |by: u64| read.after(ms(by)).instant;
@@ -364,7 +390,7 @@ proptest! {
                 match fate {
                     0 => stage.table.mark_failed(echo.slot, ProbeFailure::NotSent, now),
                     1 => stage.receive(SocketMode::Dgram, echo.address, &answer),
-                    2 => stage.table.mark_sent(echo.slot, now.instant),
+                    2 => stage.table.mark_sent(echo.slot, now.instant, now.after(ms(wait))),
                     _ => stage.receive_late(SocketMode::Dgram, echo.address, &answer, ms(wait)),
                 }
             }
