@@ -19,8 +19,11 @@ use crate::support::{SOON, api::Api, exporter::Exporter, samples::Samples};
 type Case = (&'static str, [&'static str; 2], [&'static str; 2]);
 
 /// The answers that both engines judge in the same way.
-const AGREED: [Case; 10] = [
+const AGREED: [Case; 12] = [
     ("reply", ["reply"; 2], ["reply"; 2]),
+    ("double", ["reply"; 2], ["reply"; 2]),
+    // The next host is the silent one.
+    ("next_host", ["timeout"; 2], ["timeout"; 2]),
     ("silent", ["timeout"; 2], ["timeout"; 2]),
     ("redirect", ["reply"; 2], ["reply"; 2]),
     ("spoofed", ["timeout"; 2], ["timeout"; 2]),
@@ -74,8 +77,11 @@ fn outcome(exporter: &mut Exporter, answer: &str, address: &str) -> String {
     let labels = target(answer, address);
     let page = await_results(exporter, &labels, 5.0);
     let failures = page.all("tunnel_probe_failures_total", &labels).into_iter().filter(|sample| sample.value > 0.0);
+    let [requests, replies] =
+        ["requests", "replies"].map(|what| sum(&page, &format!("tunnel_probe_{what}_total"), &labels));
+    assert!(replies <= requests, "{answer}, {address}: {replies} replies to {requests} echoes");
     let mut words: Vec<_> = failures.map(|sample| sample.labels["reason"].clone()).collect();
-    if sum(&page, "tunnel_probe_replies_total", &labels) > 0.0 {
+    if replies > 0.0 {
         words.push("reply".to_owned());
     }
     words.join(" ")

@@ -9,6 +9,7 @@ confirmed by `ok` and the time since which they apply. A rule:
            | damaged | blank (replies with another content) | replayed (with the content of the echo before)
            | wrong_checksum | error_first (unreachable, and then the reply)
            | foreign_quote (unreachable, about an echo with another content)
+           | double (two replies) | next_host (a reply in the name of the second next address)
   forge    addresses in whose names it answers as well, with its own identifier and the next sequence numbers
   delay    seconds until the answer; jitter: plus or minus this
   loss     share of echoes without an answer: exactly this share of each hundred, at random places
@@ -105,6 +106,10 @@ class Echo:
             return [self.redirect(), self.reply()]
         if answer == "spoofed":
             return [self.reply(source=STRANGER4 if self.v4 else STRANGER6)]
+        if answer == "next_host":
+            return [self.reply(source=(int.from_bytes(self.target, "big") + 2).to_bytes(len(self.target), "big"))]
+        if answer == "double":
+            return [self.reply(), self.reply()]
         if answer == "foreign_id":
             return [self.reply(identifier=1)]
         if answer == "wrong_sequence":
