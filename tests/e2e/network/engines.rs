@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     await_results,
-    lab::{Lab, allow_dgram, api, sum, tunnel},
+    lab::{Lab, QUICK, allow_dgram, api, sum, tunnel},
     namespace, target,
 };
 use crate::support::{SOON, api::Api, exporter::Exporter, samples::Samples};
@@ -150,7 +150,7 @@ stories! {
         // The kernel answers for these addresses, so that no reply is really late.
         let tunnels: Vec<_> = (0..100).map(|n| tunnel(&format!("t{n}"), "", &format!("127.77.1.{}/31", 2 * n), "", None)).collect();
         let api = api(&tunnels);
-        let mut exporter = lab.exporter(&api, &["--probe", "--probe.engine=batch"]);
+        let mut exporter = lab.exporter(&api, &[&QUICK[..], &["--probe.engine=batch"]].concat());
         await_results(&mut exporter, &[], 200.0);
         let busy = Busy::start(3);
         for _ in 0..2 {

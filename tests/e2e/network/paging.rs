@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, sync::Arc, time::Duration}
 use serde_json::Value;
 
 use super::{
-    lab::{Lab, QUICK, tunnel},
+    lab::{Lab, tunnel},
     namespace,
 };
 use crate::{
@@ -108,7 +108,8 @@ impl World {
         let file = lab.folder().path().join("config.yml");
         fs::write(&file, config).expect("a file");
         let mut serve = program();
-        serve.args(["serve", "--poll.interval=1s", "--poll.timeout=3s", "--config.file"]).arg(file).args(QUICK);
+        // The default timeout of one second: a busy machine delays the responder.
+        serve.args(["serve", "--probe", "--poll.interval=1s", "--poll.timeout=3s", "--config.file"]).arg(file);
         serve.arg("--cloudflare.api-token-file").arg(token_file(lab.folder()));
         serve.args(["--poll.stale-after=10s"]);
         serve.arg(format!("--cloudflare.api-url=http://{}/client/v4", api.address));
