@@ -48,6 +48,7 @@ impl Family {
             MetricKind::Gauge => "gauge",
             MetricKind::Counter => "counter",
             MetricKind::Histogram => "histogram",
+            MetricKind::Summary => "summary",
         };
         // The classic format names the samples, OpenMetrics the family.
         if format == Format::Classic {
@@ -70,6 +71,8 @@ enum MetricKind {
     Gauge,
     Counter,
     Histogram,
+    /// Sum and count only.
+    Summary,
 }
 
 /// Name, type and HELP text of a family.
@@ -93,6 +96,10 @@ pub(super) const fn counter(name: &'static str, help: &'static str) -> Descripto
 
 pub(super) const fn histogram(name: &'static str, help: &'static str) -> Descriptor {
     Descriptor { kind: MetricKind::Histogram, ..gauge(name, help) }
+}
+
+pub(super) const fn summary(name: &'static str, help: &'static str) -> Descriptor {
+    Descriptor { kind: MetricKind::Summary, ..gauge(name, help) }
 }
 
 impl Descriptor {
@@ -131,7 +138,7 @@ impl Descriptor {
     const fn suffix(&self) -> &'static str {
         match self.kind {
             MetricKind::Counter => "_total",
-            MetricKind::Gauge | MetricKind::Histogram => "",
+            MetricKind::Gauge | MetricKind::Histogram | MetricKind::Summary => "",
         }
     }
 }
@@ -149,8 +156,10 @@ label_enum! {
         HealthCheck => "health_check",
         /// Results of the probes, except round-trip times.
         Probes => "probes",
-        /// Histograms of round-trip times, about 40 % of the lines of a page with probes.
+        /// Round-trip times.
         Rtt => "rtt",
+        /// The buckets of the round-trip times. A page with `rtt` but without these has sums and counts.
+        RttBuckets => "rtt_buckets",
         Verdict => "verdict",
         /// What Cloudflare's edge measures.
         Edge => "edge",
@@ -171,6 +180,11 @@ impl Groups {
         for &group in groups {
             chosen.0[group as usize] = true;
         }
+        // Only `without` separates the buckets from their sums and counts.
+        if chosen.contains(Group::Rtt) || chosen.contains(Group::RttBuckets) {
+            chosen.0[Group::Rtt as usize] = true;
+            chosen.0[Group::RttBuckets as usize] = true;
+        }
         chosen
     }
 
@@ -184,5 +198,15 @@ impl Groups {
 
     pub const fn contains(self, group: Group) -> bool {
         self.0[group as usize]
+    }
+
+    /// Returns whether a page with these groups has the families of `group`. Round-trip times are either histograms
+    /// ([`Group::RttBuckets`]) or sums and counts ([`Group::Rtt`]).
+    pub(super) const fn shows(self, group: Group) -> bool {
+        match group {
+            Group::Rtt => self.contains(Group::Rtt) && !self.contains(Group::RttBuckets),
+            Group::RttBuckets => self.contains(Group::Rtt) && self.contains(Group::RttBuckets),
+            _ => self.contains(group),
+        }
     }
 }

@@ -46,7 +46,7 @@ impl Page {
             Format::OpenMetrics => capture.own.clone(),
             Format::Classic => classic_from_open_metrics(&capture.own),
         };
-        let families = lists.iter().copied().flatten().filter(|family| groups.contains(family.group)).collect();
+        let families = lists.iter().copied().flatten().filter(|family| groups.shows(family.group)).collect();
         Self { capture, format, head, families, family: 0, tunnel: 0 }
     }
 

@@ -214,7 +214,8 @@ fn families(groups: Groups) -> BTreeSet<String> {
 #[test]
 fn every_family_is_in_one_group() {
     let mut seen = BTreeSet::new();
-    for &group in Group::ALL {
+    // The buckets are a part of the family in `rtt`.
+    for &group in Group::ALL.iter().filter(|group| **group != Group::RttBuckets) {
         let only = families(Groups::only(&[group]));
         assert!(!only.is_empty(), "{group} is empty");
         assert!(only.is_disjoint(&families(Groups::without(&[group]))), "{group}");
@@ -223,6 +224,22 @@ fn every_family_is_in_one_group() {
         }
     }
     assert_eq!(seen, families(Groups::ALL));
+}
+
+#[test]
+fn a_page_without_the_buckets_has_the_sums_and_counts_of_round_trip_times() {
+    let text = |groups| {
+        let mut text = String::new();
+        Page::new(capture(usual_fleet(), registry()), Format::OpenMetrics, groups).fill(&mut text, usize::MAX);
+        text
+    };
+    let (whole, without) = (text(Groups::ALL), text(Groups::without(&[Group::RttBuckets])));
+    let kept: Vec<&str> = whole.lines().filter(|line| !line.contains("_probe_rtt_seconds_bucket")).collect();
+    let expected = kept.join("\n").replace("_probe_rtt_seconds histogram", "_probe_rtt_seconds summary");
+    assert_eq!(without.trim_end(), expected);
+    assert!(without.contains("# TYPE cloudflare_magic_tunnel_probe_rtt_seconds summary"));
+    assert!(!text(Groups::without(&[Group::Rtt])).contains("_probe_rtt_"));
+    assert_eq!(text(Groups::only(&[Group::Rtt])), text(Groups::only(&[Group::RttBuckets])));
 }
 
 proptest! {

@@ -70,17 +70,22 @@ impl<'t> Samples<'t> {
 
     /// Sum, count and buckets.
     pub(super) fn histogram(&mut self, labels: &Labels, more: &[LabelPair], histogram: &Histogram) {
+        self.sum_and_count(labels, more, histogram);
         self.bounds.follow(histogram.buckets());
-        self.text.extend([self.name.as_str(), "_sum"]);
-        write(self.text, "", labels, more, histogram.sum().into());
-        self.text.extend([self.name.as_str(), "_count"]);
-        write(self.text, "", labels, more, histogram.count().into());
         let mut at_most = 0;
         for (le, count) in self.bounds.rendered.iter().zip(histogram.counts()) {
             at_most += count;
             self.text.extend([self.name.as_str(), "_bucket"]);
             write(self.text, le, labels, more, at_most.into());
         }
+    }
+
+    /// A histogram without its buckets.
+    pub(super) fn sum_and_count(&mut self, labels: &Labels, more: &[LabelPair], histogram: &Histogram) {
+        self.text.extend([self.name.as_str(), "_sum"]);
+        write(self.text, "", labels, more, histogram.sum().into());
+        self.text.extend([self.name.as_str(), "_count"]);
+        write(self.text, "", labels, more, histogram.count().into());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     capture::TunnelCapture,
-    family::{Family, Group, counter, gauge, histogram},
+    family::{Family, Group, counter, gauge, histogram, summary},
     text::{LabelPair, Samples},
 };
 use crate::{
@@ -137,6 +137,8 @@ pub(super) const REPORTED: &[Family] = &[
         .value(Group::Tunnels, |tunnel| Some(tunnel.gre()?.ttl?.into())),
 ];
 
+const ROUND_TRIP_TIMES: &str = "Round-trip times of the replies.";
+
 /// What the probes observe, and the verdict. Does not depend on the age of the reported values.
 pub(super) const OBSERVED: &[Family] = &[
     gauge(
@@ -174,12 +176,13 @@ pub(super) const OBSERVED: &[Family] = &[
             }
         });
     }),
-    histogram("tunnel_probe_rtt", "Round-trip times of the replies.").in_seconds().per_tunnel(
-        Group::Rtt,
-        |tunnel, out| {
-            each_target(tunnel, |target, reading| out.histogram(&tunnel.labels, &[target], &reading.rtt));
-        },
-    ),
+    histogram("tunnel_probe_rtt", ROUND_TRIP_TIMES).in_seconds().per_tunnel(Group::RttBuckets, |tunnel, out| {
+        each_target(tunnel, |target, reading| out.histogram(&tunnel.labels, &[target], &reading.rtt));
+    }),
+    // Instead of the histogram, for a scrape without the buckets.
+    summary("tunnel_probe_rtt", ROUND_TRIP_TIMES).in_seconds().per_tunnel(Group::Rtt, |tunnel, out| {
+        each_target(tunnel, |target, reading| out.sum_and_count(&tunnel.labels, &[target], &reading.rtt));
+    }),
     gauge("tunnel_probe_last_reply_timestamp", "When the address last answered. No series before the first reply.")
         .in_seconds()
         .per_tunnel(Group::Probes, |tunnel, out| {

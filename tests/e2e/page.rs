@@ -315,6 +315,9 @@ fn a_scrape_may_choose_groups_of_metrics() {
     let page = Samples::parse(&http::text(demo.address, "/metrics?exclude[]=rtt&exclude[]=exporter"));
     assert!(!page.all("tunnel_info", &[]).is_empty());
     assert!(page.0.iter().all(|sample| !sample.name.contains("_rtt_") && !sample.name.starts_with("process_")));
+    let page = Samples::parse(&http::text(demo.address, "/metrics?exclude[]=rtt_buckets"));
+    assert!(!page.all("tunnel_probe_rtt_seconds_sum", &[]).is_empty(), "sums and counts are kept");
+    assert!(page.0.iter().all(|sample| !sample.name.contains("_rtt_seconds_bucket")));
     for query in ["collect[]=unknown", "exclude[]=unknown", "collect[]=bgp&exclude[]=rtt"] {
         let reply = http::get(demo.address, &format!("/metrics?{query}")).expect("an answer");
         assert_eq!(reply.status, 400, "{query}");

@@ -125,14 +125,17 @@ fn every_group_can_be_selected_alone() {
         let only = parse_groups(&format!("collect[]={group}")).unwrap();
         let without = parse_groups(&format!("exclude[]={group}")).unwrap();
         for &other in Group::ALL {
-            assert_eq!((only.contains(other), without.contains(other)), (other == group, other != group));
+            // The buckets come with their sums and counts.
+            let is_rtt = |group| [Group::Rtt, Group::RttBuckets].contains(&group);
+            let selected = other == group || is_rtt(other) && is_rtt(group);
+            assert_eq!((only.contains(other), without.contains(other)), (selected, other != group));
         }
     }
 }
 
 #[test]
 fn a_mistake_is_refused_with_the_list_of_groups() {
-    let known = "tunnels, info, bgp, health_check, probes, rtt, verdict, edge, exporter";
+    let known = "tunnels, info, bgp, health_check, probes, rtt, rtt_buckets, verdict, edge, exporter";
     for (query, sentence) in [
         ("collect[]=unknown", format!("unknown group `unknown` in collect[]; expected one of {known}")),
         ("exclude[]=", format!("unknown group `` in exclude[]; expected one of {known}")),
