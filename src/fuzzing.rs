@@ -26,6 +26,7 @@ const TARGETS: [Target; 6] = [
     ("config_file", load_config),
     ("web_file", load_web_file),
     ("packet", prober::client::icmp::fuzz::judge_packet),
+    ("message", prober::batch::fuzz::decode_packet),
     ("request", http::fuzz::find_and_parse),
 ];
 

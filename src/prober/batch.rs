@@ -7,6 +7,8 @@
 mod agenda;
 mod commands;
 mod drops;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod link;
 mod packet;
 mod seal;
