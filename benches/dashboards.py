@@ -32,7 +32,8 @@ LIMIT = 1.0
 REPEAT = 5
 ACCOUNTS, PER_SITE = 5, 4
 JOB, INSTANCE = "magic-tunnels", "exporter.example.net:9847"
-VERDICTS = "healthy bgp_fault tunnel_fault unreachable path_mismatch reported_down prober_isolated check_fault unknown".split()
+VERDICTS = "healthy bgp_fault tunnel_fault unreachable path_mismatch reported_down prober_isolated".split()
+VERDICTS += ["check_fault", "unknown"]
 BUCKETS = "0.0005 0.001 0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 +Inf".split()
 TARGETS = ("interface_address", "customer_endpoint")
 
