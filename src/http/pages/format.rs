@@ -78,6 +78,12 @@ pub(super) fn count_noun(number: usize, one: &str, many: &str) -> String {
     format!("{}\u{a0}{}", format_count(number), if number == 1 { one } else { many })
 }
 
+/// The sentence with a capital letter.
+pub(super) fn capitalised(sentence: &str) -> String {
+    let mut chars = sentence.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
 /// `10,000`.
 pub(super) fn format_count(number: usize) -> String {
     let digits = number.to_string();

@@ -1,10 +1,13 @@
 //! Where the data comes from: notices about failed polls and the prober, and a table of the polls.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
-    format::{count_noun, format_duration, format_ms, time_since},
+    format::{capitalised, count_noun, exact_time, format_duration, format_ms, time_since},
     words,
 };
 use crate::{
@@ -161,11 +164,6 @@ fn probing_notice(snapshot: &Snapshot) -> Markup {
     )
 }
 
-fn capitalised(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
-}
-
 /// Draws the state of the polls and of the prober.
 pub(super) fn draw_sources(snapshot: &Snapshot) -> Markup {
     html! {
@@ -181,6 +179,7 @@ pub(super) fn draw_sources(snapshot: &Snapshot) -> Markup {
                         (draw_dataset(snapshot, account, words::type_name(tunnel_type), &list.status, list.entries.len()))
                     }
                     @for (account, known) in &snapshot.fleet().accounts {
+                        @if let Some(token) = known.token { (draw_token(snapshot, account, token)) }
                         @if let Some(edge) = known.edge() {
                             (draw_dataset(snapshot, account, "Edge health", &edge.health.status, edge.health.tunnels.len()))
                             @if let Some(traffic) = &edge.traffic {
@@ -215,6 +214,34 @@ fn draw_dataset(snapshot: &Snapshot, account: &AccountName, name: &str, status: 
     }
 }
 
+/// The state and the expiry of the token of an account.
+fn draw_token(snapshot: &Snapshot, account: &AccountName, token: TokenReport) -> Markup {
+    let now = snapshot.now.wall;
+    let (concern, word) = match (token.is_active(now), token.expires_soon(now)) {
+        (false, _) => (Concern::Broken, "Not active"),
+        (true, Some(_)) => (Concern::Suspect, "Expires soon"),
+        (true, None) => (Concern::Fine, "Active"),
+    };
+    html! {
+        tr {
+            th scope="row" { (shown(account.as_str())) }
+            td { "API token" }
+            td { (words::badge(concern, word)) }
+            td colspan="3" { (describe_expiry(token, now)) }
+        }
+    }
+}
+
+fn describe_expiry(token: TokenReport, now: Timestamp) -> String {
+    let Some(end) = token.expires_on else {
+        return if token.active { "Does not expire".to_owned() } else { "–".to_owned() };
+    };
+    match Duration::try_from(end.duration_since(now)) {
+        Ok(left) => format!("Expires in {}, at {}", format_duration(left), exact_time(end)),
+        Err(_) => format!("Expired at {}", exact_time(end)),
+    }
+}
+
 fn describe_prober(snapshot: &Snapshot) -> String {
     if !snapshot.board().settings.enabled {
         return "Probing is switched off.".into();
@@ -233,4 +260,44 @@ fn list_refusals(snapshot: &Snapshot) -> String {
     let reasons: Vec<String> =
         snapshot.board().refused.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
     format!("Addresses that cannot be probed: {}.", reasons.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use web_toolkit::clock;
+
+    use super::*;
+    use crate::{
+        domain::{fixtures::fleet, inventory::Fleet},
+        snapshot::{Judged, Sources},
+    };
+
+    fn drawn(token: Option<TokenReport>) -> String {
+        let mut fleet = Fleet::clone(&fleet([]));
+        for account in fleet.accounts.values_mut() {
+            Arc::make_mut(account).token = token;
+        }
+        let judged = Judged { fleet: fleet.into(), ..Judged::default() };
+        let snapshot = Sources::fixed(judged, Duration::from_mins(5)).snapshot(clock::now());
+        draw_sources(&snapshot).into_string().replace('\u{a0}', " ")
+    }
+
+    #[test]
+    fn the_token_of_an_account_is_shown_with_its_expiry() {
+        let now = clock::now().wall;
+        let at = |hours: i64| now.checked_add(jiff::SignedDuration::from_hours(hours)).ok();
+        for (active, expires_on, word, expiry) in [
+            (true, None, "fine\">Active", "Does not expire"),
+            (true, at(30 * 24 + 1), "fine\">Active", "Expires in 30 d, at "),
+            (true, at(10 * 24 + 1), "suspect\">Expires soon", "Expires in 10 d, at "),
+            (true, at(-1), "broken\">Not active", "Expired at "),
+            (false, None, "broken\">Not active", "–"),
+        ] {
+            let page = drawn(Some(TokenReport { active, expires_on }));
+            assert!(page.contains(word) && page.contains(expiry), "{active} {expires_on:?}: {page}");
+        }
+        assert!(!drawn(None).contains("API token"), "an API key is not verified");
+    }
 }
