@@ -109,7 +109,13 @@ enum Command {
     },
     /// Test everything that `serve` needs, and suggest a fix for each problem
     #[command(after_help = CHECK_HELP)]
-    Check(PrintFlags),
+    Check {
+        #[command(flatten)]
+        print: PrintFlags,
+        /// List the findings on the configuration of the tunnels too, see docs/FINDINGS.md
+        #[arg(long, env = "MTE_FINDINGS")]
+        findings: bool,
+    },
     /// Exit with 0 if the exporter on this machine serves, otherwise with 1. For container images without another HTTP client
     Healthcheck(HealthcheckFlags),
     /// Print the completion script for a shell
@@ -242,13 +248,14 @@ enum ValidCommand {
     Sandbox(SandboxConfig),
     Healthcheck(Vec<ListenAddress>),
     Tunnels(Box<Config>, Filter, OutputFormat),
-    Check(Box<Config>, OutputFormat),
+    /// Whether the findings are listed.
+    Check(Box<Config>, bool, OutputFormat),
 }
 
 impl ValidCommand {
     /// Validates the configuration of the command. Also returns the configuration of the log.
     fn from_cli(mut cli: Cli) -> Result<(Self, Log), EarlyExit> {
-        if matches!(cli.command, Some(Command::Tunnels { .. } | Command::Check(_))) {
+        if matches!(cli.command, Some(Command::Tunnels { .. } | Command::Check { .. })) {
             // The printed result contains all warnings already.
             cli.log.level.get_or_insert_with(|| "error".into());
         }
@@ -275,10 +282,10 @@ impl ValidCommand {
                 let (log, filter) = (config.log, Filter { site, ..Filter::default() });
                 (Self::Tunnels(Box::new(config), filter, output), log)
             }
-            Command::Check(PrintFlags { flags, output }) => {
+            Command::Check { print: PrintFlags { flags, output }, findings } => {
                 let config = Config::for_serve(&flags, &inputs)?;
                 let log = config.log;
-                (Self::Check(Box::new(config), output), log)
+                (Self::Check(Box::new(config), findings, output), log)
             }
             Command::Healthcheck(flags) => {
                 let config = HealthcheckConfig::load(&flags, &inputs)?;
@@ -297,8 +304,8 @@ impl ValidCommand {
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::run_sandbox(sandbox, stop).await,
             Self::Healthcheck(addresses) => healthcheck::request_health(addresses.first()).await,
-            Self::Check(config, format) => {
-                return output::print_check_results(&app::run_checks(*config, stop).await?, format);
+            Self::Check(config, findings, format) => {
+                return output::print_check_results(&app::run_checks(*config, findings, stop).await?, format);
             }
             Self::Tunnels(config, filter, format) => {
                 return output::print_tunnels(&app::poll_once(*config, stop).await?, &filter, format);

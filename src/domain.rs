@@ -5,6 +5,7 @@
 
 pub mod dataset;
 pub mod edge;
+pub mod findings;
 pub mod grants;
 pub mod inventory;
 pub mod label;

@@ -8,6 +8,7 @@ mod capture;
 mod edge;
 mod exporter;
 mod family;
+mod findings;
 mod page;
 mod process;
 mod text;

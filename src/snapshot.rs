@@ -17,6 +17,7 @@ use crate::{
     domain::{
         dataset::{Dataset, PollStatus},
         edge::{EdgeWindow, matching::EdgeMatches},
+        findings::SharedPrefixes,
         inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, TunnelKey, TunnelList},
         tunnel::TunnelType,
         verdict::Verdicts,
@@ -81,6 +82,7 @@ struct Frame<'a> {
     /// `None` if the data is stale.
     health: Option<EdgeWindow>,
     traffic: Option<EdgeWindow>,
+    shared_prefixes: Option<&'a SharedPrefixes>,
 }
 
 impl<'a> Frame<'a> {
@@ -147,6 +149,7 @@ impl Snapshot {
             matches: known.filter(|_| edge.is_some()).map(AccountInventory::matches),
             health: edge.and_then(|edge| edge.health_window(self.now)),
             traffic: edge.and_then(|edge| edge.traffic_window(self.now)),
+            shared_prefixes: known.map(AccountInventory::shared_prefixes),
         }
     }
 
@@ -164,6 +167,7 @@ impl Snapshot {
             probes,
             silence: self.board().settings.silence,
             edge: frame.edge(index),
+            shared_prefixes: frame.shared_prefixes,
         }
     }
 

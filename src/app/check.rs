@@ -3,6 +3,7 @@
 //! Changes nothing and leaves no socket open.
 
 mod edge;
+mod findings;
 mod hub;
 mod result;
 mod rules;
@@ -21,6 +22,7 @@ use web_toolkit::{
 
 pub use self::result::{CheckResult, CheckStatus};
 use self::{
+    findings::check_findings,
     result::CheckSubject,
     rules::{TunnelsOfAccount, describe_sites, find_useless_rules},
 };
@@ -46,16 +48,17 @@ const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Largest clock difference without a warning. A larger one distorts the ages and times on the page.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
 
-/// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account.
+/// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account. With `findings`,
+/// the results include the findings on the configuration of the tunnels.
 ///
 /// # Errors
 /// `stop` was cancelled first, or TLS for the API cannot be set up.
-pub async fn run_checks(config: Config, stop: CancellationToken) -> anyhow::Result<Vec<CheckResult>> {
+pub async fn run_checks(config: Config, findings: bool, stop: CancellationToken) -> anyhow::Result<Vec<CheckResult>> {
     let mut results = vec![check_configuration(&config)];
     results.extend(check_secrets(&config));
     results.extend(tokio::select! {
         () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
-        accounts = check_accounts(&config) => accounts?,
+        accounts = check_accounts(&config, findings) => accounts?,
     });
     if let Some(settings) = &config.inventory {
         results.extend(tokio::select! {
@@ -98,7 +101,7 @@ fn check_secrets(config: &Config) -> Vec<CheckResult> {
 }
 
 /// Checks all accounts in parallel, and then the rules about their tunnels. The results keep the order of the accounts.
-async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
+async fn check_accounts(config: &Config, findings: bool) -> anyhow::Result<Vec<CheckResult>> {
     // The registry is dropped, because these metrics are not scraped.
     let metrics = cloudflare::Metrics::register(&mut exposition::registry());
     let mut checks = JoinSet::new();
@@ -120,7 +123,12 @@ async fn check_accounts(config: &Config) -> anyhow::Result<Vec<CheckResult>> {
         accounts.extend([checked.context("a check failed")?]);
     }
     let (results, lists): (Vec<_>, Vec<_>) = accounts.into_values().unzip();
-    Ok(results.into_iter().flatten().chain(check_rules(config, &lists.concat())).collect())
+    let lists = lists.concat();
+    let mut results: Vec<_> = results.into_iter().flatten().chain(check_rules(config, &lists)).collect();
+    if findings {
+        results.extend(check_findings(config, &lists, clock::now().wall));
+    }
+    Ok(results)
 }
 
 /// A warning for each rule that matches no tunnel, and the number of sites.

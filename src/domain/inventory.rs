@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use super::{
     dataset::{Dataset, PollStatus},
     edge::{EdgeView, matching::EdgeMatches},
+    findings::SharedPrefixes,
     label::{Label, label_enum},
     token::TokenReport,
     tunnel::{Tunnel, TunnelId, TunnelType},
@@ -164,6 +165,8 @@ pub struct AccountInventory {
     edge: Option<Arc<EdgeView>>,
     /// Follows the lists and the edge.
     matches: Arc<EdgeMatches>,
+    /// Follows the lists.
+    shared_prefixes: Arc<SharedPrefixes>,
     /// `None` until the token has been verified, and for API keys.
     pub token: Option<TokenReport>,
 }
@@ -177,6 +180,8 @@ impl AccountInventory {
         let same_entries = Arc::ptr_eq(&self.list(tunnel_type).entries, &list.entries);
         self.lists[tunnel_type as usize] = Arc::new(list);
         if !same_entries {
+            let tunnels = self.entries().map(|entry| &*entry.tunnel);
+            self.shared_prefixes = Arc::new(SharedPrefixes::among(tunnels));
             self.match_edge();
         }
     }
@@ -189,6 +194,11 @@ impl AccountInventory {
     /// The data of the edge beside the tunnels.
     pub fn matches(&self) -> &EdgeMatches {
         &self.matches
+    }
+
+    /// The interface prefixes that several tunnels have.
+    pub fn shared_prefixes(&self) -> &SharedPrefixes {
+        &self.shared_prefixes
     }
 
     /// Replaces what the edge measures.

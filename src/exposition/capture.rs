@@ -2,12 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use web_toolkit::clock::Moment;
 
 use super::{process, text::Labels};
 use crate::{
     domain::{
         edge::{TunnelHealth, TunnelTraffic},
+        findings::Findings,
         inventory::InventoryEntry,
         probe::ProbeTarget,
         verdict::{Side, TunnelVerdict},
@@ -34,6 +36,8 @@ pub(super) struct TunnelCapture {
     pub(super) labels: Labels,
     /// `None` if the reported values are stale.
     pub(super) reported: Option<InventoryEntry>,
+    /// `None` if the reported values are stale.
+    pub(super) findings: Option<Findings>,
     pub(super) site: Option<Arc<str>>,
     /// Whether the addresses inside the tunnel answer.
     pub(super) reachable: Option<bool>,
@@ -58,7 +62,7 @@ impl Capture {
         own: String,
         poll_interval: Duration,
     ) -> Self {
-        let tunnels = snapshot.rows().map(|row| TunnelCapture::new(&row)).collect();
+        let tunnels = snapshot.rows().map(|row| TunnelCapture::new(&row, snapshot.now.wall)).collect();
         Self { snapshot, process, own, poll_interval, tunnels }
     }
 
@@ -69,10 +73,11 @@ impl Capture {
 }
 
 impl TunnelCapture {
-    fn new(row: &Row<'_>) -> Self {
+    fn new(row: &Row<'_>, now: Timestamp) -> Self {
         Self {
             labels: Labels::of_tunnel(row.account, row.tunnel()),
             reported: row.fresh.then(|| row.entry.clone()),
+            findings: row.fresh.then(|| row.findings(now)),
             site: row.site().cloned(),
             reachable: match row.inside().side {
                 Side::Answers => Some(true),

@@ -150,12 +150,13 @@ fn both_formats_hold_the_same_samples() {
 fn a_value_that_the_api_omits_has_no_series() {
     let silent = silent(TunnelDetails::Ipsec(IpsecDetails::default()));
     let page = page(fleet(polled([(silent, 0)]), polled([])), Format::Classic);
+    // The missing endpoint is a finding.
     let families: Vec<&str> = samples(&page)
         .into_iter()
         .filter(|line| line.contains("tunnel_id"))
         .filter_map(|line| line.split('{').next()?.strip_prefix("cloudflare_magic_"))
         .collect();
-    assert_eq!(families, ["tunnel_info", "tunnel_bgp_configured", "tunnel_custom_identity"]);
+    assert_eq!(families, ["tunnel_info", "tunnel_bgp_configured", "tunnel_custom_identity", "tunnel_finding"]);
 }
 
 #[test]

@@ -319,7 +319,7 @@ mod tests {
             let row = Row {
                 key: key.clone(), account: &account, entry: &entry, fresh: true,
                 confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer,
-                edge: None,
+                edge: None, shared_prefixes: None,
             };
             prop_assert!(tunnel_path(&row).is_ascii());
             prop_assert_eq!(parse_tunnel_path(&tunnel_path(&row)), Some(key));

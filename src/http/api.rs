@@ -48,7 +48,7 @@ pub fn write_tunnels(snapshot: &Snapshot, filter: &Filter, out: &mut dyn Write) 
 /// One tunnel; `None` if the inventory does not contain it.
 pub(super) fn tunnel_json(snapshot: &Snapshot, key: &TunnelKey) -> Option<WholeText> {
     let row = snapshot.row(key)?;
-    Some(object_line(|object| add_tunnel(object, &row)))
+    Some(object_line(|object| add_tunnel(object, &row, snapshot.now.wall)))
 }
 
 /// The sites of the matching tunnels.
@@ -152,7 +152,7 @@ impl JsonList {
                 _ if !filter.matches(&row) => {}
                 None => {
                     separate(text, follows);
-                    JsonObject::write(text, |object| add_tunnel(object, &row));
+                    JsonObject::write(text, |object| add_tunnel(object, &row, snapshot.now.wall));
                 }
                 Some(plan) => write_targets(text, follows, plan, &row),
             }

@@ -6,6 +6,7 @@
 mod agents;
 mod document;
 mod fields;
+mod findings;
 mod format;
 mod front;
 mod graph;

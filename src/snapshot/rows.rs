@@ -5,11 +5,13 @@ use std::{
     sync::Arc,
 };
 
+use jiff::Timestamp;
 use web_toolkit::{clock::Moment, text::shown};
 
 use crate::{
     domain::{
         edge::{EdgeWindow, TunnelHealth, TunnelTraffic},
+        findings::{Findings, SharedPrefixes},
         inventory::{AccountName, InventoryEntry, TunnelKey},
         label::label_enum,
         probe::Silence,
@@ -40,6 +42,8 @@ pub struct Row<'a> {
     pub silence: Silence,
     /// `None` if the edge is not polled.
     pub edge: Option<RowEdge<'a>>,
+    /// The interface prefixes that several tunnels of the account have.
+    pub shared_prefixes: Option<&'a SharedPrefixes>,
 }
 
 /// What Cloudflare's edge measures for one tunnel. Stale data is left out.
@@ -63,6 +67,11 @@ impl<'a> Row<'a> {
     /// The site, from the first source that knows one: the configuration, then Cloudflare's edge.
     pub fn site(&self) -> Option<&'a Arc<str>> {
         self.entry.site.as_ref().or_else(|| self.edge?.site)
+    }
+
+    /// Properties of the configuration at the last successful poll.
+    pub fn findings(&self, now: Timestamp) -> Findings {
+        Findings::of(self.tunnel(), self.shared_prefixes.unwrap_or(&SharedPrefixes::NONE), now)
     }
 
     /// The BGP status as Cloudflare reports it; `None` if stale.

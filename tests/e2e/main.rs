@@ -19,6 +19,7 @@ mod dashboards;
 mod demo;
 mod edge;
 mod faults;
+mod findings;
 mod fleet;
 mod graphql;
 mod hostile_lists;

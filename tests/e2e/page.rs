@@ -25,7 +25,7 @@ const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,app
                                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 /// The documented metrics of a tunnel, with the labels beyond the four of every tunnel.
-const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
+const OF_A_TUNNEL: [(&str, &str, &[&str]); 30] = [
     (
         "tunnel_info",
         "gauge",
@@ -49,6 +49,7 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 29] = [
     ("tunnel_null_cipher_allowed", "gauge", &[]),
     ("tunnel_mtu_bytes", "gauge", &[]),
     ("tunnel_ttl_hops", "gauge", &[]),
+    ("tunnel_finding", "gauge", &["finding"]),
     ("tunnel_reachable", "gauge", &[]),
     ("tunnel_probe_up", "gauge", &["probe_target"]),
     ("tunnel_probe_requests_total", "counter", &["probe_target"]),

@@ -13,6 +13,7 @@ use std::{
 use magic_tunnel_exporter::domain::{
     dataset::{Dataset, FailureReason},
     edge::{EdgeResult, HealthState, TrafficDirection},
+    findings::Finding,
     inventory::RejectReason,
     label::Label,
     probe::{IpVersion, ProbeFailure, ProbeTarget, RefusalReason, SocketMode},
@@ -190,6 +191,7 @@ fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
     vec![
         ("tunnel_type", "every series of a tunnel", all::<TunnelType>()),
         ("verdict", "`tunnel_verdict`", all::<Verdict>()),
+        ("finding", "`tunnel_finding`", all::<Finding>()),
         ("state", "`tunnel_bgp_state`", all::<BgpState>()),
         ("fsm_state", "`tunnel_bgp_info`", all::<FsmState>()),
         ("check_type", "`tunnel_health_check_info`", all::<CheckType>()),

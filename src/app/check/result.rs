@@ -21,6 +21,7 @@ label_enum! {
         Token => "token",
         Clock => "clock",
         Permission => "permission",
+        Finding => "finding",
         Edge => "edge",
         Icmp => "icmp",
         State => "state",

@@ -9,6 +9,7 @@ use super::json::JsonObject;
 use crate::{
     domain::{
         edge::{EdgeResult, TrafficDirection},
+        findings::Finding,
         label::Label,
         probe::ProbeFailure,
         tunnel::{BgpConfig, BgpStatus, GreDetails, HealthCheck, IpsecDetails, Stated, Tunnel, TunnelDetails},
@@ -21,7 +22,7 @@ use crate::{
     snapshot::Row,
 };
 
-pub(super) fn add_tunnel(object: &mut JsonObject<'_>, row: &Row<'_>) {
+pub(super) fn add_tunnel(object: &mut JsonObject<'_>, row: &Row<'_>, now: Timestamp) {
     let tunnel = row.tunnel();
     object.add("account", shown(row.account.as_str()));
     object.add("id", shown(tunnel.id.as_str()));
@@ -35,6 +36,7 @@ pub(super) fn add_tunnel(object: &mut JsonObject<'_>, row: &Row<'_>) {
         object.add_object("verdict", |object| add_verdict(object, verdict));
     }
     add_configuration(object, tunnel);
+    object.add_list("findings", row.findings(now).present(), add_finding);
     if let Some(status) = row.status() {
         object.add_object("bgp_status", |object| add_bgp_status(object, status));
     }
@@ -45,6 +47,11 @@ pub(super) fn add_tunnel(object: &mut JsonObject<'_>, row: &Row<'_>) {
     if let Some(probes) = row.probes {
         object.add_object("probes", |object| add_probes(object, probes));
     }
+}
+
+fn add_finding(object: &mut JsonObject<'_>, finding: Finding) {
+    object.add("finding", finding.as_str());
+    object.add("severity", finding.text().severity.as_str());
 }
 
 /// What Cloudflare's edge measures.

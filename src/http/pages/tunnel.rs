@@ -8,6 +8,7 @@ use web_toolkit::text::shown;
 use super::{
     document::{Document, ROOT_OF_TUNNEL},
     fields::draw_fields,
+    findings::draw_findings,
     format::{count_noun, format_count, format_ms, format_percent, join_with_dots, time_at, time_since},
     graph::draw_graph,
     words,
@@ -40,6 +41,7 @@ pub(in crate::http) fn draw_tunnel(snapshot: &Snapshot, key: &TunnelKey) -> Opti
             @if !row.fresh { (stale_notice(snapshot, &row)) }
             @if let Some(verdict) = row.verdict { (draw_views(&row, verdict)) }
             (draw_probes(snapshot, &row))
+            (draw_findings(snapshot.now.wall, &row))
             div class="cards" { (draw_fields(snapshot.now, &row)) }
             p class="as-json" {
                 a href={ (ROOT_OF_TUNNEL) "api/v1/tunnels/" (tunnel_path(&row)) } { "This tunnel as JSON" }
