@@ -90,11 +90,12 @@ impl Correlator {
         self.state_changes.mark_unchanged();
         let stale_after = *self.stale_after.borrow_and_update();
         let same_inputs = Arc::ptr_eq(&fleet, &before.fleet) && Arc::ptr_eq(&board, &before.board);
-        let judged = Judged { fleet, board, verdicts: before.verdicts };
+        let judged = Judged { fleet, board, ..before };
         let mut snapshot = Snapshot { judged, stale_after, now: clock::now() };
         let round = self.tracker.judge(&snapshot);
         if round.moved {
             snapshot.judged.verdicts = Arc::new(self.tracker.verdicts());
+            snapshot.judged.histories = Arc::new(self.tracker.histories());
         }
         if round.moved || !same_inputs {
             self.judged.send_replace(snapshot.judged);

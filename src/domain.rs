@@ -17,6 +17,7 @@ pub mod sites;
 pub mod token;
 pub mod tunnel;
 pub mod verdict;
+pub mod verdict_history;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

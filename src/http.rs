@@ -6,12 +6,14 @@ mod address;
 mod api;
 mod assets;
 mod body;
+mod events;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod headers;
 mod hub;
 mod pages;
 mod scrape;
+mod silence;
 
 use std::{io, sync::Arc};
 
@@ -23,7 +25,12 @@ use web_toolkit::{
     server::{Body, internal_error, method_not_allowed, plain_text},
 };
 
-pub use self::{address::is_taken, api::write_tunnels, hub::Hub};
+pub use self::{
+    address::is_taken,
+    api::write_tunnels,
+    hub::Hub,
+    silence::{AlertmanagerUrl, InvalidAlertmanagerUrl},
+};
 use self::{
     address::{Query, Resource, parse_filter},
     api::{
@@ -53,6 +60,8 @@ struct HttpState {
     scrape: Scrape,
     sources: Sources,
     telemetry_path: String,
+    /// Where silences are created, if it is known.
+    alertmanager: Option<AlertmanagerUrl>,
     threads: Arc<PageThreads>,
     lifecycle: Lifecycle,
     hub: Hub,
@@ -65,12 +74,14 @@ impl Http {
         exposition: Exposition,
         sources: Sources,
         telemetry_path: String,
+        alertmanager: Option<AlertmanagerUrl>,
         lifecycle: Lifecycle,
         hub: Hub,
     ) -> io::Result<Self> {
         let threads = Arc::new(PageThreads::new()?);
         let scrape = Scrape::new(exposition, Arc::clone(&threads));
-        Ok(Self(Arc::new(HttpState { scrape, sources, telemetry_path, threads, lifecycle, hub })))
+        let state = HttpState { scrape, sources, telemetry_path, alertmanager, threads, lifecycle, hub };
+        Ok(Self(Arc::new(state)))
     }
 
     /// Answers one request.
@@ -124,13 +135,14 @@ impl Http {
             Resource::ApiAgents | Resource::ApiAgentTargets | Resource::Agents => {
                 self.answer_agents(&resource, headers).await
             }
+            Resource::ApiEvents => self.answer_events(query, headers).await,
         }
     }
 
     fn answer_not_found(&self) -> Response<Body> {
         let pages = format!(
-            "/, {}, /agents, /api/v1/tunnels, /api/v1/sites, /api/v1/targets, /api/v1/inventory, /api/v1/agents, \
-             /-/healthy, /-/ready",
+            "/, {}, /agents, /api/v1/tunnels, /api/v1/sites, /api/v1/events, /api/v1/targets, \
+             /api/v1/inventory, /api/v1/agents, /-/healthy, /-/ready",
             self.0.telemetry_path
         );
         plain_text(StatusCode::NOT_FOUND, format!("404 not found; pages: {pages}\n"))
@@ -156,7 +168,8 @@ impl Http {
     }
 
     async fn answer_tunnel(&self, key: TunnelKey, headers: &HeaderMap) -> Response<Body> {
-        self.answer_page(headers, move |snapshot| match pages::draw_tunnel(snapshot, &key) {
+        let alertmanager = self.0.alertmanager.clone();
+        self.answer_page(headers, move |snapshot| match pages::draw_tunnel(snapshot, &key, alertmanager.as_ref()) {
             Some(page) => (StatusCode::OK, page),
             None => (StatusCode::NOT_FOUND, pages::draw_missing_tunnel()),
         })

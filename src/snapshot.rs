@@ -21,6 +21,7 @@ use crate::{
         inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, TunnelKey, TunnelList},
         tunnel::TunnelType,
         verdict::Verdicts,
+        verdict_history::{VerdictHistories, VerdictHistory},
     },
     prober::board::ProbeBoard,
     snapshot::rows::{Filter, RowEdge, Summary},
@@ -32,6 +33,7 @@ pub struct Judged {
     pub fleet: Arc<Fleet>,
     pub board: Arc<ProbeBoard>,
     pub verdicts: Arc<Verdicts>,
+    pub histories: Arc<VerdictHistories>,
 }
 
 /// The channels that a snapshot is taken from.
@@ -135,6 +137,11 @@ impl Snapshot {
         let list = known.list(key.tunnel_type);
         let index = list.entries.iter().position(|entry| entry.tunnel.id == key.id)?;
         Some(self.join(self.frame(account, key.tunnel_type, list), index, &list.entries[index]))
+    }
+
+    /// The last changes of the verdict on a tunnel; `None` if there are none.
+    pub fn history(&self, key: &TunnelKey) -> Option<&VerdictHistory> {
+        self.judged.histories.get(key)
     }
 
     /// What the tunnels of a list have in common.

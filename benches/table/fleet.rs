@@ -71,7 +71,7 @@ pub(crate) fn exposition(tunnels: usize) -> Exposition {
     };
     let verdicts = keys.into_iter().map(|key| (key, Arc::new(verdict()))).collect();
     let verdicts = Arc::new(Verdicts { tunnels: verdicts });
-    let judged = Judged { fleet: Arc::new(fleet), board: Arc::new(board), verdicts };
+    let judged = Judged { fleet: Arc::new(fleet), board: Arc::new(board), verdicts, ..Judged::default() };
     let (_, poll_interval) = watch::channel(Duration::from_mins(1));
     Exposition::new(registry(), Sources::fixed(judged, Duration::from_hours(1)), poll_interval)
 }

@@ -76,6 +76,7 @@ fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("web.telemetry_path", old.web.telemetry_path != new.web.telemetry_path),
         ("web.hosts", old.web.hosts != new.web.hosts),
         ("web.enable_lifecycle", old.web.enable_lifecycle != new.web.enable_lifecycle),
+        ("web.alertmanager_url", old.web.alertmanager != new.web.alertmanager),
         ("web.open_health", old.web.open_health != new.web.open_health),
         ("probe.engine", old.probe.engine != new.probe.engine),
         ("state.directory", old.state != new.state),

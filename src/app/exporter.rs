@@ -112,7 +112,8 @@ pub(super) async fn start(
     let exposition = Exposition::new(registry, sources.clone(), settings.poll_interval.subscribe());
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
     let hub = Hub::new(agents, served, settings.grants.subscribe());
-    let http = Http::new(exposition, sources, config.web.telemetry_path.clone(), lifecycle, hub)?;
+    let (path, alertmanager) = (config.web.telemetry_path.clone(), config.web.alertmanager.clone());
+    let http = Http::new(exposition, sources, path, alertmanager, lifecycle, hub)?;
     let access = start_server(&config, http, counts, bound, stop, tasks);
     tasks.spawn(service_manager::run(status.clone(), pulses, stop.clone()));
     let supervisor = Supervisor { loader, config, clients, pollers, settings, access, metrics, status };

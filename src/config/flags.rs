@@ -58,6 +58,9 @@ pub struct WebFlags {
     /// Answer /-/healthy and /-/ready without a password and without a rate limit [default: off]
     #[arg(long = "web.open-health", env = "MTE_WEB_OPEN_HEALTH", boolean = "true")]
     pub open_health: Option<String>,
+    /// URL of the pages of Alertmanager, which the page of a tunnel links to for silences [default: no link]
+    #[arg(long = "web.alertmanager-url", env = "MTE_WEB_ALERTMANAGER_URL", value_name = "URL")]
+    pub alertmanager_url: Option<String>,
     /// Reload the configuration on `POST /-/reload` as well as on SIGHUP [default: off]
     #[arg(long = "web.enable-lifecycle", env = "MTE_WEB_ENABLE_LIFECYCLE", boolean = "true")]
     pub enable_lifecycle: Option<String>,

@@ -9,9 +9,13 @@ use web_toolkit::{
 };
 
 use super::flags::WebFlags;
-use crate::http;
+use crate::http::{self, AlertmanagerUrl};
 
-keys! { pub(super) struct WebKeys { listen_address, telemetry_path, hosts, enable_lifecycle, open_health, config_file } }
+keys! {
+    pub(super) struct WebKeys {
+        listen_address, telemetry_path, hosts, enable_lifecycle, open_health, alertmanager_url, config_file,
+    }
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Web {
@@ -24,6 +28,8 @@ pub struct Web {
     pub enable_lifecycle: bool,
     /// Whether `/-/healthy` and `/-/ready` need no password.
     pub open_health: bool,
+    /// Where the pages link to for silences, if it is known.
+    pub alertmanager: Option<AlertmanagerUrl>,
     /// TLS and passwords; `None` without a web configuration file.
     pub access: Option<WebFile>,
 }
@@ -45,6 +51,7 @@ pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<Web
     let hosts: Vec<HostName> = hosts.iter().filter_map(|setting| reader.parse(setting)).collect();
     let lifecycle = reader.one(("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle));
     let open_health = reader.one(("web.open_health", flags.open_health.as_deref(), keys.open_health));
+    let alertmanager = reader.one(("web.alertmanager_url", flags.alertmanager_url.as_deref(), keys.alertmanager_url));
     let written = reader.value("web.config_file", keys.config_file);
     let file = flags.config_file.as_ref().map(|path| Setting::from_flag("--web.config.file", path)).or(written);
     let file = file.filter(|setting| !setting.trimmed().is_empty());
@@ -54,6 +61,7 @@ pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<Web
         hosts: Hosts::new(&hosts),
         enable_lifecycle: reader.switch(lifecycle, false),
         open_health: reader.switch(open_health, false),
+        alertmanager: alertmanager.and_then(|setting| reader.parse(&setting)),
         access: file.and_then(|setting| reader.check(WebFile::load(setting))),
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         past::PastVerdicts,
         tunnel::Tunnel,
         verdict::{Evidence, Reported, TunnelVerdict, Verdict, Verdicts},
+        verdict_history::{VerdictEvent, VerdictHistories, VerdictHistory},
     },
     snapshot::{Row, Snapshot},
 };
@@ -33,6 +34,7 @@ struct Tracked {
     verdict: Arc<TunnelVerdict>,
     first_judged: Moment,
     phase: Phase,
+    history: VerdictHistory,
 }
 
 /// How far the probes of a tunnel have settled since it was first judged.
@@ -108,10 +110,12 @@ impl Tracker {
     fn start(&mut self, row: &Row<'_>, outlook: &Outlook<'_>) -> Tracked {
         let now = outlook.snapshot.now;
         let Judgement { evidence, verdict } = outlook.judge(row);
+        let history = self.past.take_history(&row.key);
         let tracked = |verdict, changed, phase, why| Tracked {
             verdict: Arc::new(TunnelVerdict { verdict, evidence, changed, changes: 0, why }),
             first_judged: now,
             phase,
+            history,
         };
         match self.past.take(&row.key, now) {
             Some(past) => tracked(past.verdict, now.earlier(past.since), Phase::Held(past.verdict), HELD.into()),
@@ -123,6 +127,12 @@ impl Tracker {
     pub(super) fn verdicts(&self) -> Verdicts {
         let tunnels = self.tunnels.iter().map(|(key, tracked)| (Arc::clone(key), Arc::clone(&tracked.verdict)));
         Verdicts { tunnels: tunnels.collect() }
+    }
+
+    /// The changes to publish.
+    pub(super) fn histories(&self) -> VerdictHistories {
+        let changed = self.tunnels.iter().filter(|(_, tracked)| !tracked.history.is_empty());
+        changed.map(|(key, tracked)| (Arc::clone(key), tracked.history.clone())).collect()
     }
 }
 
@@ -151,12 +161,16 @@ impl Tracked {
             changes: old.changes + u64::from(counts),
             why: Arc::clone(&why),
         });
-        counts.then(|| VerdictChange {
-            key: Arc::clone(key),
-            tunnel: Arc::clone(row.tunnel()),
-            from: old.verdict,
-            to: verdict,
-            why,
+        counts.then(|| {
+            let event = VerdictEvent { at: now.wall, from: old.verdict, to: verdict, why: Some(&why) };
+            self.history = self.history.with(event, old.changed.wall);
+            VerdictChange {
+                key: Arc::clone(key),
+                tunnel: Arc::clone(row.tunnel()),
+                from: old.verdict,
+                to: verdict,
+                why,
+            }
         })
     }
 }

@@ -5,7 +5,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use jiff::Timestamp;
 use web_toolkit::clock::Moment;
 
-use super::{inventory::TunnelKey, probe::ProbePath, verdict::Verdict};
+use super::{
+    inventory::TunnelKey,
+    probe::ProbePath,
+    verdict::Verdict,
+    verdict_history::{VerdictHistories, VerdictHistory},
+};
 
 /// Every target that has ever replied, with the time of its last reply if it is known.
 pub type PastReplies = BTreeMap<ProbePath, Option<Timestamp>>;
@@ -23,6 +28,7 @@ pub struct PastVerdicts {
     /// When they were stored.
     pub saved: Timestamp,
     pub tunnels: BTreeMap<TunnelKey, PastVerdict>,
+    pub histories: VerdictHistories,
 }
 
 impl PastVerdicts {
@@ -36,6 +42,11 @@ impl PastVerdicts {
     pub fn take(&mut self, key: &TunnelKey, now: Moment) -> Option<PastVerdict> {
         let past = self.tunnels.remove(key)?;
         (now.since(now.earlier(self.saved)) <= Self::MAX_AGE).then_some(past)
+    }
+
+    /// Removes and returns the changes of the verdict on a tunnel, however old they are.
+    pub fn take_history(&mut self, key: &TunnelKey) -> VerdictHistory {
+        self.histories.remove(key).unwrap_or_default()
     }
 }
 
@@ -63,7 +74,7 @@ mod tests {
         let now = clock::now();
         let key = TunnelKey::new(&AccountName::new("acme"), &tunnel("fra"));
         let past = PastVerdict { verdict: Verdict::TunnelFault, since: now.wall };
-        let stored = PastVerdicts { saved: now.wall, tunnels: [(key.clone(), past)].into() };
+        let stored = PastVerdicts { saved: now.wall, tunnels: [(key.clone(), past)].into(), ..Default::default() };
         for (after, used) in [(0, true), (24 * 3600, true), (24 * 3600 + 1, false)] {
             let mut verdicts = stored.clone();
             let later = now.after(Duration::from_secs(after));
@@ -78,7 +89,7 @@ mod tests {
         let key = TunnelKey::new(&AccountName::new("acme"), &tunnel("fra"));
         let past = PastVerdict { verdict: Verdict::TunnelFault, since: now.wall };
         let saved = now.after(Duration::from_hours(1000)).wall;
-        let mut verdicts = PastVerdicts { saved, tunnels: [(key.clone(), past)].into() };
+        let mut verdicts = PastVerdicts { saved, tunnels: [(key.clone(), past)].into(), ..Default::default() };
         assert_eq!(verdicts.take(&key, now), Some(past));
     }
 }

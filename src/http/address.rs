@@ -1,9 +1,12 @@
 //! Addresses: what a path leads to, the paths of single tunnels, and the queries of the front page and of the API.
 
+mod events;
+
 use form_urlencoded::Serializer;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use web_toolkit::text::{LONGEST, shown};
 
+pub(super) use self::events::EventQuery;
 use crate::{
     domain::{
         inventory::{AccountName, TunnelKey},
@@ -31,6 +34,7 @@ pub(super) enum Resource<'a> {
     ApiTunnel(TunnelKey),
     ApiTargets,
     ApiSites,
+    ApiEvents,
     ApiInventory,
     ApiAgents,
     ApiAgentTargets,
@@ -60,6 +64,7 @@ impl<'a> Resource<'a> {
             "/api/v1/tunnels" => Some(Self::ApiTunnels),
             "/api/v1/targets" => Some(Self::ApiTargets),
             "/api/v1/sites" => Some(Self::ApiSites),
+            "/api/v1/events" => Some(Self::ApiEvents),
             "/api/v1/inventory" => Some(Self::ApiInventory),
             "/api/v1/agents" => Some(Self::ApiAgents),
             "/api/v1/agents/targets" => Some(Self::ApiAgentTargets),

@@ -1,8 +1,9 @@
-//! The JSON API: every tunnel, a single tunnel, the sites, and the probe targets for Prometheus.
+//! The JSON API: every tunnel, a single tunnel, the sites, the events, and the probe targets for Prometheus.
 //!
 //! docs/API.md describes every field; a test compares it with the answers. A field without a value is omitted.
 
 pub(super) mod agents;
+mod events;
 pub(super) mod inventory;
 mod json;
 mod tunnel;
@@ -15,7 +16,9 @@ use std::{
 
 use web_toolkit::text::shown;
 
+pub(super) use self::events::{EventFormat, EventList};
 use self::{
+    events::add_event,
     json::{JsonObject, object_line, separate},
     tunnel::add_tunnel,
 };
@@ -28,6 +31,7 @@ use crate::{
         probe::{ProbeTarget, SessionKey, Vantage},
         tunnel::{TunnelId, TunnelType},
         verdict::Verdict,
+        verdict_history::VerdictHistory,
     },
     prober::plan::ProbePlan,
     snapshot::{Row, RowPosition, Snapshot, rows::Filter, sites::SiteSummary},
@@ -48,7 +52,11 @@ pub fn write_tunnels(snapshot: &Snapshot, filter: &Filter, out: &mut dyn Write) 
 /// One tunnel; `None` if the inventory does not contain it.
 pub(super) fn tunnel_json(snapshot: &Snapshot, key: &TunnelKey) -> Option<WholeText> {
     let row = snapshot.row(key)?;
-    Some(object_line(|object| add_tunnel(object, &row, snapshot.now.wall)))
+    let events = snapshot.history(key).into_iter().flat_map(VerdictHistory::events);
+    Some(object_line(|object| {
+        add_tunnel(object, &row, snapshot.now.wall);
+        object.add_list("history", events, add_event);
+    }))
 }
 
 /// The sites of the matching tunnels.

@@ -36,6 +36,15 @@ pub(super) fn answer_json(status: StatusCode, body: EncodedBody) -> Response<Bod
     response
 }
 
+/// Lines of JSON.
+pub(super) fn answer_lines(status: StatusCode, body: EncodedBody) -> Response<Body> {
+    let mut response = answer_encoded(status, "application/x-ndjson", body);
+    let headers = response.headers_mut();
+    set(headers, CACHE_CONTROL, "no-store");
+    set(headers, VARY, "Accept, Accept-Encoding");
+    response
+}
+
 /// The metrics page.
 pub(super) fn answer_metrics(format: Format, body: EncodedBody) -> Response<Body> {
     let mut response = answer_encoded(StatusCode::OK, format.content_type(), body);
@@ -80,6 +89,16 @@ pub(super) fn accepted_format(headers: &HeaderMap) -> Format {
         }
     }
     if open_metrics > 0.0 && open_metrics >= classic { Format::OpenMetrics } else { Format::Classic }
+}
+
+/// Whether the client names lines of JSON and does not prefer one document.
+pub(super) fn accepts_lines(headers: &HeaderMap) -> bool {
+    let weight_of = |name: &str| {
+        let named = elements(headers, &ACCEPT).filter(|element| element.name.eq_ignore_ascii_case(name));
+        named.map(|element| element.weight()).fold(0.0_f32, f32::max)
+    };
+    let lines = weight_of("application/x-ndjson");
+    lines > 0.0 && lines >= weight_of("application/json")
 }
 
 /// Whether the client accepts compressed answers.
@@ -167,6 +186,21 @@ mod tests {
             assert_eq!(accepted_format(&headers(ACCEPT, accept)), expected, "{accept}");
         }
         assert_eq!(accepted_format(&HeaderMap::new()), Classic);
+    }
+
+    #[test]
+    fn lines_are_sent_if_the_client_names_them() {
+        for (accept, expected) in [
+            ("application/x-ndjson", true),
+            ("Application/X-NDJSON, application/json;q=0.5", true),
+            ("application/json, application/x-ndjson;q=0.5", false),
+            ("application/x-ndjson;q=0", false),
+            ("application/json", false),
+            ("*/*", false),
+        ] {
+            assert_eq!(accepts_lines(&headers(ACCEPT, accept)), expected, "{accept}");
+        }
+        assert!(!accepts_lines(&HeaderMap::new()));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod findings;
 mod format;
 mod front;
 mod graph;
+mod history;
 mod runbooks;
 mod sites;
 mod sources;

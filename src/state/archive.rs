@@ -13,6 +13,7 @@ use crate::{
         inventory::TunnelKey,
         past::{PastInventory, PastReplies, PastVerdict, PastVerdicts},
         probe::ProbePath,
+        verdict_history::VerdictHistory,
     },
     snapshot::Judged,
 };
@@ -36,6 +37,8 @@ pub struct Archive {
     /// Every target that has ever replied, with the time of its last reply.
     pub(super) replies: BTreeMap<ProbePath, Entry<Option<Timestamp>>>,
     pub(super) verdicts: BTreeMap<TunnelKey, Entry<PastVerdict>>,
+    /// The last changes of the verdicts.
+    pub(super) histories: BTreeMap<Arc<TunnelKey>, Entry<VerdictHistory>>,
     /// On an agent, the newest inventory of a hub.
     pub(super) inventory: Option<Arc<PastInventory>>,
 }
@@ -47,12 +50,14 @@ impl Archive {
         self.replies.iter().map(|(path, entry)| (path.clone(), entry.value.filter(known))).collect()
     }
 
-    /// The verdicts that may still hold. Those of tunnels that have been absent for too long at `now` are left out.
+    /// The verdicts that may still hold, and all changes. Verdicts on tunnels that have been absent for too long at `now`
+    /// are left out.
     pub fn past_verdicts(&self, now: Moment) -> PastVerdicts {
         let is_recent = |since: Timestamp| now.since(now.earlier(since)) <= PastVerdicts::MAX_AGE;
         let recent = self.verdicts.iter().filter(|(_, entry)| entry.absent_since.is_none_or(is_recent));
         let tunnels = recent.map(|(key, entry)| (key.clone(), entry.value)).collect();
-        PastVerdicts { saved: self.saved.unwrap_or_default(), tunnels }
+        let histories = self.histories.iter().map(|(key, entry)| (Arc::clone(key), entry.value.clone()));
+        PastVerdicts { saved: self.saved.unwrap_or_default(), tunnels, histories: histories.collect() }
     }
 
     /// The inventory that a hub sent to the earlier run.
@@ -60,16 +65,19 @@ impl Archive {
         self.inventory.clone()
     }
 
-    /// Whether a tunnel has another verdict than the one that is stored, or none is stored.
+    /// Whether a tunnel has another verdict or other changes than those that are stored, or none is stored.
     pub(super) fn differs_from(&self, judged: &Judged) -> bool {
         let stored = |key| self.verdicts.get(key).map(|entry| entry.value.verdict);
+        let history = |key| self.histories.get(key).map(|entry| &entry.value);
         judged.verdicts.tunnels.iter().any(|(key, current)| stored(&**key) != Some(current.verdict))
+            || judged.histories.iter().any(|(key, current)| history(key) != Some(current))
     }
 
-    /// Adopts the current verdicts and replies, and drops entries that have been absent for too long.
+    /// Adopts the current verdicts, changes and replies, and drops entries that have been absent for too long.
     pub(super) fn update(&mut self, judged: &Judged, now: Timestamp) {
         mark_absent(&mut self.replies, now);
         mark_absent(&mut self.verdicts, now);
+        mark_absent(&mut self.histories, now);
         for (key, tally) in judged.board.sessions.iter() {
             if tally.state().ever_answered {
                 self.replies.insert(key.path(), Entry { value: tally.last_reply(), absent_since: None });
@@ -78,6 +86,9 @@ impl Archive {
         for (key, current) in &judged.verdicts.tunnels {
             let value = PastVerdict { verdict: current.verdict, since: current.changed.wall };
             self.verdicts.insert(TunnelKey::clone(key), Entry { value, absent_since: None });
+        }
+        for (key, current) in judged.histories.iter() {
+            self.histories.insert(Arc::clone(key), Entry { value: current.clone(), absent_since: None });
         }
         self.saved = Some(now);
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, ErrorKind, Write as _},
+    io::{self, BufWriter, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -22,7 +22,7 @@ use super::{
     format::{FormatError, decode, encode},
 };
 
-/// Maximum size of the file. A tunnel with three targets takes about 400 bytes.
+/// Maximum size of the file. A tunnel with three targets takes about 400 bytes, and 3 KB with a full history.
 const MAX_BYTES: u64 = 64 << 20;
 
 const NAME: &str = "state.json";
@@ -81,7 +81,7 @@ impl StateDirectory {
             return Err(StateDirectoryError::InUse { path });
         }
         let directory = Self { path, lock };
-        match directory.create(&[]).and_then(|()| fs::remove_file(directory.file(NEW))) {
+        match directory.create(&Archive::default()).and_then(|()| fs::remove_file(directory.file(NEW))) {
             Ok(()) => Ok(directory),
             Err(source) => Err(StateDirectoryError::NotWritable { path: directory.path, source }),
         }
@@ -121,11 +121,7 @@ impl StateDirectory {
     /// # Errors
     /// The directory cannot be written to or has no space, or the state exceeds 64 MiB. The old content stays.
     pub(super) fn write(&self, archive: &Archive) -> io::Result<()> {
-        let bytes = encode(archive);
-        if bytes.len() as u64 > MAX_BYTES {
-            return Err(io::Error::new(ErrorKind::FileTooLarge, "the state would exceed 64 MiB"));
-        }
-        let replaced = self.create(&bytes).and_then(|()| fs::rename(self.file(NEW), self.file(NAME)));
+        let replaced = self.create(archive).and_then(|()| fs::rename(self.file(NEW), self.file(NAME)));
         if replaced.is_err() {
             // The space may be needed; the error of interest is the first one.
             let _ = fs::remove_file(self.file(NEW));
@@ -135,19 +131,41 @@ impl StateDirectory {
     }
 
     /// Writes a new file that only this user can read.
-    fn create(&self, bytes: &[u8]) -> io::Result<()> {
+    fn create(&self, archive: &Archive) -> io::Result<()> {
         let path = self.file(NEW);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-        file.write_all(bytes)?;
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let mut out = BufWriter::new(Limited { file: &file, left: MAX_BYTES });
+        encode(archive, &mut out)?;
+        out.flush()?;
+        drop(out);
         file.sync_all()
     }
 
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+}
+
+/// A file that does not grow beyond a size.
+struct Limited<'a> {
+    file: &'a File,
+    left: u64,
+}
+
+impl Write for Limited<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.left.checked_sub(bytes.len() as u64);
+        self.left = left.ok_or_else(|| io::Error::new(ErrorKind::FileTooLarge, "the state would exceed 64 MiB"))?;
+        self.file.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

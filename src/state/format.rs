@@ -3,12 +3,18 @@
 //! A section that is missing is empty, and sections, keys and values that are unknown are ignored. The version changes
 //! only if an older program would misread the file.
 
-use std::sync::Arc;
+use std::{
+    io::{self, Write},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::archive::{Archive, Entry};
+use super::{
+    archive::{Archive, Entry},
+    history::{HistoryRecord, StoredHistory},
+};
 use crate::domain::{
     inventory::{AccountName, TunnelKey},
     label::Label,
@@ -45,17 +51,39 @@ struct Head {
     version: Option<u64>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct StateFile {
-    format: String,
-    version: u64,
     saved: String,
     #[serde(default)]
     targets: Vec<TargetRecord>,
     #[serde(default)]
     verdicts: Vec<VerdictRecord>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     inventory: Option<InventoryRecord>,
+    #[serde(default)]
+    histories: Vec<StoredHistory>,
+}
+
+/// The same file while it is written.
+#[derive(Serialize)]
+struct NewStateFile<T, V, H> {
+    format: &'static str,
+    version: u64,
+    saved: String,
+    targets: T,
+    verdicts: V,
+    histories: H,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inventory: Option<InventoryRecord>,
+}
+
+/// A list whose members are made one after the other while they are written.
+struct Each<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
 }
 
 /// A target that has ever replied.
@@ -93,18 +121,21 @@ struct InventoryRecord {
     body: String,
 }
 
-/// The content of the file for an archive.
-pub(super) fn encode(archive: &Archive) -> Vec<u8> {
-    let document = StateFile {
-        format: FORMAT.to_owned(),
+/// Writes the content of the file for an archive.
+///
+/// # Errors
+/// `out` returns an error.
+pub(super) fn encode(archive: &Archive, out: impl Write) -> io::Result<()> {
+    let document = NewStateFile {
+        format: FORMAT,
         version: VERSION,
         saved: archive.saved.unwrap_or_default().to_string(),
-        targets: archive.replies.iter().map(TargetRecord::from).collect(),
-        verdicts: archive.verdicts.iter().map(VerdictRecord::from).collect(),
+        targets: Each(|| archive.replies.iter().map(TargetRecord::from)),
+        verdicts: Each(|| archive.verdicts.iter().map(VerdictRecord::from)),
+        histories: Each(|| archive.histories.iter().map(|(key, entry)| HistoryRecord::new(key, entry))),
         inventory: archive.inventory.as_deref().map(InventoryRecord::from),
     };
-    // Strings and numbers always have a JSON form.
-    serde_json::to_vec(&document).unwrap_or_default()
+    Ok(serde_json::to_writer(out, &document)?)
 }
 
 /// # Errors
@@ -117,10 +148,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Archive, FormatError> {
         _ => return Err(FormatError::Foreign),
     }
     let document: StateFile = serde_json::from_slice(bytes)?;
+    let histories = document.histories.into_iter().filter_map(|StoredHistory(history)| history);
     Ok(Archive {
         saved: document.saved.parse().ok(),
         replies: document.targets.into_iter().filter_map(TargetRecord::read).collect(),
         verdicts: document.verdicts.into_iter().filter_map(VerdictRecord::read).collect(),
+        histories: histories.map(|(key, entry)| (Arc::new(key), entry)).collect(),
         inventory: document.inventory.and_then(InventoryRecord::read).map(Arc::new),
     })
 }
@@ -199,11 +232,11 @@ impl InventoryRecord {
     }
 }
 
-fn labelled<T: Label>(text: &str) -> Option<T> {
+pub(super) fn labelled<T: Label>(text: &str) -> Option<T> {
     T::ALL.iter().copied().find(|label| label.as_str() == text)
 }
 
 /// `None` if the time is invalid as well.
-fn time(text: Option<String>) -> Option<Timestamp> {
+pub(super) fn time(text: Option<String>) -> Option<Timestamp> {
     text.and_then(|text| text.parse().ok())
 }

@@ -165,6 +165,7 @@ fn flags_override_the_environment_which_overrides_the_file() {
         ("web", "listen_address", "--web.listen-address", "MTE_WEB_LISTEN_ADDRESS"),
         ("web", "telemetry_path", "--web.telemetry-path", "MTE_WEB_TELEMETRY_PATH"),
         ("web", "enable_lifecycle", "--web.enable-lifecycle", "MTE_WEB_ENABLE_LIFECYCLE"),
+        ("web", "alertmanager_url", "--web.alertmanager-url", "MTE_WEB_ALERTMANAGER_URL"),
         ("poll", "interval", "--poll.interval", "MTE_POLL_INTERVAL"),
         ("poll", "timeout", "--poll.timeout", "MTE_POLL_TIMEOUT"),
         ("poll", "stale_after", "--poll.stale-after", "MTE_POLL_STALE_AFTER"),

@@ -28,6 +28,7 @@ fn snapshot(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Snapshot {
         fleet: polled(Some(now), tunnels.iter().map(|(tunnel, ..)| tunnel.clone())),
         board: Arc::default(),
         verdicts: Arc::new(Verdicts { tunnels: verdicts.collect() }),
+        ..Judged::default()
     };
     Snapshot { judged, stale_after: Duration::from_mins(5), now }
 }

@@ -257,12 +257,13 @@ fn an_empty_file_and_empty_sections_are_valid() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 37] = [
+const SETTINGS: [(&str, &str, &str); 38] = [
     ("web.listen_address", ":1", "x"),
     ("web.telemetry_path", "/m", "m"),
     ("web.hosts", "exporter.example", "exporter.example:9847"),
     ("web.enable_lifecycle", "true", "x"),
     ("web.open_health", "true", "x"),
+    ("web.alertmanager_url", "https://alerts.example", "x"),
     ("web.config_file", "web.yml", "nowhere"),
     ("poll.interval", "20s", "x"),
     ("poll.timeout", "20s", "x"),

@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod edge;
+mod history;
 
 const STALE_AFTER: Duration = Duration::from_mins(5);
 
@@ -379,7 +380,8 @@ fn restarted(tunnels: impl IntoIterator<Item = Tunnel>, past: &[(&str, Verdict)]
     let mut rehearsal = Rehearsal::new(tunnels);
     let since = rehearsal.now.wall.saturating_sub(Duration::from_hours(1)).unwrap();
     let past = past.iter().map(|&(id, verdict)| (key(id), PastVerdict { verdict, since }));
-    rehearsal.tracker = Tracker::new(PastVerdicts { saved: rehearsal.now.wall, tunnels: past.collect() });
+    rehearsal.tracker =
+        Tracker::new(PastVerdicts { saved: rehearsal.now.wall, tunnels: past.collect(), ..Default::default() });
     let answered = || Arc::new(Tally::new(Buckets::rtt()).with_past_reply(None));
     for probes in rehearsal.board.tunnels.values_mut() {
         for probe in &mut Arc::make_mut(probes).targets {
@@ -496,7 +498,8 @@ fn a_time_in_the_future_becomes_the_present() {
     rehearsal.board = ProbeBoard::default();
     let since = rehearsal.now.after(Duration::from_hours(5)).wall;
     let past = PastVerdict { verdict: Verdict::ReportedDown, since };
-    rehearsal.tracker = Tracker::new(PastVerdicts { saved: since, tunnels: [(key("fra"), past)].into() });
+    rehearsal.tracker =
+        Tracker::new(PastVerdicts { saved: since, tunnels: [(key("fra"), past)].into(), ..Default::default() });
     rehearsal.judge();
     assert_eq!(rehearsal.verdict("fra").changed, rehearsal.now);
 }

@@ -27,7 +27,12 @@ struct Seen {
 
 /// The observed values and those of the exporter, without prefix.
 fn render(seen: Seen) -> String {
-    let judged = Judged { fleet: seen.fleet, board: Arc::new(seen.board), verdicts: Arc::new(seen.verdicts) };
+    let judged = Judged {
+        fleet: seen.fleet,
+        board: Arc::new(seen.board),
+        verdicts: Arc::new(seen.verdicts),
+        ..Judged::default()
+    };
     let snapshot = Snapshot { judged, stale_after: Duration::ZERO, now: at() };
     let capture = Capture::new(snapshot, process::ProcessStats::default(), String::new(), Duration::ZERO);
     let mut text = String::new();

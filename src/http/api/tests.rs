@@ -20,6 +20,7 @@ use crate::{
             HealthCheck, IpsecDetails, Speaker, Tunnel, TunnelDetails, TunnelType,
         },
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
+        verdict_history::VerdictEvent,
     },
     http::body::{EncodedBody, PageThreads},
     prober::{
@@ -113,10 +114,12 @@ fn snapshot() -> Snapshot {
     for health in Arc::make_mut(&mut edge.health.tunnels).values_mut() {
         Arc::make_mut(health).colos = [ColoScore { colo: "fra01".into(), score: 1.0 }].into();
     }
+    let event = VerdictEvent { at: now.wall, from: Verdict::BgpFault, to: Verdict::Healthy, why: Some("it answers") };
     let judged = Judged {
         fleet: seen_by_edge(&fleet.into(), &edge),
         board: ProbeBoard { tunnels, ..ProbeBoard::default() }.into(),
-        verdicts: Verdicts { tunnels: [(key, verdict.into())].into() }.into(),
+        verdicts: Verdicts { tunnels: [(Arc::clone(&key), verdict.into())].into() }.into(),
+        histories: Arc::new([(key, VerdictHistory::new(now.wall, &[event]))].into()),
     };
     Snapshot { judged, stale_after: Duration::from_mins(5), now }
 }
@@ -205,6 +208,14 @@ async fn every_field_is_documented_and_every_documented_field_appears() {
     paths(&answer["collections"], "collections", &mut found);
     answer["tunnels"].as_array().unwrap().iter().for_each(|tunnel| paths(tunnel, "", &mut found));
     paths(&all_sites(&snapshot()), "", &mut found);
+    let key = snapshot().judged.histories.keys().next().cloned().unwrap();
+    let WholeText(single) = tunnel_json(&snapshot(), &key).unwrap();
+    paths(&serde_json::from_slice::<Value>(&single).unwrap(), "", &mut found);
+    let mut events = Vec::new();
+    EventList::new(&snapshot(), &Filter::default(), Timestamp::MIN, EventFormat::Json)
+        .write_piece(&mut events)
+        .unwrap();
+    paths(&serde_json::from_slice::<Value>(&events).unwrap(), "", &mut found);
     let documented = documented();
     let lone: Vec<_> = found.symmetric_difference(&documented).collect();
     assert!(lone.is_empty(), "only in the answer or only in docs/API.md: {lone:#?}");

@@ -86,6 +86,7 @@ impl Document {
                     a href=(metrics) { "Metrics" }
                     a href={ (self.root) "api/v1/tunnels" } { "Tunnels as JSON" }
                     a href={ (self.root) "api/v1/sites" } { "Sites as JSON" }
+                    a href={ (self.root) "api/v1/events" } { "Events as JSON" }
                     a href={ (self.root) "api/v1/targets" } { "Probe targets" }
                     a href={ (self.root) "agents" } { "Agents" }
                     a href={ (self.root) "-/ready" } { "Ready" }

@@ -11,6 +11,7 @@ use super::{
     findings::draw_findings,
     format::{count_noun, format_count, format_ms, format_percent, join_with_dots, time_at, time_since},
     graph::draw_graph,
+    history::draw_history,
     words,
 };
 use crate::{
@@ -20,13 +21,17 @@ use crate::{
         probe::{ProbeFailure, Vantage},
         verdict::{Reported, TunnelVerdict},
     },
-    http::address::tunnel_path,
+    http::{address::tunnel_path, silence::AlertmanagerUrl},
     prober::tally::{Tally, TallyReading},
     snapshot::{Row, Snapshot, rows::Concern},
 };
 
 /// Draws the page; `None` if the inventory does not contain the tunnel.
-pub(in crate::http) fn draw_tunnel(snapshot: &Snapshot, key: &TunnelKey) -> Option<Document> {
+pub(in crate::http) fn draw_tunnel(
+    snapshot: &Snapshot,
+    key: &TunnelKey,
+    alertmanager: Option<&AlertmanagerUrl>,
+) -> Option<Document> {
     let row = snapshot.row(key)?;
     let concern = Concern::of(row.verdict());
     let name = shown(&row.tunnel().name);
@@ -37,10 +42,12 @@ pub(in crate::http) fn draw_tunnel(snapshot: &Snapshot, key: &TunnelKey) -> Opti
                 p class="about" { (describe(&row)) }
                 h1 { (name) " " (words::verdict_badge(row.verdict())) }
                 (draw_reason(snapshot, &row))
+                @if let Some(url) = alertmanager { (draw_silences(url, &row)) }
             }
             @if !row.fresh { (stale_notice(snapshot, &row)) }
             @if let Some(verdict) = row.verdict { (draw_views(&row, verdict)) }
             (draw_probes(snapshot, &row))
+            (draw_history(snapshot, &row))
             (draw_findings(snapshot.now.wall, &row))
             div class="cards" { (draw_fields(snapshot.now, &row)) }
             p class="as-json" {
@@ -76,6 +83,20 @@ fn draw_reason(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             @if let Some(heading) = words::runbook_heading(*verdict) {
                 " Runbook: " a href={ (ROOT_OF_TUNNEL) "runbooks#" (heading.to_lowercase()) } { (heading) } "."
             }
+        }
+    }
+}
+
+/// Links to the form for a silence of the tunnel, and of its site.
+fn draw_silences(url: &AlertmanagerUrl, row: &Row<'_>) -> Markup {
+    let account = ("account", row.account.as_str());
+    let of_tunnel = url.new_silence(&[account, ("tunnel_name", &row.tunnel().name)]);
+    let of_site = row.site().map(|site| url.new_silence(&[account, ("site", site)]));
+    html! {
+        p class="silences" {
+            "Before maintenance: " a href=(of_tunnel) rel="noreferrer" { "silence this tunnel" }
+            @if let Some(link) = of_site { " or " a href=(link) rel="noreferrer" { "silence its site" } }
+            "."
         }
     }
 }
