@@ -94,6 +94,7 @@ impl VerdictHistory {
     }
 
     /// The history with one more change. `held_since` is the time since which the previous verdict held.
+    #[must_use]
     pub fn with(&self, event: VerdictEvent<'_>, held_since: Timestamp) -> Self {
         let events: Vec<_> = self.events().chain([event]).collect();
         Self::new(self.began().unwrap_or(held_since), &events)

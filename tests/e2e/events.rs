@@ -57,7 +57,7 @@ fn the_history_of_a_tunnel_survives_a_crash() {
     let flag = format!("--state.directory={}", state.display());
     let mut exporter = Exporter::serve(api.address, &token_file(&folder), &[&flag]);
     await_healthy(&mut exporter);
-    assert_eq!(lines(&exporter, ""), [Value::Null; 0], "the first verdict is no change");
+    assert_eq!(lines(&exporter, ""), [Value::Null; 0], "the first verdict is not a change");
     api.answer_with(reporting("BGP_DOWN"));
     let before = await_event(&exporter, "reported_down");
     eventually("the change in the state file", WRITTEN, || {

@@ -16,6 +16,9 @@
         location.reload();
         return;
       }
+      for (const { id } of old.querySelectorAll("details[open][id]")) {
+        fresh.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
+      }
       const hadFocus = old.contains(document.activeElement);
       old.replaceWith(document.adoptNode(fresh));
       if (hadFocus && focused) {

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use web_toolkit::clock::Moment;
 
 use super::{
-    format::{capitalised, format_duration, time_at, time_since},
+    format::{capitalised, count_noun, format_duration, time_at, time_since},
     words,
 };
 use crate::{
@@ -23,6 +23,9 @@ const SPAN: Duration = Duration::from_hours(24);
 
 const WIDTH: f64 = 1000.0;
 
+/// Number of changes that are always shown.
+const UNFOLDED: usize = 5;
+
 /// Draws the changes; nothing if there is no verdict yet.
 pub(super) fn draw_history(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
     let Some(verdict) = row.verdict else { return html! {} };
@@ -35,17 +38,32 @@ pub(super) fn draw_history(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             @if history.is_empty() {
                 p { "No change is known. The verdict holds since " (time_since(snapshot.now, verdict.changed)) "." }
             } @else {
-                (draw_table(history, snapshot.now))
+                (draw_changes(history, snapshot.now))
             }
         }
     }
 }
 
-fn draw_table(history: &VerdictHistory, now: Moment) -> Markup {
+/// The newest changes, and the earlier ones folded.
+fn draw_changes(history: &VerdictHistory, now: Moment) -> Markup {
+    let events: Vec<_> = history.events().rev().collect();
+    let (newest, earlier) = events.split_at(events.len().min(UNFOLDED));
+    html! {
+        (draw_table(newest, now))
+        @if !earlier.is_empty() {
+            details id="earlier-changes" {
+                summary { (count_noun(earlier.len(), "earlier change", "earlier changes")) }
+                (draw_table(earlier, now))
+            }
+        }
+    }
+}
+
+fn draw_table(events: &[VerdictEvent<'_>], now: Moment) -> Markup {
     html! {
         table {
             thead { tr { th scope="col" { "Time" } th scope="col" { "Change" } th scope="col" { "Explanation" } } }
-            tbody { @for event in history.events().rev() { (draw_event(event, now)) } }
+            tbody { @for &event in events { (draw_event(event, now)) } }
         }
     }
 }
@@ -159,6 +177,18 @@ mod tests {
         let known = history(now, &[(30, Healthy, TunnelFault), (4, Healthy, Unreachable)]);
         let expected = [(40, 30, Healthy), (0, 0, Healthy)];
         assert_eq!(hours(&known, &current(Healthy, now), now), expected);
+    }
+
+    #[test]
+    fn the_newest_changes_come_first_and_the_others_are_folded() {
+        let now = clock::now();
+        let changes: Vec<_> = (1..=7).rev().map(|hours| (hours, Healthy, TunnelFault)).collect();
+        let page = draw_changes(&history(now, &changes), now).into_string().replace('\u{a0}', " ");
+        let (newest, earlier) = page.split_once("<details").unwrap();
+        let order = |part: &str, times: [&str; 2]| part.find(times[0]).unwrap() < part.find(times[1]).unwrap();
+        assert!(order(newest, ["1 h", "5 h"]) && order(earlier, ["6 h", "7 h"]), "{page}");
+        assert!(earlier.contains("2 earlier changes</summary>"), "{page}");
+        assert!(!draw_changes(&history(now, &changes[..5]), now).into_string().contains("<details"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn recorded(rehearsal: &Rehearsal, start: Moment) -> Vec<String> {
 fn each_change_is_recorded_with_its_time_and_explanation() {
     let mut rehearsal = healthy();
     let start = rehearsal.now;
-    assert!(rehearsal.tracker.histories().is_empty(), "the first verdict is no change");
+    assert!(rehearsal.tracker.histories().is_empty(), "the first verdict is not a change");
     rehearsal.wait(10);
     rehearsal.settle("10.0.0.0", false);
     rehearsal.changes();
