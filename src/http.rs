@@ -6,6 +6,7 @@ mod address;
 mod api;
 mod assets;
 mod body;
+mod event_query;
 mod events;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -12,6 +12,7 @@ mod history;
 mod keeper;
 mod metrics;
 mod schedule;
+mod text;
 
 pub use self::{
     archive::Archive,

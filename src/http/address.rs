@@ -1,12 +1,9 @@
 //! Addresses: what a path leads to, the paths of single tunnels, and the queries of the front page and of the API.
 
-mod events;
-
 use form_urlencoded::Serializer;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use web_toolkit::text::{LONGEST, shown};
 
-pub(super) use self::events::EventQuery;
 use crate::{
     domain::{
         inventory::{AccountName, TunnelKey},
@@ -142,7 +139,7 @@ impl Query {
         Self::parse_keys(text, &PAGE_KEYS)
     }
 
-    fn parse_keys(text: &str, known: &[&str]) -> Result<Self, QueryError> {
+    pub(super) fn parse_keys(text: &str, known: &[&str]) -> Result<Self, QueryError> {
         let mut query = Self::default();
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
             if !known.contains(&&*key) {
@@ -249,7 +246,7 @@ pub(super) fn verdict_value(wanted: VerdictFilter) -> &'static str {
     }
 }
 
-fn parse_label<T: Label>(value: &str, more: &[&str]) -> Result<T, String> {
+pub(super) fn parse_label<T: Label>(value: &str, more: &[&str]) -> Result<T, String> {
     let known = T::ALL.iter().copied().find(|member| member.as_str() == value);
     known.ok_or_else(|| {
         let names: Vec<&str> = T::ALL.iter().map(|member| member.as_str()).chain(more.iter().copied()).collect();
@@ -257,7 +254,7 @@ fn parse_label<T: Label>(value: &str, more: &[&str]) -> Result<T, String> {
     })
 }
 
-fn to_shown(text: &str) -> String {
+pub(super) fn to_shown(text: &str) -> String {
     shown(text).into_owned()
 }
 

@@ -5,8 +5,8 @@ use web_toolkit::server::Body;
 
 use super::{
     Http,
-    address::EventQuery,
     api::{EventFormat, EventList, error_json},
+    event_query::EventQuery,
     headers::{accepts_lines, answer_json, answer_lines},
 };
 

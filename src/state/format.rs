@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::{
     archive::{Archive, Entry},
     history::{HistoryRecord, StoredHistory},
+    text::{labelled, time},
 };
 use crate::domain::{
     inventory::{AccountName, TunnelKey},
@@ -230,13 +231,4 @@ impl InventoryRecord {
             confirmed: self.confirmed.parse().ok()?,
         })
     }
-}
-
-pub(super) fn labelled<T: Label>(text: &str) -> Option<T> {
-    T::ALL.iter().copied().find(|label| label.as_str() == text)
-}
-
-/// `None` if the time is invalid as well.
-pub(super) fn time(text: Option<String>) -> Option<Timestamp> {
-    text.and_then(|text| text.parse().ok())
 }

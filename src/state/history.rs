@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{
     archive::Entry,
-    format::{labelled, time},
+    text::{labelled, time},
 };
 use crate::domain::{
     inventory::{AccountName, TunnelKey},

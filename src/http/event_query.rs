@@ -3,24 +3,27 @@
 use form_urlencoded::Serializer;
 use jiff::Timestamp;
 
-use super::{Query, QueryError, parse_label, to_shown};
-use crate::{http::api::EventFormat, snapshot::rows::Filter};
+use super::{
+    address::{Query, QueryError, parse_label, to_shown},
+    api::EventFormat,
+};
+use crate::snapshot::rows::Filter;
 
 const KEYS: [&str; 6] = ["account", "site", "type", "search", "since", "format"];
 
 /// Which events are listed, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::http) struct EventQuery {
-    pub(in crate::http) filter: Filter,
+pub(super) struct EventQuery {
+    pub(super) filter: Filter,
     /// Only events after this time.
-    pub(in crate::http) since: Timestamp,
+    pub(super) since: Timestamp,
     /// `None` if the query does not say.
-    pub(in crate::http) format: Option<EventFormat>,
+    pub(super) format: Option<EventFormat>,
 }
 
 impl EventQuery {
     /// Parses the part of an address after `?`. Empty values are ignored.
-    pub(in crate::http) fn parse(text: &str) -> Result<Self, QueryError> {
+    pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
         let mut query = Self { filter: Filter::default(), since: Timestamp::MIN, format: None };
         let mut filter = Serializer::new(String::new());
         for (key, value) in form_urlencoded::parse(text.as_bytes()) {
