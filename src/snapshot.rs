@@ -156,7 +156,7 @@ impl Snapshot {
             matches: known.filter(|_| edge.is_some()).map(AccountInventory::matches),
             health: edge.and_then(|edge| edge.health_window(self.now)),
             traffic: edge.and_then(|edge| edge.traffic_window(self.now)),
-            shared_prefixes: known.map(AccountInventory::shared_prefixes),
+            shared_prefixes: known.filter(|_| self.fleet().from_hub.is_none()).map(AccountInventory::shared_prefixes),
         }
     }
 

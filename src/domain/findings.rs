@@ -102,8 +102,8 @@ impl Finding {
 pub struct Findings([Option<bool>; Finding::ALL.len()]);
 
 impl Findings {
-    /// Examines a tunnel at `now`. `shared` are the prefixes of its account.
-    pub fn of(tunnel: &Tunnel, shared: &SharedPrefixes, now: Timestamp) -> Self {
+    /// Examines a tunnel at `now`. `shared` are the prefixes of its account; `None` if only a part of the account is known.
+    pub fn of(tunnel: &Tunnel, shared: Option<&SharedPrefixes>, now: Timestamp) -> Self {
         let mut findings = Self([None; Finding::ALL.len()]);
         for &finding in Finding::ALL {
             findings.0[finding as usize] = examine(finding, tunnel, shared, now);
@@ -121,7 +121,7 @@ impl Findings {
     }
 }
 
-fn examine(finding: Finding, tunnel: &Tunnel, shared: &SharedPrefixes, now: Timestamp) -> Option<bool> {
+fn examine(finding: Finding, tunnel: &Tunnel, shared: Option<&SharedPrefixes>, now: Timestamp) -> Option<bool> {
     let check = tunnel.health_check.as_ref();
     match finding {
         Finding::NullCipherAllowed => ipsec(tunnel)?.allow_null_cipher,
@@ -135,7 +135,7 @@ fn examine(finding: Finding, tunnel: &Tunnel, shared: &SharedPrefixes, now: Time
         Finding::PskOld => ipsec(tunnel)?.psk_generated_on.map(|then| now.duration_since(then) > OLD_KEY),
         Finding::MtuUnusual => mtu(tunnel).map(|mtu| !USUAL_MTU.contains(&mtu)),
         Finding::NoCustomerEndpoint => has_endpoints(tunnel).then_some(tunnel.customer_endpoint == Stated::Absent),
-        Finding::SharedInterfacePrefix => prefixes(tunnel).next().is_some().then(|| shared.contain_any_of(tunnel)),
+        Finding::SharedInterfacePrefix => prefixes(tunnel).next().and_then(|_| Some(shared?.contain_any_of(tunnel))),
     }
 }
 
@@ -161,9 +161,6 @@ fn prefixes(tunnel: &Tunnel) -> impl Iterator<Item = IpNet> {
 pub struct SharedPrefixes(BTreeSet<IpNet>);
 
 impl SharedPrefixes {
-    /// No tunnels share a prefix.
-    pub const NONE: Self = Self(BTreeSet::new());
-
     pub fn among<'a>(tunnels: impl IntoIterator<Item = &'a Tunnel>) -> Self {
         let mut all: Vec<IpNet> = tunnels.into_iter().flat_map(prefixes).collect();
         all.sort_unstable();

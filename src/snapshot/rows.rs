@@ -42,7 +42,8 @@ pub struct Row<'a> {
     pub silence: Silence,
     /// `None` if the edge is not polled.
     pub edge: Option<RowEdge<'a>>,
-    /// The interface prefixes that several tunnels of the account have.
+    /// The interface prefixes that several tunnels of the account have; `None` on an agent, which knows only a part of the
+    /// account.
     pub shared_prefixes: Option<&'a SharedPrefixes>,
 }
 
@@ -71,7 +72,7 @@ impl<'a> Row<'a> {
 
     /// Properties of the configuration at the last successful poll.
     pub fn findings(&self, now: Timestamp) -> Findings {
-        Findings::of(self.tunnel(), self.shared_prefixes.unwrap_or(&SharedPrefixes::NONE), now)
+        Findings::of(self.tunnel(), self.shared_prefixes, now)
     }
 
     /// The BGP status as Cloudflare reports it; `None` if stale.

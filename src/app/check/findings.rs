@@ -37,7 +37,7 @@ pub(super) fn check_findings(config: &Config, lists: &[TunnelsOfAccount], now: T
 
 fn examine(tunnels: &[&Tunnel], now: Timestamp) -> Vec<CheckResult> {
     let shared = SharedPrefixes::among(tunnels.iter().copied());
-    let examined: Vec<_> = tunnels.iter().map(|tunnel| (tunnel, Findings::of(tunnel, &shared, now))).collect();
+    let examined: Vec<_> = tunnels.iter().map(|tunnel| (tunnel, Findings::of(tunnel, Some(&shared), now))).collect();
     let with = |finding| examined.iter().filter(move |(_, findings)| findings.get(finding) == Some(true));
     let names = |finding| with(finding).map(|(tunnel, _)| &*tunnel.name).collect::<Vec<_>>();
     let found = Finding::ALL.iter().map(|&finding| (finding, names(finding))).filter(|(_, names)| !names.is_empty());

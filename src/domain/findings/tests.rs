@@ -9,7 +9,7 @@ use crate::domain::{
 const NOW: &str = "2026-11-21T12:00:00Z";
 
 fn examined(tunnel: &Tunnel) -> Findings {
-    Findings::of(tunnel, &SharedPrefixes::default(), NOW.parse().unwrap())
+    Findings::of(tunnel, Some(&SharedPrefixes::default()), NOW.parse().unwrap())
 }
 
 fn with_ipsec(details: IpsecDetails) -> Tunnel {
@@ -105,8 +105,10 @@ fn tunnels_of_one_account_share_a_prefix_whatever_its_host_part() {
     ];
     let shared = SharedPrefixes::among(&tunnels);
     let now = NOW.parse().unwrap();
-    let found = tunnels.each_ref().map(|one| Findings::of(one, &shared, now).get(Finding::SharedInterfacePrefix));
+    let found = tunnels.each_ref().map(|one| Findings::of(one, Some(&shared), now).get(Finding::SharedInterfacePrefix));
     assert_eq!(found, [Some(true), Some(true), Some(true), Some(false), None, None]);
+    let alone = Findings::of(&tunnels[0], None, now).get(Finding::SharedInterfacePrefix);
+    assert_eq!(alone, None, "the other tunnels are not known");
 }
 
 /// docs/FINDINGS.md, which `UPDATE_DOCS=1` writes.
