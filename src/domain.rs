@@ -14,6 +14,7 @@ pub mod probe;
 pub mod pulse;
 pub mod rules;
 pub mod sites;
+pub mod steering;
 pub mod token;
 pub mod tunnel;
 pub mod verdict;

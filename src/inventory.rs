@@ -4,6 +4,7 @@
 //! Every request has a timeout and every body a size limit. Whatever a hub answers is an inventory or a [`HubFailure`];
 //! nothing that a hub does ends this program.
 
+pub mod ages;
 pub mod client;
 pub mod document;
 pub mod failure;
@@ -11,7 +12,8 @@ pub mod metrics;
 pub mod settings;
 
 pub use self::{
-    client::{HubClient, HubReply, ReplyTimes},
+    ages::{EdgeAge, ListAge, ReplyTimes},
+    client::{HubClient, HubReply},
     document::{HubList, Inventory, decode},
     failure::HubFailure,
     metrics::InventoryMetrics,

@@ -111,7 +111,7 @@ pub(super) async fn start(
     let sources = Sources { judged, stale_after: settings.stale_after.subscribe() };
     let exposition = Exposition::new(registry, sources.clone(), settings.poll_interval.subscribe());
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
-    let hub = Hub::new(agents, served, settings.grants.subscribe());
+    let hub = Hub::new(agents, served, settings.grants.subscribe(), settings.probe.subscribe());
     let (path, alertmanager) = (config.web.telemetry_path.clone(), config.web.alertmanager.clone());
     let http = Http::new(exposition, sources, path, alertmanager, lifecycle, hub)?;
     let access = start_server(&config, http, counts, bound, stop, tasks);

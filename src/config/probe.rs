@@ -13,10 +13,11 @@ use crate::{
     domain::{
         label::Label as _,
         probe::{ProbeTarget, Thresholds},
+        steering::{AddressPair, Steering},
     },
     prober::{
         histogram::Buckets,
-        settings::{AddressPair, ProbeOverride, ProbeSettings, SessionSettings, Timing, TimingError, TunnelSettings},
+        settings::{ProbeOverride, ProbeSettings, SessionSettings, Timing, TimingError, TunnelSettings},
     },
 };
 
@@ -55,6 +56,7 @@ pub(super) fn settings(
         Thresholds { down_after: down_after.unwrap_or(usual.down_after), up_after: up_after.unwrap_or(usual.up_after) };
     let timing = timing(flags, reader, keys.interval, keys.timeout, defaults.session.timing);
     let usual = &defaults.tunnels;
+    let targets = (!targets.is_empty()).then(|| self::targets(reader, &targets));
     ProbeSettings {
         enabled: reader.switch(enabled, defaults.enabled),
         engine: engine.unwrap_or(defaults.engine),
@@ -65,11 +67,12 @@ pub(super) fn settings(
         uplinks: uplinks(reader, &uplink),
         tunnels: TunnelSettings {
             vantage: vantage.unwrap_or(usual.vantage),
-            targets: if targets.is_empty() { usual.targets.clone() } else { self::targets(reader, &targets) },
+            targets: targets.clone().unwrap_or_else(|| usual.targets.clone()),
             sources: addresses(reader, &source),
             interface: self::interface(reader, interface).or_else(|| usual.interface.clone()),
             ..usual.clone()
         },
+        stated: Steering { vantage, targets, ..Steering::default() },
         overrides,
     }
 }

@@ -16,6 +16,7 @@ use crate::{
         label::Label as _,
         rules::{Condition, FileRule, Pattern, Selector, TunnelMatch, TunnelRules},
         sites::{SitePattern, SiteRule, SiteSource},
+        steering::Steering,
     },
     prober::settings::ProbeOverride,
 };
@@ -121,13 +122,15 @@ fn read_override(
     let uplinks = reader.values("tunnels.overrides.uplink", keys.uplink);
     config.overrides.push(ProbeOverride {
         selector,
-        enabled,
-        vantage: label(reader, ("tunnels.overrides.vantage", None, keys.vantage)),
-        targets: targets.map(|settings| probe::targets(reader, &settings)),
+        steering: Steering {
+            enabled,
+            vantage: label(reader, ("tunnels.overrides.vantage", None, keys.vantage)),
+            targets: targets.map(|settings| probe::targets(reader, &settings)),
+            extra: extra.map(|settings| probe::addresses(reader, &settings)),
+            uplinks: uplinks.map(|settings| probe::uplinks(reader, &settings)),
+        },
         sources: sources.map(|settings| probe::addresses(reader, &settings)),
         interface: probe::interface(reader, interface),
-        extra: extra.map(|settings| probe::addresses(reader, &settings)),
-        uplinks: uplinks.map(|settings| probe::uplinks(reader, &settings)),
     });
 }
 

@@ -209,7 +209,8 @@ impl<'a> Outlook<'a> {
     fn is_settling(&self, row: &Row<'_>) -> bool {
         let Some(probes) = row.probes else {
             let settings = &self.snapshot.board().settings;
-            return settings.enabled && settings.for_tunnel(row.account, row.tunnel()).enabled;
+            return settings.enabled
+                && settings.for_tunnel(row.account, row.tunnel(), row.entry.steering.as_deref()).enabled;
         };
         let mut counting = probes.inside().map(|probe| &probe.tally).chain(probes.outside().map(|(_, tally)| tally));
         counting.any(|tally| tally.state().up.is_none())

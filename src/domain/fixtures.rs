@@ -62,7 +62,7 @@ pub(crate) fn fleet(tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
 pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
     let mut lists: BTreeMap<TunnelType, Vec<InventoryEntry>> = BTreeMap::new();
     for tunnel in tunnels {
-        let entry = InventoryEntry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None };
+        let entry = InventoryEntry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None, steering: None };
         lists.entry(entry.tunnel.tunnel_type()).or_default().push(entry);
     }
     let mut account = AccountInventory::default();

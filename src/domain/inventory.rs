@@ -7,6 +7,7 @@ use super::{
     edge::{EdgeView, matching::EdgeMatches},
     findings::SharedPrefixes,
     label::{Label, label_enum},
+    steering::Steering,
     token::TokenReport,
     tunnel::{Tunnel, TunnelId, TunnelType},
 };
@@ -145,6 +146,8 @@ pub struct InventoryEntry {
     pub bgp_state_changes: u64,
     /// Site of the tunnel, from the configuration.
     pub site: Option<Arc<str>>,
+    /// What the hub of an agent states about the probes.
+    pub steering: Option<Arc<Steering>>,
 }
 
 /// The tunnels of one type in one account.

@@ -79,6 +79,7 @@ fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
         site: (&*tunnel.name == "fra-1").then(|| "frankfurt".into()),
         tunnel: Arc::new(tunnel),
         bgp_state_changes,
+        steering: None,
     });
     let status = PollStatus {
         state: PollState::Succeeded,

@@ -315,7 +315,7 @@ mod tests {
     proptest! {
         #[test]
         fn an_address_leads_to_its_tunnel(account in ".{1,20}", id in ".{1,20}") {
-            let entry = InventoryEntry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None };
+            let entry = InventoryEntry { tunnel: tunnel(&id).into(), bgp_state_changes: 0, site: None, steering: None };
             let account = AccountName::new(account);
             let key = TunnelKey::new(&account, &entry.tunnel);
             let row = Row {

@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use hyper::{
     HeaderMap, Response, StatusCode,
-    header::{AGE, CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, USER_AGENT, VARY},
+    header::{CACHE_CONTROL, ETAG, HeaderValue, IF_NONE_MATCH, RETRY_AFTER, USER_AGENT, VARY},
 };
 use tokio::sync::{Mutex, watch};
 use web_toolkit::{
@@ -25,6 +25,8 @@ use super::{
 use crate::{
     agents::{AgentKey, AgentReport, Agents, ScrapeAddress, metrics::ServedInventories},
     domain::{grants::Grants, inventory::Fleet},
+    inventory::ReplyTimes,
+    prober::settings::ProbeSettings,
 };
 
 /// Time after which an agent asks again while there is no list yet.
@@ -41,6 +43,8 @@ pub struct Hub {
     served: ServedInventories,
     /// `None`: every client that is let in may read everything.
     grants: watch::Receiver<Arc<Option<Grants>>>,
+    /// The overrides in them steer the agents.
+    settings: watch::Receiver<Arc<ProbeSettings>>,
     index: Mutex<Option<Arc<InventoryIndex>>>,
 }
 
@@ -52,8 +56,13 @@ pub(super) struct InventoryRequest<'a> {
 }
 
 impl Hub {
-    pub fn new(agents: Agents, served: ServedInventories, grants: watch::Receiver<Arc<Option<Grants>>>) -> Self {
-        Self { agents, served, grants, index: Mutex::default() }
+    pub fn new(
+        agents: Agents,
+        served: ServedInventories,
+        grants: watch::Receiver<Arc<Option<Grants>>>,
+        settings: watch::Receiver<Arc<ProbeSettings>>,
+    ) -> Self {
+        Self { agents, served, grants, settings, index: Mutex::default() }
     }
 
     pub(super) fn agents(&self) -> &Agents {
@@ -108,7 +117,7 @@ impl Hub {
             let sentence = "none of these accounts is polled by this exporter".to_owned();
             return refuse(threads, headers, StatusCode::NOT_FOUND, sentence).await;
         }
-        let Some(age) = index.age(&selection, now) else {
+        let Some(times) = index.times(&selection, now) else {
             self.record(&request, &selection, None, now);
             let sentence = "no list has been read from the Cloudflare API yet; try again later".to_owned();
             let mut response = refuse(threads, headers, StatusCode::SERVICE_UNAVAILABLE, sentence).await?;
@@ -132,17 +141,18 @@ impl Hub {
             let open = move || (StatusCode::OK, InventoryText::new(index, selection));
             encode(threads, gzip, open).await?
         };
-        label(response.headers_mut(), &tag, gzip, age);
+        label(response.headers_mut(), &tag, gzip, &times);
         Ok(response)
     }
 
     /// The index of the newest inventory, built once for all requests.
     async fn index(&self, threads: &PageThreads, fleet: Arc<Fleet>) -> io::Result<Arc<InventoryIndex>> {
         let mut newest = self.index.lock().await;
-        if let Some(index) = newest.as_ref().filter(|index| index.is_of(&fleet)) {
+        let settings = Arc::clone(&self.settings.borrow());
+        if let Some(index) = newest.as_ref().filter(|index| index.is_of(&fleet, &settings)) {
             return Ok(Arc::clone(index));
         }
-        let index = Arc::new(threads.run(move || InventoryIndex::build(&fleet)).await?);
+        let index = Arc::new(threads.run(move || InventoryIndex::build(&fleet, &settings)).await?);
         *newest = Some(Arc::clone(&index));
         Ok(index)
     }
@@ -192,12 +202,12 @@ async fn encode<P: Producer>(
 /// A strong entity tag differs between encodings of the same content (RFC 9110 section 8.8.3.3).
 const GZIP: &str = "-gzip";
 
-fn label(headers: &mut HeaderMap, tag: &str, gzip: bool, age: Duration) {
+fn label(headers: &mut HeaderMap, tag: &str, gzip: bool, times: &ReplyTimes) {
     let suffix = if gzip { GZIP } else { "" };
     if let Ok(value) = HeaderValue::from_str(&format!("\"{tag}{suffix}\"")) {
         headers.insert(ETAG, value);
     }
-    headers.insert(AGE, age.as_secs().into());
+    times.write(headers);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
 }

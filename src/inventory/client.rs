@@ -2,17 +2,17 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
 use reqwest::{
     Certificate, ClientBuilder, Identity, Response, StatusCode, Url,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::{AGE, CONNECTION, DATE, ETAG, HOST, HeaderMap, IF_NONE_MATCH, RETRY_AFTER},
+    header::{CONNECTION, ETAG, HOST, HeaderMap, IF_NONE_MATCH, RETRY_AFTER},
 };
 use secrecy::ExposeSecret as _;
 use tokio::task::spawn_blocking;
 use web_toolkit::file::{self, Fingerprint};
 
 use super::{
+    ages::ReplyTimes,
     failure::HubFailure,
     settings::{HubCredentials, InventorySettings, TlsFiles},
 };
@@ -41,23 +41,6 @@ pub enum HubReply {
         tag: Option<String>,
         times: ReplyTimes,
     },
-}
-
-/// How old a response is. Durations only, so that the clocks of agent and hub may differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReplyTimes {
-    /// Time since Cloudflare confirmed the lists that succeeded (`Age`).
-    pub age: Duration,
-    /// The clock of the hub (`Date`).
-    pub hub_time: Option<Timestamp>,
-}
-
-impl ReplyTimes {
-    /// Time since a moment on the clock of the hub; `None` if that clock is unknown.
-    pub fn since(&self, then: Timestamp) -> Option<Duration> {
-        let passed: SignedDuration = self.hub_time?.duration_since(then);
-        Some(Duration::try_from(passed).unwrap_or_default())
-    }
 }
 
 /// Requests inventories. Keeps no connection open between requests, because a hub has thousands of agents.
@@ -256,11 +239,8 @@ fn not_json() -> HubFailure {
 /// # Errors
 /// Without an age, old data could look fresh.
 fn read_times(headers: &HeaderMap) -> Result<ReplyTimes, HubFailure> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let missing = || HubFailure::with_detail(FailureReason::Decode, "the response has no valid `Age`");
-    let age = text(AGE).and_then(|age| age.trim().parse().ok()).map(Duration::from_secs).ok_or_else(missing)?;
-    let hub_time = text(DATE).and_then(|date| httpdate::parse_http_date(date).ok());
-    Ok(ReplyTimes { age, hub_time: hub_time.and_then(|time| Timestamp::try_from(time).ok()) })
+    ReplyTimes::read(headers).ok_or_else(missing)
 }
 
 fn read_retry_after(headers: &HeaderMap) -> Option<Duration> {

@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{error::Category, value::RawValue};
 
@@ -15,8 +14,10 @@ use self::wire::{WireCollection, WireTunnel};
 use super::failure::HubFailure;
 use crate::domain::{
     dataset::{Dataset, FailureReason, PollState},
+    edge::HealthState,
     inventory::{AccountName, RejectReason, RejectedMember, RejectedMembers},
     label::Label as _,
+    steering::Steering,
     tunnel::{Tunnel, TunnelId, TunnelType},
 };
 
@@ -27,6 +28,8 @@ const VERSION: u64 = 1;
 #[derive(Debug, Default)]
 pub struct Inventory {
     pub lists: BTreeMap<(AccountName, TunnelType), HubList>,
+    /// The states of tunnels in the edge's health checks, by account and name.
+    pub edges: BTreeMap<AccountName, HashMap<Box<str>, HealthState>>,
 }
 
 /// One list of one account.
@@ -34,11 +37,13 @@ pub struct Inventory {
 pub struct HubList {
     /// Result of the last poll of the hub.
     pub state: PollState,
-    /// When the list was read, on the clock of the hub, if polls fail now.
-    pub last_success: Option<Timestamp>,
+    /// Whether the list was read, if polls fail now.
+    pub was_read: bool,
     /// Sorted by name, then id. Ids are unique.
     pub tunnels: Vec<Arc<Tunnel>>,
     pub sites: HashMap<TunnelId, Arc<str>>,
+    /// What the hub states about the probes.
+    pub steering: HashMap<TunnelId, Arc<Steering>>,
     pub rejected: RejectedMembers,
 }
 
@@ -48,7 +53,7 @@ impl HubList {
     pub fn is_known(&self) -> bool {
         match self.state {
             PollState::Succeeded => true,
-            PollState::Failed(_) => self.last_success.is_some(),
+            PollState::Failed(_) => self.was_read,
             PollState::Waiting => false,
         }
     }
@@ -93,8 +98,8 @@ pub fn decode(text: &str) -> Result<Inventory, HubFailure> {
     for collection in &document.collections {
         let Some(tunnel_type) = type_of(&collection.collection) else { continue };
         let key = (AccountName::new(collection.account.as_str()), tunnel_type);
-        let last_success = collection.last_success.as_ref().and_then(|time| time.parse().ok());
-        inventory.lists.insert(key, HubList { state: collection.state(), last_success, ..HubList::default() });
+        let was_read = collection.last_success.is_some();
+        inventory.lists.insert(key, HubList { state: collection.state(), was_read, ..HubList::default() });
     }
     for (index, member) in document.tunnels.iter().enumerate() {
         add_member(&mut inventory, index, member);
@@ -124,9 +129,13 @@ fn add_member(inventory: &mut Inventory, index: usize, member: &RawValue) {
     let Some(tunnel_type) = wire.tunnel_type() else { return };
     let key = (AccountName::new(wire.account.as_str()), tunnel_type);
     let Some(list) = inventory.lists.get_mut(&key) else { return };
-    let site = wire.site.as_deref().map(Arc::from);
-    let tunnel = wire.into_tunnel(tunnel_type);
+    let (site, steering, state) = (wire.site.as_deref().map(Arc::from), wire.steering(), wire.edge_state());
+    let (account, tunnel) = (key.0, wire.into_tunnel(tunnel_type));
     list.sites.extend(site.map(|site| (tunnel.id.clone(), site)));
+    list.steering.extend(steering.map(|steering| (tunnel.id.clone(), Arc::new(steering))));
+    if let Some(state) = state {
+        inventory.edges.entry(account).or_default().insert(tunnel.name.clone(), state);
+    }
     list.tunnels.push(Arc::new(tunnel));
 }
 

@@ -163,10 +163,10 @@ impl Reader {
     fn adopt(&mut self, update: Update, started: Moment, number: usize) {
         let is_first = self.ledger.confirmed().is_none() || self.from_cache;
         match update {
-            Update::Unchanged(times) => self.ledger.confirm(times, started),
+            Update::Unchanged(times) => self.ledger.confirm(&times, started),
             Update::Changed { inventory, times, body, tag } => {
                 let before = self.ledger.tunnels();
-                let (events, believed) = self.ledger.apply(inventory, times, started);
+                let (events, believed) = self.ledger.apply(inventory, &times, started);
                 for (account, tunnel_type, event) in &events {
                     event.log(account, *tunnel_type);
                 }

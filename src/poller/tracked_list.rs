@@ -248,7 +248,12 @@ impl TrackedList {
         match before.filter(|entry| entry.tunnel == tunnel) {
             // The site depends only on the tunnel and on rules that do not change.
             Some(unchanged) => InventoryEntry { bgp_state_changes, ..unchanged.clone() },
-            None => InventoryEntry { site: self.rules.site(&self.account, &tunnel), tunnel, bgp_state_changes },
+            None => InventoryEntry {
+                site: self.rules.site(&self.account, &tunnel),
+                tunnel,
+                bgp_state_changes,
+                steering: None,
+            },
         }
     }
 }

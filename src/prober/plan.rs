@@ -8,10 +8,11 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::settings::{AddressPair, ProbeSettings, TunnelSettings};
+use super::settings::{ProbeSettings, TunnelSettings};
 use crate::domain::{
     inventory::{Fleet, TunnelKey},
     probe::{Binding, IpVersion, ProbeTarget, RefusalReason, SessionKey, SocketMode, Vantage},
+    steering::AddressPair,
     tunnel::{CheckDirection, Stated, Tunnel},
 };
 
@@ -43,7 +44,7 @@ impl ProbePlan {
         let shared = builder.add_uplinks(&settings.uplinks, settings);
         for (account, inventory) in &fleet.accounts {
             for entry in inventory.entries() {
-                let own = settings.for_tunnel(account, &entry.tunnel);
+                let own = settings.for_tunnel(account, &entry.tunnel, entry.steering.as_deref());
                 if own.enabled {
                     let uplinks = match (&own.uplinks, own.vantage) {
                         (Some(uplinks), _) => builder.add_uplinks(uplinks, settings),

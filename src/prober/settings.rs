@@ -1,12 +1,6 @@
 //! The settings of the prober. Constructors validate them, so that the rest of the prober can rely on them.
 
-use std::{
-    collections::BTreeSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    num::NonZeroU32,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::IpAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use crate::{
     domain::{
@@ -14,6 +8,7 @@ use crate::{
         label::Label as _,
         probe::{Binding, IpVersion, ProbeEngine, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
         rules::Selector,
+        steering::{AddressPair, Steering},
         tunnel::Tunnel,
     },
     prober::histogram::Buckets,
@@ -101,31 +96,6 @@ impl Default for SessionSettings {
     }
 }
 
-/// At most one address per IP version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct AddressPair {
-    pub v4: Option<Ipv4Addr>,
-    pub v6: Option<Ipv6Addr>,
-}
-
-impl AddressPair {
-    pub fn for_version(self, version: IpVersion) -> Option<IpAddr> {
-        match version {
-            IpVersion::V4 => self.v4.map(IpAddr::V4),
-            IpVersion::V6 => self.v6.map(IpAddr::V6),
-        }
-    }
-}
-
-impl From<IpAddr> for AddressPair {
-    fn from(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(v4) => Self { v4: Some(v4), v6: None },
-            IpAddr::V6(v6) => Self { v4: None, v6: Some(v6) },
-        }
-    }
-}
-
 /// Settings that overrides can change for some tunnels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TunnelSettings {
@@ -158,47 +128,42 @@ impl Default for TunnelSettings {
     }
 }
 
-/// Overrides settings for some tunnels. `None` keeps a setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProbeOverride {
-    pub selector: Selector,
-    pub enabled: Option<bool>,
-    pub vantage: Option<Vantage>,
-    pub targets: Option<BTreeSet<ProbeTarget>>,
-    pub sources: Option<AddressPair>,
-    pub interface: Option<Arc<str>>,
-    pub extra: Option<AddressPair>,
-    pub uplinks: Option<Vec<IpAddr>>,
-}
-
-impl ProbeOverride {
-    /// Creates an override without settings.
-    pub const fn new(selector: Selector) -> Self {
-        Self {
-            selector,
-            enabled: None,
-            vantage: None,
-            targets: None,
-            sources: None,
-            interface: None,
-            extra: None,
-            uplinks: None,
-        }
-    }
-
-    fn apply(&self, settings: &mut TunnelSettings) {
+impl TunnelSettings {
+    fn apply(&mut self, steering: &Steering) {
         fn set<T: Clone>(setting: &mut T, value: Option<&T>) {
             if let Some(value) = value {
                 setting.clone_from(value);
             }
         }
-        set(&mut settings.enabled, self.enabled.as_ref());
-        set(&mut settings.vantage, self.vantage.as_ref());
-        set(&mut settings.targets, self.targets.as_ref());
-        set(&mut settings.sources, self.sources.as_ref());
-        set(&mut settings.extra, self.extra.as_ref());
+        set(&mut self.enabled, steering.enabled.as_ref());
+        set(&mut self.vantage, steering.vantage.as_ref());
+        set(&mut self.targets, steering.targets.as_ref());
+        set(&mut self.extra, steering.extra.as_ref());
+        self.uplinks = steering.uplinks.clone().or(self.uplinks.take());
+    }
+}
+
+/// Overrides settings for some tunnels. `None` keeps a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeOverride {
+    pub selector: Selector,
+    /// Settings that a hub sends to its agents.
+    pub steering: Steering,
+    /// Settings of this host.
+    pub sources: Option<AddressPair>,
+    pub interface: Option<Arc<str>>,
+}
+
+impl ProbeOverride {
+    /// Creates an override without settings.
+    pub fn new(selector: Selector) -> Self {
+        Self { selector, steering: Steering::default(), sources: None, interface: None }
+    }
+
+    fn apply(&self, settings: &mut TunnelSettings) {
+        settings.apply(&self.steering);
+        settings.sources = self.sources.unwrap_or(settings.sources);
         settings.interface = self.interface.clone().or(settings.interface.take());
-        settings.uplinks = self.uplinks.clone().or(settings.uplinks.take());
     }
 }
 
@@ -218,6 +183,8 @@ pub struct ProbeSettings {
     pub uplinks: Vec<IpAddr>,
     /// Settings of tunnels without an override.
     pub tunnels: TunnelSettings,
+    /// The part of `tunnels` that is configured on this host. It overrides what a hub states.
+    pub stated: Steering,
     /// Applied in order; later ones win, setting by setting.
     pub overrides: Vec<ProbeOverride>,
 }
@@ -233,6 +200,7 @@ impl Default for ProbeSettings {
             buckets: Buckets::rtt(),
             uplinks: Vec::new(),
             tunnels: TunnelSettings::default(),
+            stated: Steering::default(),
             overrides: Vec::new(),
         }
     }
@@ -255,10 +223,15 @@ impl ProbeSettings {
         all.collect()
     }
 
-    /// Returns the settings of a tunnel after all overrides.
-    pub fn for_tunnel(&self, account: &AccountName, tunnel: &Tunnel) -> TunnelSettings {
+    /// Returns the settings of a tunnel: those of a hub, if there is one, then those of this host, then all overrides.
+    pub fn for_tunnel(&self, account: &AccountName, tunnel: &Tunnel, of_hub: Option<&Steering>) -> TunnelSettings {
         let mut settings = self.tunnels.clone();
-        for other in self.overrides.iter().filter(|other| other.selector.matches(account, tunnel)) {
+        if let Some(steering) = of_hub {
+            settings.apply(steering);
+            settings.apply(&self.stated);
+            settings.uplinks = settings.uplinks.filter(|_| self.uplinks.is_empty());
+        }
+        for other in self.overrides_for(account, tunnel) {
             other.apply(&mut settings);
         }
         if settings.vantage == Vantage::Remote {
@@ -266,11 +239,23 @@ impl ProbeSettings {
         }
         settings
     }
+
+    /// Returns what the overrides state for the agents that probe a tunnel.
+    pub fn steering(&self, account: &AccountName, tunnel: &Tunnel) -> Steering {
+        let mut steering = Steering::default();
+        self.overrides_for(account, tunnel).for_each(|other| steering.extend(&other.steering));
+        steering
+    }
+
+    fn overrides_for(&self, account: &AccountName, tunnel: &Tunnel) -> impl Iterator<Item = &ProbeOverride> {
+        self.overrides.iter().filter(|other| other.selector.matches(account, tunnel))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::fixtures::tunnel;
 
     #[test]
     fn invalid_timings_are_rejected() {
@@ -280,5 +265,35 @@ mod tests {
         assert_eq!(Timing::new(ms(100), ms(9)), Err(TimingError::TimeoutTooShort));
         assert_eq!(Timing::new(ms(1000), ms(1000)), Ok(Timing::default()));
         assert_eq!(TimingError::IntervalTooShort.to_string(), "the interval must be at least 100ms");
+    }
+
+    #[test]
+    fn a_hub_steers_a_tunnel_and_the_settings_of_this_host_win() {
+        let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
+        let mut at_hub = [Selector::name("*"), Selector::name("fra*")].map(ProbeOverride::new);
+        at_hub[0].steering = Steering {
+            enabled: Some(false),
+            uplinks: Some(addresses(&["192.0.2.1"])),
+            extra: Some(addresses(&["10.9.0.1"]).into_iter().collect()),
+            ..Steering::default()
+        };
+        at_hub[1].steering = Steering { enabled: Some(true), vantage: Some(Vantage::Remote), ..Steering::default() };
+        at_hub[1].interface = Some("only-there".into());
+        let hub = ProbeSettings { overrides: at_hub.into(), ..ProbeSettings::default() };
+        let (account, fra) = (AccountName::new("acme"), tunnel("fra"));
+        let steering = hub.steering(&account, &fra);
+        let steered = ProbeSettings::default().for_tunnel(&account, &fra, Some(&steering));
+        assert_eq!((steered.enabled, steered.vantage, steered.interface), (true, Vantage::Remote, None));
+        assert_eq!((steered.uplinks, steered.extra.v4), (Some(addresses(&["192.0.2.1"])), "10.9.0.1".parse().ok()));
+        assert!(!hub.steering(&account, &tunnel("lon")).enabled.unwrap());
+
+        let stated = Steering { vantage: Some(Vantage::Site), ..Steering::default() };
+        let agent = ProbeSettings { stated, uplinks: addresses(&["192.0.2.7"]), ..ProbeSettings::default() };
+        let steered = agent.for_tunnel(&account, &fra, Some(&steering));
+        assert_eq!((steered.enabled, steered.vantage, steered.uplinks), (true, Vantage::Site, None));
+        let mut off = ProbeOverride::new(Selector::id("fra"));
+        off.steering.enabled = Some(false);
+        let agent = ProbeSettings { overrides: vec![off], ..ProbeSettings::default() };
+        assert!(!agent.for_tunnel(&account, &fra, Some(&steering)).enabled);
     }
 }

@@ -20,7 +20,7 @@ pub(super) async fn check_hubs(settings: &InventorySettings) -> Vec<CheckResult>
         let ok = |message: String| CheckResult::ok(CheckSubject::Inventory, message);
         results.push(match read {
             Ok((tunnels, times)) => {
-                describe(ok(format!("{url} lists {tunnels} tunnels for this agent")), tunnels, times)
+                describe(ok(format!("{url} lists {tunnels} tunnels for this agent")), tunnels, &times)
             }
             Err(failure) => ok(format!("{url} sends no inventory ({failure})")).fail(failure.remedy()),
         });
@@ -28,7 +28,7 @@ pub(super) async fn check_hubs(settings: &InventorySettings) -> Vec<CheckResult>
     results
 }
 
-fn describe(result: CheckResult, tunnels: usize, times: ReplyTimes) -> CheckResult {
+fn describe(result: CheckResult, tunnels: usize, times: &ReplyTimes) -> CheckResult {
     let message = format!("{}, confirmed {} s ago", result.message, times.age.as_secs());
     let result = CheckResult { message, ..result };
     if tunnels == 0 {

@@ -394,7 +394,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 /// A decoder that remembers one tunnel from the last good list.
 fn remembering() -> ListDecoder {
     let tunnel = decode_ipsec(&json!([tunnel(json!({}))])).tunnels.remove(0);
-    let known = [InventoryEntry { tunnel, bgp_state_changes: 0, site: None }];
+    let known = [InventoryEntry { tunnel, bgp_state_changes: 0, site: None, steering: None }];
     ListDecoder::new(TunnelType::Ipsec, Arc::new(known))
 }
 

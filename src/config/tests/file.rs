@@ -156,15 +156,15 @@ fn tunnels_are_chosen_and_overridden() {
     let account = AccountName::new("a");
     assert_eq!(config.rules.site(&account, &tunnel("fra-1")).as_deref(), Some("frankfurt"));
     assert_eq!(config.rules.site(&account, &tunnel("lon-1")), None);
-    let frankfurt = config.probe.for_tunnel(&account, &tunnel("fra-1"));
+    let frankfurt = config.probe.for_tunnel(&account, &tunnel("fra-1"), None);
     assert_eq!(frankfurt.uplinks, Some(vec![ip("192.0.2.9"), ip("192.0.2.10")]));
     assert!(frankfurt.enabled);
-    let f1 = config.probe.for_tunnel(&account, &tunnel("f1"));
+    let f1 = config.probe.for_tunnel(&account, &tunnel("f1"), None);
     assert_eq!((f1.enabled, f1.vantage, f1.interface.as_deref()), (false, Vantage::Remote, Some("gre1")));
     assert!(f1.targets.contains(&ProbeTarget::InterfacePeer) && !f1.targets.contains(&ProbeTarget::CustomerEndpoint));
     assert_eq!((f1.extra.v4, f1.extra.v6), ("10.9.0.1".parse().ok(), "fd00::9".parse().ok()));
     assert_eq!((f1.sources.v4, f1.uplinks), ("192.0.2.1".parse().ok(), None));
-    let of_another = config.probe.for_tunnel(&AccountName::new("b"), &tunnel("f1"));
+    let of_another = config.probe.for_tunnel(&AccountName::new("b"), &tunnel("f1"), None);
     assert!(of_another.enabled, "the override is for one account");
 }
 
@@ -780,8 +780,10 @@ fn example(examples: bool) -> String {
 fn the_example_is_the_defaults() {
     let house = House::new(&example(false));
     let by_flag = format!("--cloudflare.api-token-file={}", house.path("token").display());
-    let with_file = house.config(&[ACCOUNT, &by_flag]).unwrap();
+    let mut with_file = house.config(&[ACCOUNT, &by_flag]).unwrap();
     let without = config(&[ACCOUNT, &by_flag], |_: &str| None).unwrap();
+    // The file states the defaults, which only an agent distinguishes from settings that are not stated.
+    with_file.probe.stated = without.probe.stated.clone();
     assert_eq!(Config { file: None, ..with_file }, without);
     let (with_file, without) =
         (sandbox(&[&house.flag()], |_: &str| None).unwrap(), sandbox(&[], |_: &str| None).unwrap());

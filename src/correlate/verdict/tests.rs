@@ -205,7 +205,7 @@ fn why(inside: Side, outside: Side, state: Option<BgpState>, uplinks: bool) -> S
 }
 
 fn sentence((inside, outside): (Side, Side), tunnel: Tunnel, uplinks: bool, edge: Reported) -> String {
-    let entry = InventoryEntry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None };
+    let entry = InventoryEntry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None, steering: None };
     let account = AccountName::new("acme");
     let tally = Arc::new(Tally::new(Buckets::rtt()));
     let target =

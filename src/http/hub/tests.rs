@@ -6,15 +6,25 @@ use web_toolkit::clock;
 use super::*;
 use crate::domain::{
     dataset::{FailureReason, PollState},
+    edge::{EdgeHealth, EdgeView, EdgeWindow, HealthState, TunnelHealth},
     fixtures::{addressed, gre, polled},
     grants::{Grant, Identity, Reach},
     inventory::{AccountName, InventoryEntry, TunnelList},
     label::Label as _,
+    probe::{ProbeTarget, Vantage},
+    rules::Selector,
+    steering::Steering,
     tunnel::TunnelType,
 };
+use crate::prober::settings::ProbeOverride;
 
 fn hub(grants: Option<Grants>) -> Hub {
-    Hub::new(Agents::default(), ServedInventories::default(), watch::channel(Arc::new(grants)).1)
+    steering_hub(grants, ProbeSettings::default())
+}
+
+fn steering_hub(grants: Option<Grants>, settings: ProbeSettings) -> Hub {
+    let (grants, settings) = (watch::channel(Arc::new(grants)).1, watch::channel(Arc::new(settings)).1);
+    Hub::new(Agents::default(), ServedInventories::default(), grants, settings)
 }
 
 /// Two tunnels in `fra`, one in `lon`, and one without a site, last polled at `at`.
@@ -103,7 +113,7 @@ async fn an_unchanged_list_is_not_sent_again_whichever_hub_answers() {
     for tag in [first.header(ETAG).to_owned(), format!("\"x\", {}", first.header(ETAG))] {
         let again = ask(&other, &polled_later, "site=fra", &[("if-none-match", &tag)]).await;
         assert_eq!((again.status, &*again.body, again.header(ETAG)), (304, "", first.header(ETAG)));
-        assert_eq!((again.header(AGE), again.header(CACHE_CONTROL)), ("0", "no-cache"));
+        assert_eq!((again.header(hyper::header::AGE), again.header(CACHE_CONTROL)), ("0", "no-cache"));
     }
     let compressed = ask(&other, &polled_later, "site=fra", &[("accept-encoding", "gzip")]).await;
     assert_ne!(compressed.header(ETAG), first.header(ETAG), "another encoding has another strong tag");
@@ -124,7 +134,7 @@ async fn the_age_is_that_of_the_oldest_list_that_succeeded() {
     let old = fleet.clone();
     list.status.state = PollState::Failed(FailureReason::Timeout);
     Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap()).set_list(TunnelType::Gre, list);
-    let age = |reply: Reply| reply.header(AGE).parse::<u64>().unwrap();
+    let age = |reply: Reply| reply.header(hyper::header::AGE).parse::<u64>().unwrap();
     assert!(age(ask(&hub(None), &old.into(), "all=true", &[]).await) >= 700);
     let reply = ask(&hub(None), &fleet.into(), "all=true", &[]).await;
     let body: Value = serde_json::from_str(&reply.body).unwrap();
@@ -136,6 +146,71 @@ async fn the_age_is_that_of_the_oldest_list_that_succeeded() {
     );
     assert!(body["collections"][0]["last_success"].is_string());
     assert!(body["collections"][1].get("last_success").is_none(), "it would move at each poll");
+}
+
+#[tokio::test]
+async fn a_list_that_fails_has_an_age_whatever_the_clock_of_the_hub_shows() {
+    let now = clock::now();
+    let mut fleet = Fleet::clone(&fleet(Some(now)));
+    let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
+    let mut list = TunnelList::clone(account.list(TunnelType::Gre));
+    let old = now.earlier(now.wall.checked_sub(Duration::from_secs(700)).unwrap());
+    let ahead = now.wall.checked_add(Duration::from_secs(3600)).unwrap();
+    list.status.last_success = Some(Moment { wall: ahead, ..old });
+    list.status.state = PollState::Failed(FailureReason::Timeout);
+    account.set_list(TunnelType::Gre, list);
+    let reply = ask(&hub(None), &fleet.into(), "all=true", &[]).await;
+    let times = ReplyTimes::read(&reply.headers).unwrap();
+    let age = times.age_of(&AccountName::new("acme"), TunnelType::Gre).unwrap();
+    assert!((700..760).contains(&age.as_secs()), "{age:?}");
+    assert_eq!(times.age_of(&AccountName::new("acme"), TunnelType::Ipsec), None, "it is as old as `Age`");
+}
+
+#[tokio::test]
+async fn the_inventory_has_the_state_at_the_edge_with_its_time_span_and_the_site_that_cloudflare_assigns() {
+    let now = clock::now();
+    let mut fleet = Fleet::clone(&fleet(Some(now)));
+    let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
+    let down = TunnelHealth { state: Some(HealthState::Down), ..TunnelHealth::default() };
+    let ago = |seconds| now.earlier(now.wall.checked_sub(Duration::from_secs(seconds)).unwrap());
+    let health = EdgeHealth {
+        window: Some(EdgeWindow { from: ago(420), to: ago(120) }),
+        tunnels: Arc::new([("spare".into(), down)].into()),
+        sites: Arc::new([("spare".into(), "ber".into())].into()),
+        ..EdgeHealth::default()
+    };
+    account.set_edge(Some(EdgeView { stale_after: Duration::from_mins(15), health, traffic: None }));
+    let fleet = Arc::new(fleet);
+    let reply = ask(&hub(None), &fleet, "site=ber", &[]).await;
+    let body: Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!((reply.names(), &body["tunnels"][0]["edge"]["state"]), (vec!["spare".to_owned()], &"down".into()));
+    let [edge] = &ReplyTimes::read(&reply.headers).unwrap().edges[..] else { panic!("{:?}", reply.headers) };
+    assert!(edge.from >= Duration::from_secs(420) && edge.to >= Duration::from_secs(120));
+    assert_eq!((edge.account.as_str(), edge.stale_after), ("acme", Duration::from_mins(15)));
+    let again = ask(&hub(None), &fleet, "site=ber", &[("if-none-match", reply.header(ETAG))]).await;
+    assert_eq!((again.status, ReplyTimes::read(&again.headers).unwrap().edges.len()), (304, 1));
+}
+
+#[tokio::test]
+async fn the_overrides_of_the_hub_are_in_the_inventory() {
+    let mut fra = ProbeOverride::new(Selector::name("fra-*"));
+    fra.steering = Steering {
+        enabled: Some(true),
+        vantage: Some(Vantage::Remote),
+        targets: Some([ProbeTarget::CustomerEndpoint].into()),
+        extra: Some(["10.9.0.1".parse().unwrap(), "fd00::9".parse().unwrap()].into_iter().collect()),
+        uplinks: Some(vec!["192.0.2.9".parse().unwrap()]),
+    };
+    fra.interface = Some("only-here".into());
+    let settings = ProbeSettings { overrides: vec![fra.clone()], ..ProbeSettings::default() };
+    let fleet = fleet(Some(clock::now()));
+    let reply = ask(&steering_hub(None, settings), &fleet, "all=true", &[]).await;
+    let inventory = crate::inventory::decode(&reply.body).unwrap();
+    let steered: Vec<_> = inventory.lists.values().flat_map(|list| list.steering.values()).collect();
+    assert_eq!(steered, [&Arc::new(fra.steering.clone()), &Arc::new(fra.steering)]);
+    assert!(!reply.body.contains("only-here"), "{}", reply.body);
+    let unsteered = ask(&hub(None), &fleet, "all=true", &[]).await;
+    assert_ne!(unsteered.header(ETAG), reply.header(ETAG));
 }
 
 #[tokio::test]

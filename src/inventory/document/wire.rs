@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use crate::domain::{
     dataset::{FailureReason, PollState},
+    edge::HealthState,
     label::Label,
+    steering::Steering,
     tunnel::{
         BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
         HealthCheck, IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId, TunnelType,
@@ -59,6 +61,22 @@ pub(super) struct WireTunnel {
     gre: Option<WireGre>,
     created: Option<String>,
     modified: Option<String>,
+    edge: Option<WireEdge>,
+    probe: Option<WireProbe>,
+}
+
+#[derive(Deserialize)]
+struct WireEdge {
+    state: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireProbe {
+    enabled: Option<bool>,
+    vantage: Option<String>,
+    targets: Option<Vec<String>>,
+    extra_address: Option<Vec<String>>,
+    uplink: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -116,6 +134,26 @@ impl WireTunnel {
     /// `None` if only a newer program knows the type.
     pub(super) fn tunnel_type(&self) -> Option<TunnelType> {
         labelled(&self.r#type)
+    }
+
+    /// What the hub states about the probes; targets and addresses that only a newer program knows are ignored.
+    pub(super) fn steering(&self) -> Option<Steering> {
+        let probe = self.probe.as_ref()?;
+        let addresses = |texts: &Option<Vec<String>>| {
+            texts.as_ref().map(|texts| texts.iter().filter_map(|text| text.parse().ok()).collect::<Vec<IpAddr>>())
+        };
+        Some(Steering {
+            enabled: probe.enabled,
+            vantage: probe.vantage.as_deref().and_then(labelled),
+            targets: probe.targets.as_ref().map(|names| names.iter().filter_map(|name| labelled(name)).collect()),
+            extra: addresses(&probe.extra_address).map(|addresses| addresses.into_iter().collect()),
+            uplinks: addresses(&probe.uplink),
+        })
+    }
+
+    /// The state in the edge's health checks.
+    pub(super) fn edge_state(&self) -> Option<HealthState> {
+        self.edge.as_ref()?.state.as_deref().and_then(labelled)
     }
 
     pub(super) fn into_tunnel(self, tunnel_type: TunnelType) -> Tunnel {

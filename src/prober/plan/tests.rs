@@ -3,6 +3,7 @@ use crate::{
     domain::{
         fixtures::{addressed, fleet, gre, reporting, tunnel},
         rules::Selector,
+        steering::{AddressPair, Steering},
         tunnel::{BgpState, CheckTarget, HealthCheck},
     },
     prober::settings::ProbeOverride,
@@ -131,12 +132,12 @@ fn uplinks_are_probed_once_for_all_tunnels() {
 #[test]
 fn overrides_select_tunnels_by_id_or_name() {
     let mut off = ProbeOverride::new(Selector::name("lab-*"));
-    off.enabled = Some(false);
+    off.steering.enabled = Some(false);
     let mut bound = ProbeOverride::new(Selector::id("t2"));
     bound.interface = Some("gre2".into());
     bound.sources = Some(AddressPair::from("192.0.2.9".parse::<IpAddr>().unwrap()));
     let mut again = ProbeOverride::new(Selector::name("lab-kept"));
-    again.enabled = Some(true);
+    again.steering.enabled = Some(true);
     let settings = ProbeSettings { overrides: vec![off, bound, again], ..ProbeSettings::default() };
     let plan = ProbePlan::build(
         &fleet([
@@ -159,10 +160,10 @@ fn overrides_select_tunnels_by_id_or_name() {
 #[test]
 fn an_extra_address_is_probed_for_its_own_tunnel_regardless_of_targets() {
     let mut named = ProbeOverride::new(Selector::id("t1"));
-    named.extra = Some(AddressPair { v4: "10.20.0.1".parse().ok(), v6: "fd00:20::1".parse().ok() });
+    named.steering.extra = Some(AddressPair { v4: "10.20.0.1".parse().ok(), v6: "fd00:20::1".parse().ok() });
     named.interface = Some("gre1".into());
     let mut wrong = ProbeOverride::new(Selector::id("t3"));
-    wrong.extra = Some(AddressPair { v4: "224.0.0.5".parse().ok(), v6: None });
+    wrong.steering.extra = Some(AddressPair { v4: "224.0.0.5".parse().ok(), v6: None });
     let settings = ProbeSettings { overrides: vec![named, wrong], ..settings(&[ProbeTarget::CustomerEndpoint]) };
     let plan = ProbePlan::build(&fleet(["t1", "t2", "t3"].map(|id| addressed(id, "203.0.113.1", "", ""))), &settings);
     assert_eq!(
@@ -181,13 +182,12 @@ fn an_extra_address_is_probed_for_its_own_tunnel_regardless_of_targets() {
 fn a_tunnel_has_its_own_uplinks_or_the_global_ones() {
     let addresses = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<IpAddr>>();
     let own = |id: &str, uplinks: &[&str], vantage: Vantage| ProbeOverride {
-        uplinks: Some(addresses(uplinks)),
-        vantage: Some(vantage),
+        steering: Steering { uplinks: Some(addresses(uplinks)), vantage: Some(vantage), ..Steering::default() },
         interface: Some("gre1".into()),
         ..ProbeOverride::new(Selector::id(id))
     };
     let mut remote = ProbeOverride::new(Selector::id("remote"));
-    remote.vantage = Some(Vantage::Remote);
+    remote.steering.vantage = Some(Vantage::Remote);
     let settings = ProbeSettings {
         uplinks: addresses(&["192.0.2.1"]),
         overrides: vec![

@@ -1,4 +1,5 @@
-//! The inventory by site, and the entity tags of its parts. Built once for each published inventory.
+//! The inventory by site, and the entity tags of its parts. Built once for each published inventory and for each change
+//! of the overrides.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -6,10 +7,16 @@ use parking_lot::Mutex;
 use web_toolkit::{clock::Moment, text::shown};
 
 use super::selection::Selection;
-use crate::domain::{
-    dataset::{PollState, PollStatus},
-    inventory::{AccountName, Fleet, InventoryEntry},
-    tunnel::TunnelType,
+use crate::{
+    domain::{
+        dataset::{PollState, PollStatus},
+        edge::{EdgeWindow, matching::TunnelEdge},
+        inventory::{AccountInventory, AccountName, Fleet, InventoryEntry},
+        steering::Steering,
+        tunnel::TunnelType,
+    },
+    inventory::{EdgeAge, ListAge, ReplyTimes},
+    prober::settings::ProbeSettings,
 };
 
 /// Maximum number of entity tags that are kept.
@@ -27,6 +34,7 @@ struct Position {
 #[derive(Debug)]
 pub(in crate::http) struct InventoryIndex {
     fleet: Arc<Fleet>,
+    settings: Arc<ProbeSettings>,
     accounts: Vec<AccountName>,
     positions: Vec<Position>,
     /// Numbers of the tunnels of each site, ascending.
@@ -35,31 +43,33 @@ pub(in crate::http) struct InventoryIndex {
 }
 
 impl InventoryIndex {
-    pub(in crate::http) fn build(fleet: &Arc<Fleet>) -> Self {
+    pub(in crate::http) fn build(fleet: &Arc<Fleet>, settings: &Arc<ProbeSettings>) -> Self {
         let mut index = Self {
             accounts: fleet.accounts.keys().cloned().collect(),
             fleet: Arc::clone(fleet),
+            settings: Arc::clone(settings),
             positions: Vec::new(),
             sites: HashMap::new(),
             tags: Mutex::default(),
         };
         for (account, known) in (0..).zip(fleet.accounts.values()) {
             for (tunnel_type, list) in known.lists() {
-                for (entry, known) in (0..).zip(list.entries.iter()) {
-                    let number = u32::try_from(index.positions.len()).unwrap_or(u32::MAX);
-                    index.positions.push(Position { account, tunnel_type, entry });
-                    if let Some(site) = &known.site {
-                        index.sites.entry(shown(site).into_owned()).or_default().push(number);
-                    }
-                }
+                let positions = (0..).zip(&list.entries[..]).map(|(entry, _)| Position { account, tunnel_type, entry });
+                index.positions.extend(positions);
             }
         }
-        index
+        let mut sites: HashMap<String, Vec<u32>> = HashMap::new();
+        for number in (0..).take(index.positions.len()) {
+            if let Some(site) = index.tunnel(number).and_then(|tunnel| tunnel.site()) {
+                sites.entry(shown(site).into_owned()).or_default().push(number);
+            }
+        }
+        Self { sites, ..index }
     }
 
-    /// Whether this index was built from this inventory.
-    pub(in crate::http) fn is_of(&self, fleet: &Arc<Fleet>) -> bool {
-        Arc::ptr_eq(&self.fleet, fleet)
+    /// Whether this index was built from this inventory and these overrides.
+    pub(in crate::http) fn is_of(&self, fleet: &Arc<Fleet>, settings: &Arc<ProbeSettings>) -> bool {
+        Arc::ptr_eq(&self.fleet, fleet) && Arc::ptr_eq(&self.settings, settings)
     }
 
     /// Whether one of the selected accounts is polled.
@@ -83,15 +93,22 @@ impl InventoryIndex {
             selection.sites.iter().filter_map(|site| self.sites.get(site)).flatten().copied().collect()
         };
         numbers.sort_unstable();
-        numbers.retain(|&number| self.tunnel(number).is_some_and(|(account, _)| selection.includes_account(account)));
+        numbers.retain(|&number| self.tunnel(number).is_some_and(|tunnel| selection.includes_account(tunnel.account)));
         numbers
     }
 
-    pub(super) fn tunnel(&self, number: u32) -> Option<(&AccountName, &InventoryEntry)> {
+    pub(super) fn tunnel(&self, number: u32) -> Option<IndexedTunnel<'_>> {
         let position = self.positions.get(number as usize)?;
         let account = self.accounts.get(position.account as usize)?;
-        let list = self.fleet.accounts.get(account)?.list(position.tunnel_type);
-        Some((account, list.entries.get(position.entry as usize)?))
+        let known = self.fleet.accounts.get(account)?;
+        let entry = known.list(position.tunnel_type).entries.get(position.entry as usize)?;
+        let edge = known.matches().get(position.tunnel_type, position.entry as usize);
+        Some(IndexedTunnel { account, entry, edge })
+    }
+
+    /// What the overrides state for the agents that probe a tunnel.
+    pub(super) fn steering(&self, tunnel: &IndexedTunnel<'_>) -> Steering {
+        self.settings.steering(tunnel.account, &tunnel.entry.tunnel)
     }
 
     /// The entity tag if it was needed before.
@@ -107,14 +124,50 @@ impl InventoryIndex {
         tags.insert(selection, tag);
     }
 
-    /// Time since Cloudflare confirmed the oldest of the selected lists. Lists that fail are older, and say so
-    /// themselves; they count only if there is no other. `None` if no list was ever read.
-    pub(in crate::http) fn age(&self, selection: &Selection, now: Moment) -> Option<Duration> {
+    /// The ages of what is selected. `None` if no list was ever read.
+    pub(in crate::http) fn times(&self, selection: &Selection, now: Moment) -> Option<ReplyTimes> {
+        let lists = || self.lists().filter(|(account, ..)| selection.includes_account(account));
+        let list_age = |(account, tunnel_type, status): (&AccountName, TunnelType, &PollStatus)| {
+            let age = now.since(status.last_success?);
+            Some(ListAge { account: account.clone(), tunnel_type, age })
+        };
+        let accounts = self.fleet.accounts.iter().filter(|(account, _)| selection.includes_account(account));
+        let edge_age = |(account, known): (&AccountName, &Arc<AccountInventory>)| {
+            let view = known.edge()?;
+            let EdgeWindow { from, to } = view.health.window?;
+            let account = account.clone();
+            Some(EdgeAge { account, from: now.since(from), to: now.since(to), stale_after: view.stale_after })
+        };
+        Some(ReplyTimes {
+            age: self.age(selection, now)?,
+            lists: lists().filter(|(.., status)| status.state != PollState::Succeeded).filter_map(list_age).collect(),
+            edges: accounts.filter_map(edge_age).collect(),
+        })
+    }
+
+    /// Time since Cloudflare confirmed the oldest of the selected lists that succeeded; of all of them if none did.
+    fn age(&self, selection: &Selection, now: Moment) -> Option<Duration> {
         let lists = || self.lists().filter(|(account, ..)| selection.includes_account(account));
         let ages = |succeeded: bool| {
             let chosen = lists().filter(move |(.., status)| !succeeded || status.state == PollState::Succeeded);
             chosen.filter_map(|(.., status)| status.last_success).map(|then| now.since(then)).max()
         };
         ages(true).or_else(|| ages(false))
+    }
+}
+
+/// A tunnel of the index, and what the edge measures for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IndexedTunnel<'a> {
+    pub(super) account: &'a AccountName,
+    pub(super) entry: &'a InventoryEntry,
+    /// `None` if the edge is not polled.
+    pub(super) edge: Option<&'a TunnelEdge>,
+}
+
+impl<'a> IndexedTunnel<'a> {
+    /// The site of the configuration, or else the one that Cloudflare assigns.
+    pub(super) fn site(&self) -> Option<&'a Arc<str>> {
+        self.entry.site.as_ref().or_else(|| self.edge?.site.as_ref())
     }
 }

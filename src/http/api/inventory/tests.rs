@@ -17,7 +17,7 @@ fn body(index: &Arc<InventoryIndex>, query: &str) -> String {
 fn a_list_of_many_pieces_is_one_document() {
     for count in [0, 1, 249, 250, 251, 1_000] {
         let tunnels = (0..count).map(|number| addressed(&format!("t-{number}"), "192.0.2.1", "", ""));
-        let index = Arc::new(InventoryIndex::build(&polled(None, tunnels)));
+        let index = Arc::new(InventoryIndex::build(&polled(None, tunnels), &Arc::default()));
         let body: serde_json::Value = serde_json::from_str(&body(&index, "all=true")).unwrap();
         assert_eq!(body["tunnels"].as_array().unwrap().len(), count);
     }
@@ -27,7 +27,7 @@ fn a_list_of_many_pieces_is_one_document() {
 fn the_tag_follows_the_content_of_the_selected_part_alone() {
     let tag = |tunnels: &[(&str, &str)], query: &str| {
         let tunnels = tunnels.iter().map(|(name, endpoint)| addressed(name, endpoint, "", ""));
-        let index = Arc::new(InventoryIndex::build(&polled(None, tunnels)));
+        let index = Arc::new(InventoryIndex::build(&polled(None, tunnels), &Arc::default()));
         find_tag(&index, &Arc::new(Selection::parse(query).unwrap())).unwrap()
     };
     let before = tag(&[("fra", "192.0.2.1")], "all=true");

@@ -1,15 +1,20 @@
 //! The selected part of the inventory as JSON, piece by piece.
 
-use std::{io, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use web_toolkit::text::shown;
 
-use super::{index::InventoryIndex, selection::Selection};
+use super::{
+    index::{IndexedTunnel, InventoryIndex},
+    selection::Selection,
+};
 use crate::{
     domain::{
         dataset::{PollState, PollStatus},
-        inventory::{AccountName, InventoryEntry},
-        label::Label as _,
+        inventory::AccountName,
+        label::Label,
+        probe::ProbeTarget,
+        steering::Steering,
         tunnel::TunnelType,
     },
     http::{
@@ -67,8 +72,9 @@ impl Producer for InventoryText {
         let end = self.tunnels.len().min(self.written + TUNNELS_PER_PIECE);
         for &number in &self.tunnels[self.written..end] {
             separate(text, &mut (self.written > 0));
-            if let Some((account, entry)) = self.index.tunnel(number) {
-                JsonObject::write(text, |object| add_tunnel(object, account, entry));
+            if let Some(tunnel) = self.index.tunnel(number) {
+                let steering = self.index.steering(&tunnel);
+                JsonObject::write(text, |object| add_tunnel(object, &tunnel, &steering));
             }
             self.written += 1;
         }
@@ -97,13 +103,13 @@ fn add_collection(object: &mut JsonObject<'_>, account: &AccountName, tunnel_typ
 
 /// The fields of `/api/v1/tunnels` that come from the API or from the configuration. A reported status is included even
 /// if it is stale, because the agent knows its age.
-fn add_tunnel(object: &mut JsonObject<'_>, account: &AccountName, entry: &InventoryEntry) {
-    let tunnel = &entry.tunnel;
-    object.add("account", shown(account.as_str()));
+fn add_tunnel(object: &mut JsonObject<'_>, indexed: &IndexedTunnel<'_>, steering: &Steering) {
+    let tunnel = &indexed.entry.tunnel;
+    object.add("account", shown(indexed.account.as_str()));
     object.add("id", shown(tunnel.id.as_str()));
     object.add("name", shown(&tunnel.name));
     object.add("description", shown(&tunnel.description));
-    object.add("site", entry.site.as_deref().map(shown));
+    object.add("site", indexed.site().map(|site| shown(site)));
     object.add("type", tunnel.tunnel_type().as_str());
     add_configuration(object, tunnel);
     if let Some(target) = tunnel.health_check.as_ref().map(|check| &check.target) {
@@ -119,4 +125,20 @@ fn add_tunnel(object: &mut JsonObject<'_>, account: &AccountName, entry: &Invent
             object.add("customer_port", status.customer_speaker.port);
         });
     }
+    if let Some(state) = indexed.edge.and_then(|edge| edge.health.as_ref()?.state) {
+        object.add_object("edge", |object| object.add("state", state.as_str()));
+    }
+    if !steering.is_empty() {
+        object.add_object("probe", |object| add_steering(object, steering));
+    }
+}
+
+/// What the overrides of the hub state about the probes of a tunnel.
+fn add_steering(object: &mut JsonObject<'_>, steering: &Steering) {
+    let targets = |targets: &BTreeSet<ProbeTarget>| targets.iter().map(|target| target.as_str()).collect::<Vec<_>>();
+    object.add("enabled", steering.enabled);
+    object.add("vantage", steering.vantage.map(Label::as_str));
+    object.add("targets", steering.targets.as_ref().map(targets));
+    object.add("extra_address", steering.extra.map(|addresses| addresses.iter().collect::<Vec<_>>()));
+    object.add("uplink", steering.uplinks.as_ref());
 }
