@@ -8,6 +8,7 @@
 pub mod edge;
 mod hub_feed;
 mod hub_ledger;
+pub mod hub_session;
 pub mod rule_usage;
 mod source;
 mod token;

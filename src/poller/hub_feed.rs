@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use web_toolkit::clock::{self, Moment};
 
-use super::hub_ledger::HubLedger;
+use super::hub_session::{Adopted, HubSession, Update, phase};
 use crate::{
     domain::{
         dataset::FailureReason,
@@ -21,7 +21,7 @@ use crate::{
         pulse::{Pulse, Pulses},
         rules::TunnelRules,
     },
-    inventory::{HubClient, HubFailure, HubReply, Inventory, InventoryMetrics, InventorySettings, ReplyTimes, decode},
+    inventory::{HubClient, HubFailure, HubReply, InventoryMetrics, InventorySettings, decode},
 };
 
 /// Maximum wait while there is no inventory at all.
@@ -45,21 +45,13 @@ pub struct HubFeed {
     pub store: Arc<InventoryStore>,
 }
 
-/// A usable response.
-enum Update {
-    Unchanged(ReplyTimes),
-    Changed { inventory: Inventory, times: ReplyTimes, body: String, tag: Option<String> },
-}
-
 /// The state of a running feed.
 struct Reader {
     feed: HubFeed,
     client: HubClient,
-    ledger: HubLedger,
-    tag: Option<String>,
-    from_cache: bool,
-    /// Number of the hub that is asked first.
-    preferred: usize,
+    session: HubSession,
+    /// Whether a hub has answered, so that the phase of the requests is set.
+    in_phase: bool,
     /// The failure of each hub that was logged.
     complaints: Vec<Option<FailureReason>>,
 }
@@ -78,13 +70,12 @@ impl HubFeed {
 impl Reader {
     fn new(feed: HubFeed) -> Self {
         feed.metrics.describe(&feed.settings);
-        let ledger = HubLedger::resume(Arc::clone(&feed.rules), &feed.fleet.borrow());
+        let hubs = feed.settings.urls.len();
+        let session = HubSession::resume(Arc::clone(&feed.rules), &feed.fleet.borrow(), hubs);
         Self {
             client: HubClient::new(Arc::clone(&feed.settings)),
-            ledger,
-            tag: None,
-            from_cache: false,
-            preferred: 0,
+            session,
+            in_phase: false,
             complaints: vec![None; feed.settings.urls.len()],
             feed,
         }
@@ -94,14 +85,13 @@ impl Reader {
     fn start(&mut self) {
         let stored = self.feed.store.borrow().clone();
         let stored = stored.filter(|stored| *stored.query == *self.feed.settings.query());
-        if let Some(stored) = stored.filter(|_| self.ledger.confirmed().is_none()) {
+        if let Some(stored) = stored.filter(|_| self.session.confirmed().is_none()) {
             let now = clock::now();
             match decode(&stored.body) {
                 Ok(inventory) => {
                     info!("probing the {} tunnels of the stored inventory until a hub answers", inventory.tunnels());
-                    self.ledger.apply_stored(inventory, Moment { wall: stored.confirmed, ..now }, now);
-                    self.tag = stored.tag.as_deref().map(str::to_owned);
-                    self.from_cache = true;
+                    let tag = stored.tag.as_deref().map(str::to_owned);
+                    self.session.restore(inventory, tag, Moment { wall: stored.confirmed, ..now }, now);
                 }
                 Err(failure) => warn!("the stored inventory is not used: {failure}"),
             }
@@ -121,32 +111,28 @@ impl Reader {
 
     /// Asks the hubs until one answers. Returns the time until the next request.
     async fn read_once(&mut self, pulse: &Pulse) -> Duration {
-        let hubs = self.feed.settings.urls.len();
-        let mut last = None;
-        let preferred = self.preferred;
-        for number in (0..hubs).map(|offset| (preferred + offset) % hubs) {
-            let started = clock::now();
+        loop {
+            let (number, started) = (self.session.target(), clock::now());
             pulse.beat(started.instant, self.feed.settings.timeout);
             match self.ask(number).await {
                 Ok(update) => {
                     self.recover(number);
-                    self.preferred = number;
-                    self.adopt(update, started, number);
-                    return jitter(self.feed.settings.interval);
+                    let adopted = self.session.succeed(update, started);
+                    self.report(adopted, number);
+                    return self.wait_after_success();
                 }
                 Err(failure) => {
                     self.complain(number, &failure);
-                    last = Some(failure);
+                    if !self.session.fail(failure.reason) {
+                        return self.wait_after(&failure);
+                    }
                 }
             }
         }
-        let failure = last.unwrap_or_else(|| HubFailure::new(FailureReason::Connect));
-        self.ledger.fail(failure.reason);
-        self.wait_after(&failure)
     }
 
     async fn ask(&mut self, number: usize) -> Result<Update, HubFailure> {
-        let reply = self.client.fetch(number, self.tag.as_deref()).await;
+        let reply = self.client.fetch(number, self.session.tag()).await;
         let status = match &reply {
             Ok(HubReply::Unchanged(_)) => Some(304),
             Ok(HubReply::Changed { .. }) => Some(200),
@@ -160,39 +146,30 @@ impl Reader {
         update.inspect_err(|failure| self.feed.metrics.count_failure(failure.reason))
     }
 
-    fn adopt(&mut self, update: Update, started: Moment, number: usize) {
-        let is_first = self.ledger.confirmed().is_none() || self.from_cache;
-        match update {
-            Update::Unchanged(times) => self.ledger.confirm(&times, started),
-            Update::Changed { inventory, times, body, tag } => {
-                let before = self.ledger.tunnels();
-                let (events, believed) = self.ledger.apply(inventory, &times, started);
-                for (account, tunnel_type, event) in &events {
-                    event.log(account, *tunnel_type);
-                }
-                let after = self.ledger.tunnels();
-                if after * 2 < before {
-                    warn!(before, after, "the inventory of the hub has lost more than half of its tunnels");
-                }
-                self.tag = tag;
-                if believed {
-                    self.keep(body);
-                }
-            }
+    /// Logs what an update changed, and stores it.
+    fn report(&mut self, adopted: Adopted, number: usize) {
+        for (account, tunnel_type, event) in &adopted.events {
+            event.log(account, *tunnel_type);
         }
-        self.from_cache = false;
-        if is_first {
-            let (hub, tunnels) = (&self.feed.settings.urls[number], self.ledger.tunnels());
+        let (before, tunnels) = adopted.tunnels;
+        if tunnels * 2 < before {
+            warn!(before, after = tunnels, "the inventory of the hub has lost more than half of its tunnels");
+        }
+        if let Some(body) = adopted.body {
+            self.keep(body);
+        }
+        if adopted.is_first {
+            let hub = &self.feed.settings.urls[number];
             info!(%hub, tunnels, "the hub {hub} lists {tunnels} tunnels for this agent");
         }
     }
 
     /// Hands the inventory to the state file.
     fn keep(&self, body: String) {
-        let Some(confirmed) = self.ledger.confirmed().filter(|_| body.len() <= MAX_STORED) else { return };
+        let Some(confirmed) = self.session.confirmed().filter(|_| body.len() <= MAX_STORED) else { return };
         let stored = PastInventory {
             query: self.feed.settings.query().into(),
-            tag: self.tag.as_deref().map(Into::into),
+            tag: self.session.tag().map(Into::into),
             body: body.into(),
             confirmed: confirmed.wall,
         };
@@ -200,9 +177,9 @@ impl Reader {
     }
 
     fn publish(&self) {
-        let confirmed = self.ledger.confirmed().map(|moment| moment.wall);
-        self.feed.metrics.set_inventory(self.ledger.tunnels(), self.from_cache, confirmed);
-        self.feed.fleet.send_replace(Arc::new(self.ledger.fleet()));
+        let confirmed = self.session.confirmed().map(|moment| moment.wall);
+        self.feed.metrics.set_inventory(self.session.tunnels(), self.session.is_from_cache(), confirmed);
+        self.feed.fleet.send_replace(Arc::new(self.session.fleet()));
     }
 
     /// Logs a failure of a hub once.
@@ -220,9 +197,15 @@ impl Reader {
         }
     }
 
+    fn wait_after_success(&mut self) -> Duration {
+        let settings = &self.feed.settings;
+        let is_first = !std::mem::replace(&mut self.in_phase, true);
+        if is_first { phase(&settings.prober, settings.interval) } else { jitter(settings.interval) }
+    }
+
     fn wait_after(&self, failure: &HubFailure) -> Duration {
         let interval = self.feed.settings.interval;
-        let usual = if self.ledger.confirmed().is_none() { interval.min(FIRST_RETRY) } else { interval };
+        let usual = if self.session.confirmed().is_none() { interval.min(FIRST_RETRY) } else { interval };
         jitter(failure.retry_after.map_or(usual, |wait| wait.clamp(Duration::from_secs(1), interval)))
     }
 }
