@@ -1,10 +1,11 @@
 //! The agents that read the inventory from this hub: their names and sites, the time of the last request, and whether
-//! their list is the newest one. Kept in memory only, because every agent reports itself with each request.
+//! their list is the newest one. The state file keeps them over a restart, so that Prometheus does not lose its targets.
 
 pub mod metrics;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use web_toolkit::clock::Moment;
 
@@ -67,6 +68,13 @@ impl ScrapeAddress {
         let fits = !host.is_empty() && plain(host, b"-._[]:") && port.parse::<u16>().is_ok_and(|port| port > 0);
         let address = Self { scheme, authority: authority.into(), path: path.into() };
         (fits && plain(path, b"/-._~")).then_some(address)
+    }
+}
+
+/// The URL, which [`ScrapeAddress::parse`] accepts.
+impl fmt::Display for ScrapeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}{}", self.scheme, self.authority, self.path)
     }
 }
 
@@ -133,6 +141,15 @@ impl Agents {
         let mut agents = self.0.lock();
         agents.retain(|_, agent| now.since(agent.last_seen) <= KEEP_MISSING);
         agents.values().cloned().collect()
+    }
+
+    /// Adds agents of an earlier run. Their last requests are as old as the wall clock says, and not in the future.
+    pub fn restore(&self, past: impl IntoIterator<Item = (AgentReport, Timestamp)>, now: Moment) {
+        let mut agents = self.0.lock();
+        for (report, seen) in past.into_iter().take(MAX_AGENTS) {
+            let agent = Agent { last_seen: now.earlier(seen), report, old_requests: 0 };
+            agents.entry(agent.report.key.clone()).or_insert(agent);
+        }
     }
 
     /// The number of agents in a state.

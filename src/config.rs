@@ -254,7 +254,8 @@ impl Config {
             tunnels::read(&mut reader, root.tunnels, root.sites, by_name.then_some(&names[..]));
         rules.site_rules.extend_from_slice(&defaults.site_rules);
         let is_local = accounts.iter().all(|account| account.url.is_loopback());
-        let web = web::read(&mut reader, &flags.web, root.web);
+        let is_agent = inventory::is_set(inventory, &root.inventory);
+        let web = web::read(&mut reader, &flags.web, root.web, is_agent);
         let probe = probe::settings(&flags.probe, &mut reader, root.probe, overrides, &defaults.probe);
         let config = Self {
             file: reader.file(),

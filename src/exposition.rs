@@ -22,7 +22,7 @@ use web_toolkit::clock::Moment;
 
 pub use self::{
     capture::Capture,
-    family::{Group, Groups},
+    family::{Group, Groups, View},
     page::Page,
     text::Format,
 };

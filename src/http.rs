@@ -48,7 +48,7 @@ use self::{
 };
 use crate::{
     domain::inventory::TunnelKey,
-    exposition::Exposition,
+    exposition::{Exposition, Groups},
     snapshot::{Snapshot, Sources},
 };
 
@@ -69,10 +69,12 @@ struct HttpState {
 }
 
 impl Http {
+    /// `exposed` are the groups that the page of metrics may have.
+    ///
     /// # Errors
     /// The operating system refuses the page threads.
     pub fn new(
-        exposition: Exposition,
+        (exposition, exposed): (Exposition, Groups),
         sources: Sources,
         telemetry_path: String,
         alertmanager: Option<AlertmanagerUrl>,
@@ -80,7 +82,7 @@ impl Http {
         hub: Hub,
     ) -> io::Result<Self> {
         let threads = Arc::new(PageThreads::new()?);
-        let scrape = Scrape::new(exposition, Arc::clone(&threads));
+        let scrape = Scrape::new(exposition, exposed, Arc::clone(&threads));
         let state = HttpState { scrape, sources, telemetry_path, alertmanager, threads, lifecycle, hub };
         Ok(Self(Arc::new(state)))
     }

@@ -78,6 +78,7 @@ fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("web.enable_lifecycle", old.web.enable_lifecycle != new.web.enable_lifecycle),
         ("web.alertmanager_url", old.web.alertmanager != new.web.alertmanager),
         ("web.open_health", old.web.open_health != new.web.open_health),
+        ("web.expose", old.web.expose != new.web.expose),
         ("probe.engine", old.probe.engine != new.probe.engine),
         ("state.directory", old.state != new.state),
         ("log.level", old.log.level != new.log.level),

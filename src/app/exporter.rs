@@ -92,6 +92,7 @@ pub(super) async fn start(
     let metrics = register_metrics(&mut registry, clock::now());
     let api_metrics = cloudflare::Metrics::register(&mut registry);
     let agents = Agents::default();
+    agents.restore(state.iter().flat_map(|(_, archive)| archive.past_agents()), clock::now());
     let served = agents::metrics::register(&mut registry, &agents);
     let counts = ConnectionCounts::default();
     register_connections(&mut registry, &counts);
@@ -105,7 +106,7 @@ pub(super) async fn start(
     let judged = start_probing(&settings, pollers.subscribe(), past, &pulses, stop, tasks)?;
     if let Some((directory, archive)) = state {
         let metrics = StateMetrics::register(&mut registry);
-        let keeper = StateKeeper::new(directory, archive, judged.clone(), inventory, metrics);
+        let keeper = StateKeeper::new(directory, archive, judged.clone(), (inventory, agents.clone()), metrics);
         tasks.spawn(keeper.run(stop.clone()));
     }
     let sources = Sources { judged, stale_after: settings.stale_after.subscribe() };
@@ -113,7 +114,7 @@ pub(super) async fn start(
     let (lifecycle, requests) = Lifecycle::new(config.web.enable_lifecycle);
     let hub = Hub::new(agents, served, settings.grants.subscribe(), settings.probe.subscribe());
     let (path, alertmanager) = (config.web.telemetry_path.clone(), config.web.alertmanager.clone());
-    let http = Http::new(exposition, sources, path, alertmanager, lifecycle, hub)?;
+    let http = Http::new((exposition, config.web.expose), sources, path, alertmanager, lifecycle, hub)?;
     let access = start_server(&config, http, counts, bound, stop, tasks);
     tasks.spawn(service_manager::run(status.clone(), pulses, stop.clone()));
     let supervisor = Supervisor { loader, config, clients, pollers, settings, access, metrics, status };

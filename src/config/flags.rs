@@ -61,6 +61,9 @@ pub struct WebFlags {
     /// URL of the pages of Alertmanager, which the page of a tunnel links to for silences [default: no link]
     #[arg(long = "web.alertmanager-url", env = "MTE_WEB_ALERTMANAGER_URL", value_name = "URL")]
     pub alertmanager_url: Option<String>,
+    /// Views on the page of metrics: reported, edge, observed, exporter [default: all; for an agent observed, exporter]
+    #[arg(long = "web.expose", env = "MTE_WEB_EXPOSE", value_name = "VIEW", value_delimiter = ',')]
+    pub expose: Vec<String>,
     /// Reload the configuration on `POST /-/reload` as well as on SIGHUP [default: off]
     #[arg(long = "web.enable-lifecycle", env = "MTE_WEB_ENABLE_LIFECYCLE", boolean = "true")]
     pub enable_lifecycle: Option<String>,

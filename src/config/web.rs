@@ -9,11 +9,15 @@ use web_toolkit::{
 };
 
 use super::flags::WebFlags;
-use crate::http::{self, AlertmanagerUrl};
+use crate::{
+    domain::label::Label as _,
+    exposition::{Groups, View},
+    http::{self, AlertmanagerUrl},
+};
 
 keys! {
     pub(super) struct WebKeys {
-        listen_address, telemetry_path, hosts, enable_lifecycle, open_health, alertmanager_url, config_file,
+        listen_address, telemetry_path, hosts, enable_lifecycle, open_health, alertmanager_url, expose, config_file,
     }
 }
 
@@ -30,6 +34,8 @@ pub struct Web {
     pub open_health: bool,
     /// Where the pages link to for silences, if it is known.
     pub alertmanager: Option<AlertmanagerUrl>,
+    /// The groups that the page of metrics may have.
+    pub expose: Groups,
     /// TLS and passwords; `None` without a web configuration file.
     pub access: Option<WebFile>,
 }
@@ -41,8 +47,8 @@ impl Web {
     }
 }
 
-/// The flags over the section `web`.
-pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>) -> Web {
+/// The flags over the section `web`. An agent exposes only what its hub does not expose.
+pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>, is_agent: bool) -> Web {
     let keys = reader.section("web", node);
     let listen = read_listen(reader, &flags.listen_addresses, keys.listen_address);
     let path = reader.one(("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path));
@@ -50,6 +56,7 @@ pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<Web
     let hosts = reader.many("web.hosts", &flags.hosts, keys.hosts);
     let hosts: Vec<HostName> = hosts.iter().filter_map(|setting| reader.parse(setting)).collect();
     let lifecycle = reader.one(("web.enable_lifecycle", flags.enable_lifecycle.as_deref(), keys.enable_lifecycle));
+    let expose = reader.many("web.expose", &flags.expose, keys.expose);
     let open_health = reader.one(("web.open_health", flags.open_health.as_deref(), keys.open_health));
     let alertmanager = reader.one(("web.alertmanager_url", flags.alertmanager_url.as_deref(), keys.alertmanager_url));
     let written = reader.value("web.config_file", keys.config_file);
@@ -62,8 +69,17 @@ pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<Web
         enable_lifecycle: reader.switch(lifecycle, false),
         open_health: reader.switch(open_health, false),
         alertmanager: alertmanager.and_then(|setting| reader.parse(&setting)),
+        expose: Groups::of_views(&views(reader, &expose, is_agent)),
         access: file.and_then(|setting| reader.check(WebFile::load(setting))),
     }
+}
+
+fn views(reader: &mut SettingsReader, settings: &[Setting], is_agent: bool) -> Vec<View> {
+    if settings.is_empty() {
+        return if is_agent { vec![View::Observed, View::Exporter] } else { View::ALL.to_vec() };
+    }
+    let names = View::ALL.iter().map(|view| (view.as_str(), *view));
+    settings.iter().filter_map(|setting| reader.choice(setting, names.clone())).collect()
 }
 
 /// Reads the addresses to listen on, and no other key of the section.

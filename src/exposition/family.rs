@@ -168,6 +168,32 @@ label_enum! {
     }
 }
 
+label_enum! {
+    /// What families are about. In a fleet, hub and agents show different views of a tunnel, so that each family of a
+    /// tunnel has one source.
+    pub enum View {
+        /// What the tunnel lists of Cloudflare state.
+        Reported => "reported",
+        /// What Cloudflare's edge measures.
+        Edge => "edge",
+        /// What the probes observe, and the verdict.
+        Observed => "observed",
+        /// The exporter itself.
+        Exporter => "exporter",
+    }
+}
+
+impl Group {
+    pub const fn view(self) -> View {
+        match self {
+            Self::Tunnels | Self::Info | Self::Bgp | Self::HealthCheck => View::Reported,
+            Self::Probes | Self::Rtt | Self::Verdict => View::Observed,
+            Self::Edge => View::Edge,
+            Self::Exporter => View::Exporter,
+        }
+    }
+}
+
 /// The groups of one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Groups([bool; Group::ALL.len()]);
@@ -194,6 +220,19 @@ impl Groups {
             chosen.0[group as usize] = false;
         }
         chosen
+    }
+
+    /// The groups of these views.
+    pub fn of_views(views: &[View]) -> Self {
+        let groups = Group::ALL.iter().copied().filter(|group| views.contains(&group.view()));
+        Self::only(&groups.collect::<Vec<_>>())
+    }
+
+    /// The groups that both have.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let shared = Group::ALL.iter().copied().filter(|&group| self.contains(group) && other.contains(group));
+        Self::only(&shared.collect::<Vec<_>>())
     }
 
     pub const fn contains(self, group: Group) -> bool {

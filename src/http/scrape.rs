@@ -31,17 +31,19 @@ use crate::{
 pub(super) struct Scrape {
     captures: CapturePool,
     threads: Arc<PageThreads>,
+    /// The groups that a page may have.
+    exposed: Groups,
 }
 
 impl Scrape {
-    pub(super) fn new(exposition: Exposition, threads: Arc<PageThreads>) -> Self {
-        Self { captures: CapturePool::new(exposition, Arc::clone(&threads)), threads }
+    pub(super) fn new(exposition: Exposition, exposed: Groups, threads: Arc<PageThreads>) -> Self {
+        Self { captures: CapturePool::new(exposition, Arc::clone(&threads)), threads, exposed }
     }
 
     /// Answers with the groups that `query` names.
     pub(super) async fn respond(&self, headers: &HeaderMap, query: &str) -> Response<Body> {
         let groups = match parse_groups(query) {
-            Ok(groups) => groups,
+            Ok(groups) => groups.and(self.exposed),
             Err(sentence) => return plain_text(StatusCode::BAD_REQUEST, format!("{sentence}\n")),
         };
         let format = accepted_format(headers);

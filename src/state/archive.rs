@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use web_toolkit::clock::Moment;
 
 use crate::{
+    agents::AgentReport,
     domain::{
         inventory::TunnelKey,
         past::{PastInventory, PastReplies, PastVerdict, PastVerdicts},
@@ -41,6 +42,8 @@ pub struct Archive {
     pub(super) histories: BTreeMap<Arc<TunnelKey>, Entry<VerdictHistory>>,
     /// On an agent, the newest inventory of a hub.
     pub(super) inventory: Option<Arc<PastInventory>>,
+    /// On a hub, its agents, each with the time of its last request.
+    pub(super) agents: Vec<(AgentReport, Timestamp)>,
 }
 
 impl Archive {
@@ -63,6 +66,11 @@ impl Archive {
     /// The inventory that a hub sent to the earlier run.
     pub fn past_inventory(&self) -> Option<Arc<PastInventory>> {
         self.inventory.clone()
+    }
+
+    /// The agents of the earlier run, each with the time of its last request.
+    pub fn past_agents(&self) -> Vec<(AgentReport, Timestamp)> {
+        self.agents.clone()
     }
 
     /// Whether a tunnel has another verdict or other changes than those that are stored, or none is stored.

@@ -6,6 +6,7 @@
 use std::{
     io::{self, Write},
     sync::Arc,
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -16,12 +17,15 @@ use super::{
     history::{HistoryRecord, StoredHistory},
     text::{labelled, time},
 };
-use crate::domain::{
-    inventory::{AccountName, TunnelKey},
-    label::Label,
-    past::{PastInventory, PastVerdict},
-    probe::ProbePath,
-    tunnel::TunnelId,
+use crate::{
+    agents::{AgentKey, AgentReport, ScrapeAddress},
+    domain::{
+        inventory::{AccountName, TunnelKey},
+        label::Label,
+        past::{PastInventory, PastVerdict},
+        probe::ProbePath,
+        tunnel::TunnelId,
+    },
 };
 
 /// Identifies the file as one of this program.
@@ -63,11 +67,13 @@ struct StateFile {
     inventory: Option<InventoryRecord>,
     #[serde(default)]
     histories: Vec<StoredHistory>,
+    #[serde(default)]
+    agents: Vec<AgentRecord>,
 }
 
 /// The same file while it is written.
 #[derive(Serialize)]
-struct NewStateFile<T, V, H> {
+struct NewStateFile<T, V, H, A> {
     format: &'static str,
     version: u64,
     saved: String,
@@ -76,6 +82,7 @@ struct NewStateFile<T, V, H> {
     histories: H,
     #[serde(skip_serializing_if = "Option::is_none")]
     inventory: Option<InventoryRecord>,
+    agents: A,
 }
 
 /// A list whose members are made one after the other while they are written.
@@ -122,6 +129,24 @@ struct InventoryRecord {
     body: String,
 }
 
+/// An agent of a hub.
+#[derive(Serialize, Deserialize)]
+struct AgentRecord {
+    prober: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client: Option<String>,
+    #[serde(default)]
+    sites: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vantage: Option<String>,
+    interval_seconds: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scrape: Option<String>,
+    last_seen: String,
+}
+
 /// Writes the content of the file for an archive.
 ///
 /// # Errors
@@ -135,6 +160,7 @@ pub(super) fn encode(archive: &Archive, out: impl Write) -> io::Result<()> {
         verdicts: Each(|| archive.verdicts.iter().map(VerdictRecord::from)),
         histories: Each(|| archive.histories.iter().map(|(key, entry)| HistoryRecord::new(key, entry))),
         inventory: archive.inventory.as_deref().map(InventoryRecord::from),
+        agents: Each(|| archive.agents.iter().map(AgentRecord::from)),
     };
     Ok(serde_json::to_writer(out, &document)?)
 }
@@ -156,6 +182,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Archive, FormatError> {
         verdicts: document.verdicts.into_iter().filter_map(VerdictRecord::read).collect(),
         histories: histories.map(|(key, entry)| (Arc::new(key), entry)).collect(),
         inventory: document.inventory.and_then(InventoryRecord::read).map(Arc::new),
+        agents: document.agents.into_iter().filter_map(AgentRecord::read).collect(),
     })
 }
 
@@ -230,5 +257,37 @@ impl InventoryRecord {
             body: self.body.into(),
             confirmed: self.confirmed.parse().ok()?,
         })
+    }
+}
+
+impl From<&(AgentReport, Timestamp)> for AgentRecord {
+    fn from((report, last_seen): &(AgentReport, Timestamp)) -> Self {
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        Self {
+            prober: report.key.prober.to_string(),
+            client: text(&report.key.client),
+            sites: report.sites.iter().map(ToString::to_string).collect(),
+            version: text(&report.version),
+            vantage: text(&report.vantage),
+            interval_seconds: u32::try_from(report.interval.as_secs()).unwrap_or(u32::MAX),
+            scrape: report.scrape.as_ref().map(ToString::to_string),
+            last_seen: last_seen.to_string(),
+        }
+    }
+}
+
+impl AgentRecord {
+    /// `None` if the time is invalid.
+    fn read(self) -> Option<(AgentReport, Timestamp)> {
+        let report = AgentReport {
+            key: AgentKey { prober: self.prober.into(), client: self.client.map(Into::into) },
+            sites: self.sites.into_iter().map(Into::into).collect(),
+            version: self.version.map(Into::into),
+            vantage: self.vantage.map(Into::into),
+            interval: Duration::from_secs(self.interval_seconds.into()),
+            scrape: self.scrape.as_deref().and_then(ScrapeAddress::parse),
+            is_newest: None,
+        };
+        Some((report, self.last_seen.parse().ok()?))
     }
 }

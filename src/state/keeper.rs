@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use web_toolkit::clock;
 
 use super::{archive::Archive, directory::StateDirectory, metrics::StateMetrics, schedule::WriteSchedule};
-use crate::{domain::past::PastInventory, snapshot::Judged};
+use crate::{agents::Agents, domain::past::PastInventory, snapshot::Judged};
 
 /// Channel with the newest inventory of an agent.
 pub(super) type InventoryReceiver = watch::Receiver<Option<Arc<PastInventory>>>;
@@ -21,6 +21,8 @@ pub struct StateKeeper {
     judged: watch::Receiver<Judged>,
     /// On an agent, the newest inventory.
     inventory: Option<InventoryReceiver>,
+    /// The agents of a hub.
+    agents: Agents,
     metrics: StateMetrics,
     schedule: WriteSchedule,
     /// Whether the last write failed, so that a failure is logged once.
@@ -33,11 +35,11 @@ impl StateKeeper {
         directory: Arc<StateDirectory>,
         archive: Archive,
         judged: watch::Receiver<Judged>,
-        inventory: Option<InventoryReceiver>,
+        (inventory, agents): (Option<InventoryReceiver>, Agents),
         metrics: StateMetrics,
     ) -> Self {
         let schedule = WriteSchedule::new(clock::now().instant);
-        Self { directory, archive, judged, inventory, metrics, schedule, failing: false }
+        Self { directory, archive, judged, inventory, agents, metrics, schedule, failing: false }
     }
 
     /// Writes until `stop` is cancelled, and once more then.
@@ -72,6 +74,8 @@ impl StateKeeper {
             archive.inventory.clone_from(&inventory.borrow());
         }
         let now = clock::now();
+        let agents = self.agents.list(now).into_iter();
+        archive.agents = agents.map(|agent| (agent.report, agent.last_seen.wall)).collect();
         let written = task::spawn_blocking(move || {
             archive.update(&judged, now.wall);
             let result = directory.write(&archive);

@@ -20,6 +20,7 @@ use super::{
     *,
 };
 use crate::{
+    agents::{AgentKey, AgentReport, Agents, ScrapeAddress},
     domain::{
         fixtures::tunnel,
         inventory::{AccountName, TunnelKey},
@@ -294,7 +295,13 @@ impl Rehearsal {
         let (judged, published) = watch::channel(Judged::default());
         let mut registry = exposition::registry();
         let metrics = StateMetrics::register(&mut registry);
-        let keeper = StateKeeper::new(Arc::new(folder.open()), Archive::default(), published, None, metrics);
+        let keeper = StateKeeper::new(
+            Arc::new(folder.open()),
+            Archive::default(),
+            published,
+            (None, Agents::default()),
+            metrics,
+        );
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(keeper.run(stop.clone()));
         Self { folder, judged, stop, tasks, registry }
@@ -364,6 +371,7 @@ fn ten_thousand_tunnels_take_a_few_megabytes() {
     let verdict = entry(PastVerdict { verdict: Verdict::ProberIsolated, since: now });
     let archive = Archive {
         inventory: None,
+        agents: Vec::new(),
         saved: Some(now),
         replies: (0..30_000).map(|n| (target(n), Entry { value: Some(now), absent_since: None })).collect(),
         verdicts: (0..10_000).map(|n| (key(&format!("{n:032}")), verdict)).collect(),
@@ -401,16 +409,35 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn any_agent()(
+        prober in "\\PC{1,20}", client in prop::option::of("\\PC{1,20}"), site in "\\PC{1,20}",
+        version in prop::option::of("[0-9.]{1,9}"), seconds in any::<u32>(), scrape in any::<bool>(), seen in any_time(),
+    ) -> (AgentReport, Timestamp) {
+        let report = AgentReport {
+            key: AgentKey { prober: prober.into(), client: client.map(Into::into) },
+            sites: vec![site.into()],
+            version: version.map(Into::into),
+            vantage: None,
+            interval: Duration::from_secs(seconds.into()),
+            scrape: ScrapeAddress::parse("http://agent.example:9847/metrics").filter(|_| scrape),
+            is_newest: None,
+        };
+        (report, seen)
+    }
+}
+
 proptest! {
     #[test]
     fn every_archive_is_read_as_it_was_written(
         saved in any_time(),
         replies in prop::collection::vec(any_target(), 0..20),
         verdicts in prop::collection::vec(any_verdict(), 0..20),
+        agents in prop::collection::vec(any_agent(), 0..20),
     ) {
         let replies: BTreeMap<_, _> = replies.into_iter().collect();
         let verdicts = verdicts.into_iter().collect();
-        let archive = Archive { saved: Some(saved), replies, verdicts, ..Archive::default() };
+        let archive = Archive { saved: Some(saved), replies, verdicts, agents, ..Archive::default() };
         prop_assert_eq!(decode(&encoded(&archive)).unwrap(), archive);
     }
 

@@ -9,6 +9,7 @@ use crate::{
         probe::ProbeEngine,
         rules::{Pattern, Selector, TunnelRules},
     },
+    exposition::Groups,
     poller::CredentialSource,
     prober::settings::ProbeOverride,
     secret::Secret,
@@ -108,6 +109,7 @@ const CASES: [TableCase; 23] = [
     ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),
     ("the host names", |config| config.web.hosts = other_hosts(), ["", "", "", "web.hosts"]),
     ("the switch", |config| config.web.enable_lifecycle = true, ["", "", "", "web.enable_lifecycle"]),
+    ("the views", |config| config.web.expose = Groups::only(&[]), ["", "", "", "web.expose"]),
     ("open health pages", |config| config.web.open_health = true, ["", "", "", "web.open_health"]),
     (
         "the log",

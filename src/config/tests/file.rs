@@ -8,13 +8,14 @@ use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
 use super::*;
-use crate::inventory::HubCredentials;
 use crate::{
     domain::{
         fixtures::tunnel,
         probe::{ProbeEngine, ProbeTarget, Silence, SocketMode, Vantage},
         tunnel::Tunnel,
     },
+    exposition::{Group, Groups},
+    inventory::HubCredentials,
     telemetry,
 };
 
@@ -73,6 +74,7 @@ fn every_key_reaches_its_place() {
   hosts: [exporter.example, Other.example.]
   enable_lifecycle: on
   open_health: on
+  expose: [edge, observed]
   config_file: web.yml
 poll: {interval: 30s, timeout: 5s, stale_after: 10m}
 log: {level: debug, format: json}
@@ -101,6 +103,7 @@ probe:
     assert_eq!(config.web.hosts, web_toolkit::server::Hosts::new(&hosts));
     let named = config.web.access.map(|file| file.path().ends_with("web.yml"));
     assert_eq!((config.web.open_health, named), (true, Some(true)));
+    assert_eq!(config.web.expose, Groups::only(&[Group::Edge, Group::Probes, Group::Rtt, Group::Verdict]));
     let state = config.state.unwrap();
     assert!(state.required && state.directory.is_absolute() && state.directory.ends_with("state"), "{state:?}");
     let poll = Poll {
@@ -257,13 +260,14 @@ fn an_empty_file_and_empty_sections_are_valid() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 38] = [
+const SETTINGS: [(&str, &str, &str); 39] = [
     ("web.listen_address", ":1", "x"),
     ("web.telemetry_path", "/m", "m"),
     ("web.hosts", "exporter.example", "exporter.example:9847"),
     ("web.enable_lifecycle", "true", "x"),
     ("web.open_health", "true", "x"),
     ("web.alertmanager_url", "https://alerts.example", "x"),
+    ("web.expose", "observed", "x"),
     ("web.config_file", "web.yml", "nowhere"),
     ("poll.interval", "20s", "x"),
     ("poll.timeout", "20s", "x"),

@@ -27,11 +27,7 @@ fn add_agent(object: &mut JsonObject<'_>, agent: &Agent, now: Moment) {
     object.add("vantage", report.vantage.as_deref().map(shown));
     object.add("state", agent.state(now).as_str());
     object.add("last_seen", agent.last_seen.wall.to_string());
-    object.add("scrape", report.scrape.as_ref().map(scrape_url));
-}
-
-fn scrape_url(ScrapeAddress { scheme, authority, path }: &ScrapeAddress) -> String {
-    format!("{scheme}://{authority}{path}")
+    object.add("scrape", report.scrape.as_ref().map(ToString::to_string));
 }
 
 /// The agents that state a scrape address, for the HTTP service discovery of Prometheus:

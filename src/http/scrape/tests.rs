@@ -22,7 +22,7 @@ fn scrape() -> Scrape {
     let sources = Sources::fixed(judged, Duration::from_mins(5));
     let (_, poll_interval) = watch::channel(Duration::from_mins(1));
     let exposition = Exposition::new(exposition::registry(), sources, poll_interval);
-    Scrape::new(exposition, Arc::new(PageThreads::new().unwrap()))
+    Scrape::new(exposition, Groups::ALL, Arc::new(PageThreads::new().unwrap()))
 }
 
 async fn open_body(scrape: &Scrape, gzip: bool) -> EncodedBody {
