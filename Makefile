@@ -15,7 +15,7 @@ CARGO_MUTANTS_VERSION := 27.1.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test tools fmt lint voice unit tests test-packages deny deny-if-installed bench soak fuzz mutants packages cargo-deb
+.PHONY: help test tools fmt lint voice unit tests test-packages deny deny-if-installed bench simulate soak fuzz mutants packages cargo-deb
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,9 @@ deny-if-installed:
 bench: ## benchmarks, compared with the peers that are installed
 	@scripts/test-tools bench
 	$(CARGO) bench --locked --bench table
+
+simulate: ## hubs and agents with 10,000 random orders of cuts, delays, restarts and changes (minutes)
+	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-10000} $(CARGO) test $(filter-out --workspace,$(QUICK)) --lib simulation -- --nocapture
 
 soak: ## 30 minutes of thousands of tunnels with churn, faults and reloads; writes the result to docs/BENCHMARKS.md
 	$(CARGO) bench --locked --bench soak

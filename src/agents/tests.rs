@@ -86,3 +86,20 @@ fn a_scrape_address_is_a_plain_url_with_a_port() {
         assert_eq!(parts(text).as_deref(), expected, "{text}");
     }
 }
+
+#[test]
+fn agents_of_an_earlier_run_are_as_old_as_their_last_request_whatever_the_clock_shows() {
+    let start = clock::now();
+    let (before, ahead) = (start.wall - 60 * SECOND, start.wall + 3_600 * SECOND);
+    for (seen, state) in [(before, AgentState::Current), (start.wall - 100 * SECOND, AgentState::Missing)] {
+        let agents = Agents::default();
+        agents.restore([(report("fra-1", None), seen)], start);
+        assert_eq!(agents.list(start)[0].state(start), state);
+    }
+    let agents = Agents::default();
+    agents.record(report("fra-1", Some(true)), start);
+    agents.restore([(report("fra-1", None), before), (report("fra-2", None), ahead)], start);
+    let list = agents.list(start);
+    assert_eq!(list[0].report.is_newest, Some(true), "a request of this run is newer");
+    assert_eq!((list.len(), list[1].last_seen.wall), (2, start.wall), "the clock was set back");
+}

@@ -1,3 +1,5 @@
+mod simulation;
+
 use http_body_util::BodyExt as _;
 use hyper::header::HeaderName;
 use serde_json::Value;
