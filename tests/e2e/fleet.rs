@@ -1,6 +1,8 @@
 //! A hub with the token and agents without one, over real sockets.
 
+mod clocks;
 mod faults;
+mod hubs;
 
 use std::{fs, net::SocketAddr, process::Command};
 

@@ -39,6 +39,7 @@ macro_rules! stories {
 // After the macro, which it uses.
 mod edge;
 mod engines;
+mod hub;
 mod paging;
 mod restart;
 

@@ -55,6 +55,7 @@ fn whatever_a_hub_answers_the_agent_goes_on_with_the_last_inventory() {
         ("half an answer", "decode", answer(AGE, half)),
         ("a newer version", "decode", answer(AGE, &newer)),
         ("another document", "decode", answer(AGE, "{\"tunnels\": []}")),
+        ("an older version with another document", "decode", answer(AGE, "{\"version\": 0, \"tunnels\": []}")),
         ("no age", "decode", answer("", &inventory(1, "succeeded", &["other"]))),
         ("an old hub", "not_found", api::answer("404 Not Found", "", "404 not found; pages: /")),
         ("a wrong password", "auth", api::answer("401 Unauthorized", "", "unauthorized")),

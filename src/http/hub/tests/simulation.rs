@@ -57,7 +57,7 @@ fn no_order_of_cuts_delays_restarts_clocks_and_changes_breaks_an_invariant() {
         ("fresh lists", shown_fresh),
         ("tunnels that had to be watched", watched),
     ] {
-        assert!(count >= seeds, "{count} {what}");
+        assert!(count >= seeds / 2, "{count} {what}");
     }
 }
 
