@@ -1,6 +1,11 @@
 //! Wrong and jumping clocks. The wall clock of an agent comes from a library that is loaded before the C library.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use super::{World, agent, await_names, url};
 use crate::support::{SOON, eventually, exporter::Exporter, http, tools};
@@ -62,8 +67,9 @@ impl Clock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "compared with the clock of another process")]
 fn now() -> f64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs_f64()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time").as_secs_f64()
 }
 
 fn await_stale(agent: &Exporter, stale: bool, what: &str) {

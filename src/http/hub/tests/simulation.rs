@@ -39,9 +39,9 @@ fn no_order_of_cuts_delays_restarts_clocks_and_changes_breaks_an_invariant() {
         return;
     }
     let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let threads = thread::available_parallelism().map_or(1, |count| count.get() as u64);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let tallies: Vec<world::Tally> = thread::scope(|scope| {
-        let part = |first| move || (first..seeds).step_by(threads as usize).map(|seed| run(seed, false)).collect();
+        let part = |first| move || (first as u64..seeds).step_by(threads).map(|seed| run(seed, false)).collect();
         let parts: Vec<_> = (0..threads).map(|first| scope.spawn::<_, Vec<_>>(part(first))).collect();
         parts.into_iter().flat_map(|part| part.join().expect("the message above names the seed")).collect()
     });

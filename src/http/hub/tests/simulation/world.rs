@@ -53,7 +53,7 @@ const TIMEOUT: Time = 10_000;
 const STALE_AFTER: Duration = Duration::from_mins(2);
 const EDGE_STALE_AFTER: Duration = Duration::from_mins(10);
 
-/// Pseudo-random numbers (SplitMix64), which are the same with every version of every library.
+/// Pseudo-random numbers (`SplitMix64`), which are the same with every version of every library.
 struct Dice(u64);
 
 impl Dice {
@@ -70,7 +70,7 @@ impl Dice {
     }
 
     fn index(&mut self, length: usize) -> usize {
-        self.below(length as u64) as usize
+        usize::try_from(self.below(length as u64)).expect("it is below a length")
     }
 
     /// True once in `times`.
@@ -346,7 +346,8 @@ impl World {
     }
 
     fn address(&mut self) -> Ipv4Addr {
-        Ipv4Addr::from(0x0a00_0001 + self.dice.below(60_000) as u32)
+        let number = u32::try_from(self.dice.below(60_000)).expect("a small number");
+        Ipv4Addr::from(0x0a00_0001 + number)
     }
 
     /// Changes the tunnels of the API.
@@ -476,7 +477,7 @@ impl World {
         let tunnels = self.truth.iter().map(|tunnel| (tunnel.name.as_str().into(), health.clone())).collect();
         let before = |seconds| {
             let age = Duration::from_secs(seconds);
-            Moment { instant: now.instant - age, wall: now.wall - age }
+            Moment { instant: now.instant.checked_sub(age).expect("a time"), wall: now.wall - age }
         };
         let window = Some(EdgeWindow { from: before(420), to: before(120) });
         let health = EdgeHealth { window, tunnels: Arc::new(tunnels), ..EdgeHealth::default() };
@@ -548,18 +549,14 @@ impl World {
         }
         let late = self.now - started >= TIMEOUT;
         let update = reply.as_ref().filter(|_| !late).and_then(read);
-        let after = match (update, reply) {
-            (Some(update), Some(reply)) => {
-                self.adopt(number, started, update, &reply);
-                let usual = INTERVAL * 9 / 10;
-                usual + self.dice.below(INTERVAL / 5)
-            }
-            _ => {
-                self.tally.failed += 1;
-                let agent = &mut self.agents[number];
-                agent.disturbed = self.now;
-                if agent.session.fail(FailureReason::Timeout) { 0 } else { 5_000 + self.dice.below(INTERVAL) }
-            }
+        let after = if let (Some(update), Some(reply)) = (update, reply) {
+            self.adopt(number, started, update, &reply);
+            INTERVAL * 9 / 10 + self.dice.below(INTERVAL / 5)
+        } else {
+            self.tally.failed += 1;
+            let agent = &mut self.agents[number];
+            agent.disturbed = self.now;
+            if agent.session.fail(FailureReason::Timeout) { 0 } else { 5_000 + self.dice.below(INTERVAL) }
         };
         self.plan(after, Event::Ask { agent: number, run });
         self.check(number);
