@@ -20,7 +20,7 @@ use crate::{
 /// The name of a target, which is the name of its corpus, and its function.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("list", decode_tunnels),
     ("edge", graphql::fuzz::decode_answer),
     ("config_file", load_config),

@@ -165,8 +165,8 @@ impl HubLedger {
         started: Moment,
     ) {
         for (account, states) in edges {
-            let health = |state| TunnelHealth { state: Some(state), ..TunnelHealth::default() };
-            let tunnels = states.into_iter().map(|(name, state)| (name, health(state))).collect();
+            let health = |state| Arc::new(TunnelHealth { state: Some(state), ..TunnelHealth::default() });
+            let tunnels = states.into_iter().map(|(name, state)| (name.into(), health(state))).collect();
             let health = EdgeHealth { tunnels: Arc::new(tunnels), ..EdgeHealth::default() };
             self.edges.insert(account, EdgeView { stale_after: Duration::ZERO, health, traffic: None });
         }

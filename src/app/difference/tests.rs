@@ -60,7 +60,7 @@ fn rename(config: &mut Config, at: usize, name: &str) {
 /// A description, the change, and its effects.
 type TableCase = (&'static str, fn(&mut Config), [&'static str; 4]);
 
-const CASES: [TableCase; 23] = [
+const CASES: [TableCase; 24] = [
     ("nothing", |_| {}, ["", "", "", ""]),
     ("another order of accounts", |config| config.accounts.reverse(), ["", "", "", ""]),
     ("an account removed", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),

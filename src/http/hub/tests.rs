@@ -173,7 +173,7 @@ async fn the_inventory_has_the_state_at_the_edge_with_its_time_span_and_the_site
     let now = clock::now();
     let mut fleet = Fleet::clone(&fleet(Some(now)));
     let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
-    let down = TunnelHealth { state: Some(HealthState::Down), ..TunnelHealth::default() };
+    let down = Arc::new(TunnelHealth { state: Some(HealthState::Down), ..TunnelHealth::default() });
     let ago = |seconds| now.earlier(now.wall.checked_sub(Duration::from_secs(seconds)).unwrap());
     let health = EdgeHealth {
         window: Some(EdgeWindow { from: ago(420), to: ago(120) }),

@@ -473,8 +473,8 @@ impl World {
 
     fn edge(&mut self, now: Moment) -> EdgeView {
         let state = *[HealthState::Healthy, HealthState::Degraded, HealthState::Down].get(self.dice.index(3)).unwrap();
-        let health = TunnelHealth { state: Some(state), ..TunnelHealth::default() };
-        let tunnels = self.truth.iter().map(|tunnel| (tunnel.name.as_str().into(), health.clone())).collect();
+        let health = Arc::new(TunnelHealth { state: Some(state), ..TunnelHealth::default() });
+        let tunnels = self.truth.iter().map(|tunnel| (tunnel.name.as_str().into(), Arc::clone(&health))).collect();
         let before = |seconds| {
             let age = Duration::from_secs(seconds);
             Moment { instant: now.instant.checked_sub(age).expect("a time"), wall: now.wall - age }
