@@ -73,15 +73,14 @@ fn read_colos(reader: &mut SettingsReader, settings: &[Setting]) -> Arc<[Arc<str
     let mut colos: Vec<Arc<str>> = Vec::new();
     for setting in settings.iter().filter(|setting| !setting.trimmed().is_empty()) {
         let colo = setting.trimmed();
+        let is_known = colos.iter().any(|known| &**known == colo);
         if colo.len() > MAX_COLO_LENGTH || !colo.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             reader.report(setting.mistake("must be the name of a data center, such as fra01"));
-        } else if colos.iter().any(|known| &**known == colo) {
-            continue;
-        } else if colos.len() == MAX_COLOS {
+        } else if !is_known && colos.len() < MAX_COLOS {
+            colos.push(colo.into());
+        } else if !is_known {
             reader.report(setting.mistake(format!("must contain at most {MAX_COLOS} data centers")));
             break;
-        } else {
-            colos.push(colo.into());
         }
     }
     colos.into()

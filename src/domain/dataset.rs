@@ -118,6 +118,13 @@ pub enum PollState {
     Failed(FailureReason),
 }
 
+impl PollState {
+    /// Returns whether the latest poll failed for a [lasting](FailureReason::is_lasting) reason.
+    pub const fn is_refused(self) -> bool {
+        matches!(self, Self::Failed(reason) if reason.is_lasting())
+    }
+}
+
 /// The status of the polls of one dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PollStatus {
@@ -136,6 +143,6 @@ impl PollStatus {
 
     /// Returns whether a poll has succeeded, or failed for a [lasting](FailureReason::is_lasting) reason.
     pub fn is_settled(&self) -> bool {
-        self.last_success.is_some() || matches!(self.state, PollState::Failed(reason) if reason.is_lasting())
+        self.last_success.is_some() || self.state.is_refused()
     }
 }

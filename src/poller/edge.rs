@@ -8,20 +8,25 @@ mod colos;
 mod next_poll;
 mod settings;
 mod source;
+mod view;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 use web_toolkit::clock::{self, Moment};
 
-pub use self::settings::{BUCKET, EdgePollSettings, MAX_COLOS};
+pub use self::{
+    settings::{BUCKET, EdgePollSettings, MAX_COLOS},
+    view::prepare_view,
+};
 
 use self::{
     colos::ColoPolls,
-    next_poll::{Failed, NextPoll},
+    next_poll::{Failed, MissingLists, NextPoll, log_failure},
     source::EdgeSource,
+    view::{keep_sites, states, update_account},
 };
 use super::{FleetSender, Limiter, SECRET_CHECK_INTERVAL};
 use crate::{
@@ -29,7 +34,8 @@ use crate::{
         ApiFailure,
         error::retry_delay,
         graphql::{
-            HEALTH_NODES, SETTINGS_NODES, TRAFFIC_NODES,
+            COLOS_NODES, HEALTH_NODES, SETTINGS_NODES, TRAFFIC_NODES,
+            colos::ColoPages,
             health::{HealthListing, HealthPages},
             settings::EdgeSettings,
         },
@@ -37,8 +43,7 @@ use crate::{
     domain::{
         dataset::{Dataset, FailureReason, PollState},
         edge::{EdgeTraffic, EdgeView, EdgeWindow},
-        inventory::{AccountInventory, AccountName, Fleet},
-        label::Label as _,
+        inventory::AccountName,
         pulse::{Pulse, Pulses},
     },
     secret::Look,
@@ -49,23 +54,6 @@ const SETTINGS_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Maximum time between two attempts to read the limits.
 const SETTINGS_RETRY: Duration = Duration::from_hours(1);
-
-/// Publishes an empty view, or the known data with the new settings; `None` if the edge is not polled.
-pub fn prepare_view(fleet: &FleetSender, account: &AccountName, settings: Option<&EdgePollSettings>) {
-    let view = |known: &AccountInventory| settings.map(|settings| settings.resume(known.edge().map(Arc::as_ref)));
-    update_account(fleet, account, |known| known.set_edge(view(known)));
-}
-
-fn update_account(fleet: &FleetSender, account: &AccountName, update: impl Fn(&mut AccountInventory)) {
-    fleet.send_if_modified(|fleet| {
-        let mut next = Fleet::clone(fleet);
-        // The account may have been removed from the configuration in the meantime.
-        let Some(account) = next.accounts.get_mut(account) else { return false };
-        update(Arc::make_mut(account));
-        *fleet = Arc::new(next);
-        true
-    });
-}
 
 /// Polls the edge for one account.
 #[derive(Debug)]
@@ -147,7 +135,7 @@ impl<S: EdgeSource> EdgeLoop<S> {
             if left.is_zero() {
                 return;
             }
-            let refused = self.is_refused();
+            let refused = states(&self.view).iter().any(|state| state.is_refused());
             if refused && self.poller.source.secret_version(look).await != self.secret {
                 return self.retry_refused();
             }
@@ -169,20 +157,9 @@ impl<S: EdgeSource> EdgeLoop<S> {
         due.map(|due| due.since(now)).min().unwrap_or_default()
     }
 
-    /// The state of both datasets, as far as they are polled.
-    fn states(&self) -> [PollState; 2] {
-        let traffic = self.view.traffic.as_ref().map(|traffic| traffic.status.state);
-        [self.view.health.status.state, traffic.unwrap_or_default()]
-    }
-
-    /// Whether a dataset cannot be read until the operator changes something.
-    fn is_refused(&self) -> bool {
-        self.states().iter().any(|state| matches!(state, PollState::Failed(reason) if reason.is_lasting()))
-    }
-
     /// Reads the limits again, and asks for what was refused.
     fn retry_refused(&mut self) {
-        let (now, [health, traffic]) = (clock::now(), self.states());
+        let (now, [health, traffic]) = (clock::now(), states(&self.view));
         self.settings_due = now;
         self.health.retry_if_lasting(health, now);
         self.traffic.retry_if_lasting(traffic, now);
@@ -226,9 +203,7 @@ impl<S: EdgeSource> EdgeLoop<S> {
         self.traffic.apply_refusal(traffic, now);
         for (refused, poll) in [(health.1, &self.health), (traffic.1 && self.view.traffic.is_some(), &self.traffic)] {
             if refused {
-                let (account, collection) = (self.poller.account.as_str(), poll.dataset.as_str());
-                let remedy = poll.dataset.remedy(FailureReason::NotEntitled);
-                warn!(account, collection, reason = "not_entitled", "the dataset is not available; {remedy}");
+                poll.log_refusal(&self.poller.account);
             }
         }
         let refused = PollState::Failed(FailureReason::NotEntitled);
@@ -270,6 +245,30 @@ impl<S: EdgeSource> EdgeLoop<S> {
         self.publish();
     }
 
+    /// Adds the scores of the configured data centers, or the reason why they are missing.
+    async fn add_colos(&mut self, listing: &mut HealthListing, window: EdgeWindow, missing: &mut MissingLists) {
+        let settings = &self.poller.settings;
+        if settings.colos.is_empty() {
+            return;
+        }
+        if is_due(self.colos.due, clock::now()) {
+            let polled = self.read_colos(window).await;
+            if let Some((failure, wait)) = self.colos.add(polled, listing, settings.interval, clock::now()) {
+                self.pause_if_limited(&failure, wait);
+            }
+        }
+        missing.extend(self.colos.missing());
+    }
+
+    async fn read_colos(&self, window: EdgeWindow) -> Result<ColoPages, ApiFailure> {
+        let mut pages = ColoPages::new(Arc::clone(&self.poller.settings.colos));
+        while pages.is_unfinished() {
+            self.take(COLOS_NODES).await;
+            pages = self.poller.source.colos(window, self.limits.health.limit(), pages).await?;
+        }
+        Ok(pages)
+    }
+
     async fn read_pages(&self, window: EdgeWindow) -> Result<HealthPages, ApiFailure> {
         let mut pages = HealthPages::default();
         loop {
@@ -283,27 +282,13 @@ impl<S: EdgeSource> EdgeLoop<S> {
 
     fn keep_health(&mut self, listing: HealthListing, window: EdgeWindow) {
         let HealthListing { tunnels, mut sites, newest, truncated } = listing;
-        self.keep_sites(&mut sites);
+        keep_sites(&self.poller.fleet, &self.poller.account, &self.view, &mut sites);
         let health = &mut self.view.health;
         health.window = Some(window);
         health.newest = newest;
         health.truncated = truncated;
         health.tunnels = Arc::new(tunnels);
         health.sites = Arc::new(sites);
-    }
-
-    /// Adds the known sites of tunnels that have no data now, so that their labels do not come and go.
-    fn keep_sites(&self, sites: &mut HashMap<Arc<str>, Arc<str>>) {
-        let fleet = self.poller.fleet.borrow();
-        let Some(account) = fleet.accounts.get(&self.poller.account) else { return };
-        for entry in account.entries() {
-            let name = &*entry.tunnel.name;
-            if let Some((name, known)) = self.view.health.sites.get_key_value(name)
-                && !sites.contains_key(name)
-            {
-                sites.insert(Arc::clone(name), Arc::clone(known));
-            }
-        }
     }
 
     async fn poll_traffic(&mut self) {
@@ -327,10 +312,7 @@ impl<S: EdgeSource> EdgeLoop<S> {
                 let tunnels = view.tunnels();
                 self.traffic.succeed(&self.poller.account, &mut view.status, ended, tunnels);
                 self.traffic.log_missing(&self.poller.account, missing);
-                // The next bucket is complete `delay` after its end.
-                let age = Duration::try_from(ended.wall.duration_since(bucket.to.wall)).unwrap_or_default();
-                self.traffic.due =
-                    ended.after((BUCKET + settings.delay).saturating_sub(age).max(settings.interval / 2));
+                self.traffic.due = ended.after(settings.time_to_next_bucket(bucket, ended));
             }
             Err(failure) => {
                 let failed = self.traffic.fail(&mut view.status, &failure, ended, settings.interval);
@@ -343,9 +325,7 @@ impl<S: EdgeSource> EdgeLoop<S> {
     fn after_failure(&self, dataset: Dataset, failure: &ApiFailure, failed: Failed) {
         self.pause_if_limited(failure, failed.wait);
         if failed.is_new {
-            let (account, collection) = (self.poller.account.as_str(), dataset.as_str());
-            let remedy = dataset.remedy(failure.reason);
-            warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {remedy}");
+            log_failure(&self.poller.account, dataset, failure);
         }
     }
 

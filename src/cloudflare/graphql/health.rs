@@ -1,16 +1,19 @@
 //! The answers to the query of health checks, page by page.
 
+mod results;
 mod rows;
 
 use std::{
-    cmp::Reverse,
     collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
 use jiff::Timestamp;
 
-use self::rows::{MinuteRow, ResultDimensions, ResultRow, StateRow, newest_complete};
+use self::{
+    results::{Status, TunnelResults},
+    rows::{MinuteRow, ResultDimensions, ResultRow, StateRow, newest_complete},
+};
 use super::{
     body::{Missing, RowReader, read_whole},
     colos::ColoScores,
@@ -24,10 +27,7 @@ use crate::{
         fields::KnownField,
         wire::{Field, Integer},
     },
-    domain::{
-        dataset::FailureReason,
-        edge::{EdgeChecks, EdgeResult, TunnelHealth},
-    },
+    domain::{dataset::FailureReason, edge::TunnelHealth},
 };
 
 /// Maximum memory of all pages in bytes: 50,000 tunnels fit.
@@ -70,50 +70,6 @@ impl HealthListing {
     pub fn add_colos(&mut self, scores: ColoScores) {
         for (name, scores) in scores {
             Arc::make_mut(self.tunnels.entry(name.into()).or_default()).colos = scores;
-        }
-    }
-}
-
-/// The results of one tunnel.
-#[derive(Debug, Default)]
-struct TunnelResults {
-    /// The page that they are from.
-    page: u32,
-    cells: Vec<Cell>,
-    /// Whether a number is missing, so that sums would be wrong.
-    is_broken: bool,
-}
-
-/// The number of checks with one result. The status and the site identify it.
-#[derive(Debug)]
-struct Cell {
-    status: Status,
-    site: Arc<str>,
-    count: u64,
-}
-
-/// The result of health checks. The known ones need no memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Status {
-    Ok,
-    Timeout,
-    Other(Box<str>),
-}
-
-impl Status {
-    fn new(text: &str) -> Self {
-        match text {
-            "ok" => Self::Ok,
-            "timeout" => Self::Timeout,
-            _ => Self::Other(text.into()),
-        }
-    }
-
-    const fn result(&self) -> EdgeResult {
-        match self {
-            Self::Ok => EdgeResult::Ok,
-            Self::Timeout => EdgeResult::Timeout,
-            Self::Other(_) => EdgeResult::Other,
         }
     }
 }
@@ -204,38 +160,6 @@ impl HealthPages {
     }
 }
 
-impl TunnelResults {
-    /// The sums by result; `None` if a number is missing.
-    fn checks(&self) -> Option<EdgeChecks> {
-        if self.is_broken {
-            return None;
-        }
-        self.cells.iter().try_fold(EdgeChecks::default(), |sum, cell| sum.plus(cell.status.result(), cell.count))
-    }
-
-    /// The site with the most checks.
-    fn site(&self) -> Option<&Arc<str>> {
-        let named = self.cells.iter().filter(|cell| !cell.site.is_empty());
-        named.min_by_key(|cell| (Reverse(cell.count), &cell.site)).map(|cell| &cell.site)
-    }
-
-    /// Adds a row; returns whether it fits the others.
-    fn add(&mut self, status: Status, site: Arc<str>, count: Option<u64>) -> bool {
-        let twin = self.cells.iter().find(|cell| cell.status == status && cell.site == site);
-        match (count, twin) {
-            (Some(count), None) => {
-                // Most tunnels have one or two results.
-                self.cells.reserve_exact(1);
-                self.cells.push(Cell { status, site, count });
-            }
-            // The same row twice is one row.
-            (Some(count), Some(twin)) if twin.count == count => {}
-            (Some(_), Some(_)) | (None, _) => self.is_broken = true,
-        }
-        !self.is_broken
-    }
-}
-
 /// Reads one page.
 #[derive(Debug)]
 pub(super) struct HealthReader {
@@ -314,7 +238,7 @@ impl HealthReader {
         self.keep_last(RESULTS, name);
         if !self.pages.results.contains_key(name) {
             self.pages.memory += name.len();
-            self.pages.results.insert(name.into(), TunnelResults { page, ..TunnelResults::default() });
+            self.pages.results.insert(name.into(), TunnelResults::on_page(page));
         }
         // A name of an earlier page is complete.
         let results = self.pages.results.get_mut(name);

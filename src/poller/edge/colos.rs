@@ -3,24 +3,23 @@
 //! They fail without the health checks: a failure is logged as a list that the answer lacks, and the tunnels have no
 //! scores until the next success.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::time::Duration;
 
-use web_toolkit::clock::{self, Moment};
+use web_toolkit::clock::Moment;
 
-use super::{EdgeLoop, EdgeSource};
 use crate::{
     cloudflare::{
         ApiFailure,
         error::retry_delay,
-        graphql::{COLOS_NODES, colos::ColoPages, health::HealthListing},
+        graphql::{colos::ColoPages, health::HealthListing},
     },
-    domain::{dataset::FailureReason, edge::EdgeWindow},
+    domain::dataset::FailureReason,
 };
 
-/// When the scores are asked for again after a failure.
+/// When the scores are asked for again after a failure. Reads no clock.
 #[derive(Debug)]
 pub(super) struct ColoPolls {
-    due: Moment,
+    pub(super) due: Moment,
     /// Consecutive failures, and the reason of the last one.
     failed: Option<(u32, FailureReason)>,
 }
@@ -29,47 +28,33 @@ impl ColoPolls {
     pub(super) fn new(due: Moment) -> Self {
         Self { due, failed: None }
     }
-}
 
-impl<S: EdgeSource> EdgeLoop<S> {
-    /// Adds the scores of the configured data centers, or the reason why they are missing.
-    pub(super) async fn add_colos(
+    /// Adds the scores of a poll that ended at `now`. Returns the time to the next one after a failure.
+    pub(super) fn add(
         &mut self,
+        polled: Result<ColoPages, ApiFailure>,
         listing: &mut HealthListing,
-        window: EdgeWindow,
-        missing: &mut BTreeMap<&'static str, FailureReason>,
-    ) {
-        if self.poller.settings.colos.is_empty() {
-            return;
-        }
-        if self.colos.due.since(clock::now()).is_zero() {
-            match self.read_colos(window).await {
-                Ok(pages) => {
-                    self.colos.failed = None;
-                    listing.truncated |= pages.is_truncated();
-                    listing.add_colos(pages.finish());
-                }
-                Err(failure) => self.note_failure(&failure),
+        interval: Duration,
+        now: Moment,
+    ) -> Option<(ApiFailure, Duration)> {
+        match polled {
+            Ok(pages) => {
+                self.failed = None;
+                listing.truncated |= pages.is_truncated();
+                listing.add_colos(pages.finish());
+                None
+            }
+            Err(failure) => {
+                let failures = self.failed.map_or(1, |(failures, _)| failures.saturating_add(1));
+                let wait = retry_delay(&failure, failures, interval);
+                *self = Self { due: now.after(wait), failed: Some((failures, failure.reason)) };
+                Some((failure, wait))
             }
         }
-        missing.extend(self.colos.failed.map(|(_, reason)| ("colos", reason)));
     }
 
-    fn note_failure(&mut self, failure: &ApiFailure) {
-        let failures = self.colos.failed.map_or(1, |(failures, _)| failures.saturating_add(1));
-        let wait = retry_delay(failure, failures, self.poller.settings.interval);
-        self.pause_if_limited(failure, wait);
-        self.colos = ColoPolls { due: clock::now().after(wait), failed: Some((failures, failure.reason)) };
-    }
-
-    async fn read_colos(&self, window: EdgeWindow) -> Result<ColoPages, ApiFailure> {
-        let mut pages = ColoPages::new(Arc::clone(&self.poller.settings.colos));
-        loop {
-            self.take(COLOS_NODES).await;
-            pages = self.poller.source.colos(window, self.limits.health.limit(), pages).await?;
-            if !pages.is_unfinished() {
-                return Ok(pages);
-            }
-        }
+    /// The list that is missing, and the reason.
+    pub(super) fn missing(&self) -> Option<(&'static str, FailureReason)> {
+        self.failed.map(|(_, reason)| ("colos", reason))
     }
 }

@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// Lists that an answer lacks, with the reasons.
+pub(super) type MissingLists = BTreeMap<&'static str, FailureReason>;
+
 /// A dataset between two polls. Reads no clock.
 #[derive(Debug)]
 pub(super) struct NextPoll {
@@ -22,7 +25,7 @@ pub(super) struct NextPoll {
     /// Consecutive failures.
     failures: u32,
     /// Lists that were missing in the last answer.
-    missing: BTreeMap<&'static str, FailureReason>,
+    missing: MissingLists,
 }
 
 /// What follows from a failed poll.
@@ -38,7 +41,7 @@ impl NextPoll {
     const NEVER: Duration = Duration::from_hours(10 * 365 * 24);
 
     pub(super) fn new(dataset: Dataset, due: Moment) -> Self {
-        Self { dataset, due, failures: 0, missing: BTreeMap::new() }
+        Self { dataset, due, failures: 0, missing: MissingLists::new() }
     }
 
     /// Ends the polls of a dataset that is refused, and resumes them if it was refused before.
@@ -52,7 +55,7 @@ impl NextPoll {
 
     /// Polls now if the last poll failed for a reason that only a change of settings ends.
     pub(super) fn retry_if_lasting(&mut self, state: PollState, now: Moment) {
-        if matches!(state, PollState::Failed(reason) if reason.is_lasting()) {
+        if state.is_refused() {
             self.due = now;
         }
     }
@@ -91,8 +94,15 @@ impl NextPoll {
         Failed { wait, is_new }
     }
 
+    /// Logs that the limits refuse the dataset.
+    pub(super) fn log_refusal(&self, account: &AccountName) {
+        let (account, collection) = (account.as_str(), self.dataset.as_str());
+        let remedy = self.dataset.remedy(FailureReason::NotEntitled);
+        warn!(account, collection, reason = "not_entitled", "the dataset is not available; {remedy}");
+    }
+
     /// Logs the lists that are missing in a good answer, if they differ from those before.
-    pub(super) fn log_missing(&mut self, account: &AccountName, missing: BTreeMap<&'static str, FailureReason>) {
+    pub(super) fn log_missing(&mut self, account: &AccountName, missing: MissingLists) {
         let (account, collection) = (account.as_str(), self.dataset.as_str());
         for (list, reason) in missing.iter().filter(|(list, reason)| self.missing.get(*list) != Some(reason)) {
             let remedy = self.dataset.remedy(*reason);
@@ -100,4 +110,11 @@ impl NextPoll {
         }
         self.missing = missing;
     }
+}
+
+/// Logs a failed poll with a remedy.
+pub(super) fn log_failure(account: &AccountName, dataset: Dataset, failure: &ApiFailure) {
+    let (account, collection) = (account.as_str(), dataset.as_str());
+    let remedy = dataset.remedy(failure.reason);
+    warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {remedy}");
 }

@@ -57,6 +57,12 @@ impl EdgePollSettings {
         window_before(now, self.delay, BUCKET, BUCKET)
     }
 
+    /// The time after `now` at which the bucket after this one is complete, which is `delay` after its end.
+    pub(super) fn time_to_next_bucket(&self, bucket: EdgeWindow, now: Moment) -> Duration {
+        let age = Duration::try_from(now.wall.duration_since(bucket.to.wall)).unwrap_or_default();
+        (BUCKET + self.delay).saturating_sub(age).max(self.interval / 2)
+    }
+
     /// A view that continues from `known`.
     pub(super) fn resume(&self, known: Option<&EdgeView>) -> EdgeView {
         let traffic = known.and_then(|view| view.traffic.clone()).unwrap_or_default();

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::edge::HealthState;
+use crate::domain::edge::{EdgeResult, HealthState};
 
 const NOW: &str = "2026-11-21T10:00:00Z";
 
