@@ -6,6 +6,7 @@ use std::{net::Ipv4Addr, num::NonZeroU32, sync::Arc, time::Duration};
 use magic_tunnel_exporter::{
     cloudflare::decode::decode_list,
     domain::{
+        edge::EdgeView,
         inventory::{AccountInventory, AccountName, Fleet, TunnelKey, TunnelList},
         probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
         tunnel::TunnelType,
@@ -30,9 +31,17 @@ pub(crate) fn body(tunnels: usize) -> Vec<u8> {
     json!({"result": {"ipsec_tunnels": tunnels}, "success": true, "errors": [], "messages": []}).to_string().into()
 }
 
+pub(crate) fn id(n: usize) -> String {
+    format!("{:032x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+pub(crate) fn name(n: usize) -> String {
+    format!("site-{n:05}-ipsec")
+}
+
 fn tunnel(n: usize) -> Value {
     json!({
-        "id": format!("{:032x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)), "name": format!("site-{n:05}-ipsec"),
+        "id": id(n), "name": name(n),
         "description": format!("Site {n}, uplink of ISP X"),
         "cloudflare_endpoint": "203.0.113.1", "customer_endpoint": format!("198.51.{}.{}", n / 250, n % 250),
         "interface_address": format!("10.{}.{}.{}/31", n / 32768, n / 128 % 256, n % 128 * 2),
@@ -59,9 +68,15 @@ pub(crate) fn polled(body: &[u8]) -> TrackedList {
 
 /// An exposition of `tunnels` tunnels, each with three probed addresses and a verdict.
 pub(crate) fn exposition(tunnels: usize) -> Exposition {
+    exposition_with(tunnels, None)
+}
+
+/// The same with what the edge measures.
+pub(crate) fn exposition_with(tunnels: usize, edge: Option<EdgeView>) -> Exposition {
     let account = AccountName::new("c4a7362d577a6c3019a474fd6f485821");
     let mut known = AccountInventory::default();
     known.set_list(TunnelType::Ipsec, polled(&body(tunnels)).current().clone());
+    known.set_edge(edge);
     let keys: Vec<Arc<TunnelKey>> =
         known.entries().map(|entry| Arc::new(TunnelKey::new(&account, &entry.tunnel))).collect();
     let fleet = Fleet { accounts: [(account, Arc::new(known))].into(), ..Fleet::default() };

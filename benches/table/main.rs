@@ -6,7 +6,7 @@
 //!
 //! ```sh
 //! cargo bench --bench table                    # everything
-//! cargo bench --bench table -- page poll       # selected parts: poll, page, process, probe
+//! cargo bench --bench table -- page poll       # selected parts: poll, edge, page, process, probe
 //! MTE_BENCH_SECONDS=600 cargo bench --bench table -- probe
 //! ```
 
@@ -14,6 +14,7 @@
 
 mod bare;
 mod document;
+mod edge;
 mod fleet;
 mod http;
 mod machine;
@@ -38,8 +39,13 @@ const SIZES: [usize; 3] = [100, 1_000, 10_000];
 /// A part of the table.
 type Part = (&'static str, fn(&mut Table) -> Result<()>);
 
-const PARTS: [Part; 4] =
-    [("poll", poll::measure), ("page", page::measure), ("process", process::measure), ("probe", probe::measure)];
+const PARTS: [Part; 5] = [
+    ("poll", poll::measure),
+    ("edge", edge::measure),
+    ("page", page::measure),
+    ("process", process::measure),
+    ("probe", probe::measure),
+];
 
 fn main() -> Result<()> {
     // The library's clock needs a tokio runtime.

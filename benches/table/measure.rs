@@ -37,6 +37,13 @@ pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
     (PEAK.load(Relaxed).saturating_sub(before), result)
 }
 
+/// Bytes allocated by `work` that are still allocated at its end, and its result.
+pub(crate) fn kept<T>(work: impl FnOnce() -> T) -> (usize, T) {
+    let before = NOW.load(Relaxed);
+    let result = black_box(work());
+    (NOW.load(Relaxed).saturating_sub(before), result)
+}
+
 pub(crate) fn per(took: Duration, units: usize) -> f64 {
     took.as_nanos() as f64 / units as f64
 }

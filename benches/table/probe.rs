@@ -161,7 +161,7 @@ impl Run {
     fn of(targets: usize, seconds: u64, engine: &str) -> Result<Self> {
         let sandbox = Sandbox::start(targets)?;
         let engine = format!("--probe.engine={engine}");
-        let exporter = sandbox.exporter_with("customer_endpoint", &[&engine, BUCKETS])?;
+        let exporter = sandbox.prober("customer_endpoint", &[&engine, BUCKETS])?;
         exporter.await_ready()?;
         thread::sleep(Duration::from_secs(2));
         let (before, cpu) = (Counts::read(&exporter)?, exporter.process.cpu()?);

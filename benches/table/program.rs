@@ -115,17 +115,22 @@ impl Sandbox {
 
     /// Starts an exporter that polls this sandbox and probes over loopback.
     pub(crate) fn exporter(&self, targets: &str) -> Result<Exporter> {
-        self.exporter_with(targets, &[])
+        self.prober(targets, &[])
     }
 
     /// The same with more flags.
-    pub(crate) fn exporter_with(&self, targets: &str, flags: &[&str]) -> Result<Exporter> {
+    pub(crate) fn prober(&self, targets: &str, flags: &[&str]) -> Result<Exporter> {
+        let targets = format!("--probe.targets={targets}");
+        self.exporter_with(&[&["--probe", "--probe.interface=lo", &targets], flags].concat())
+    }
+
+    /// Starts an exporter that polls this sandbox.
+    pub(crate) fn exporter_with(&self, flags: &[&str]) -> Result<Exporter> {
         let address = http::free_address()?;
         let process = Running::start(
             program()
-                .args(["serve", "--cloudflare.account-id", ACCOUNT, "--probe", "--probe.interface=lo"])
+                .args(["serve", "--cloudflare.account-id", ACCOUNT])
                 .env("CLOUDFLARE_API_TOKEN", "any")
-                .arg(format!("--probe.targets={targets}"))
                 .args(flags)
                 .arg(format!("--cloudflare.api-url=http://{}/client/v4", self.address))
                 .arg(format!("--web.listen-address={address}")),

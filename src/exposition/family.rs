@@ -187,7 +187,7 @@ impl Group {
     pub const fn view(self) -> View {
         match self {
             Self::Tunnels | Self::Info | Self::Bgp | Self::HealthCheck => View::Reported,
-            Self::Probes | Self::Rtt | Self::Verdict => View::Observed,
+            Self::Probes | Self::Rtt | Self::RttBuckets | Self::Verdict => View::Observed,
             Self::Edge => View::Edge,
             Self::Exporter => View::Exporter,
         }
@@ -231,8 +231,7 @@ impl Groups {
     /// The groups that both have.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        let shared = Group::ALL.iter().copied().filter(|&group| self.contains(group) && other.contains(group));
-        Self::only(&shared.collect::<Vec<_>>())
+        Self(std::array::from_fn(|group| self.0[group] && other.0[group]))
     }
 
     pub const fn contains(self, group: Group) -> bool {
