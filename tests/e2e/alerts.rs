@@ -9,13 +9,15 @@ use std::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::support::{
-    exporter::Exporter,
+    exporter::{Exporter, program},
     http,
     tools::{self, tool},
 };
 
 const RULES: &str = "magic-tunnel-exporter.rules.yml";
 const ALERTS: &str = "magic-tunnel-exporter.alerts.yml";
+/// For a hub and its agents.
+pub(crate) const FLEET: &str = "magic-tunnel-exporter.fleet.rules.yml";
 const ROUTES: &str = "alertmanager.example.yml";
 
 #[derive(Debug, Deserialize)]
@@ -95,7 +97,7 @@ fn parsed<T: DeserializeOwned>(path: &Path) -> T {
 }
 
 fn rules() -> Vec<Rule> {
-    let files = [RULES, ALERTS].map(|file| parsed::<RuleFile>(&repository("alerts").join(file)));
+    let files = [RULES, ALERTS, FLEET].map(|file| parsed::<RuleFile>(&repository("alerts").join(file)));
     files.into_iter().flat_map(|file| file.groups).flat_map(|group| group.rules).collect()
 }
 
@@ -122,7 +124,7 @@ pub(crate) fn assert_accepted_by(name: &str, arguments: &[&str]) {
 
 #[test]
 fn promtool_accepts_the_rules() {
-    assert_accepted_by("promtool", &["check", "rules", RULES, ALERTS]);
+    assert_accepted_by("promtool", &["check", "rules", RULES, ALERTS, FLEET]);
 }
 
 #[test]
@@ -142,7 +144,8 @@ fn every_alert_has_a_severity_a_description_and_a_runbook_url() {
     let alerts = alerts();
     assert!(!alerts.is_empty());
     for (name, rule) in &alerts {
-        assert!(name.starts_with("MagicTunnel"), "{name}: alerts share their first word");
+        let subject = ["MagicTunnel", "MagicAgent", "MagicFleet"].iter().any(|start| name.starts_with(start));
+        assert!(subject, "{name}: the routes of Alertmanager match the first words");
         let severity = rule.labels.get("severity").map(String::as_str);
         assert!(matches!(severity, Some("critical" | "warning" | "info" | "none")), "{name}: severity {severity:?}");
         let annotation = |key: &str| rule.annotations.get(key).unwrap_or_else(|| panic!("{name} has no {key}"));
@@ -190,7 +193,10 @@ fn every_alert_is_listed_in_the_readme() {
 #[test]
 fn rules_use_only_metrics_that_are_on_the_page_or_recorded() {
     let demo = Exporter::demo();
-    let page = http::text(demo.address, "/metrics");
+    // An agent has more metrics than the demo.
+    let agent =
+        Exporter::start(program().args(["serve", "--inventory.url=http://127.0.0.1:9", "--inventory.site=nowhere"]));
+    let page = [&demo, &agent].map(|exporter| http::text(exporter.address, "/metrics")).concat();
     let mut known: BTreeSet<String> = rules().into_iter().map(|rule| rule.record).collect();
     for (name, kind) in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')) {
         let suffixes: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _, iter, path::PathBuf};
 
 use crate::{
-    alerts::{alerts, assert_accepted_by, metrics, repository, shipped, text},
+    alerts::{FLEET, alerts, assert_accepted_by, metrics, repository, shipped, text},
     support::exporter::{program, run},
 };
 
@@ -95,7 +95,8 @@ fn the_queries_of_the_runbooks_are_valid_and_ask_for_metrics_that_exist() {
         .collect();
     assert!(queries.len() > 30, "only {} queries were found", queries.len());
     let reference = text(&repository("docs/METRICS.md"));
-    let recorded = shipped("magic-tunnel-exporter.rules.yml");
+    let reference = reference + &text(&repository("docs/FLEET.md"));
+    let recorded = shipped("magic-tunnel-exporter.rules.yml") + &shipped(FLEET);
     for query in &queries {
         for name in metrics(query) {
             let name = ["_sum", "_count", "_bucket"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
