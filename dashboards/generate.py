@@ -12,11 +12,12 @@ import pathlib
 import sys
 
 import exporter
+import fleet
 import overview
 import tunnel
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-BOARDS = {"overview": overview, "tunnel": tunnel, "exporter": exporter}
+BOARDS = {"overview": overview, "tunnel": tunnel, "exporter": exporter, "fleet": fleet}
 
 
 def lint_exceptions(boards):

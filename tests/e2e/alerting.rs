@@ -16,7 +16,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::alerts::shipped;
+use crate::alerts::{FLEET, shipped};
 use crate::prometheus::Prometheus;
 use crate::sandbox::Sandbox;
 use crate::support::{
@@ -91,12 +91,12 @@ impl Receiver {
     }
 
     /// The firing alerts that were sent to the pager.
-    fn paged(&self) -> Vec<Delivery> {
+    pub(crate) fn paged(&self) -> Vec<Delivery> {
         self.deliveries().into_iter().filter(|one| one.firing && one.to == "pager").collect()
     }
 
     /// Waits until an alert of a tunnel, or of the account (`""`), is delivered as firing or as resolved.
-    fn await_delivery(&self, alert: &str, tunnel: &str, firing: bool) -> Delivery {
+    pub(crate) fn await_delivery(&self, alert: &str, tunnel: &str, firing: bool) -> Delivery {
         let what = format!("{alert} of {tunnel}, firing: {firing}");
         eventually(&what, DELIVERED, || {
             let all = self.deliveries();
@@ -107,7 +107,7 @@ impl Receiver {
 }
 
 impl Delivery {
-    fn is(&self, alert: &str, tunnel: &str) -> bool {
+    pub(crate) fn is(&self, alert: &str, tunnel: &str) -> bool {
         self.labels["alertname"] == alert && self.labels["tunnel_name"].as_str().unwrap_or_default() == tunnel
     }
 }
@@ -167,12 +167,18 @@ pub(crate) struct Delivering {
 impl Delivering {
     /// Scrapes these exporters every second. `None` where Prometheus or Alertmanager is not installed.
     pub(crate) fn start(targets: &[SocketAddr], folder: &tempfile::TempDir) -> Option<Self> {
+        let targets = targets.iter().map(|target| format!("'{target}'")).collect::<Vec<_>>().join(", ");
+        let job = format!("  - {{ job_name: magic-tunnels, static_configs: [{{ targets: [{targets}] }}] }}\n");
+        Self::scraping(&job, folder)
+    }
+
+    /// The same with these jobs: the text below `scrape_configs`.
+    pub(crate) fn scraping(jobs: &str, folder: &tempfile::TempDir) -> Option<Self> {
         let (_, binary) = (tool("prometheus")?, tool("prometheus-alertmanager")?);
         let receiver = Receiver::start();
-        let targets = targets.iter().map(|target| format!("'{target}'")).collect::<Vec<_>>().join(", ");
         let alertmanager = free_address();
         let write = |file: &str, text: String| std::fs::write(folder.path().join(file), text).expect("a file");
-        for file in ["magic-tunnel-exporter.rules.yml", "magic-tunnel-exporter.alerts.yml"] {
+        for file in ["magic-tunnel-exporter.rules.yml", "magic-tunnel-exporter.alerts.yml", FLEET] {
             write(file, shorter(file));
         }
         write(
@@ -194,11 +200,16 @@ impl Delivering {
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}\n\
              rule_files: ['{rules}/*.rules.yml', '{rules}/*.alerts.yml']\n\
              alerting: {{ alertmanagers: [{{ static_configs: [{{ targets: ['{alertmanager}'] }}] }}] }}\n\
-             scrape_configs: [{{ job_name: magic-tunnels, static_configs: [{{ targets: [{targets}] }}] }}]\n",
+             scrape_configs:\n{jobs}",
             rules = folder.path().display(),
         );
         let prometheus = Prometheus::configured(&config)?;
         Some(Self { prometheus, alertmanager, process, receiver })
+    }
+
+    /// Waits until Alertmanager suppresses an alert of a tunnel because of another alert.
+    pub(crate) fn await_inhibited(&self, alert: &str, tunnel: &str) {
+        await_inhibited(self.alertmanager, alert, tunnel);
     }
 }
 
@@ -237,19 +248,23 @@ impl Chain {
         self.prometheus.await_query(&format!("max_over_time({alerts}[5m])"), DELIVERED, |found| found.len() == 1);
     }
 
-    /// Waits until Alertmanager suppresses an alert of a tunnel because of another alert.
     fn await_inhibited(&self, alert: &str, tunnel: &str) {
-        eventually("an alert to be inhibited", DELIVERED, || {
-            let alerts: Value = serde_json::from_str(&http::text(self.alertmanager, "/api/v2/alerts")).expect("JSON");
-            let found = alerts.as_array().expect("a list").iter().any(|one| {
-                one["labels"]["alertname"] == alert
-                    && one["labels"]["tunnel_name"] == tunnel
-                    && one["status"]["state"] == "suppressed"
-                    && one["status"]["inhibitedBy"].as_array().is_some_and(|by| !by.is_empty())
-            });
-            if found { Ok(()) } else { Err(format!("{alerts:#}")) }
-        });
+        await_inhibited(self.alertmanager, alert, tunnel);
     }
+}
+
+/// Waits until Alertmanager suppresses an alert of a tunnel because of another alert.
+fn await_inhibited(alertmanager: SocketAddr, alert: &str, tunnel: &str) {
+    eventually("an alert to be inhibited", DELIVERED, || {
+        let alerts: Value = serde_json::from_str(&http::text(alertmanager, "/api/v2/alerts")).expect("JSON");
+        let found = alerts.as_array().expect("a list").iter().any(|one| {
+            one["labels"]["alertname"] == alert
+                && one["labels"]["tunnel_name"] == tunnel
+                && one["status"]["state"] == "suppressed"
+                && one["status"]["inhibitedBy"].as_array().is_some_and(|by| !by.is_empty())
+        });
+        if found { Ok(()) } else { Err(format!("{alerts:#}")) }
+    });
 }
 
 /// A shipped file with shorter times.

@@ -3,6 +3,8 @@
 mod clocks;
 mod faults;
 mod hubs;
+mod quorum;
+mod try_it;
 
 use std::{fs, net::SocketAddr, process::Command};
 

@@ -32,22 +32,28 @@ impl Prometheus {
 
     /// Starts with this configuration, in which `ITSELF` is its own address. `None` if Prometheus is not installed.
     pub(crate) fn configured(config: &str) -> Option<Self> {
+        Self::with_flags(config, &["--storage.tsdb.path=DATA"])
+    }
+
+    /// The same with flags, in which `DATA` is a folder of its own.
+    pub(crate) fn with_flags(config: &str, flags: &[&str]) -> Option<Self> {
         let binary = tools::tool("prometheus")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("prometheus.yml");
         let address = free_address();
         std::fs::write(&file, config.replace("ITSELF", &address.to_string())).expect("a file in a temporary folder");
-        Some(Self::start(&binary, &file, address, folder))
-    }
-
-    fn start(binary: &Path, config: &Path, address: SocketAddr, folder: tempfile::TempDir) -> Self {
+        let data = folder.path().join("data").display().to_string();
         let process = Process::start(
             Command::new(binary)
-                .arg(format!("--config.file={}", config.display()))
-                .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
+                .arg(format!("--config.file={}", file.display()))
+                .args(flags.iter().map(|flag| flag.replace("DATA", &data)))
                 .arg(format!("--web.listen-address={address}"))
                 .arg("--log.level=warn"),
         );
+        Some(Self::ready(process, address, folder))
+    }
+
+    fn ready(process: Process, address: SocketAddr, folder: tempfile::TempDir) -> Self {
         let prometheus = Self { process, address, _folder: folder };
         eventually("Prometheus to be ready", Duration::from_mins(1), || match http::get(address, "/-/ready") {
             Ok(reply) if reply.status == 200 => Ok(()),

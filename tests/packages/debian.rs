@@ -79,7 +79,9 @@ fn the_package_is_installed_used_removed_and_purged_without_a_trace() {
     assert!(debian.read(&format!("/usr/lib/systemd/system/{NAME}.service")).contains("Type=notify"));
     for file in [
         format!("/usr/share/{NAME}/alerts/{NAME}.rules.yml"),
+        format!("/usr/share/{NAME}/alerts/{NAME}.fleet.rules.yml"),
         format!("/usr/share/{NAME}/dashboards/overview.json"),
+        format!("/usr/share/doc/{NAME}/examples/fleet/systemd/agent.conf"),
         format!("/usr/share/doc/{NAME}/OPERATIONS.md"),
         format!("/usr/share/man/man1/{NAME}.1.gz"),
         format!("/usr/share/bash-completion/completions/{NAME}"),

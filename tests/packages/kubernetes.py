@@ -121,6 +121,25 @@ def check(text: str, version: str) -> None:
     stable_labels(manifests)
 
 
+def check_overlay(text: str, role: str) -> None:
+    """What a hub or an agent of a fleet changes."""
+    manifests = list(yaml.safe_load_all(text))
+    for manifest in manifests:
+        against_schema(manifest)
+    kinds = {manifest["kind"]: manifest for manifest in manifests}
+    restricted(kinds["Deployment"]["spec"]["template"]["spec"])
+    [endpoint] = kinds["ServiceMonitor"]["spec"]["endpoints"]
+    labels = relabelled({}, endpoint["relabelings"])
+    job = {"hub": "magic-tunnels", "agent": "magic-tunnel-agents"}[role]
+    assert (labels["role"], labels["job"]) == (role, job), labels
+    [container] = kinds["Deployment"]["spec"]["template"]["spec"]["containers"]
+    mounts = [mount["mountPath"] + "/" for mount in container["volumeMounts"]]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]} | kinds["ConfigMap"]["data"]
+    assert ("CLOUDFLARE_API_TOKEN_FILE" in variables) == (role == "hub"), "an agent has no token"
+    for path in (value for name, value in variables.items() if name.endswith("_FILE")):
+        assert any(path.startswith(mount) for mount in mounts), path
+
+
 def is_refused(text: str, version: str) -> bool:
     try:
         check(text, version)
@@ -130,9 +149,12 @@ def is_refused(text: str, version: str) -> bool:
 
 
 def main() -> None:
-    """Checks the manifests; then, where pairs of texts are given, that they are refused with the first replaced by the second."""
+    """Checks the manifests, or those of a fleet if the first argument is a role; then, where pairs of texts are given, that they are refused with the first replaced by the second."""
     version, *texts = sys.argv[1:]
     manifests = sys.stdin.read()
+    if version in ("hub", "agent"):
+        check_overlay(manifests, version)
+        return
     check(manifests, version)
     for right, wrong in zip(texts[::2], texts[1::2], strict=True):
         assert right in manifests, f"{right!r} is not there"

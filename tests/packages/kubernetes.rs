@@ -34,6 +34,17 @@ fn the_manifests_fit_the_api_and_each_other_and_faults_are_found() {
 }
 
 #[test]
+fn the_manifests_of_a_hub_and_an_agent_fit_the_api() {
+    if !can_run(&["kubectl"]) || !has_venv() {
+        return;
+    }
+    for role in ["hub", "agent"] {
+        let manifests = output(command("kubectl").args(["kustomize", &format!("deploy/fleet/kubernetes/{role}")]));
+        pipe(python("kubernetes.py").arg(role), &manifests);
+    }
+}
+
+#[test]
 fn the_alerts_of_the_operator_are_those_of_the_rule_files() {
     if !can_run(&["python3"]) {
         return;

@@ -50,9 +50,10 @@ fn prometheus_answers_every_query_of_every_dashboard() {
     }
 }
 
-/// The exporter and Prometheus, and the folder of their files.
+/// The exporter, its agent and Prometheus, and the folder of their files.
 struct Watched {
     demo: Exporter,
+    _agent: Exporter,
     prometheus: Prometheus,
     _folder: tempfile::TempDir,
 }
@@ -84,10 +85,12 @@ fn watched_demo() -> Option<Watched> {
         return None;
     }
     generate_psks(sandbox);
-    let prometheus = Prometheus::configured(&scraping(demo.address, folder.path()))?;
+    let hub = format!("--inventory.url=http://{}", demo.address);
+    let agent = Exporter::start(program().args(["serve", "--probe", "--inventory.interval=5s", &hub]));
+    let prometheus = Prometheus::configured(&scraping(demo.address, agent.address, folder.path()))?;
     let seen = format!("count_over_time(up{{job='{JOB}',instance='second'}}[5m])");
     prometheus.await_query(&seen, ENOUGH, |found| matches!(found, [(_, n)] if *n >= SCRAPES));
-    Some(Watched { demo, prometheus, _folder: folder })
+    Some(Watched { demo, _agent: agent, prometheus, _folder: folder })
 }
 
 /// The shipped rules, evaluated every second, with alerts that fire at once.
@@ -105,8 +108,8 @@ fn without_waiting(kind: &str) -> String {
     text.lines().map(shorter).collect()
 }
 
-/// The exporter as three, Prometheus itself, and a job with the same metrics of the process.
-fn scraping(exporter: SocketAddr, rules: &Path) -> String {
+/// The exporter as three, its agent, Prometheus itself, and a job with the same metrics of the process.
+fn scraping(exporter: SocketAddr, agent: SocketAddr, rules: &Path) -> String {
     let job = |name: &str, target: &str, more: &str| {
         format!("  - {{ job_name: {name}, static_configs: [{{ targets: ['{target}'] }}], {more} }}\n")
     };
@@ -119,7 +122,8 @@ fn scraping(exporter: SocketAddr, rules: &Path) -> String {
     let process = format!("metric_relabel_configs: [{}]", keep("__name__", "process_.+"));
     let target = exporter.to_string();
     let jobs = [
-        job(JOB, &target, ""),
+        job(JOB, &target, &format!("relabel_configs: [{}]", label("role", "hub"))),
+        job("agent", &agent.to_string(), &format!("relabel_configs: [{magic}, {}]", label("role", "agent"))),
         job("second-exporter", &target, &second),
         job("other-account", &target, &other),
         job("node", &target, &process),

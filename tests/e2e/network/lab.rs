@@ -120,7 +120,7 @@ impl Lab {
     }
 
     /// The folder of files that the test needs.
-    pub(super) fn folder(&self) -> &tempfile::TempDir {
+    pub(crate) fn folder(&self) -> &tempfile::TempDir {
         &self.folder
     }
 
