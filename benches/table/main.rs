@@ -17,6 +17,7 @@ mod document;
 mod edge;
 mod fleet;
 mod http;
+mod hub;
 mod machine;
 mod measure;
 mod notes;
@@ -39,11 +40,12 @@ const SIZES: [usize; 3] = [100, 1_000, 10_000];
 /// A part of the table.
 type Part = (&'static str, fn(&mut Table) -> Result<()>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("poll", poll::measure),
     ("edge", edge::measure),
     ("page", page::measure),
     ("process", process::measure),
+    ("hub", hub::measure),
     ("probe", probe::measure),
 ];
 

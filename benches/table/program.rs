@@ -79,7 +79,7 @@ impl Drop for Running {
     }
 }
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
     command.env_clear();
     command
@@ -88,12 +88,12 @@ fn program() -> Command {
 /// A simulated API; all addresses of its tunnels answer.
 #[derive(Debug)]
 pub(crate) struct Sandbox {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _process: Running,
 }
 
 /// An account id: 32 hex digits.
-const ACCOUNT: &str = "c4a7362d577a6c3019a474fd6f485821";
+pub(crate) const ACCOUNT: &str = "c4a7362d577a6c3019a474fd6f485821";
 
 impl Sandbox {
     pub(crate) fn start(tunnels: usize) -> Result<Self> {

@@ -36,7 +36,7 @@ const JOB: &str = "magic-tunnels";
 
 #[test]
 fn prometheus_answers_every_query_of_every_dashboard() {
-    let Some(Watched { demo, prometheus, .. }) = watched_demo() else { return };
+    let Some(Watched { demo, _agent, prometheus, .. }) = watched_demo() else { return };
     for name in model::names() {
         let board = read(&name);
         let everything = Filling::everything(&prometheus, &board);
@@ -116,13 +116,14 @@ fn scraping(exporter: SocketAddr, agent: SocketAddr, rules: &Path) -> String {
     let label = |name: &str, value: &str| format!("{{ target_label: {name}, replacement: '{value}' }}");
     let keep = |label: &str, values: &str| format!("{{ source_labels: [{label}], regex: '{values}', action: keep }}");
     let magic = label("job", JOB);
-    let second = format!("relabel_configs: [{magic}, {}]", label("instance", "second"));
+    let hub = label("role", "hub");
+    let second = format!("relabel_configs: [{magic}, {hub}, {}]", label("instance", "second"));
     let account = format!("{}, {}", keep("account", ".+"), label("account", "other"));
-    let other = format!("relabel_configs: [{magic}], metric_relabel_configs: [{account}]");
+    let other = format!("relabel_configs: [{magic}, {hub}], metric_relabel_configs: [{account}]");
     let process = format!("metric_relabel_configs: [{}]", keep("__name__", "process_.+"));
     let target = exporter.to_string();
     let jobs = [
-        job(JOB, &target, &format!("relabel_configs: [{}]", label("role", "hub"))),
+        job(JOB, &target, &format!("relabel_configs: [{hub}]")),
         job("agent", &agent.to_string(), &format!("relabel_configs: [{magic}, {}]", label("role", "agent"))),
         job("second-exporter", &target, &second),
         job("other-account", &target, &other),

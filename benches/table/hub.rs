@@ -1,0 +1,232 @@
+//! A hub with 1,000 agents over TLS, each with a user of its own, and an agent with four tunnels.
+
+use std::{fmt::Write as _, fs, net::SocketAddr, path::Path, process::Command, thread, time::Duration};
+
+use rcgen::CertifiedKey;
+use reqwest::{Certificate, Client, StatusCode, header};
+use tokio::{runtime, task::JoinSet, time};
+use web_toolkit::clock;
+
+use super::{
+    Result, http,
+    program::{self, Exporter, Running, Sandbox, program, wait_for},
+    table::{Row, Table},
+};
+
+const AGENTS: usize = 1_000;
+const INTERVAL: Duration = Duration::from_secs(30);
+/// Intervals that the steady state is watched.
+const ROUNDS: u32 = 2;
+/// Timeout of a request of an agent and of a scrape.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The cost that `htpasswd -B` uses.
+const BCRYPT_COST: u32 = 5;
+const PASSWORD: &str = "bench";
+
+pub(crate) fn measure(table: &mut Table) -> Result<()> {
+    agent(table)?;
+    let folder = tempfile::tempdir()?;
+    let hub = Hub::start(folder.path())?;
+    thread::sleep(Duration::from_secs(3));
+    let before = hub.process.resident()?;
+    runtime::Builder::new_current_thread().enable_all().build()?.block_on(with_agents(table, &hub))?;
+    let grown = hub.process.resident()? - before;
+    table.add(row("hub, memory of its agents over TLS", AGENTS, grown, "MB", 10.0));
+    Ok(())
+}
+
+fn row(what: &'static str, size: usize, ours: f64, unit: &'static str, goal: f64) -> Row {
+    Row { what, size, ours, unit, beside: None, goal: Some(goal) }
+}
+
+/// An agent on loopback with four tunnels, two probed addresses each.
+fn agent(table: &mut Table) -> Result<()> {
+    const TUNNELS: usize = 4;
+    const WATCHED: Duration = Duration::from_secs(20);
+    let sandbox = Sandbox::start(TUNNELS)?;
+    let hub = sandbox.exporter("customer_endpoint")?;
+    hub.await_ready()?;
+    let address = http::free_address()?;
+    let process = Running::start(
+        program()
+            .args(["serve", "--probe", "--probe.interface=lo", "--probe.targets=customer_endpoint,interface_address"])
+            .arg(format!("--inventory.url=http://{}", hub.address))
+            .arg(format!("--web.listen-address={address}")),
+    );
+    let agent = Exporter { address, process: process.ok_or("the exporter's program did not start")? };
+    agent.await_ready()?;
+    http::text(agent.address, "/metrics")?;
+    thread::sleep(Duration::from_secs(2));
+    let before = agent.process.cpu()?;
+    thread::sleep(WATCHED);
+    let share = agent.process.cpu()?.saturating_sub(before).as_secs_f64() / WATCHED.as_secs_f64();
+    table.add(row("agent, CPU", TUNNELS, share * 100.0, "% of a core", 0.5));
+    table.add(row("agent, resident memory", TUNNELS, agent.process.resident()?, "MB", 15.0));
+    Ok(())
+}
+
+/// A hub with TLS, and a user for each of its sites.
+struct Hub {
+    address: SocketAddr,
+    certificate: String,
+    process: Running,
+    _sandbox: Sandbox,
+}
+
+impl Hub {
+    fn start(folder: &Path) -> Result<Self> {
+        let sandbox = Sandbox::start(AGENTS)?;
+        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()])?;
+        let certificate = cert.pem();
+        fs::write(folder.join("hub.pem"), &certificate)?;
+        fs::write(folder.join("hub.key"), signing_key.serialize_pem())?;
+        fs::write(folder.join("web.yml"), web_config()?)?;
+        fs::write(folder.join("hub.yml"), config())?;
+        let address = http::free_address()?;
+        let mut command: Command = program();
+        command.args(["serve", "--web.open-health", "--cloudflare.account-id", program::ACCOUNT]);
+        command.env("CLOUDFLARE_API_TOKEN", "any").arg(format!("--config.file={}", folder.join("hub.yml").display()));
+        command.arg(format!("--web.config.file={}", folder.join("web.yml").display()));
+        command.arg(format!("--cloudflare.api-url=http://{}/client/v4", sandbox.address));
+        command.arg(format!("--web.listen-address={address}"));
+        let process = Running::start(&mut command).ok_or("the exporter's program did not start")?;
+        wait_for(|| std::net::TcpStream::connect(address).is_ok())?;
+        Ok(Self { address, certificate, process, _sandbox: sandbox })
+    }
+
+    /// A client as an agent has it: its own TLS sessions, and no connection that is kept.
+    fn client(&self) -> Result<Client> {
+        let root = Certificate::from_pem(self.certificate.as_bytes())?;
+        let builder = magic_tunnel_exporter::https::builder(true).tls_certs_only([root]);
+        Ok(builder.pool_max_idle_per_host(0).timeout(TIMEOUT).build()?)
+    }
+}
+
+fn user(number: usize) -> String {
+    format!("agent-{number}")
+}
+
+fn web_config() -> Result<String> {
+    let mut text = String::from("tls_server_config: {cert_file: hub.pem, key_file: hub.key}\nbasic_auth_users:\n");
+    for number in 0..=AGENTS {
+        writeln!(text, "  {}: '{}'", user(number), bcrypt::hash(PASSWORD, BCRYPT_COST)?)?;
+    }
+    Ok(text)
+}
+
+/// Every agent has its own site; the last user scrapes.
+fn config() -> String {
+    let mut text = String::from("fleet:\n  users:\n");
+    for number in 0..AGENTS {
+        let _ = writeln!(text, "    - {{user: {}, sites: [site-{number}]}}", user(number));
+    }
+    let _ = writeln!(text, "    - {{user: {}, all: true}}", user(AGENTS));
+    text
+}
+
+/// An agent and the entity tag of its list.
+#[derive(Clone)]
+struct Agent {
+    client: Client,
+    url: String,
+    number: usize,
+    tag: Option<String>,
+}
+
+impl Agent {
+    /// Asks once. Returns whether the hub answered with a list, or that it has not changed.
+    async fn ask(&mut self) -> bool {
+        let mut request = self.client.get(&self.url).basic_auth(user(self.number), Some(PASSWORD));
+        request = request.header("Mte-Prober", user(self.number)).header(header::CONNECTION, "close");
+        if let Some(tag) = &self.tag {
+            request = request.header(header::IF_NONE_MATCH, tag);
+        }
+        let Ok(answer) = request.send().await else { return false };
+        let tag = answer.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        let good = matches!(answer.status(), StatusCode::OK | StatusCode::NOT_MODIFIED);
+        if good && answer.bytes().await.is_ok() {
+            self.tag = tag;
+            return true;
+        }
+        false
+    }
+
+    /// Asks until the hub answers, as an agent without a list does.
+    async fn insist(mut self) -> Self {
+        while !self.ask().await {
+            time::sleep(Duration::from_secs(1)).await;
+        }
+        self
+    }
+}
+
+async fn with_agents(table: &mut Table, hub: &Hub) -> Result<()> {
+    let agents: Result<Vec<Agent>> = (0..AGENTS)
+        .map(|number| {
+            let url = format!("https://{}/api/v1/inventory?site=site-{number}", hub.address);
+            Ok(Agent { client: hub.client()?, url, number, tag: None })
+        })
+        .collect();
+    let agents = storm(table, hub, agents?).await?;
+    let before = hub.process.cpu()?;
+    steady(agents).await?;
+    let share = hub.process.cpu()?.saturating_sub(before).as_secs_f64() / (INTERVAL * ROUNDS).as_secs_f64();
+    table.add(row(
+        "hub, CPU, each agent once in 30 s over TLS with a password",
+        AGENTS,
+        share * 100.0,
+        "% of a core",
+        2.0,
+    ));
+    Ok(())
+}
+
+/// All agents connect at once, as after a restart of the hub, while Prometheus scrapes every second.
+async fn storm(table: &mut Table, hub: &Hub, agents: Vec<Agent>) -> Result<Vec<Agent>> {
+    let scraper = hub.client()?;
+    let url = format!("https://{}/metrics", hub.address);
+    let scrape = || scraper.get(&url).basic_auth(user(AGENTS), Some(PASSWORD)).send();
+    let began = clock::now();
+    let mut asking: JoinSet<Agent> = agents.into_iter().map(Agent::insist).collect();
+    let (mut served, mut failed) = (Vec::with_capacity(AGENTS), 0.0);
+    let mut ticks = time::interval(Duration::from_secs(1));
+    while served.len() < AGENTS {
+        tokio::select! {
+            Some(agent) = asking.join_next() => served.push(agent?),
+            _ = ticks.tick() => {
+                let answer = scrape().await;
+                if !answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                    failed += 1.0;
+                }
+            }
+        }
+    }
+    let took = clock::now().since(began);
+    table.add(row("hub, all agents connect at once, until each has its list", AGENTS, took.as_secs_f64(), "s", 30.0));
+    table.add(row("hub, failed scrapes while all agents connect", AGENTS, failed, "", 0.0));
+    Ok(served)
+}
+
+/// Each agent asks once per interval, spread evenly.
+async fn steady(agents: Vec<Agent>) -> Result<()> {
+    let step = INTERVAL / u32::try_from(AGENTS)?;
+    let mut ticks = time::interval(step);
+    let mut asking = JoinSet::new();
+    let mut waiting: std::collections::VecDeque<Agent> = agents.into();
+    for _ in 0..ROUNDS * u32::try_from(AGENTS)? {
+        ticks.tick().await;
+        while let Some(done) = asking.try_join_next() {
+            let (agent, answered) = done?;
+            if !answered {
+                return Err("the hub did not answer an agent".into());
+            }
+            waiting.push_back(agent);
+        }
+        let Some(mut agent) = waiting.pop_front() else { return Err("the hub is too slow".into()) };
+        asking.spawn(async move {
+            let answered = agent.ask().await;
+            (agent, answered)
+        });
+    }
+    Ok(())
+}
