@@ -1,6 +1,8 @@
 //! A hub with 1,000 agents over TLS, each with a user of its own, and an agent with four tunnels.
 
-use std::{fmt::Write as _, fs, net::SocketAddr, path::Path, process::Command, thread, time::Duration};
+use std::{
+    collections::VecDeque, fmt::Write as _, fs, net::SocketAddr, path::Path, process::Command, thread, time::Duration,
+};
 
 use rcgen::CertifiedKey;
 use reqwest::{Certificate, Client, StatusCode, header};
@@ -211,8 +213,8 @@ async fn storm(table: &mut Table, hub: &Hub, agents: Vec<Agent>) -> Result<Vec<A
 async fn steady(agents: Vec<Agent>) -> Result<()> {
     let step = INTERVAL / u32::try_from(AGENTS)?;
     let mut ticks = time::interval(step);
-    let mut asking = JoinSet::new();
-    let mut waiting: std::collections::VecDeque<Agent> = agents.into();
+    let mut asking: JoinSet<(Agent, bool)> = JoinSet::new();
+    let mut waiting = VecDeque::from(agents);
     for _ in 0..ROUNDS * u32::try_from(AGENTS)? {
         ticks.tick().await;
         while let Some(done) = asking.try_join_next() {

@@ -36,11 +36,11 @@ const JOB: &str = "magic-tunnels";
 
 #[test]
 fn prometheus_answers_every_query_of_every_dashboard() {
-    let Some(Watched { demo, _agent, prometheus, .. }) = watched_demo() else { return };
+    let Some(Watched { demo, agent, prometheus, .. }) = watched_demo() else { return };
     for name in model::names() {
         let board = read(&name);
         let everything = Filling::everything(&prometheus, &board);
-        for filling in [&everything, &Filling::chosen(&prometheus, &board, &demo)] {
+        for filling in [&everything, &Filling::chosen(&prometheus, &board, &[&demo, &agent])] {
             for query in queries(&board) {
                 prometheus.await_numbers(&query, filling);
             }
@@ -53,7 +53,7 @@ fn prometheus_answers_every_query_of_every_dashboard() {
 /// The exporter, its agent and Prometheus, and the folder of their files.
 struct Watched {
     demo: Exporter,
-    _agent: Exporter,
+    agent: Exporter,
     prometheus: Prometheus,
     _folder: tempfile::TempDir,
 }
@@ -90,7 +90,7 @@ fn watched_demo() -> Option<Watched> {
     let prometheus = Prometheus::configured(&scraping(demo.address, agent.address, folder.path()))?;
     let seen = format!("count_over_time(up{{job='{JOB}',instance='second'}}[5m])");
     prometheus.await_query(&seen, ENOUGH, |found| matches!(found, [(_, n)] if *n >= SCRAPES));
-    Some(Watched { demo, _agent: agent, prometheus, _folder: folder })
+    Some(Watched { demo, agent, prometheus, _folder: folder })
 }
 
 /// The shipped rules, evaluated every second, with alerts that fire at once.
@@ -172,12 +172,14 @@ impl Filling {
         filling
     }
 
-    /// One exporter and two tunnels: a flapping IPsec tunnel and a GRE tunnel that is down.
-    fn chosen(prometheus: &Prometheus, board: &Value, demo: &Exporter) -> Self {
+    /// These exporters and two tunnels: a flapping IPsec tunnel and a GRE tunnel that is down.
+    fn chosen(prometheus: &Prometheus, board: &Value, exporters: &[&Exporter]) -> Self {
         let mut filling = Self::everything(prometheus, board);
         let tunnels = ["lon-ipsec-1", "mad-gre-1"].map(str::to_owned);
-        let instance = alternatives(&[demo.address.to_string()]);
-        for (name, value) in [("instance", instance), ("account", "demo".into()), ("tunnel", alternatives(&tunnels))] {
+        let instances: Vec<String> = exporters.iter().map(|exporter| exporter.address.to_string()).collect();
+        for (name, value) in
+            [("instance", alternatives(&instances)), ("account", "demo".into()), ("tunnel", alternatives(&tunnels))]
+        {
             filling.0.insert(name.into(), value);
         }
         filling
