@@ -2,21 +2,28 @@
 
 from panels import Board, field, graph, instant, mapping, number, query, rows, timeline
 from queries import (
-    ACCOUNT_COLUMN, FEW_ARE_GOOD, NAME_COLUMN, NONE_IS_GOOD, SCRAPE, SITE_COLUMN, TYPE_COLUMN, VERDICT_COLUMN,
-    alerts, own, rate, select, thresholds, tunnel, variables, verdict,
+    ACCOUNT_COLUMN, FEW_ARE_GOOD, NAME_COLUMN, NONE_IS_GOOD, SCRAPE, TUNNEL, TYPE_COLUMN, VERDICT_COLUMN,
+    alerts, own, rate, select, thresholds, tunnel, variables,
 )  # fmt: skip
 
 AGENT, HUB = 'role="agent"', 'role="hub"'
 EACH = "account, tunnel_id"
 INSTANCE = "{{instance}}"
-VOTES = verdict(AGENT, 'verdict!~"unknown|prober_isolated"')
+
+
+def voted(*matchers):
+    """Selects the verdicts of agents. Only the hub knows the sites."""
+    return select("tunnel:cloudflare_magic_tunnel_verdict:held5m", TUNNEL, AGENT, *matchers)
+
+
+ALL = tunnel("info", HUB)
 
 
 def board():
     built = Board(
         "fleet",
         "A hub and its agents: how the agents vote on each tunnel, and whether they have the current inventory.",
-        variables("job", "instance", "account", "site", "tunnel", "limit"),
+        variables("job", "instance", "account", "tunnel", "limit", by_site=False),
         [alerts("Alerts", ["alertname", "instance"], SCRAPE, 'account=~"$account|"', 'tunnel_id=""')],
     )
     built.row("Now")
@@ -31,10 +38,10 @@ def board():
 
 
 def now():
-    watched = f"count by ({EACH}) ({verdict(AGENT)})"
+    watched = f"count by ({EACH}) ({voted()})"
     answers = tunnel("reachable", AGENT)
     split = f"max by ({EACH}) ({answers}) > min by ({EACH}) ({answers})"
-    unwatched = f"count by ({EACH}) ({verdict(HUB)}) unless {watched}"
+    unwatched = f"count by ({EACH}) ({ALL}) unless {watched}"
     return (
         number(
             "Hubs",
@@ -52,13 +59,13 @@ def now():
         number(
             "Disagreements",
             "Tunnels through which one agent gets answers and another one gets none.",
-            instant(f"count({split}) or 0 * count({verdict()})"),
+            instant(f"count({split}) or 0 * count({ALL})"),
             colors=NONE_IS_GOOD,
         ),
         number(
             "Tunnels without an agent",
             "Tunnels that a hub lists and no agent watches.",
-            instant(f"count({unwatched}) or 0 * count({verdict()})"),
+            instant(f"count({unwatched}) or 0 * count({ALL})"),
             colors=FEW_ARE_GOOD,
         ),
         number(
@@ -72,15 +79,15 @@ def now():
 
 
 def faults():
-    faulty = verdict(AGENT, 'verdict!~"healthy|unknown|prober_isolated"')
-    by = "account, site, tunnel_id, tunnel_name, tunnel_type, verdict"
+    faulty = voted('verdict!~"healthy|unknown|prober_isolated"')
+    by = "account, tunnel_id, tunnel_name, tunnel_type, verdict"
     return rows(
         "Votes for a fault",
         "Tunnels that an agent calls broken, and the number of agents with this verdict. MagicTunnelFaultQuorum fires "
         "for those that more than half of the agents call broken.",
         [f"topk($limit, count by ({by}) ({faulty}))"],
-        ["tunnel_name", "site", "verdict", "Value", "tunnel_type", "account", "-tunnel_id"],
-        fields=[NAME_COLUMN, SITE_COLUMN, TYPE_COLUMN, ACCOUNT_COLUMN, VERDICT_COLUMN, field("Value", "Agents")],
+        ["tunnel_name", "verdict", "Value", "tunnel_type", "account", "-tunnel_id"],
+        fields=[NAME_COLUMN, TYPE_COLUMN, ACCOUNT_COLUMN, VERDICT_COLUMN, field("Value", "Agents")],
         sort="Agents",
         descending=True,
         empty="No faults",
@@ -91,7 +98,7 @@ def votes():
     return graph(
         "Votes",
         "Verdicts of all agents on all tunnels, by verdict.",
-        query(f"count by (verdict) ({VOTES})", "{{verdict}}"),
+        query(f"count by (verdict) ({voted()})", "{{verdict}}"),
         stack=True,
     )
 

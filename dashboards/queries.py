@@ -248,12 +248,13 @@ def alerts(name, by, *labels):
     return Annotation(name, "red", f"count by ({', '.join(by)}) ({firing})", text)
 
 
-def variables(*names, every_tunnel=True):
+def variables(*names, every_tunnel=True, by_site=True):
     """The variables of a dashboard.
 
     "All" jobs and instances are those of exporters, not those of all of Prometheus. "All" of the others is `.*`, which
     also selects tunnels without a site, and is faster than `.+`: Prometheus does not look up each value. Without
-    `every_tunnel` there is no "All" of tunnels: the queries have as many series as tunnels are chosen.
+    `every_tunnel` there is no "All" of tunnels: the queries have as many series as tunnels are chosen. Without
+    `by_site` the tunnels do not depend on the chosen sites.
     """
     of_tunnels = "tunnel:cloudflare_magic_tunnel_verdict:held5m"
     chosen = {"all_value": ".*"} if every_tunnel else {"include_all": False}
@@ -262,7 +263,7 @@ def variables(*names, every_tunnel=True):
         "instance": label_variable("instance", 'cloudflare_magic_exporter_build_info{job=~"$job"}'),
         "account": label_variable("account", own("collection_up"), all_value=".*"),
         "site": label_variable("site", select(of_tunnels, ACCOUNT), all_value=".*"),
-        "tunnel": label_variable("tunnel", select(of_tunnels, SITE), "tunnel_name", **chosen),
+        "tunnel": label_variable("tunnel", select(of_tunnels, SITE if by_site else ACCOUNT), "tunnel_name", **chosen),
         "limit": choice_variable("limit", "Rows at most", ["10", "25", "50", "100"], "25"),
     }
     return [known[name] for name in names]
