@@ -267,14 +267,14 @@ stories! {
     }
 
     fn a_loss_of_thirty_percent_is_measured_as_thirty_percent(lab) {
-        let hosts: Vec<String> = (0..25).map(|n| format!("10.77.2.{}", 2 * n)).collect();
+        let hosts: Vec<String> = (0..100).map(|n| format!("10.77.2.{}", 2 * n)).collect();
         let rules = hosts.iter().map(|host| (host.clone(), json!({ "loss": 0.3, "delay": 0.005 })));
         lab.rules(&Value::Object(rules.collect()));
         let tunnels: Vec<_> = hosts.iter().map(|host| tunnel(host, "", &format!("{host}/31"), "", None)).collect();
         let api = api(&tunnels);
         // A busy machine delays the responder.
         let mut exporter = lab.exporter(&api, &["--probe", "--probe.interval=500ms", "--probe.timeout=500ms"]);
-        let page = await_results(&mut exporter, &[], 1_500.0);
+        let page = await_results(&mut exporter, &[], 3_000.0);
         let [replies, failures] = ["replies", "failures"].map(|what| sum(&page, &format!("tunnel_probe_{what}_total"), &[]));
         let loss = failures / (replies + failures);
         assert!((0.27..=0.33).contains(&loss), "{loss:.3} of {} echoes", replies + failures);
