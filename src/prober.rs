@@ -42,7 +42,11 @@ use web_toolkit::clock;
 use self::{
     batch::BatchEngine,
     board::{ProbeBoard, Sockets},
-    client::{ClientEngine, icmp::IcmpNetwork},
+    client::{
+        ClientEngine,
+        icmp::IcmpNetwork,
+        mute::{MutedAddresses, MutedNetwork},
+    },
     engine::Engine,
     notice::SocketFailure,
     roster::{PlanChange, Roster},
@@ -97,7 +101,7 @@ impl ProberThread {
 }
 
 /// Starts the prober on a new thread, with the engine of the settings. It runs until `stop` is cancelled. Addresses in
-/// `past` have replied in an earlier run.
+/// `past` have replied in an earlier run. With `muted`, the engine is always `client`.
 ///
 /// # Errors
 /// The thread or the file descriptors of its runtime cannot be created.
@@ -105,15 +109,25 @@ pub fn start(
     fleet: watch::Receiver<Arc<Fleet>>,
     settings: watch::Receiver<Arc<ProbeSettings>>,
     past: PastReplies,
+    muted: Option<MutedAddresses>,
     pulse: Pulse,
     stop: CancellationToken,
 ) -> io::Result<(ProberHandle, ProberThread)> {
     let engine = settings.borrow().engine;
-    let create = |context: SessionContext, sockets| create_engine(engine, context, sockets);
+    let create = |context: SessionContext, sockets| create_engine(engine, muted, context, sockets);
     start_with(create, fleet, settings, past, pulse, stop)
 }
 
-fn create_engine(engine: ProbeEngine, context: SessionContext, sockets: Arc<Sockets>) -> io::Result<Box<dyn Engine>> {
+fn create_engine(
+    engine: ProbeEngine,
+    muted: Option<MutedAddresses>,
+    context: SessionContext,
+    sockets: Arc<Sockets>,
+) -> io::Result<Box<dyn Engine>> {
+    if let Some(muted) = muted {
+        let network = MutedNetwork::new(IcmpNetwork::new(sockets), muted);
+        return Ok(Box::new(ClientEngine::new(network, context)));
+    }
     Ok(match engine {
         ProbeEngine::Auto | ProbeEngine::Batch => Box::new(BatchEngine::new(context, sockets)?),
         ProbeEngine::Client => Box::new(ClientEngine::new(IcmpNetwork::new(sockets), context)),

@@ -22,7 +22,6 @@ use crate::{
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, Log, SandboxConfig, flags::ExporterFlags},
     domain::{
         inventory::AccountName,
-        probe::Silence,
         pulse::Pulses,
         sites::{SitePattern, SiteRule, SiteSource},
     },
@@ -36,11 +35,11 @@ const DEMO_TOKEN: &str = "demo-token";
 
 /// The defaults of `demo`. The poll interval is short because the story changes every few seconds.
 ///
-/// Probing is on and bound to `lo`: addresses in 127.0.0.0/8 answer, all others are silent, and no probe leaves the machine. A
-/// missing reply always counts as silence, because the story moves tunnels to addresses that never answer.
+/// Probing is on and bound to `lo`: addresses in 127.0.0.0/8 answer unless the story mutes them, all others are silent, and
+/// no probe leaves the machine.
 fn defaults() -> Defaults {
     let tunnels = TunnelSettings { interface: Some("lo".into()), ..TunnelSettings::default() };
-    let probe = ProbeSettings { enabled: true, silence: Silence::Always, tunnels, ..ProbeSettings::default() };
+    let probe = ProbeSettings { enabled: true, tunnels, ..ProbeSettings::default() };
     // The descriptions of the story begin with a city.
     let city =
         SitePattern::new("^(?<site>[A-Z][a-z]+),").map(|pattern| SiteRule { from: SiteSource::Description, pattern });
@@ -100,8 +99,9 @@ impl DemoCommand {
         let bound = server::bind(&config.web.listen)?;
         print_banner(&config, &bound, &sandbox_bound);
         let mut tasks = JoinSet::new();
+        let muted = sandbox.muted();
         tasks.spawn(sandbox.run(sandbox_bound, stop.clone()));
-        start(config, ConfigLoader::new(load), bound, &stop, &mut tasks).await?;
+        start(config, ConfigLoader::new(load), Some(muted), bound, &stop, &mut tasks).await?;
         join_all(tasks, stop).await
     }
 }

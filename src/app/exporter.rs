@@ -37,7 +37,7 @@ use crate::{
     exposition::{self, Exposition},
     http::{Http, Hub, Lifecycle},
     inventory::InventoryMetrics,
-    prober,
+    prober::{self, client::mute::MutedAddresses},
     snapshot::{Judged, Sources},
     state::{Archive, StateDirectory, StateKeeper, StateMetrics},
 };
@@ -70,15 +70,17 @@ impl ServeCommand {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let bound = server::bind(&self.config.web.listen)?;
         let mut tasks = JoinSet::new();
-        start(self.config, self.loader, bound, &stop, &mut tasks).await?;
+        start(self.config, self.loader, None, bound, &stop, &mut tasks).await?;
         join_all(tasks, stop).await
     }
 }
 
-/// Starts the tasks of an exporter. `loader` reads the configuration for a reload.
+/// Starts the tasks of an exporter. `loader` reads the configuration for a reload. The addresses in `muted` do not reply
+/// to its prober.
 pub(super) async fn start(
     config: Config,
     loader: ConfigLoader,
+    muted: Option<MutedAddresses>,
     bound: Vec<Bound>,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
@@ -103,7 +105,7 @@ pub(super) async fn start(
     let inventory = agent.as_ref().map(|agent| agent.store.subscribe());
     let (clients, pollers) = start_pollers(&config, api_metrics, pulses.clone(), agent, stop).await?;
     let settings = LiveSettings::new(&config);
-    let judged = start_probing(&settings, pollers.subscribe(), past, &pulses, stop, tasks)?;
+    let judged = start_probing(&settings, pollers.subscribe(), past, muted, &pulses, stop, tasks)?;
     if let Some((directory, archive)) = state {
         let metrics = StateMetrics::register(&mut registry);
         let keeper = StateKeeper::new(directory, archive, judged.clone(), (inventory, agents.clone()), metrics);
@@ -171,13 +173,15 @@ fn start_probing(
     settings: &LiveSettings,
     fleet: watch::Receiver<Arc<Fleet>>,
     (replies, verdicts): (PastReplies, PastVerdicts),
+    muted: Option<MutedAddresses>,
     pulses: &Pulses,
     stop: &CancellationToken,
     tasks: &mut JoinSet<()>,
 ) -> anyhow::Result<watch::Receiver<Judged>> {
     let pulse = pulses.register("the prober");
-    let (handle, thread) = prober::start(fleet.clone(), settings.probe.subscribe(), replies, pulse, stop.clone())
-        .context("cannot start the prober")?;
+    let (handle, thread) =
+        prober::start(fleet.clone(), settings.probe.subscribe(), replies, muted, pulse, stop.clone())
+            .context("cannot start the prober")?;
     let stale_after = settings.stale_after.subscribe();
     let pulse = pulses.register("the correlation");
     let (correlator, judged) =

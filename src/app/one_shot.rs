@@ -61,7 +61,7 @@ async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<
     let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
     let (past, pulse) = (PastReplies::new(), Pulse::default());
     let (mut handle, thread) =
-        prober::start(fleet.clone(), settings, past, pulse, stop.clone()).context("cannot start the prober")?;
+        prober::start(fleet.clone(), settings, past, None, pulse, stop.clone()).context("cannot start the prober")?;
     tasks.spawn(async move {
         // The panic hook has printed the message of a panic.
         let _ = thread.stopped().await;

@@ -5,6 +5,7 @@
 
 mod gate;
 pub mod icmp;
+pub mod mute;
 pub mod task;
 
 use std::{

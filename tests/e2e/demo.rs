@@ -10,6 +10,7 @@ use crate::support::{
     SOON,
     exporter::{Exporter, Process, program},
     free_address, http, now,
+    samples::Samples,
 };
 
 #[test]
@@ -55,6 +56,29 @@ fn the_demo_has_tunnels_of_all_kinds() {
             told.then_some(())
         },
     );
+}
+
+#[test]
+fn counters_and_history_show_an_outage_and_its_recovery() {
+    let mut demo = Exporter::demo();
+    let labels = [("tunnel_name", "fra-ipsec-1"), ("probe_target", "interface_address")];
+    let count = |page: &Samples, metric: &str| page.all(metric, &labels).iter().map(|sample| sample.value).sum::<f64>();
+    // The circuit is cut 15 s after the start, and repaired after 95 s.
+    let story = Duration::from_mins(3);
+    demo.await_page("losses after replies", story, |page| {
+        let lost = count(page, "tunnel_probe_failures_total");
+        (lost >= 3.0 && count(page, "tunnel_probe_replies_total") > 0.0).then_some(())
+    });
+    demo.await_page("the address to be down", story, |page| {
+        page.value("tunnel_probe_up", &labels).filter(|up| *up == 0.0)
+    });
+    let before = count(&demo.samples(), "tunnel_probe_replies_total");
+    demo.await_page("replies after the repair", story, |page| {
+        (count(page, "tunnel_probe_replies_total") > before && page.value("tunnel_probe_up", &labels) == Some(1.0))
+            .then_some(())
+    });
+    let page = demo.samples();
+    assert!(count(&page, "tunnel_probe_failures_total") >= 3.0, "the counters were not reset");
 }
 
 #[test]

@@ -35,10 +35,11 @@ mod token;
 mod validate;
 mod world;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use hyper::{Request, Response, body::Incoming};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{
     clock::{self, Moment},
@@ -57,6 +58,12 @@ pub struct Sandbox {
 impl Sandbox {
     pub fn new(settings: SandboxSettings, now: Moment) -> Arc<Self> {
         Arc::new(Self { world: Mutex::new(World::new(settings, now)) })
+    }
+
+    /// Returns the addresses that the story has muted: no tunnel is reached through them. Only `demo` has a prober that
+    /// follows them.
+    pub fn muted(&self) -> watch::Receiver<BTreeSet<IpAddr>> {
+        self.world.lock().muted()
     }
 
     /// Serves requests on `bound` and plays the story until `stop` is cancelled.
@@ -102,23 +109,22 @@ impl Sandbox {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::IpAddr, time::Duration};
+    use std::time::Duration;
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn the_story_advances_without_requests() {
         let sandbox = Sandbox::new(SandboxSettings::default(), clock::now());
-        let endpoint = |sandbox: &Sandbox| -> Option<IpAddr> {
-            sandbox.world.lock().accounts[0].find_mut("fra-ipsec-1").unwrap().spec().customer_endpoint
-        };
-        assert_eq!(endpoint(&sandbox), Some("127.0.1.1".parse().unwrap()));
+        let muted = sandbox.muted();
+        assert!(muted.borrow().is_empty());
         let stop = CancellationToken::new();
         tokio::select! {
             () = sandbox.play_story(stop.clone()) => panic!("the demo repeats forever"),
             () = tokio::time::sleep(Duration::from_secs(16)) => {}
         }
-        assert_eq!(endpoint(&sandbox), Some("203.0.113.1".parse().unwrap()));
+        let cut: [IpAddr; 2] = ["127.0.1.1".parse().unwrap(), "127.0.10.0".parse().unwrap()];
+        assert_eq!(*muted.borrow(), BTreeSet::from(cut));
         stop.cancel();
         sandbox.play_story(stop).await;
     }

@@ -106,6 +106,10 @@ pub(crate) struct StoryEvent {
     /// Changed keys of the edge's view.
     pub edge: Option<Map<String, Value>>,
     pub item: Option<ItemEvent>,
+    /// Addresses that stop replying to the probes of `demo`.
+    pub mute: Vec<IpAddr>,
+    /// Addresses that reply again.
+    pub unmute: Vec<IpAddr>,
     /// Replaces the state of the token.
     pub token: Option<TokenSettings>,
     /// Replaces all faults in force.

@@ -4,11 +4,12 @@
 
 mod control;
 
-use std::slice;
+use std::{collections::BTreeSet, net::IpAddr, slice};
 
 use hyper::StatusCode;
 use rand::rngs::StdRng;
 use secrecy::SecretString;
+use tokio::sync::watch;
 use tracing::{debug, info};
 use web_toolkit::clock::Moment;
 
@@ -99,6 +100,8 @@ pub(crate) struct World {
     token: TokenState,
     strict: bool,
     player: StoryPlayer,
+    /// Addresses that the story has muted.
+    muted: watch::Sender<BTreeSet<IpAddr>>,
     rng: StdRng,
 }
 
@@ -132,7 +135,12 @@ impl World {
         }
         let player = StoryPlayer::new(story, now);
         let calls = CallLog::default();
-        Self { accounts, faults, calls, accepted, initial_token, token, strict, player, rng: rand::make_rng() }
+        let (muted, rng) = (watch::Sender::default(), rand::make_rng());
+        Self { accounts, faults, calls, accepted, initial_token, token, strict, player, muted, rng }
+    }
+
+    pub(crate) fn muted(&self) -> watch::Receiver<BTreeSet<IpAddr>> {
+        self.muted.subscribe()
     }
 
     /// Brings the story and the BGP sessions up to `now`.
@@ -155,6 +163,7 @@ impl World {
 
     fn restart_story(&mut self, now: Moment) {
         info!("story: restarting from the beginning");
+        self.muted.send_replace(BTreeSet::new());
         if self.player.story.events.iter().any(|event| event.token.is_some()) {
             self.token = TokenState::new(self.initial_token, now.wall);
         }
@@ -180,6 +189,12 @@ impl World {
 
     fn apply_event(&mut self, event: StoryEvent, now: Moment) {
         self.log_event(&event);
+        if !event.mute.is_empty() || !event.unmute.is_empty() {
+            self.muted.send_modify(|muted| {
+                muted.extend(&event.mute);
+                muted.retain(|address| !event.unmute.contains(address));
+            });
+        }
         if let Some(faults) = event.faults {
             self.faults = faults;
         }

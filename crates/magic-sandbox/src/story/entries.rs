@@ -1,6 +1,6 @@
 //! The entries of a story file, as they are written, and the place of a wrong one.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -70,6 +70,12 @@ pub(super) struct EventEntry {
     pub set: Option<Map<String, Value>>,
     pub bgp_status: Option<Value>,
     pub edge: Option<Map<String, Value>>,
+    /// Addresses that stop replying to pings.
+    #[serde(default)]
+    pub mute: Vec<IpAddr>,
+    /// Addresses that reply again.
+    #[serde(default)]
+    pub unmute: Vec<IpAddr>,
     pub token: Option<Value>,
     pub faults: Option<Vec<Fault>>,
 }

@@ -295,6 +295,8 @@ fn read_event(entry: &EventEntry, accounts: &[StoryAccount]) -> Result<StoryEven
         report: report.map_err(|rule| format!("events.bgp_status: {rule}"))?,
         edge: entry.edge.clone(),
         item,
+        mute: entry.mute.clone(),
+        unmute: entry.unmute.clone(),
         token: token.map_err(|rule| format!("events.token: {rule}"))?,
         faults: faults.map_err(|rule| format!("events.faults: {rule}"))?,
     })
