@@ -25,6 +25,9 @@ use super::{
 /// Maximum number of rows of a list.
 const LIMIT: u64 = 10_000;
 
+/// [`LIMIT`] as a length.
+const ROWS: usize = 10_000;
+
 const WINDOW: Duration = Duration::from_mins(5);
 
 /// The goals are defined for this number of tunnels, and times are scaled to the size.
@@ -59,7 +62,7 @@ impl Answers {
             let page = health_body(after, tunnels);
             pages = pages.read(LIMIT, &page).expect("a good answer");
             // Two rows of each tunnel; the last one of a full page is asked for again.
-            after += LIMIT as usize / 2 - 1;
+            after += ROWS / 2 - 1;
             answers.health.push(page);
         }
         answers
@@ -107,15 +110,14 @@ fn health_body(after: usize, tunnels: usize) -> Vec<u8> {
     let minutes = (0..30).map(|minute| {
         json!({ "count": 8_250, "dimensions": { "datetimeMinute": format!("2026-11-20T10:{minute:02}:00Z") } })
     });
-    let [results, states]: [Vec<Value>; 2] =
-        [results.take(LIMIT as usize).collect(), states.take(LIMIT as usize).collect()];
+    let [results, states]: [Vec<Value>; 2] = [results.take(ROWS).collect(), states.take(ROWS).collect()];
     let account = json!({ "results": results, "states": states, "minutes": minutes.collect::<Vec<_>>() });
     json!({ "data": { "viewer": { "accounts": [account] } }, "errors": null }).to_string().into()
 }
 
 fn traffic_body(tunnels: usize) -> Vec<u8> {
     let rows = |side: &str| -> Vec<Value> {
-        let rows = (0..tunnels.min(LIMIT as usize - 1)).map(|n| {
+        let rows = (0..tunnels.min(ROWS - 1)).map(|n| {
             let dimensions =
                 json!({ format!("{side}TunnelID"): fleet::id(n), format!("{side}TunnelName"): fleet::name(n) });
             json!({ "sum": { "bits": 24_000_000_000_u64, "packets": 3_000_000 }, "dimensions": dimensions })
