@@ -160,8 +160,10 @@ fn tls_files(flags: &InventoryFlags, reader: &mut SettingsReader, node: Node<Hub
     });
     let ca = ca.and_then(|setting| usable(reader, &setting, |path| client::read_roots(path).map(|_| path.to_owned())));
     let identity = match (certificate, key) {
-        (Some(certificate), Some(key)) => usable(reader, &certificate, |path| {
-            client::read_identity(path, &key.path()).map(|_| (path.to_owned(), key.path()))
+        (Some(certificate), Some(key)) => usable(reader, &key, client::read_pem).and_then(|_| {
+            usable(reader, &certificate, |path| {
+                client::read_identity(path, &key.path()).map(|_| (path.to_owned(), key.path()))
+            })
         }),
         (None, None) => None,
         (Some(alone), None) | (None, Some(alone)) => {
@@ -173,6 +175,5 @@ fn tls_files(flags: &InventoryFlags, reader: &mut SettingsReader, node: Node<Hub
 }
 
 fn usable<T>(reader: &mut SettingsReader, setting: &Setting, read: impl Fn(&Path) -> Result<T, String>) -> Option<T> {
-    let unusable = |problem| setting.unquoted_mistake(format!("cannot be used: {problem}"));
-    reader.check(read(&setting.path()).map_err(unusable))
+    reader.check(read(&setting.path()).map_err(|rule| setting.mistake(rule)))
 }

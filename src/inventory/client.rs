@@ -149,8 +149,10 @@ fn refresh(settings: &InventorySettings, built: Option<Built>) -> Result<Built, 
 }
 
 fn build(settings: &InventorySettings, url: &ApiUrl) -> Result<reqwest::Client, String> {
-    let roots = settings.tls.ca.as_deref().map(read_roots).transpose()?;
-    let identity = settings.tls.identity.as_ref().map(|(own, key)| read_identity(own, key)).transpose()?;
+    let roots = settings.tls.ca.as_deref().map(read_roots).transpose();
+    let roots = roots.map_err(|rule| format!("the CA file {rule}"))?;
+    let identity = settings.tls.identity.as_ref().map(|(own, key)| read_identity(own, key)).transpose();
+    let identity = identity.map_err(|rule| format!("the client certificate {rule}"))?;
     let configured = || configure(settings, url, roots.as_deref(), identity.as_ref());
     https::build(configured).map_err(|error| error.to_string())
 }
@@ -199,33 +201,34 @@ fn with_server_name(mut url: Url, tls: &TlsFiles) -> Url {
     url
 }
 
-/// Reads the certificates of a CA. Blocks.
+/// Reads certificates of CAs. Blocks.
 ///
 /// # Errors
-/// One sentence that begins with the path.
+/// What the file must be, without its path.
 pub fn read_roots(path: &Path) -> Result<Vec<Certificate>, String> {
     let content = read_pem(path)?;
     match Certificate::from_pem_bundle(&content) {
         Ok(roots) if !roots.is_empty() => Ok(roots),
-        _ => Err(format!("`{}` must contain a PEM certificate", path.display())),
+        _ => Err("must contain a PEM certificate".into()),
     }
 }
 
 /// Reads a client certificate and its key. Blocks.
 ///
 /// # Errors
-/// One sentence that begins with a path.
+/// What the file of the certificate must be, without its path.
 pub fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, String> {
     let mut pem = read_pem(certificate)?;
     pem.push(b'\n');
     pem.extend(read_pem(key)?);
-    let (certificate, key) = (certificate.display(), key.display());
-    Identity::from_pem(&pem)
-        .map_err(|_| format!("`{certificate}` and `{key}` must contain a PEM certificate and its unencrypted key"))
+    let rule = "must contain a PEM certificate, and the key file its unencrypted key";
+    Identity::from_pem(&pem).map_err(|_| rule.to_owned())
 }
 
-fn read_pem(path: &Path) -> Result<Vec<u8>, String> {
-    file::read(path, MAX_PEM_SIZE).map(|content| content.bytes).map_err(|error| format!("`{}` {error}", path.display()))
+/// # Errors
+/// What the file must be, without its path.
+pub fn read_pem(path: &Path) -> Result<Vec<u8>, String> {
+    file::read(path, MAX_PEM_SIZE).map(|content| content.bytes).map_err(|error| error.to_string())
 }
 
 fn transport(error: reqwest::Error) -> HubFailure {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::support::{
-    SOON,
+    SOON, eventually,
     exporter::{Exporter, Process, program},
     free_address, http, now,
     samples::Samples,
@@ -27,8 +27,11 @@ fn the_demo_answers_within_five_seconds_and_prints_its_addresses() {
         assert!(now() - started < Duration::from_secs(5), "no page after 5 s; its output:\n{}", demo.said());
         std::thread::sleep(Duration::from_millis(20));
     }
-    let links: Vec<String> =
-        demo.printed().split_whitespace().filter_map(|word| word.strip_prefix("http://").map(str::to_owned)).collect();
+    let links = eventually("the addresses", SOON, || {
+        let printed = demo.printed();
+        let links = printed.split_whitespace().filter_map(|word| word.strip_prefix("http://").map(str::to_owned));
+        Some(links.collect::<Vec<_>>()).filter(|_| printed.contains("Ctrl-C")).ok_or(printed)
+    });
     assert!(links.iter().any(|link| link.ends_with("/metrics")), "the address of the metrics is printed: {links:?}");
     for link in links {
         let (host, path) = link.split_once('/').unwrap_or((&link, ""));

@@ -119,6 +119,11 @@ stories! {
         await_late_verdict(&mut exporter, "fra", "check_fault");
         api.answer_with(answer(&["fra", "ams"]));
         await_late_verdict(&mut exporter, "ams", "check_fault");
+        let recorded = "tunnel:cloudflare_magic_tunnel_verdict:held5m{verdict='check_fault', tunnel_name='ams'} == 1";
+        eventually("Prometheus to see the fault of ams", LONG, || {
+            let series = chain.prometheus.query(recorded);
+            if series.is_empty() { Err("no series".to_owned()) } else { Ok(()) }
+        });
         api.answer_with(answer(&["fra"]));
         await_late_verdict(&mut exporter, "ams", "healthy");
 
