@@ -146,3 +146,43 @@ impl PollStatus {
         self.last_success.is_some() || self.state.is_refused()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use web_toolkit::clock;
+
+    use super::{super::label::Label as _, *};
+
+    #[test]
+    fn every_failure_of_every_dataset_has_a_remedy_for_its_api() {
+        for dataset in Dataset::ALL {
+            let remedy = |reason| dataset.remedy(reason);
+            assert_eq!(
+                remedy(FailureReason::Auth).contains("Account Analytics Read"),
+                dataset.is_edge(),
+                "{dataset:?}"
+            );
+            assert_eq!(remedy(FailureReason::NotEntitled).contains("dataset"), dataset.is_edge(), "{dataset:?}");
+            assert_eq!(
+                remedy(FailureReason::RateLimited).contains("`--edge.interval`"),
+                dataset.is_edge(),
+                "{dataset:?}"
+            );
+            assert_eq!(remedy(FailureReason::TooLarge).contains("16 MiB"), dataset.is_edge(), "{dataset:?}");
+            assert!(FailureReason::ALL.iter().all(|&reason| remedy(reason).len() > 20), "{dataset:?}");
+        }
+        assert!(Dataset::EdgeHealth.is_edge() && Dataset::EdgeTraffic.is_edge());
+        assert!(!Dataset::GreTunnels.is_edge() && !Dataset::IpsecTunnels.is_edge());
+    }
+
+    #[test]
+    fn a_dataset_has_settled_after_a_success_or_a_lasting_failure() {
+        let status = |state, last_success| PollStatus { state, last_success, duration: None };
+        let now = clock::now();
+        assert!(!status(PollState::Waiting, None).is_settled());
+        assert!(!status(PollState::Failed(FailureReason::Server), None).is_settled());
+        assert!(status(PollState::Failed(FailureReason::Server), Some(now)).is_settled());
+        assert!(status(PollState::Failed(FailureReason::Auth), None).is_settled());
+        assert!(status(PollState::Succeeded, Some(now)).is_settled());
+    }
+}

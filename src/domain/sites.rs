@@ -154,4 +154,12 @@ mod tests {
         let victim = tunnel(&"a".repeat(100_000));
         assert_eq!(site(SiteSource::Name, "^(?<site>(a+)+)b$", &victim), None);
     }
+
+    #[test]
+    fn rules_with_the_same_pattern_are_equal_and_show_it() {
+        let rule = |pattern: &str| SiteRule { from: SiteSource::Name, pattern: SitePattern::new(pattern).unwrap() };
+        assert_eq!(rule("^(?<site>[a-z]+)"), rule("^(?<site>[a-z]+)"));
+        assert_ne!(rule("^(?<site>[a-z]+)"), rule("(?<site>[a-z]+)$"));
+        assert_eq!(rule("(?<site>x)").to_string(), "name: (?<site>x)");
+    }
 }
