@@ -188,7 +188,7 @@ def bgp_sessions():
     return timeline(
         "BGP sessions",
         "The state of each session as reported by Cloudflare; tunnels without a status are not shown. If there are "
-        "more tunnels than rows, those whose session was not up for most of the range are shown.",
+        "more tunnels than rows, those with a session that was not up for most of the range are shown.",
         query(bgp_code(LONGEST_DOWN), NAME),
         mappings=by_code(BGP_STATES),
         links=[FROM_LEGEND],

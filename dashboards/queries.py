@@ -122,7 +122,7 @@ def or_zero(expr, of):
 
 
 def worst(bad, every):
-    """Selects the tunnels whose state was bad for most of the range, the same ones at every point; then healthy ones.
+    """Selects the tunnels with a state that was bad for most of the range, the same ones at every point; then healthy ones.
 
     Reads the few series of bad states only, because those of thousands of healthy tunnels would take seconds.
     """
@@ -148,7 +148,7 @@ def code(record, label, states, these=None):
     numbered = " or ".join(f"{place} * {one}" for place, one in enumerate(others, 1))
     if these:
         usual, numbered = f"({only(usual, these)})", only(numbered, these)
-    # Without the site, because a tunnel whose site becomes known would be two series.
+    # Without the site, because a tunnel with a site that becomes known would be two series.
     return f"sum without ({label}, site) ({numbered} or 0 * {usual})"
 
 

@@ -1,5 +1,6 @@
 //! The agents that read the inventory from this hub: their names and sites, the time of the last request, and whether
-//! their list is the newest one. The state file keeps them over a restart, so that Prometheus does not lose its targets.
+//! their list is the newest one. The state file keeps them over a restart, so that Prometheus does not lose its
+//! targets.
 
 pub mod metrics;
 

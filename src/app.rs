@@ -1,7 +1,7 @@
 //! Wiring: turns a configuration into connected components and their long-lived tasks, and stops them in order.
 //!
-//! Sockets are bound before any task starts. All tasks are in one `JoinSet` and end when the token is cancelled. If a task ends
-//! before that, the program exits, because an exporter that serves without polling would report old values.
+//! Sockets are bound before any task starts. All tasks are in one `JoinSet` and end when the token is cancelled. If a
+//! task ends before that, the program exits, because an exporter that serves without polling would report old values.
 
 mod check;
 mod demo;

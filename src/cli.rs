@@ -64,10 +64,11 @@ Exit code: 0 if `serve` would work, 1 if a line says FAIL, 64 if the configurati
 
 /// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
 ///
-/// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as Prometheus
-/// metrics. With `--probe`, it also pings the addresses of every tunnel and derives one verdict per tunnel from the reported and the
-/// observed state. Without a command, it runs `serve`. Every flag can also be set by the environment variable shown next to it, or
-/// in a file (`--config.file`). Flags override environment variables, which override the file.
+/// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as
+/// Prometheus metrics. With `--probe`, it also pings the addresses of every tunnel and derives one verdict per tunnel
+/// from the reported and the observed state. Without a command, it runs `serve`. Every flag can also be set by the
+/// environment variable shown next to it, or in a file (`--config.file`). Flags override environment variables, which
+/// override the file.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version = VERSION, max_term_width = 110)]
 struct Cli {
@@ -116,7 +117,8 @@ enum Command {
         #[arg(long, env = "MTE_FINDINGS")]
         findings: bool,
     },
-    /// Exit with 0 if the exporter on this machine serves, otherwise with 1. For container images without another HTTP client
+    /// Exit with 0 if the exporter on this machine serves, otherwise with 1. For container images without another HTTP
+    /// client
     Healthcheck(HealthcheckFlags),
     /// Print the completion script for a shell
     Completions {

@@ -34,7 +34,7 @@ pub use self::{
     decode::TunnelListing,
     error::ApiFailure,
     metrics::Metrics,
-    token::{TokenCheck, TokenInfo, TokenStatus},
+    token::{TokenCheck, TokenInfo, VerifiedStatus},
 };
 pub use crate::https::{ApiUrl, ApiUrlError, SetupError};
 use crate::{

@@ -1,8 +1,9 @@
 //! One verdict per tunnel, from what Cloudflare reports and what the probes observe.
 //!
-//! One task, fed by four `watch` channels: the fleet (from the pollers), the board and the counter of state changes (from the
-//! prober), and the time after which reports are stale. It publishes the verdicts together with the fleet and the board that they were
-//! reached from, and writes one log line for each change. Without probes the verdicts follow from the reports alone.
+//! One task, fed by four `watch` channels: the fleet (from the pollers), the board and the counter of state changes
+//! (from the prober), and the time after which reports are stale. It publishes the verdicts together with the fleet and
+//! the board that they were reached from, and writes one log line for each change. Without probes the verdicts follow
+//! from the reports alone.
 
 mod tracker;
 mod verdict;
@@ -40,8 +41,8 @@ pub struct Correlator {
 }
 
 impl Correlator {
-    /// Starts from the verdicts of an earlier run, `past`. `state_changes` changes whenever the debounced state of a probe does. A report older than `stale_after` does not count. `pulse`
-    /// beats at each judgement.
+    /// Starts from the verdicts of an earlier run, `past`. `state_changes` changes whenever the debounced state of a
+    /// probe does. A report older than `stale_after` does not count. `pulse` beats at each judgement.
     pub fn new(
         fleet: watch::Receiver<Arc<Fleet>>,
         board: watch::Receiver<Arc<ProbeBoard>>,

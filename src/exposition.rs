@@ -1,8 +1,8 @@
 //! The page of metrics as Prometheus text.
 //!
-//! At each scrape a [`Capture`] copies the newest values, so a tunnel that is gone is gone from the page. A [`Page`] writes it piece
-//! by piece while the client reads. Nothing here does I/O or waits. Values that are stale are left out here and nowhere else. To add a
-//! family, add a line to `FAMILIES` in one of the files below.
+//! At each scrape a [`Capture`] copies the newest values, so a tunnel that is gone is gone from the page. A [`Page`]
+//! writes it piece by piece while the client reads. Nothing here does I/O or waits. Values that are stale are left out
+//! here and nowhere else. To add a family, add a line to `FAMILIES` in one of the files below.
 
 mod capture;
 mod edge;

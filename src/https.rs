@@ -23,8 +23,8 @@ pub enum SetupError {
     CertFile(FileError),
 }
 
-/// A client that follows no redirect, because that would carry secrets to another server. With `is_loopback`, proxies of
-/// the environment are ignored.
+/// A client that follows no redirect, because that would carry secrets to another server. With `is_loopback`, proxies
+/// of the environment are ignored.
 pub fn builder(is_loopback: bool) -> ClientBuilder {
     // An error means that another client was first, with the same provider.
     let _ = rustls::crypto::ring::default_provider().install_default();

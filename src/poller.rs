@@ -53,8 +53,8 @@ const SECRET_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 pub struct Limiter(Arc<Mutex<TokenBucket>>);
 
 impl Limiter {
-    /// Uses a third of Cloudflare's limit of 1,200 requests per user in five minutes, because dashboards and other tools
-    /// share that limit.
+    /// Uses a third of Cloudflare's limit of 1,200 requests per user in five minutes, because dashboards and other
+    /// tools share that limit.
     pub fn for_cloudflare() -> Self {
         Self::new(RateLimit { interval: Duration::from_mins(5) / 400, burst: 50 })
     }

@@ -1,8 +1,8 @@
 //! The only place that joins what Cloudflare reports, what the probes observe, and the verdict.
 //!
-//! The correlation publishes [`Judged`]: verdicts together with the inventory and the probes that they were reached from, so
-//! that no reader can combine a verdict with a newer inventory. A [`Snapshot`] adds the time; the metrics, the pages, the JSON and
-//! the command line all read from it. Counters of the probes are shared and continue to move.
+//! The correlation publishes [`Judged`]: verdicts together with the inventory and the probes that they were reached
+//! from, so that no reader can combine a verdict with a newer inventory. A [`Snapshot`] adds the time; the metrics, the
+//! pages, the JSON and the command line all read from it. Counters of the probes are shared and continue to move.
 
 pub mod rows;
 pub mod sites;

@@ -134,7 +134,8 @@ impl EventFields {
         fields
     }
 
-    /// Adds a text without [hidden](is_hidden) characters. Line breaks and tabs remain, because both formats escape them.
+    /// Adds a text without [hidden](is_hidden) characters. Line breaks and tabs remain, because both formats escape
+    /// them.
     fn push_text(&mut self, field: &Field, mut text: String) {
         text.retain(|c| matches!(c, '\n' | '\t') || !is_hidden(c));
         self.push(field, text);

@@ -1,5 +1,5 @@
-//! A lower bound for probing: one socket, of the same kind as that of the prober, that sends and receives with as few system calls as possible, and does
-//! nothing else.
+//! A lower bound for probing: one socket, of the same kind as that of the prober, that sends and receives with as few
+//! system calls as possible, and does nothing else.
 
 use std::{
     io::{IoSlice, IoSliceMut},
@@ -54,7 +54,7 @@ fn open() -> Result<Option<Socket>> {
     let socket = match (of_type(Type::DGRAM), of_type(Type::RAW)) {
         (Ok(socket), _) => socket,
         (_, Ok(socket)) => {
-            // Accepts packets whose first byte after the IP header, the ICMP type, is 0.
+            // Accepts packets with an ICMP type of 0, the first byte after the IP header.
             socket.attach_filter(&[
                 SockFilter::new(0xb1, 0, 0, 0),
                 SockFilter::new(0x50, 0, 0, 0),

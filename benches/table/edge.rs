@@ -1,4 +1,5 @@
-//! A poll of the edge: from the bytes of its answers to a joined view, its memory, its part of the page, and as a process.
+//! A poll of the edge: from the bytes of its answers to a joined view, its memory, its part of the page, and as a
+//! process.
 
 use std::{sync::Arc, thread, time::Duration};
 

@@ -234,8 +234,8 @@ fn buckets(page: &str, start: &str) -> Vec<(f64, f64)> {
     sums
 }
 
-/// Buckets of the observations since `before`. Excludes the start, when all sessions send their first ping and delays are
-/// highest.
+/// Buckets of the observations since `before`. Excludes the start, when all sessions send their first ping and delays
+/// are highest.
 fn since(now: &[(f64, f64)], before: &[(f64, f64)]) -> Vec<(f64, f64)> {
     now.iter().zip(before).map(|(now, before)| (now.0, now.1 - before.1)).collect()
 }

@@ -28,7 +28,7 @@ use self::{
 };
 use super::exporter::account_count;
 use crate::{
-    cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenInfo, TokenStatus, TunnelListing},
+    cloudflare::{self, ApiCredentials, ApiFailure, Client, TokenInfo, TunnelListing, VerifiedStatus},
     config::{Config, StateLocation},
     domain::{
         dataset::{Dataset, FailureReason},
@@ -48,8 +48,8 @@ const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Largest clock difference without a warning. A larger one distorts the ages and times on the page.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
 
-/// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account. With `findings`,
-/// the results include the findings on the configuration of the tunnels.
+/// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account. With
+/// `findings`, the results include the findings on the configuration of the tunnels.
 ///
 /// # Errors
 /// `stop` was cancelled first, or TLS for the API cannot be set up.
@@ -138,7 +138,8 @@ fn check_rules(config: &Config, lists: &[TunnelsOfAccount]) -> Vec<CheckResult> 
     useless.chain(describe_sites(config, lists).map(ok)).collect()
 }
 
-/// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs to the account instead of a user.
+/// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs
+/// to the account instead of a user.
 async fn check_account(client: &Client, account: &ApiAccount) -> (Vec<CheckResult>, Vec<TunnelsOfAccount>) {
     let (credentials, _) = account.credentials.credentials();
     let verified = client.verify_any_token(&credentials, &account.id).await;
@@ -171,15 +172,15 @@ fn check_token(token: &Result<TokenInfo, ApiFailure>, now: Timestamp) -> CheckRe
         Err(failure) => return ok(format!("the token cannot be verified ({failure})")).fail(failure.remedy()),
     };
     match (token.status, token.expires_on) {
-        (TokenStatus::Active, None) => ok("active, does not expire".into()),
-        (TokenStatus::Active, Some(end)) if end <= now => {
+        (VerifiedStatus::Active, None) => ok("active, does not expire".into()),
+        (VerifiedStatus::Active, Some(end)) if end <= now => {
             ok(format!("expired at {}", to_second(end))).fail("create a new token, or extend this one")
         }
-        (TokenStatus::Active, Some(end)) if end.duration_since(now) < EXPIRES_SOON => {
+        (VerifiedStatus::Active, Some(end)) if end.duration_since(now) < EXPIRES_SOON => {
             ok(format!("active, expires at {}", to_second(end)))
                 .warn("create a new token before that; the exporter uses it without a restart")
         }
-        (TokenStatus::Active, Some(end)) => ok(format!("active, expires at {}", to_second(end))),
+        (VerifiedStatus::Active, Some(end)) => ok(format!("active, expires at {}", to_second(end))),
         (status, _) => {
             ok(format!("the API reports that the token is {status}")).fail("create a new token, or enable this one")
         }

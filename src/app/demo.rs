@@ -35,8 +35,8 @@ const DEMO_TOKEN: &str = "demo-token";
 
 /// The defaults of `demo`. The poll interval is short because the story changes every few seconds.
 ///
-/// Probing is on and bound to `lo`: addresses in 127.0.0.0/8 answer unless the story mutes them, all others are silent, and
-/// no probe leaves the machine.
+/// Probing is on and bound to `lo`: addresses in 127.0.0.0/8 answer unless the story mutes them, all others are silent,
+/// and no probe leaves the machine.
 fn defaults() -> Defaults {
     let tunnels = TunnelSettings { interface: Some("lo".into()), ..TunnelSettings::default() };
     let probe = ProbeSettings { enabled: true, tunnels, ..ProbeSettings::default() };

@@ -10,11 +10,11 @@ use crate::{
 /// What a reload changes.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Difference {
-    /// Accounts whose tunnels are removed from the fleet.
+    /// Accounts to remove from the fleet.
     pub(super) forgotten: BTreeSet<AccountName>,
     /// Accounts that start without known tunnels.
     pub(super) added: Vec<AccountConfig>,
-    /// Accounts whose poller restarts and keeps the known tunnels.
+    /// Accounts with a poller that restarts and keeps the known tunnels.
     pub(super) changed: Vec<AccountConfig>,
     /// Whether the reader of an agent's inventory restarts. It keeps the known tunnels.
     pub(super) inventory_changed: bool,
@@ -51,7 +51,7 @@ impl Difference {
         difference
     }
 
-    /// Accounts whose current poller has to stop.
+    /// Accounts with a poller that has to stop.
     pub(super) fn stopping(&self) -> BTreeSet<AccountName> {
         let changed = self.changed.iter().map(|account| account.account.name.clone());
         changed.chain(self.forgotten.iter().cloned()).collect()

@@ -75,8 +75,8 @@ impl ServeCommand {
     }
 }
 
-/// Starts the tasks of an exporter. `loader` reads the configuration for a reload. The addresses in `muted` do not reply
-/// to its prober.
+/// Starts the tasks of an exporter. `loader` reads the configuration for a reload. The addresses in `muted` do not
+/// reply to its prober.
 pub(super) async fn start(
     config: Config,
     loader: ConfigLoader,
@@ -167,8 +167,8 @@ pub(super) async fn start_pollers(
     Ok((clients, pollers))
 }
 
-/// Starts the prober's thread and the correlation. Returns the channel on which the correlation publishes. If probing is off, the
-/// thread is idle and the verdicts follow from the reported state alone.
+/// Starts the prober's thread and the correlation. Returns the channel on which the correlation publishes. If probing
+/// is off, the thread is idle and the verdicts follow from the reported state alone.
 fn start_probing(
     settings: &LiveSettings,
     fleet: watch::Receiver<Arc<Fleet>>,

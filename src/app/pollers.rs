@@ -26,7 +26,8 @@ use crate::{
     },
 };
 
-/// API clients by their settings: accounts with the same API share its connections. Clones share clients and request budgets.
+/// API clients by their settings: accounts with the same API share its connections. Clones share clients and request
+/// budgets.
 #[derive(Debug, Clone)]
 pub(super) struct ApiClients {
     metrics: cloudflare::Metrics,
@@ -68,7 +69,7 @@ impl ApiClients {
         Ok(())
     }
 
-    /// The client and the budgets of requests and of GraphQL queries for an account, whose metrics are created. `None`
+    /// The client and the budgets of requests and of GraphQL queries for an account. Creates its metrics. `None`
     /// if the last [`update`](Self::update) did not include it.
     fn client_for(&self, account: &AccountConfig, config: &Config) -> Option<(Client, [Limiter; 2])> {
         let edge = config.edge_of(account);
@@ -162,7 +163,8 @@ impl Pollers {
         self.fleet.subscribe()
     }
 
-    /// Starts added accounts, restarts changed ones, stops and forgets removed ones; refused pollers try again. `clients` were updated for `config`.
+    /// Starts added accounts, restarts changed ones, stops and forgets removed ones; refused pollers try again.
+    /// `clients` were updated for `config`.
     ///
     /// # Errors
     /// A poller ended that was not stopped.
@@ -245,7 +247,7 @@ impl Pollers {
         }
     }
 
-    /// The poller of the edge, whose view is published; `None` if the edge is not polled.
+    /// The poller of the edge. Publishes its view. `None` if the edge is not polled.
     fn edge_poller(
         &self,
         account: &AccountConfig,

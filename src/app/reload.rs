@@ -1,7 +1,8 @@
 //! Owns the active configuration and the pollers, and replaces both when a signal or a request asks for a reload.
 //!
-//! A reload is all or nothing: the new configuration is read and validated completely before any of it is applied. Triggers that
-//! arrive during a reload are answered together by the next one, so that a storm of them costs only a few reloads per second.
+//! A reload is all or nothing: the new configuration is read and validated completely before any of it is applied.
+//! Triggers that arrive during a reload are answered together by the next one, so that a storm of them costs only a few
+//! reloads per second.
 
 use std::{
     fmt,
@@ -106,8 +107,8 @@ pub(super) struct Triggers {
 }
 
 impl Triggers {
-    /// Waits for a trigger and those that follow shortly after it. Returns the requests to answer. Cancel safe until the first
-    /// trigger arrives.
+    /// Waits for a trigger and those that follow shortly after it. Returns the requests to answer. Cancel safe until
+    /// the first trigger arrives.
     async fn next(&mut self) -> Vec<oneshot::Sender<ReloadReport>> {
         let mut requests = Vec::new();
         tokio::select! {

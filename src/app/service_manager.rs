@@ -1,7 +1,8 @@
 //! Notifications to systemd: readiness, reloads, shutdown and the watchdog (`sd_notify(3)`).
 //!
-//! Nothing is sent if `NOTIFY_SOCKET` is not set. The watchdog is fed only while every component makes progress: each component
-//! announces when its next sign of progress is due (`domain::pulse`). A component that is overdue is named in the log.
+//! Nothing is sent if `NOTIFY_SOCKET` is not set. The watchdog is fed only while every component makes progress: each
+//! component announces when its next sign of progress is due (`domain::pulse`). A component that is overdue is named in
+//! the log.
 
 use std::{env, future::pending, io, time::Duration};
 
@@ -84,7 +85,8 @@ impl Notification {
     }
 }
 
-/// Reports readiness, feeds the watchdog while the components of `pulses` make progress, and reports the shutdown after `stop`.
+/// Reports readiness, feeds the watchdog while the components of `pulses` make progress, and reports the shutdown after
+/// `stop`.
 pub(super) async fn run(status: String, pulses: Pulses, stop: CancellationToken) {
     let notifier = Notifier::from_environment();
     notifier.ready(status).await;

@@ -14,7 +14,8 @@ use tracing::{info, warn};
 /// Time that all tasks together have to end before they are aborted.
 const DEADLINE: Duration = Duration::from_millis(1800);
 
-/// Runs the future that `start` returns until it ends or SIGINT or SIGTERM cancels its token. A second signal aborts the shutdown.
+/// Runs the future that `start` returns until it ends or SIGINT or SIGTERM cancels its token. A second signal aborts
+/// the shutdown.
 ///
 /// # Errors
 /// The future fails, signals cannot be handled, or a second signal arrives.
@@ -42,8 +43,8 @@ where
 
 /// Awaits every task. If one ends before `stop` is cancelled, cancels `stop` and fails.
 pub(super) async fn join_all(mut tasks: JoinSet<()>, stop: CancellationToken) -> anyhow::Result<()> {
-    // Cancel safety: a task that ended stays in the set until `join_next` returns it. The token is polled first, because tasks
-    // may end once it is cancelled.
+    // Cancel safety: a task that ended stays in the set until `join_next` returns it. The token is polled first,
+    // because tasks may end once it is cancelled.
     let ended_early = tokio::select! {
         biased;
         () = stop.cancelled() => None,

@@ -1,4 +1,5 @@
-//! The command `healthcheck`: asks a running exporter for its health, because a container image may contain no other HTTP client.
+//! The command `healthcheck`: asks a running exporter for its health, because a container image may contain no other
+//! HTTP client.
 
 use std::{io, net::SocketAddr, time::Duration};
 

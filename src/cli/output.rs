@@ -1,4 +1,5 @@
-//! Standard output of the commands `tunnels` and `check`: a table or lines for people, JSON for scripts, and the exit code.
+//! Standard output of the commands `tunnels` and `check`: a table or lines for people, JSON for scripts, and the exit
+//! code.
 
 use std::{
     io::{self, BufWriter, IsTerminal as _, Write},

@@ -38,7 +38,7 @@ label_enum! {
         CustomRemoteIdentities => "custom_remote_identities",
         CustomerEndpoint => "customer_endpoint",
         Description => "description",
-        /// A row of the edge's data whose name, number or time cannot be read, or that contradicts another row.
+        /// A row of the edge's data that contradicts another row, or with a name, number or time that cannot be read.
         EdgeRow => "edge_row",
         HealthCheck => "health_check",
         HealthCheckDirection => "health_check.direction",

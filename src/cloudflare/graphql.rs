@@ -55,12 +55,12 @@ pub const COLOS_NODES: u32 = 1;
 
 /// A document with its variables.
 #[derive(Debug)]
-struct Query {
+struct GraphqlQuery {
     dataset: Dataset,
     body: String,
 }
 
-impl Query {
+impl GraphqlQuery {
     fn new(dataset: Dataset, name: &str, document: &str, variables: &Value) -> Self {
         let body = json!({ "operationName": name, "query": document, "variables": variables }).to_string();
         Self { dataset, body }
@@ -77,7 +77,7 @@ impl Client {
         credentials: &ApiCredentials,
         account: RequestAccount<'_>,
     ) -> Result<EdgeSettings, ApiFailure> {
-        let query = Query::new(Dataset::EdgeHealth, "MteSettings", SETTINGS, &json!({ "account": account.id }));
+        let query = GraphqlQuery::new(Dataset::EdgeHealth, "MteSettings", SETTINGS, &json!({ "account": account.id }));
         self.query(credentials, account, &query, settings::LimitsReader).await
     }
 
@@ -97,7 +97,7 @@ impl Client {
             "account": account.id, "from": window.from.wall.to_string(), "to": window.to.wall.to_string(),
             "after": pages.after(), "limit": limit,
         });
-        let query = Query::new(Dataset::EdgeHealth, "MteEdgeHealth", HEALTH, &variables);
+        let query = GraphqlQuery::new(Dataset::EdgeHealth, "MteEdgeHealth", HEALTH, &variables);
         let pages = self.query(credentials, account, &query, pages.reader(limit)).await?;
         self.count_unreadable(account, &query, pages.unreadable());
         Ok(pages)
@@ -119,7 +119,7 @@ impl Client {
             "account": account.id, "from": window.from.wall.to_string(), "to": window.to.wall.to_string(),
             "after": pages.after(), "limit": limit, "colos": pages.colos(),
         });
-        let query = Query::new(Dataset::EdgeHealth, "MteEdgeColos", COLOS, &variables);
+        let query = GraphqlQuery::new(Dataset::EdgeHealth, "MteEdgeColos", COLOS, &variables);
         let pages = self.query(credentials, account, &query, pages.reader(limit)).await?;
         self.count_unreadable(account, &query, pages.unreadable());
         Ok(pages)
@@ -140,7 +140,7 @@ impl Client {
             "account": account.id, "bucket": bucket.from.wall.to_string(), "end": bucket.to.wall.to_string(),
             "limit": limit,
         });
-        let query = Query::new(Dataset::EdgeTraffic, "MteEdgeTraffic", TRAFFIC, &variables);
+        let query = GraphqlQuery::new(Dataset::EdgeTraffic, "MteEdgeTraffic", TRAFFIC, &variables);
         let reader = traffic::TrafficReader::new(limit, bucket.to.since(bucket.from));
         let listing = self.query(credentials, account, &query, reader).await?;
         self.count_unreadable(account, &query, &listing.unreadable);
@@ -152,7 +152,7 @@ impl Client {
         &self,
         credentials: &ApiCredentials,
         account: RequestAccount<'_>,
-        query: &Query,
+        query: &GraphqlQuery,
         reader: R,
     ) -> Result<R::Output, ApiFailure> {
         let (started, mut status) = (clock::now(), None);
@@ -170,7 +170,7 @@ impl Client {
     async fn request_rows<R: RowReader>(
         &self,
         credentials: &ApiCredentials,
-        query: &Query,
+        query: &GraphqlQuery,
         reader: R,
         status: &mut Option<u16>,
     ) -> Result<R::Output, ApiFailure> {
@@ -185,7 +185,7 @@ impl Client {
         read_rows(response, reader).await?.finish(code)
     }
 
-    async fn post(&self, credentials: &ApiCredentials, query: &Query) -> Result<Response, ApiFailure> {
+    async fn post(&self, credentials: &ApiCredentials, query: &GraphqlQuery) -> Result<Response, ApiFailure> {
         let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
         let request = self.http.post(self.url.join(["graphql"])).headers(headers);
         let request = request.header(CONTENT_TYPE, "application/json").body(query.body.clone());
@@ -193,7 +193,7 @@ impl Client {
     }
 
     /// Counts what is missing in an answer that can be used.
-    fn count_unreadable(&self, account: RequestAccount<'_>, query: &Query, unreadable: &row::Unreadable) {
+    fn count_unreadable(&self, account: RequestAccount<'_>, query: &GraphqlQuery, unreadable: &row::Unreadable) {
         unreadable.values.iter().for_each(|(&field, &count)| self.metrics.count_unknown_values(field, count));
         for &reason in unreadable.lists.values() {
             self.metrics.count_failure(account.name, query.dataset, reason);

@@ -19,8 +19,8 @@ use crate::{
     series::{Counters, Histograms, label},
 };
 
-/// Bucket bounds in seconds. Small lists take a few hundred milliseconds, from a gateway nearby tens of milliseconds; the
-/// default timeout is 10 s.
+/// Bucket bounds in seconds. Small lists take a few hundred milliseconds, from a gateway nearby tens of milliseconds;
+/// the default timeout is 10 s.
 const DURATION_BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Counters of requests, failures and unknown values. Clones share them.

@@ -12,7 +12,7 @@ use crate::domain::{dataset::FailureReason, label::label_enum};
 
 label_enum! {
     /// Status of a token (`result.status`).
-    pub enum TokenStatus {
+    pub enum VerifiedStatus {
         Active => "active",
         Disabled => "disabled",
         Expired => "expired",
@@ -24,7 +24,7 @@ label_enum! {
 /// Properties of a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenInfo {
-    pub status: TokenStatus,
+    pub status: VerifiedStatus,
     /// `None` if the token does not expire.
     pub expires_on: Option<Timestamp>,
 }
@@ -68,12 +68,12 @@ pub(super) fn decode_token(body: &[u8], status: u16) -> Result<TokenInfo, ApiFai
     Ok(TokenInfo { status: parse_status(info.status), expires_on })
 }
 
-fn parse_status(field: Field<Text<'_>>) -> TokenStatus {
+fn parse_status(field: Field<Text<'_>>) -> VerifiedStatus {
     match field {
-        Field::Value(text) if text.0 == "active" => TokenStatus::Active,
-        Field::Value(text) if text.0 == "disabled" => TokenStatus::Disabled,
-        Field::Value(text) if text.0 == "expired" => TokenStatus::Expired,
-        _ => TokenStatus::Unknown,
+        Field::Value(text) if text.0 == "active" => VerifiedStatus::Active,
+        Field::Value(text) if text.0 == "disabled" => VerifiedStatus::Disabled,
+        Field::Value(text) if text.0 == "expired" => VerifiedStatus::Expired,
+        _ => VerifiedStatus::Unknown,
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn status_and_expiry_are_read() {
-        use TokenStatus::{Active, Disabled, Expired, Unknown};
+        use VerifiedStatus::{Active, Disabled, Expired, Unknown};
         let body =
             |result: &str| format!(r#"{{"success":true,"errors":[],"messages":[{{"code":10000}}],"result":{result}}}"#);
         let expires_on = "2027-01-01T00:00:00Z".parse().ok();

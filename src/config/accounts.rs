@@ -1,4 +1,4 @@
-//! The accounts whose tunnels are watched, from flags or else from the file, each with its credentials and its API.
+//! The accounts to watch, from flags or else from the file, each with its credentials and its API.
 
 use std::path::Path;
 
@@ -37,9 +37,9 @@ const NO_TOKEN: &str = "is missing: name a file with `--cloudflare.api-token-fil
 /// The name of the token in systemd's `LoadCredential=`.
 const CREDENTIAL: &str = "cloudflare-api-token";
 
-/// Reads the sections `cloudflare` and `accounts`. Accounts of flags or the environment replace all accounts of the file.
-/// A missing value is reported only if there is no other mistake, because that can be the reason. Returns as well whether
-/// the accounts are those of the file.
+/// Reads the sections `cloudflare` and `accounts`. Accounts of flags or the environment replace all accounts of the
+/// file. A missing value is reported only if there is no other mistake, because that can be the reason. Returns as well
+/// whether the accounts are those of the file.
 pub(super) fn read(
     flags: &CloudflareFlags,
     reader: &mut SettingsReader,

@@ -88,7 +88,8 @@ pub struct PollFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Edge")]
 pub struct EdgeFlags {
-    /// Poll the results of Cloudflare's own health checks, and traffic, from the GraphQL API [default: off; on in `demo`]
+    /// Poll the results of Cloudflare's own health checks, and traffic, from the GraphQL API [default: off; on in
+    /// `demo`]
     #[arg(long = "edge.enabled", env = "MTE_EDGE_ENABLED", boolean = "true")]
     pub edge_enabled: Option<String>,
     /// Time between polls of health checks, 30s to 1h [default: 60s]
@@ -109,7 +110,7 @@ pub struct EdgeFlags {
     /// Poll the traffic of each tunnel [default: on]
     #[arg(long = "edge.traffic", env = "MTE_EDGE_TRAFFIC", boolean = "true")]
     pub edge_traffic: Option<String>,
-    /// Data centers whose scores of each tunnel are exported, such as fra01; at most 20 [default: none]
+    /// Data centers to export the score of each tunnel in, such as fra01; at most 20 [default: none]
     #[arg(long = "edge.colos", env = "MTE_EDGE_COLOS", value_name = "NAME", value_delimiter = ',')]
     pub edge_colos: Vec<String>,
 }
@@ -133,8 +134,8 @@ pub struct ProbeFlags {
     /// Consecutive replies until an address is up [default: 2]
     #[arg(long = "probe.up-after", env = "MTE_PROBE_UP_AFTER", value_name = "COUNT")]
     pub up_after: Option<String>,
-    /// What to probe: `customer_endpoint`, `interface_address`, `interface_address6`, `interface_peer`, `interface_peer6`,
-    /// `health_check_target` [default: the first three]
+    /// What to probe: `customer_endpoint`, `interface_address`, `interface_address6`, `interface_peer`,
+    /// `interface_peer6`, `health_check_target` [default: the first three]
     #[arg(long = "probe.targets", env = "MTE_PROBE_TARGETS", value_name = "TARGET", value_delimiter = ',')]
     pub targets: Vec<String>,
     /// Address to send from; repeat it for IPv4 and IPv6
@@ -149,7 +150,8 @@ pub struct ProbeFlags {
     /// Kind of ICMP socket: auto, dgram, raw [default: auto]
     #[arg(long = "probe.socket", env = "MTE_PROBE_SOCKET", value_name = "MODE")]
     pub socket: Option<String>,
-    /// Vantage point of the prober: site (behind the router of the tunnels), remote (reached over Magic WAN) [default: site]
+    /// Vantage point of the prober: site (behind the router of the tunnels), remote (reached over Magic WAN) [default:
+    /// site]
     #[arg(long = "probe.vantage", env = "MTE_PROBE_VANTAGE", value_name = "VANTAGE")]
     pub vantage: Option<String>,
     /// Address outside all tunnels that replies while this site has Internet access; repeat it for several
@@ -195,11 +197,11 @@ pub struct CloudflareFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Inventory")]
 pub struct InventoryFlags {
-    /// URL of a hub: another exporter, which sends the tunnels of this site, so that no account and no token are needed;
-    /// repeat it for several
+    /// URL of a hub: another exporter, which sends the tunnels of this site, so that no account and no token are
+    /// needed; repeat it for several
     #[arg(long = "inventory.url", env = "MTE_INVENTORY_URL", value_name = "URL", value_delimiter = ',')]
     pub urls: Vec<String>,
-    /// Site whose tunnels are probed; repeat it for several [default: all]
+    /// Site of the tunnels to probe; repeat it for several [default: all]
     #[arg(long = "inventory.site", env = "MTE_INVENTORY_SITE", value_name = "SITE", value_delimiter = ',')]
     pub sites: Vec<String>,
     /// Time between requests to the hub [default: 30s]
@@ -250,7 +252,8 @@ pub struct SandboxFlags {
     /// Time at which the token expires, or a duration until then: `2027-01-31T00:00:00Z`, `10d` [default: never]
     #[arg(long = "sandbox.token-expires", env = "MTE_SANDBOX_TOKEN_EXPIRES", value_name = "TIME")]
     pub token_expires: Option<String>,
-    /// Refuse interface addresses outside the private ranges, as the API reference says; the API accepts them [default: off]
+    /// Refuse interface addresses outside the private ranges, as the API reference says; the API accepts them [default:
+    /// off]
     #[arg(long = "sandbox.strict", env = "MTE_SANDBOX_STRICT", boolean = "true")]
     pub strict: Option<String>,
     /// Generated tunnels in the first account in addition to the story, alternately IPsec and GRE [default: 0]

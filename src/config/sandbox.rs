@@ -83,7 +83,7 @@ fn token(reader: &mut SettingsReader, inputs: &Inputs, path: Option<Setting>) ->
     reader.check(secret).map(|secret| secret.current().0)
 }
 
-/// What `parse` reads from the file, whose mistakes name the file and the line.
+/// What `parse` reads from the file. Mistakes name the file and the line.
 fn from_file<T>(
     reader: &mut SettingsReader,
     setting: Option<Setting>,

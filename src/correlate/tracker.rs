@@ -221,8 +221,8 @@ fn explain(row: &Row<'_>, evidence: Evidence, verdict: Verdict) -> Arc<str> {
     Explanation { verdict, evidence, row }.sentence().into()
 }
 
-/// Whether the fault is on this side: at least two targets once answered, none of them does now, and Cloudflare reports at least one
-/// session or tunnel up.
+/// Whether the fault is on this side: at least two targets once answered, none of them does now, and Cloudflare reports
+/// at least one session or tunnel up.
 fn is_isolated(snapshot: &Snapshot) -> bool {
     let mut once_answered = 0;
     for (_, tally) in snapshot.board().sessions.iter() {

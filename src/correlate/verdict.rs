@@ -84,8 +84,8 @@ pub(super) fn reports(row: &Row<'_>) -> Reports {
     Reports { session: session(row.tunnel(), row.fresh), edge: edge(row) }
 }
 
-/// Reduces the health checks to up or down; `None` if they prove neither. Cloudflare shows a tunnel whose health checks
-/// are disabled as down.
+/// Reduces the health checks to up or down; `None` if they prove neither. Cloudflare shows a tunnel with disabled
+/// health checks as down.
 fn edge(row: &Row<'_>) -> Option<EdgeReport> {
     let check = row.tunnel().health_check.as_ref();
     if check.is_some_and(|check| check.enabled == Some(false)) {

@@ -102,7 +102,8 @@ impl Finding {
 pub struct Findings([Option<bool>; Finding::ALL.len()]);
 
 impl Findings {
-    /// Examines a tunnel at `now`. `shared` are the prefixes of its account; `None` if only a part of the account is known.
+    /// Examines a tunnel at `now`. `shared` are the prefixes of its account; `None` if only a part of the account is
+    /// known.
     pub fn of(tunnel: &Tunnel, shared: Option<&SharedPrefixes>, now: Timestamp) -> Self {
         let mut findings = Self([None; Finding::ALL.len()]);
         for &finding in Finding::ALL {

@@ -11,7 +11,7 @@ pub enum Identity {
     Certificate(Box<str>),
 }
 
-/// The sites whose tunnels a client may read.
+/// The sites that a client may read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
     /// Every tunnel, also those without a site.

@@ -252,8 +252,8 @@ impl Fleet {
         Self { accounts: BTreeMap::new(), from_hub: Some(PollStatus::default()) }
     }
 
-    /// Returns whether every tunnel list of every account [is settled](PollStatus::is_settled), and on an agent, whether
-    /// there is an inventory. The edge is an addition that may fail.
+    /// Returns whether every tunnel list of every account [is settled](PollStatus::is_settled), and on an agent,
+    /// whether there is an inventory. The edge is an addition that may fail.
     pub fn is_ready(&self) -> bool {
         self.from_hub.is_none_or(|status| status.last_success.is_some())
             && self.accounts.values().all(|account| account.lists().all(|(_, list)| list.status.is_settled()))

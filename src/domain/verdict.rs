@@ -28,7 +28,8 @@ label_enum! {
         ReportedDown => "reported_down",
         /// Neither Cloudflare nor a probe provides a state.
         Unknown => "unknown",
-        /// The prober reaches no target while Cloudflare reports sessions or tunnels as up, so the fault is at the prober.
+        /// The prober reaches no target while Cloudflare reports sessions or tunnels as up, so the fault is at the
+        /// prober.
         ProberIsolated => "prober_isolated",
         /// The tunnel carries traffic, but Cloudflare's health checks of it fail, so that Cloudflare routes around it:
         /// check the type, direction and target of the health check, and firewalls that drop ICMP.

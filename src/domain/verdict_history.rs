@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{inventory::TunnelKey, verdict::Verdict};
 
-/// The histories of all tunnels whose verdict has changed.
+/// The histories of all tunnels with a verdict that has changed.
 pub type VerdictHistories = BTreeMap<Arc<TunnelKey>, VerdictHistory>;
 
 /// One change of the verdict.

@@ -1,4 +1,5 @@
-//! What one page of metrics shows. Copied once at the start of a scrape, because counters continue to move while the client reads.
+//! What one page of metrics shows. Copied once at the start of a scrape, because counters continue to move while the
+//! client reads.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Families of the exporter itself: the polls of each account, the prober and the process. They do not depend on the age of the
-//! reported values.
+//! Families of the exporter itself: the polls of each account, the prober and the process. They do not depend on the
+//! age of the reported values.
 
 use std::collections::BTreeMap;
 

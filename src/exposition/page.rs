@@ -52,7 +52,8 @@ impl Page {
         Self { capture, format, head, families, family: 0, tunnel: 0 }
     }
 
-    /// Appends whole lines to `text` until it has at least `enough` bytes or the page ends. Returns whether the page ended.
+    /// Appends whole lines to `text` until it has at least `enough` bytes or the page ends. Returns whether the page
+    /// ended.
     pub fn fill(&mut self, text: &mut String, enough: usize) -> bool {
         text.push_str(&mem::take(&mut self.head));
         while text.len() < enough {

@@ -90,7 +90,7 @@ fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
     TunnelList { status, entries: entries.collect(), rejected: RejectedMembers::from_iter([rejected]) }
 }
 
-/// An account with good lists, and one whose polls have always failed.
+/// An account with good lists, and one with polls that have always failed.
 fn fleet(ipsec: TunnelList, gre: TunnelList) -> Fleet {
     let mut good = AccountInventory::default();
     good.set_list(TunnelType::Ipsec, ipsec);

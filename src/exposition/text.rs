@@ -27,7 +27,7 @@ impl Format {
     }
 }
 
-/// Name and value of a label whose value comes from a closed list and needs no escaping.
+/// Name and value of a label with a value from a closed list and needs no escaping.
 pub(super) type LabelPair = (&'static str, &'static str);
 
 /// Appends the samples of one family to a text.

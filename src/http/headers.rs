@@ -52,7 +52,7 @@ pub(super) fn answer_metrics(format: Format, body: EncodedBody) -> Response<Body
     response
 }
 
-/// A file whose name changes with its content.
+/// A file with a name that changes with its content.
 pub(super) fn answer_file(content_type: &'static str, body: Bytes) -> Response<Body> {
     let mut response = answer(StatusCode::OK, content_type, body);
     set(response.headers_mut(), CACHE_CONTROL, "public, max-age=31536000, immutable");

@@ -1,7 +1,7 @@
 //! `/metrics`: the page in the format and the coding that the client prefers.
 //!
-//! Scrapes that arrive at the same moment share one capture of the values. A capture exists while clients read it. While
-//! all slots are taken, further scrapes wait; no client can keep a slot for longer than a stream may take.
+//! Scrapes that arrive at the same moment share one capture of the values. A capture exists while clients read it.
+//! While all slots are taken, further scrapes wait; no client can keep a slot for longer than a stream may take.
 
 use std::{
     io, mem,

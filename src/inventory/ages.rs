@@ -11,7 +11,7 @@ use web_toolkit::text::shown;
 
 use crate::domain::{dataset::Dataset, inventory::AccountName, label::Label as _, tunnel::TunnelType};
 
-/// Header with a [`ListAge`] for each list whose polls fail. All others are not older than `Age`.
+/// Header with a [`ListAge`] for each list that is not polled successfully. All others are not older than `Age`.
 const LIST_AGE: HeaderName = HeaderName::from_static("mte-list-age");
 
 /// Header with an [`EdgeAge`] for each account.
@@ -27,14 +27,15 @@ fn seconds(age: Duration) -> u64 {
 pub struct ReplyTimes {
     /// Time since Cloudflare confirmed the lists that succeeded (`Age`).
     pub age: Duration,
-    /// The lists whose polls fail.
+    /// The lists that are not polled successfully.
     pub lists: Vec<ListAge>,
     /// The health checks of the edge.
     pub edges: Vec<EdgeAge>,
 }
 
 impl ReplyTimes {
-    /// Time since Cloudflare confirmed a list whose polls fail; `None` if the response does not state it.
+    /// Time since Cloudflare confirmed a list that is not polled successfully; `None` if the response does not state
+    /// it.
     pub fn age_of(&self, account: &AccountName, tunnel_type: TunnelType) -> Option<Duration> {
         let is_same = |list: &&ListAge| list.account == *account && list.tunnel_type == tunnel_type;
         self.lists.iter().find(is_same).map(|list| list.age)

@@ -48,8 +48,8 @@ pub struct HubList {
 }
 
 impl HubList {
-    /// Whether the tunnels are what Cloudflare listed, now or earlier. A hub that was started while the API fails has no
-    /// list.
+    /// Whether the tunnels are what Cloudflare listed, now or earlier. A hub that was started while the API fails has
+    /// no list.
     pub fn is_known(&self) -> bool {
         match self.state {
             PollState::Succeeded => true,
@@ -72,12 +72,12 @@ impl Inventory {
 }
 
 #[derive(Deserialize)]
-struct Head {
+struct InventoryHead {
     version: u64,
 }
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct InventoryDocument<'a> {
     collections: Vec<WireCollection>,
     #[serde(borrow)]
     tunnels: Vec<&'a RawValue>,
@@ -88,12 +88,12 @@ struct Document<'a> {
 /// # Errors
 /// The text is not JSON, is truncated, has another shape, or a newer version.
 pub fn decode(text: &str) -> Result<Inventory, HubFailure> {
-    let head: Head = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
+    let head: InventoryHead = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
     if head.version > VERSION {
         let detail = format!("the hub sends version {}; update this agent", head.version);
         return Err(HubFailure::with_detail(FailureReason::Decode, detail));
     }
-    let document: Document<'_> = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
+    let document: InventoryDocument<'_> = serde_json::from_str(text).map_err(|error| unreadable(text, &error))?;
     let mut inventory = Inventory::default();
     for collection in &document.collections {
         let Some(tunnel_type) = type_of(&collection.collection) else { continue };

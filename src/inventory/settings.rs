@@ -9,7 +9,7 @@ use crate::{domain::probe::Vantage, https::ApiUrl, secret::Secret};
 pub struct InventorySettings {
     /// Hubs in the order in which they are tried; at least one.
     pub urls: Vec<ApiUrl>,
-    /// Sites whose tunnels this agent probes; empty for all tunnels.
+    /// Sites of the tunnels that this agent probes; empty for all tunnels.
     pub sites: Vec<Arc<str>>,
     /// Time between two requests.
     pub interval: Duration,

@@ -1,8 +1,8 @@
 //! Polls what Cloudflare's edge measures for one account: health checks, and traffic if it is enabled.
 //!
 //! One task per account asks for one dataset after the other, so that few queries run at a time. Each dataset fails
-//! alone. The limits of the datasets are read at the start, at a reload and once a day. A dataset that is refused is asked
-//! for again at a reload, or when there is a new secret.
+//! alone. The limits of the datasets are read at the start, at a reload and once a day. A dataset that is refused is
+//! asked for again at a reload, or when there is a new secret.
 
 mod colos;
 mod next_poll;

@@ -23,7 +23,7 @@ use crate::{
     inventory::{EdgeAge, HubList, Inventory, ReplyTimes},
 };
 
-/// Age of reported values whose age is unknown: those of a stored inventory, because the clock may have been set in
+/// Age of reported values of unknown age, which are those of a stored inventory, because the clock may have been set in
 /// between. Longer than any `poll.stale-after`.
 const UNKNOWN_AGE: Duration = Duration::from_hours(48);
 

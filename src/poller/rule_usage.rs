@@ -46,8 +46,8 @@ impl RuleUsage {
         *self.0.lock() = mem::take(&mut new.lock());
     }
 
-    /// Compares the rules with all tunnels of a list, which the API returned. Returns each rule that matches no tunnel once, as
-    /// soon as every list that it concerns is known.
+    /// Compares the rules with all tunnels of a list, which the API returned. Returns each rule that matches no tunnel
+    /// once, as soon as every list that it concerns is known.
     pub fn record(&self, account: &AccountName, tunnel_type: TunnelType, tunnels: &[Arc<Tunnel>]) -> Vec<FileRule> {
         let mut state = self.0.lock();
         let Unmatched { rules, open, unread } = &mut *state;

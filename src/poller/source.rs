@@ -8,7 +8,7 @@ use tokio::task;
 
 use crate::{
     cloudflare::{
-        ApiCredentials, ApiFailure, BadCredentials, Client, RequestAccount, TokenInfo, TokenStatus, TunnelListing,
+        ApiCredentials, ApiFailure, BadCredentials, Client, RequestAccount, TokenInfo, TunnelListing, VerifiedStatus,
     },
     domain::{
         dataset::FailureReason,
@@ -98,9 +98,9 @@ impl TunnelSource for ApiSource {
 /// A status that the program does not know says nothing about the token.
 fn to_report(TokenInfo { status, expires_on }: TokenInfo) -> Result<TokenReport, ApiFailure> {
     match status {
-        TokenStatus::Active => Ok(TokenReport { active: true, expires_on }),
-        TokenStatus::Disabled | TokenStatus::Expired => Ok(TokenReport { active: false, expires_on }),
-        TokenStatus::Unknown => Err(ApiFailure::new(FailureReason::Decode)),
+        VerifiedStatus::Active => Ok(TokenReport { active: true, expires_on }),
+        VerifiedStatus::Disabled | VerifiedStatus::Expired => Ok(TokenReport { active: false, expires_on }),
+        VerifiedStatus::Unknown => Err(ApiFailure::new(FailureReason::Decode)),
     }
 }
 

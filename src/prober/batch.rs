@@ -1,8 +1,8 @@
 //! The batch engine: one thread that sends and receives several packets per system call. Linux only.
 //!
 //! Every echo carries a keyed hash. A reply counts only if it is intact, and an ICMP error only if it quotes the echo.
-//! Round-trip times end when the kernel receives the reply, so they contain no delay of this thread. Deadlines are judged
-//! only after the sockets have been read, so that a process that was stopped loses no reply.
+//! Round-trip times end when the kernel receives the reply, so they contain no delay of this thread. Deadlines are
+//! judged only after the sockets have been read, so that a process that was stopped loses no reply.
 
 mod agenda;
 mod commands;

@@ -1,4 +1,5 @@
-//! One tunnel as a row: what is reported, what is observed, and the verdict; how urgent it is, and how rows are filtered and sorted.
+//! One tunnel as a row: what is reported, what is observed, and the verdict; how urgent it is, and how rows are
+//! filtered and sorted.
 
 use std::{
     cmp::{Ordering, Reverse},
@@ -42,8 +43,8 @@ pub struct Row<'a> {
     pub silence: Silence,
     /// `None` if the edge is not polled.
     pub edge: Option<RowEdge<'a>>,
-    /// The interface prefixes that several tunnels of the account have; `None` on an agent, which knows only a part of the
-    /// account.
+    /// The interface prefixes that several tunnels of the account have; `None` on an agent, which knows only a part of
+    /// the account.
     pub shared_prefixes: Option<&'a SharedPrefixes>,
 }
 
@@ -108,8 +109,8 @@ impl<'a> Row<'a> {
         self.edge?.traffic
     }
 
-    /// The address that represents the tunnel: one inside it that answers, else one inside whose silence counts, else any that has
-    /// ever answered, else the first.
+    /// The address that represents the tunnel: one inside it that answers, else one inside that counts when it is
+    /// silent, else any that has ever answered, else the first.
     pub fn main_target(&self) -> Option<&'a TargetProbe> {
         let answers = |probe: &&TargetProbe| probe.tally.state().up == Some(true);
         let answered = |probe: &&TargetProbe| probe.tally.state().ever_answered;
@@ -177,7 +178,7 @@ pub fn urgency(verdict: Verdict) -> usize {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
     pub tunnels: usize,
-    /// Tunnels whose reported values are stale.
+    /// Tunnels with stale reported values.
     pub stale: usize,
     verdicts: [usize; BY_URGENCY.len()],
 }
@@ -201,7 +202,7 @@ impl Summary {
         self.verdicts[urgency(verdict)]
     }
 
-    /// Tunnels whose verdict has this urgency.
+    /// Tunnels with a verdict of this urgency.
     pub fn of_concern(&self, concern: Concern) -> usize {
         BY_URGENCY
             .into_iter()

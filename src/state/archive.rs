@@ -1,7 +1,7 @@
 //! The content of the state file, and how it follows the published verdicts.
 //!
-//! An entry whose tunnel or address is not in the inventory is kept for a week, because a list that cannot be read, a
-//! mistake in a pattern or a switched-off prober must not erase what is known.
+//! An entry of a tunnel or address that is not in the inventory is kept for a week, because a list that cannot be read,
+//! a mistake in a pattern or a switched-off prober must not erase what is known.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -53,8 +53,8 @@ impl Archive {
         self.replies.iter().map(|(path, entry)| (path.clone(), entry.value.filter(known))).collect()
     }
 
-    /// The verdicts that may still hold, and all changes. Verdicts on tunnels that have been absent for too long at `now`
-    /// are left out.
+    /// The verdicts that may still hold, and all changes. Verdicts on tunnels that have been absent for too long at
+    /// `now` are left out.
     pub fn past_verdicts(&self, now: Moment) -> PastVerdicts {
         let is_recent = |since: Timestamp| now.since(now.earlier(since)) <= PastVerdicts::MAX_AGE;
         let recent = self.verdicts.iter().filter(|(_, entry)| entry.absent_since.is_none_or(is_recent));

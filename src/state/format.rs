@@ -51,7 +51,7 @@ impl From<serde_json::Error> for FormatError {
 }
 
 #[derive(Deserialize)]
-struct Head {
+struct StateHead {
     format: Option<String>,
     version: Option<u64>,
 }
@@ -85,7 +85,7 @@ struct NewStateFile<T, V, H, A> {
     agents: A,
 }
 
-/// A list whose members are made one after the other while they are written.
+/// A list that is serialized member by member, without a copy of the whole.
 struct Each<F>(F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Each<F> {
@@ -168,7 +168,7 @@ pub(super) fn encode(archive: &Archive, out: impl Write) -> io::Result<()> {
 /// # Errors
 /// The content is not a state file of this version.
 pub(super) fn decode(bytes: &[u8]) -> Result<Archive, FormatError> {
-    let head: Head = serde_json::from_slice(bytes)?;
+    let head: StateHead = serde_json::from_slice(bytes)?;
     match (head.format.as_deref(), head.version) {
         (Some(FORMAT), Some(VERSION)) => {}
         (Some(FORMAT), Some(version)) if version > VERSION => return Err(FormatError::Newer(version)),

@@ -31,18 +31,18 @@ pub(super) struct HistoryRecord {
 
 /// Milliseconds since 1970, the verdicts before and after, and the index of the explanation.
 #[derive(Serialize, Deserialize)]
-struct EventRecord(i64, VerdictRecord, VerdictRecord, Option<usize>);
+struct EventRecord(i64, VerdictLabel, VerdictLabel, Option<usize>);
 
 /// `None` if the verdict is unknown, for example after a downgrade.
-struct VerdictRecord(Option<Verdict>);
+struct VerdictLabel(Option<Verdict>);
 
-impl Serialize for VerdictRecord {
+impl Serialize for VerdictLabel {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.map(Label::as_str).serialize(serializer)
     }
 }
 
-impl<'de> Deserialize<'de> for VerdictRecord {
+impl<'de> Deserialize<'de> for VerdictLabel {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(VerdictVisitor)
     }
@@ -52,14 +52,14 @@ impl<'de> Deserialize<'de> for VerdictRecord {
 struct VerdictVisitor;
 
 impl de::Visitor<'_> for VerdictVisitor {
-    type Value = VerdictRecord;
+    type Value = VerdictLabel;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a verdict")
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<VerdictRecord, E> {
-        Ok(VerdictRecord(labelled(text)))
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<VerdictLabel, E> {
+        Ok(VerdictLabel(labelled(text)))
     }
 }
 
@@ -84,7 +84,7 @@ impl HistoryRecord {
                     reasons.len() - 1
                 })
             });
-            let [from, to] = [event.from, event.to].map(|verdict| VerdictRecord(Some(verdict)));
+            let [from, to] = [event.from, event.to].map(|verdict| VerdictLabel(Some(verdict)));
             events.push(EventRecord(event.at.as_millisecond(), from, to, index));
         }
         Self {
@@ -113,7 +113,7 @@ impl HistoryRecord {
 
 impl EventRecord {
     fn read<'a>(&self, reasons: &'a [String]) -> Option<VerdictEvent<'a>> {
-        let Self(millis, VerdictRecord(from), VerdictRecord(to), why) = self;
+        let Self(millis, VerdictLabel(from), VerdictLabel(to), why) = self;
         let why = why.and_then(|index| reasons.get(index)).map(String::as_str);
         Some(VerdictEvent { at: Timestamp::from_millisecond(*millis).ok()?, from: (*from)?, to: (*to)?, why })
     }

@@ -41,7 +41,7 @@ fn key(id: &str) -> TunnelKey {
     TunnelKey::new(&AccountName::new("acme"), &tunnel(id))
 }
 
-/// One tunnel with this verdict, whose address `10.0.0.0` has answered.
+/// One tunnel with this verdict and the address `10.0.0.0`, which has answered.
 fn judged(verdict: Verdict, changed: Moment) -> Judged {
     let evidence =
         Evidence { reported: Reported::None, edge: Reported::None, inside: Side::Silent, outside: Side::Answers };
@@ -280,7 +280,7 @@ fn a_reply_in_the_future_keeps_the_target_but_not_the_time() {
     assert_eq!(archive.past_verdicts(now).tunnels.len(), 1);
 }
 
-/// A keeper whose verdicts the test publishes, in paused time.
+/// A keeper of verdicts that the test publishes, in paused time.
 struct Rehearsal {
     folder: Folder,
     judged: watch::Sender<Judged>,

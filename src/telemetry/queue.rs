@@ -1,8 +1,8 @@
 //! Log lines that are not written yet.
 //!
-//! A write to standard error blocks while the other end of a pipe is not read. Therefore a thread of its own writes, and
-//! all others only append to a queue. If the queue is full, new lines are dropped and counted, because a program that
-//! waits for the reader of its log stops polling, probing and reacting to signals.
+//! A write to standard error blocks while the other end of a pipe is not read. Therefore a thread of its own writes,
+//! and all others only append to a queue. If the queue is full, new lines are dropped and counted, because a program
+//! that waits for the reader of its log stops polling, probing and reacting to signals.
 
 use std::{io::Write, mem, time::Duration};
 
@@ -55,7 +55,8 @@ impl Queue {
     /// Adds the last lines of the program, even to a full queue, and waits until everything is written. Returns whether
     /// that happened.
     ///
-    /// A write may take `within`. On a busy machine it can take longer until the writer runs; this wait is limited, too.
+    /// A write may take `within`. On a busy machine it can take longer until the writer runs; this wait is limited,
+    /// too.
     pub(super) fn finish(&self, last: &[u8], within: Duration) -> bool {
         const ROUNDS: usize = 10;
         let mut state = self.state.lock();
@@ -116,7 +117,7 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(30);
 
-    /// Standard error whose reader reads only on command.
+    /// Standard error with a reader that reads only on command.
     #[derive(Clone, Default)]
     struct Pipe(Arc<(Mutex<PipeState>, Condvar)>);
 
@@ -150,7 +151,7 @@ mod tests {
         }
     }
 
-    /// A queue whose thread writes to `out` until the test program ends.
+    /// A queue with a thread that writes to `out` until the test program ends.
     fn queue(out: impl Write + Send + 'static) -> Arc<Queue> {
         let queue = Arc::new(Queue::default());
         let writer = Arc::clone(&queue);

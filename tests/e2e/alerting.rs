@@ -155,8 +155,8 @@ fn take(mut stream: &TcpStream) -> Option<Vec<Delivery>> {
     Some(alerts)
 }
 
-/// What delivers the alerts of an exporter: Prometheus with the shipped rules, Alertmanager with the shipped routes, and
-/// the receiver.
+/// What delivers the alerts of an exporter: Prometheus with the shipped rules, Alertmanager with the shipped routes,
+/// and the receiver.
 pub(crate) struct Delivering {
     pub(crate) prometheus: Prometheus,
     alertmanager: SocketAddr,

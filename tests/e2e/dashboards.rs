@@ -1,5 +1,5 @@
-//! The Grafana dashboards: they follow the linter's rules and Grafana's own types, equal the output of their script, and a
-//! real Prometheus answers every query.
+//! The Grafana dashboards: they follow the linter's rules and Grafana's own types, equal the output of their script,
+//! and a real Prometheus answers every query.
 
 mod answers;
 mod examples;

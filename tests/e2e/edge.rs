@@ -1,4 +1,5 @@
-//! The edge view with a hostile GraphQL API: nothing is published that was not in an answer, and nothing is lost that was.
+//! The edge view with a hostile GraphQL API: nothing is published that was not in an answer, and nothing is lost that
+//! was.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Sites: hundreds of them from one line of configuration, on the page, in JSON, metrics and commands; and rules that match no
-//! tunnel.
+//! Sites: hundreds of them from one line of configuration, on the page, in JSON, metrics and commands; and rules that
+//! match no tunnel.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! A log that is not read: standard error is a pipe whose reader is stuck, as behind a hung log shipper.
+//! A log that is not read: standard error is a pipe with a reader that is stuck, as behind a hung log shipper.
 
 use std::{
     io::Read as _,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::support::{SOON, eventually, exporter::program, free_address, http, samples::Samples};
 
-/// A demo whose standard error is only read on command. Killed when dropped.
+/// A demo with standard error that is only read on command. Killed when dropped.
 struct Unread {
     child: Child,
     address: SocketAddr,
@@ -32,8 +32,8 @@ impl Unread {
         demo
     }
 
-    /// Causes 3.6 MB of log: the sandbox logs each request with its path. A pipe has 64 KiB, and the writer holds at most
-    /// as much as the queue, 1 MiB.
+    /// Causes 3.6 MB of log: the sandbox logs each request with its path. A pipe has 64 KiB, and the writer holds at
+    /// most as much as the queue, 1 MiB.
     fn fill_the_log(&self) {
         let path = format!("/client/v4/{}", "x".repeat(12_000));
         for n in 0..300 {
@@ -67,7 +67,7 @@ impl Drop for Unread {
 
 /// Before, the first thread that logged into the full pipe waited forever, and soon all of them did.
 #[test]
-fn an_exporter_whose_log_is_not_read_serves_and_stops() {
+fn an_exporter_with_a_log_that_is_not_read_serves_and_stops() {
     let mut demo = Unread::start();
     assert_eq!(demo.dropped(), 0.0);
     demo.fill_the_log();

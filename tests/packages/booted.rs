@@ -13,7 +13,7 @@ const TOKEN: &str = "/etc/magic-tunnel-exporter/api-token";
 /// With `DynamicUser=`, the state directory is a link to this one.
 const STATE: &str = "/var/lib/private/magic-tunnel-exporter/state.json";
 
-/// A site whose router answers pings: every address of 127.0.0.0/8 does.
+/// A site with a router that answers pings: every address of 127.0.0.0/8 does.
 const STORY: &str = "\
 accounts:
   - name: lab

@@ -1,6 +1,6 @@
 """Reads manifests from standard input and holds them against the schemas of Kubernetes and of the Prometheus Operator.
 
-The Deployment also has to be allowed where Pod Security is "restricted", whose rules no schema has: they are written out here, from
+The Deployment also has to be allowed where Pod Security is "restricted". No schema has these rules: they are written out here, from
 https://kubernetes.io/docs/concepts/security/pod-security-standards/.
 """
 

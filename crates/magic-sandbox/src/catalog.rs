@@ -1,4 +1,4 @@
-//! A collection whose resources have no state besides their settings: routes and interconnects.
+//! A collection of resources without state besides their settings: routes and interconnects.
 
 use std::fmt;
 

@@ -297,7 +297,7 @@ fn paced(pieces: impl Iterator<Item = Piece> + Send + Unpin + 'static) -> server
     PacedBody { pieces, next: None }.boxed_unsync()
 }
 
-/// A body whose pieces are sent after pauses.
+/// A body in pieces that are sent after pauses.
 struct PacedBody<I> {
     pieces: I,
     /// The piece that waits for the end of its pause.

@@ -161,8 +161,8 @@ impl StoryPlayer {
         Self { story, period_start: now, next: 0 }
     }
 
-    /// Returns the next step that is due at `now`, with the time at which it was due. If several periods have passed, all but the last one are skipped,
-    /// because the restart would undo them.
+    /// Returns the next step that is due at `now`, with the time at which it was due. If several periods have passed,
+    /// all but the last one are skipped, because the restart would undo them.
     pub(crate) fn next_step(&mut self, now: Moment) -> Option<(Moment, StoryStep)> {
         let elapsed = now.since(self.period_start);
         if let Some(period) = self.story.period.filter(|period| elapsed >= *period) {

@@ -14,8 +14,8 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Time from `earlier` to `self` on the monotonic clock, which is not affected by changes of the wall clock. Zero if
-    /// `earlier` is later.
+    /// Time from `earlier` to `self` on the monotonic clock, which is not affected by changes of the wall clock. Zero
+    /// if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         self.instant.saturating_duration_since(earlier.instant)
     }

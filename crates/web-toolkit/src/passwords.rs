@@ -19,8 +19,8 @@ use tokio::task;
 use self::{memory::PasswordMemory, queue::FairQueue};
 use crate::server::Peer;
 
-/// A check with cost 16 takes about five seconds, and each further step doubles the time. Hashes with a higher cost have
-/// a queue of their own, because a scrape that waits behind one of them would time out.
+/// A check with cost 16 takes about five seconds, and each further step doubles the time. Hashes with a higher cost
+/// have a queue of their own, because a scrape that waits behind one of them would time out.
 pub(crate) const HIGHEST_USUAL_COST: u32 = 16;
 
 /// A user name and a password as the client sent them. The server limits the size of the header.
@@ -124,7 +124,8 @@ pub(crate) enum PasswordCheck {
     Failed,
 }
 
-/// Checks passwords, for all users that the program has while it runs. Clones share their queues and what they remember.
+/// Checks passwords, for all users that the program has while it runs. Clones share their queues and what they
+/// remember.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PasswordChecker {
     memory: Arc<PasswordMemory>,

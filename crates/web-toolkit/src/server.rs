@@ -49,7 +49,7 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// The response after an internal error, whose cause is logged.
+/// The response after an internal error. The cause is logged.
 pub fn internal_error() -> Response<Body> {
     plain_text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error; see the log of the exporter\n")
 }
@@ -146,8 +146,8 @@ impl Default for ServerOptions {
     }
 }
 
-/// Serves HTTP on all of `bound` until `stop`, over TLS as far as the encryption has a configuration. After `stop`, idle
-/// connections are closed at once, requests in flight have [`Limits::grace`] to finish, and the rest is aborted.
+/// Serves HTTP on all of `bound` until `stop`, over TLS as far as the encryption has a configuration. After `stop`,
+/// idle connections are closed at once, requests in flight have [`Limits::grace`] to finish, and the rest is aborted.
 pub async fn serve<S, F>(options: ServerOptions, bound: Vec<Bound>, stop: CancellationToken, service: S)
 where
     S: Fn(Request<Incoming>) -> F + Send + Sync + 'static,

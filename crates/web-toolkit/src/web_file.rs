@@ -1,7 +1,8 @@
 //! The web configuration file (`--web.config.file`): TLS, passwords, headers and a rate limit, in the format that
 //! Prometheus and its exporters share.
 //!
-//! [`WebFile`] reads the file and all files that it names. A `WebFile` is completely checked, so it can be used as it is.
+//! [`WebFile`] reads the file and all files that it names. A `WebFile` is completely checked, so it can be used as it
+//! is.
 
 mod tls;
 

@@ -4,7 +4,7 @@
 //! Reading fails only if the text is not YAML: a value of the wrong shape, an unknown key and a repeated key are stored
 //! in the field, so that [`crate::settings`] can report them together with wrong values.
 //!
-//! This is the only module that sets options of the YAML crate, whose own error messages can quote secrets.
+//! This is the only module that sets options of the YAML crate. The error messages of that crate can quote secrets.
 
 use std::{collections::BTreeSet, fmt, iter, marker::PhantomData};
 
@@ -21,8 +21,8 @@ use serde_saphyr::{
     options::{DuplicateKeyPolicy, NonFiniteFloatPolicy},
 };
 
-/// Declares the struct of a section: `keys! { struct PollKeys { interval, overrides: OverrideKeys } }`. Each key becomes a
-/// [`Node`]; the type after a key is the struct of its section, or of the members of its list.
+/// Declares the struct of a section: `keys! { struct PollKeys { interval, overrides: OverrideKeys } }`. Each key
+/// becomes a [`Node`]; the type after a key is the struct of its section, or of the members of its list.
 #[macro_export]
 macro_rules! keys {
     ($(#[$comment:meta])* $visibility:vis struct $name:ident { $($key:ident $(: $section:ty)?),+ $(,)? }) => {

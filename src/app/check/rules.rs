@@ -1,4 +1,5 @@
-//! Compares the rules of the configuration file with the tunnels of all accounts: rules that match no tunnel, and sites.
+//! Compares the rules of the configuration file with the tunnels of all accounts: rules that match no tunnel, and
+//! sites.
 
 use std::{collections::BTreeSet, sync::Arc};
 

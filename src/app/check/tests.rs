@@ -11,7 +11,7 @@ fn failure(reason: FailureReason) -> ApiFailure {
 
 #[test]
 fn a_token_is_judged_by_its_status_and_its_expiry() {
-    use TokenStatus::{Active, Disabled, Expired, Unknown};
+    use VerifiedStatus::{Active, Disabled, Expired, Unknown};
     let table = [
         (Active, None, CheckStatus::Ok, "active, does not expire"),
         (Active, Some("2026-12-05T10:00:00Z"), CheckStatus::Ok, "active, expires at 2026-12-05T10:00:00Z"),

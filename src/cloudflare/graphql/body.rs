@@ -2,7 +2,7 @@
 //!
 //! A status of 200 does not mean success: `errors` can say why the data, or one list of it, is `null`.
 
-use super::wire::{Account, Answer, Data, QueryError};
+use super::wire::{Account, Answer, Data, GraphqlError};
 use crate::{
     cloudflare::{
         decode::is_object,
@@ -21,7 +21,7 @@ pub(super) trait RowReader {
     /// Names of the lists in the document.
     const LISTS: &'static [&'static str];
 
-    /// Names in the document whose data can be missing without the rest.
+    /// Names in the document that can be missing without the rest.
     const PARTS: &'static [&'static str] = Self::LISTS;
 
     type Output;
@@ -149,7 +149,7 @@ fn with_missing<'a, R: RowReader>(
     (account, missing)
 }
 
-impl QueryError<'_> {
+impl GraphqlError<'_> {
     /// Whether the path of the error contains the name of a part.
     fn is_about(&self, name: &str) -> bool {
         let Field::Value(List(path)) = &self.path else { return false };

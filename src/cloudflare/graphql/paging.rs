@@ -1,4 +1,4 @@
-//! The pages of an answer whose rows are in the order of the names of tunnels.
+//! The pages of an answer with rows in the order of the names of tunnels.
 //!
 //! A page is full if one of its lists has as many rows as were asked for. The last name of such a list may be
 //! incomplete, so it is dropped and the next page begins with it.

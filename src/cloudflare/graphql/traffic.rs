@@ -51,7 +51,7 @@ impl TrafficListing {
 }
 
 #[derive(Deserialize)]
-struct Row<'a> {
+struct WireRow<'a> {
     #[serde(default)]
     sum: Field<Object<Sum>>,
     #[serde(borrow)]
@@ -107,7 +107,7 @@ impl TrafficReader {
         }
     }
 
-    fn add_row(&mut self, list: usize, row: &Row<'_>) -> bool {
+    fn add_row(&mut self, list: usize, row: &WireRow<'_>) -> bool {
         let Field::Value(Text(name)) = &row.dimensions.name else { return false };
         self.last[list] = Some(name.as_ref().into());
         // The query leaves these out; they are not tunnels.

@@ -12,7 +12,7 @@ pub(super) struct Answer<'a> {
     #[serde(default, borrow)]
     pub(super) data: Field<Object<Data<'a>>>,
     #[serde(default, borrow)]
-    pub(super) errors: Field<List<Object<QueryError<'a>>>>,
+    pub(super) errors: Field<List<Object<GraphqlError<'a>>>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -43,7 +43,7 @@ pub(super) struct Account<'a> {
     #[serde(default)]
     to_site: Field<List<IgnoredAny>>,
     #[serde(default, borrow)]
-    pub(super) settings: Field<Object<Settings<'a>>>,
+    pub(super) settings: Field<Object<SettingsOfDatasets<'a>>>,
 }
 
 impl Account<'_> {
@@ -81,7 +81,7 @@ pub(super) const NETWORK_ANALYTICS: &str = "magicTransitNetworkAnalyticsAdaptive
 
 /// Member of `errors`. The message is only classified, because it may quote the request.
 #[derive(Deserialize, Default)]
-pub(super) struct QueryError<'a> {
+pub(super) struct GraphqlError<'a> {
     #[serde(default, borrow)]
     pub(super) message: Field<Text<'a>>,
     #[serde(default, borrow)]
@@ -99,7 +99,7 @@ pub(super) struct Extensions<'a> {
 /// The field `settings` of an account.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Settings<'a> {
+pub(super) struct SettingsOfDatasets<'a> {
     #[serde(default, borrow)]
     pub(super) magic_transit_tunnel_health_checks_adaptive_groups: Field<Object<DatasetLimits<'a>>>,
     #[serde(default, borrow)]

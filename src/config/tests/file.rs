@@ -762,7 +762,8 @@ fn repository(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// `config.example.yml` with its examples switched on: a line that begins with `#` and a word, without a blank between, is one.
+/// `config.example.yml` with its examples switched on: a line that begins with `#` and a word, without a blank between,
+/// is one.
 fn example(examples: bool) -> String {
     let text = fs::read_to_string(repository("config.example.yml")).unwrap();
     let line = |line: &str| {

@@ -27,7 +27,7 @@ mod history;
 
 const STALE_AFTER: Duration = Duration::from_mins(5);
 
-/// Tunnels whose probe results and time the test sets.
+/// Tunnels with probe results and a time that the test sets.
 struct Rehearsal {
     now: Moment,
     polled: Moment,
@@ -152,7 +152,7 @@ fn par() -> Tunnel {
     addressed("par", "203.0.113.2", "10.0.0.2/31", "")
 }
 
-/// One tunnel, up, whose addresses answer.
+/// One tunnel that is up, with addresses that answer.
 fn healthy() -> Rehearsal {
     let mut rehearsal = Rehearsal::new([reporting(fra(), BgpState::Up)]);
     rehearsal.everything(true);

@@ -1,7 +1,7 @@
 //! Joins the data of the edge with the tunnels of an account.
 //!
 //! Health checks carry a name and no id. A name that two tunnels share, or that no tunnel has, is counted and not
-//! guessed. Traffic carries both; a row whose id is that of a tunnel belongs to this tunnel only.
+//! guessed. Traffic carries both; a row with the id of a tunnel belongs to this tunnel only.
 
 use std::{
     collections::{HashMap, HashSet},

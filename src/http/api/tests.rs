@@ -84,7 +84,7 @@ fn answering() -> TargetProbe {
     TargetProbe { target: ProbeTarget::InterfaceAddress, address: [10, 0, 0, 0].into(), tally: tally.into() }
 }
 
-/// A snapshot with every value of `full`, whose list has just failed.
+/// A snapshot with every value of `full`. Its list has just failed.
 fn snapshot() -> Snapshot {
     let now = clock::now();
     let mut fleet = Fleet::clone(&polled(Some(now), [full(), full_gre()]));

@@ -86,7 +86,7 @@ struct Period {
     verdict: Verdict,
 }
 
-/// The periods whose verdict is known. While the exporter was not running, the verdict can have changed.
+/// The periods with a known verdict. While the exporter was not running, the verdict can have changed.
 fn periods(history: &VerdictHistory, current: &TunnelVerdict, now: Timestamp) -> Vec<Period> {
     let events: Vec<_> = history.events().collect();
     let first = history.began().zip(events.first());

@@ -78,7 +78,7 @@ fn draw_row(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             }
             th class="name" scope="row" {
                 a href={ "tunnels/" (tunnel_path(row)) } { (shown(&tunnel.name)) }
-                small { (describe(snapshot, row)) }
+                small { (words::describe_tunnel(row, snapshot.fleet().accounts.len() > 1)) }
             }
             td class="session" data-label="BGP" { (words::session_state(row)) }
             td class="since" data-label="Since" {
@@ -93,16 +93,6 @@ fn draw_row(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             td class="age" data-label="Reported" { (draw_age(snapshot, row)) }
         }
     }
-}
-
-fn describe(snapshot: &Snapshot, row: &Row<'_>) -> String {
-    let tunnel = row.tunnel();
-    let (account, description) = (shown(row.account.as_str()), shown(&tunnel.description));
-    let account = (snapshot.fleet().accounts.len() > 1).then_some(&*account);
-    let site = row.site().map(|site| shown(site));
-    let description = (!description.is_empty()).then_some(&*description);
-    let parts = [words::type_name(tunnel.tunnel_type())].into_iter().chain(account).chain(site.as_deref());
-    join_with_dots(parts.chain(description))
 }
 
 /// Cloudflare's health check of the tunnel, unless the report is stale.

@@ -9,7 +9,7 @@ use super::{
     document::{Document, ROOT_OF_TUNNEL},
     fields::draw_fields,
     findings::draw_findings,
-    format::{count_noun, format_count, format_ms, format_percent, join_with_dots, time_at, time_since},
+    format::{count_noun, format_count, format_ms, format_percent, time_at, time_since},
     graph::draw_graph,
     history::draw_history,
     words,
@@ -39,7 +39,7 @@ pub(in crate::http) fn draw_tunnel(
         nav class="crumbs" aria-label="Breadcrumb" { a href=(ROOT_OF_TUNNEL) { "← All tunnels" } }
         div id="tunnel" data-live {
             section class={ "headline " (concern) } {
-                p class="about" { (describe(&row)) }
+                p class="about" { (words::describe_tunnel(&row, true)) }
                 h1 { (name) " " (words::verdict_badge(row.verdict())) }
                 (draw_reason(snapshot, &row))
                 @if let Some(url) = alertmanager { (draw_silences(url, &row)) }
@@ -57,16 +57,6 @@ pub(in crate::http) fn draw_tunnel(
     };
     let title = format!("{name}: {}", words::verdict_name(row.verdict()));
     Some(Document { title, concern, root: ROOT_OF_TUNNEL, body })
-}
-
-fn describe(row: &Row<'_>) -> String {
-    let tunnel = row.tunnel();
-    let description = shown(&tunnel.description);
-    let parts = [words::type_name(tunnel.tunnel_type()), &shown(row.account.as_str())].map(str::to_owned);
-    let description = (!description.is_empty()).then(|| description.into_owned());
-    let site = row.site().map(|site| shown(site).into_owned());
-    let parts: Vec<String> = parts.into_iter().chain(site).chain(description).collect();
-    join_with_dots(parts.iter().map(String::as_str))
 }
 
 fn draw_reason(snapshot: &Snapshot, row: &Row<'_>) -> Markup {

@@ -1,6 +1,7 @@
 //! Names and explanations of the values of closed lists, and coloured badges with them.
 
 use maud::{Markup, html};
+use web_toolkit::text::shown;
 
 use super::format::join_with_dots;
 use crate::{
@@ -185,4 +186,14 @@ pub(super) const fn target_name(target: ProbeTarget) -> &'static str {
         ProbeTarget::ExtraAddress => "Extra address",
         ProbeTarget::ExtraAddress6 => "Extra address (IPv6)",
     }
+}
+
+/// What a tunnel is: its type, account, site and description. The site is left out if the description contains it.
+pub(super) fn describe_tunnel(row: &Row<'_>, with_account: bool) -> String {
+    let description = shown(&row.tunnel().description);
+    let account = with_account.then(|| shown(row.account.as_str()));
+    let site = row.site().map(|site| shown(site)).filter(|site| !description.contains(&**site));
+    let kind = type_name(row.tunnel().tunnel_type());
+    let parts = [Some(kind), account.as_deref(), site.as_deref(), Some(&*description)];
+    join_with_dots(parts.into_iter().flatten().filter(|part| !part.is_empty()))
 }

@@ -10,7 +10,7 @@ use crate::domain::edge::{EdgeHealth, EdgeView, EdgeWindow};
 /// Length of a bucket of traffic. Cloudflare aggregates traffic by these, aligned to the hour.
 pub const BUCKET: Duration = Duration::from_mins(5);
 
-/// Maximum number of data centers whose scores are polled.
+/// Maximum number of data centers to poll scores of.
 pub const MAX_COLOS: usize = 20;
 
 /// What the polls of the edge ask for.
@@ -28,7 +28,7 @@ pub struct EdgePollSettings {
     pub min_checks: u64,
     /// Whether traffic is polled.
     pub traffic: bool,
-    /// Names of the data centers whose scores are polled, at most [`MAX_COLOS`].
+    /// Names of the data centers to poll scores of, at most [`MAX_COLOS`].
     pub colos: Arc<[Arc<str>]>,
 }
 

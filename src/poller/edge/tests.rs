@@ -208,7 +208,8 @@ async fn a_dataset_that_the_limits_refuse_returns_at_a_reload() {
     let limits = EdgeSettings { health: refused, ..EdgeSettings::default() };
     let script = Script { limits, ..Script::default() };
     let poll = poll_during(script, EdgePollSettings::default(), async |controls| {
-        assert_eq!(controls.counts_after(Duration::from_mins(1)).await, [1, 0, 1]);
+        // The traffic is polled once or twice, depending on the time until the next bucket is complete.
+        assert_eq!(controls.counts_after(Duration::from_mins(1)).await[..2], [1, 0]);
         controls.reload.send_replace(());
         assert_eq!(controls.counts_after(Duration::from_secs(1)).await[..2], [2, 0], "it is still refused");
         controls.script.lock().unwrap().limits = EdgeSettings::default();

@@ -1,5 +1,5 @@
-//! The sockets of one IP version and one binding: the one that sends, and those that were replaced while replies to their
-//! echoes may still arrive.
+//! The sockets of one IP version and one binding: the one that sends, and those that were replaced while replies to
+//! their echoes may still arrive.
 
 use std::{
     io,
@@ -80,7 +80,7 @@ impl BatchLink {
         polled.extend(open.map(|open| PollFd::from_borrowed_fd(open.socket.as_fd(), PollFlags::IN)));
     }
 
-    /// Reads all packets that have arrived. Closes replaced sockets whose time has come.
+    /// Reads all packets that have arrived. Closes replaced sockets that are due.
     pub(super) fn read(&mut self, table: &mut Table, now: Instant) {
         if let Some(open) = self.slot.open_socket() {
             open.read(self.id, &self.sockets, table, now);

@@ -36,8 +36,8 @@ pub(super) const SEND_BATCH: usize = 4;
 /// Packets per receive.
 const RECEIVE_BATCH: usize = 16;
 
-/// Larger than a reply and than an error of IPv4, which has up to 576 bytes (RFC 1812 section 4.3.2.3). Longer errors of
-/// IPv6 are cut behind the quoted echo.
+/// Larger than a reply and than an error of IPv4, which has up to 576 bytes (RFC 1812 section 4.3.2.3). Longer errors
+/// of IPv6 are cut behind the quoted echo.
 const PACKET_BUFFER: usize = 1024;
 
 /// A packet that was received.

@@ -117,8 +117,8 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Returns the time of arrival of the reply to an echo. The monotonic clock bounds it on both sides, because the wall
-    /// clock may have been set.
+    /// Returns the time of arrival of the reply to an echo. The monotonic clock bounds it on both sides, because the
+    /// wall clock may have been set.
     fn instant(self, sent: Instant) -> Instant {
         let stamped = self.stamp.map_or(self.read.instant, |stamp| self.read.earlier(stamp).instant);
         stamped.max(self.not_before).max(sent).min(self.read.instant)

@@ -72,8 +72,8 @@ mod tests {
 
     use super::*;
 
-    /// Starts `count` sessions that were due `lateness` ago. Returns how many have sent when this task runs again, and how
-    /// many in total.
+    /// Starts `count` sessions that were due `lateness` ago. Returns how many have sent when this task runs again, and
+    /// how many in total.
     async fn count_sends(count: usize, lateness: Duration) -> (usize, usize) {
         let gate = SendGate::default();
         let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));

@@ -14,7 +14,7 @@ use crate::support::{
     tunnels::{gre, gre_list, ipsec, ipsec_list, with},
 };
 
-/// A hub whose answers the test controls.
+/// A hub with answers that the test controls.
 fn answer(headers: &str, body: &str) -> Answer {
     api::answer("200 OK", &format!("Content-Type: application/json\r\n{headers}"), body)
 }

@@ -32,7 +32,7 @@ fn lists(silent: &[&str]) -> Answer {
     by_collection(ipsec_list(&[]), gre_list(&[("fra-1", 1), ("fra-2", 2), ("fra-3", 3)].map(tunnel)))
 }
 
-/// An agent whose name is `prober`, and that pings on loopback only.
+/// An agent with the name `prober` that pings on loopback only.
 fn prober(hub: &Exporter, prober: &str, more: &[&str]) -> Exporter {
     let mut command = program();
     command.args(["serve", "--inventory.interval=1s", "--inventory.timeout=5s", "--inventory.site=fra"]);

@@ -34,7 +34,7 @@ const LONG: Duration = Duration::from_mins(4);
 /// Tunnels with static routes, and the addresses inside of them.
 const TUNNELS: [(&str, &str); 4] = [("fra", INSIDE), ("ams", "10.77.0.2"), ("par", "10.77.0.4"), ("waw", "10.77.0.6")];
 
-/// The lists of tunnels, and an edge whose checks of the tunnels `down` fail.
+/// The lists of tunnels, and an edge with failing checks of the tunnels `down`.
 fn answer(down: &[&str]) -> Answer {
     let listed = TUNNELS.map(|(name, inside)| tunnel(name, ENDPOINT, &format!("{inside}/31"), "", None));
     let checks = TUNNELS.map(|(name, _)| result(name, if down.contains(&name) { "timeout" } else { "ok" }, 100));

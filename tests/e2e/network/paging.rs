@@ -198,7 +198,7 @@ stories! {
         assert_eq!(resolved(&chain), [] as [Value; 0], "nothing has recovered");
     }
 
-    fn a_tunnel_that_two_exporters_watch_and_whose_verdict_alternates_pages_once(lab) {
+    fn a_tunnel_with_two_exporters_and_an_alternating_verdict_pages_once(lab) {
         let mut world = World::default();
         world.add("shared", "", 6, false);
         let api = Api::start(world.answer(|_| false));

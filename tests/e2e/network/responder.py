@@ -10,7 +10,7 @@ confirmed by `ok` and the time since which they apply. A rule:
            | wrong_checksum | error_first (unreachable, and then the reply)
            | foreign_quote (unreachable, about an echo with another content)
            | double (two replies) | next_host (a reply in the name of the second next address)
-  forge    addresses in whose names it answers as well, with its own identifier and the next sequence numbers
+  forge    addresses that it pretends to be and answers for as well, with its own identifier and the next sequence numbers
   delay    seconds until the answer; jitter: plus or minus this
   loss     share of echoes without an answer: exactly this share of each hundred, at random places
   copies   how many times the answer is sent
@@ -49,7 +49,7 @@ def checksum(data):
 
 
 def packet(source, destination, icmp):
-    """An IP packet around an ICMP message whose checksum is zero."""
+    """An IP packet around an ICMP message with a checksum of zero."""
     if len(source) == 4:
         icmp = icmp[:2] + struct.pack("!H", checksum(icmp)) + icmp[4:]
         head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(icmp), 0, 0, 64, 1, 0, source, destination)

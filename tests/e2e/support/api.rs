@@ -1,4 +1,4 @@
-//! An API whose answers a test controls, if necessary byte by byte.
+//! An API with answers that a test controls, if necessary byte by byte.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},

@@ -35,7 +35,7 @@ pub(crate) fn run(command: &mut Command) -> Ended {
     Process::start(command).ended(SOON)
 }
 
-/// A child whose output is collected while it runs. Killed when dropped. A failing test prints the output.
+/// A child process. Its output is collected while it runs. Killed when dropped. A failing test prints the output.
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{SandboxSettings, testing::TestApi};
 
-/// Whether the prober of the demo gets replies from an address. No other prober gets them from another host, because all
-/// addresses are on loopback.
+/// Whether the prober of the demo gets replies from an address. No other prober gets them from another host, because
+/// all addresses are on loopback.
 fn replies(address: &str, muted: &BTreeSet<IpAddr>) -> bool {
     let address: IpAddr = address.split('/').next().unwrap().parse().unwrap();
     assert!(address.is_loopback(), "{address}");
@@ -325,7 +325,8 @@ impl std::io::Write for LogWriter {
 
 #[test]
 fn each_event_is_one_line_in_the_log() {
-    // Global, because tracing caches that an event has no subscriber: another test can log it first, on a thread without one.
+    // Global, because tracing caches that an event has no subscriber: another test can log it first, on a thread
+    // without one.
     let subscriber = tracing_subscriber::fmt().without_time().with_ansi(false).with_writer(|| LogWriter).finish();
     tracing::subscriber::set_global_default(subscriber).unwrap();
     let mut demo = TestApi::new(SandboxSettings::default());

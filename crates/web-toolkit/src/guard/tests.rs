@@ -134,7 +134,7 @@ async fn too_many_guesses_are_refused_at_once_and_delay_no_authenticated_client(
 }
 
 #[tokio::test]
-async fn a_reload_does_not_forget_users_whose_hash_is_unchanged() {
+async fn a_reload_does_not_forget_users_with_an_unchanged_hash() {
     let hash: PasswordHash = bcrypt::hash("wonder", 4).unwrap().parse().unwrap();
     let rules = || RequestRules::new(Users::new([("alice".to_owned(), hash.clone())].into()), None, HeaderMap::new());
     let (sender, guard) = guard(rules(), false);

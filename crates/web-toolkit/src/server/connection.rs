@@ -1,8 +1,8 @@
 //! One connection, from the handshake to its end.
 //!
 //! hyper has one timer for both reading a request head and idling between requests. The first must be short and the
-//! second longer than a scrape interval. The first is therefore measured here, by an [`ConnectionActivity`] that notices when
-//! bytes arrive while no request is in progress.
+//! second longer than a scrape interval. The first is therefore measured here, by an [`ConnectionActivity`] that
+//! notices when bytes arrive while no request is in progress.
 
 use std::{convert::Infallible, io, pin::pin};
 

@@ -40,8 +40,8 @@ impl FromStr for HostName {
 pub struct Hosts(Arc<[HostName]>);
 
 impl Hosts {
-    /// An empty list allows any name. IP addresses and `localhost` are always allowed, because DNS rebinding needs a name
-    /// that the attacker controls.
+    /// An empty list allows any name. IP addresses and `localhost` are always allowed, because DNS rebinding needs a
+    /// name that the attacker controls.
     pub fn new(names: &[HostName]) -> Self {
         Self(names.into())
     }

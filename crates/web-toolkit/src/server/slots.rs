@@ -208,7 +208,8 @@ impl SlotTable {
         self.idle.extend(since.map(|since| (since, id)));
     }
 
-    /// Closes the longest idle connection of the peers that `of` accepts, preferably of one with more than `share` slots.
+    /// Closes the longest idle connection of the peers that `of` accepts, preferably of one with more than `share`
+    /// slots.
     fn evict(&mut self, of: impl Fn(Peer) -> bool, share: usize) -> bool {
         let holds_more = |peer: Peer| self.held.get(&peer).is_some_and(|held| *held > share);
         let prefers = self.held.values().any(|held| *held > share);

@@ -59,15 +59,15 @@ impl From<Mistake> for ConfigError {
     }
 }
 
-/// Whether a text could be a secret or contain one, so that no message may quote it: 20 or more characters that all occur
-/// in tokens, a [token](has_token) anywhere in the text, or a URL with a password.
+/// Whether a text could be a secret or contain one, so that no message may quote it: 20 or more characters that all
+/// occur in tokens, a [token](has_token) anywhere in the text, or a URL with a password.
 pub fn looks_like_secret(text: &str) -> bool {
     let is_word = text.len() >= SHORTEST_TOKEN && text.chars().all(|c| is_token_character(c) || c == '.');
     is_word || has_token(text) || text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
-/// Whether a part of the text looks random: 20 or more characters in which letters, capitals and digits alternate often,
-/// unlike in a word, a path or a host name. True for UUIDs, too.
+/// Whether a part of the text looks random: 20 or more characters in which letters, capitals and digits alternate
+/// often, unlike in a word, a path or a host name. True for UUIDs, too.
 pub fn has_token(text: &str) -> bool {
     text.split(|c| !is_token_character(c)).any(|part| part.len() >= SHORTEST_TOKEN && changes(part) >= LEAST_CHANGES)
 }

@@ -98,7 +98,8 @@ impl TlsReader<'_> {
         versions
     }
 
-    /// What `parse` makes of the text of `inline`, or of the file that `by_path` names. `None`: both are absent or wrong.
+    /// What `parse` makes of the text of `inline`, or of the file that `by_path` names. `None`: both are absent or
+    /// wrong.
     fn material<T>(
         &mut self,
         name: &str,

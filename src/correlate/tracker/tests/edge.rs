@@ -14,7 +14,7 @@ impl Rehearsal {
     }
 }
 
-/// A tunnel with static routes whose addresses have answered for ten minutes.
+/// A tunnel with static routes and addresses that have answered for ten minutes.
 fn routed_statically() -> Rehearsal {
     let mut rehearsal = Rehearsal::new([fra()]);
     rehearsal.everything(true);

@@ -24,7 +24,7 @@ const MAX_TAGS: usize = 4_096;
 
 /// Position of a tunnel in the inventory.
 #[derive(Debug, Clone, Copy)]
-struct Position {
+struct TunnelPosition {
     account: u32,
     tunnel_type: TunnelType,
     entry: u32,
@@ -36,7 +36,7 @@ pub(in crate::http) struct InventoryIndex {
     fleet: Arc<Fleet>,
     settings: Arc<ProbeSettings>,
     accounts: Vec<AccountName>,
-    positions: Vec<Position>,
+    positions: Vec<TunnelPosition>,
     /// Numbers of the tunnels of each site, ascending.
     sites: HashMap<String, Vec<u32>>,
     tags: Mutex<HashMap<Arc<Selection>, Arc<str>>>,
@@ -54,7 +54,8 @@ impl InventoryIndex {
         };
         for (account, known) in (0..).zip(fleet.accounts.values()) {
             for (tunnel_type, list) in known.lists() {
-                let positions = (0..).zip(&list.entries[..]).map(|(entry, _)| Position { account, tunnel_type, entry });
+                let positions =
+                    (0..).zip(&list.entries[..]).map(|(entry, _)| TunnelPosition { account, tunnel_type, entry });
                 index.positions.extend(positions);
             }
         }

@@ -1,5 +1,5 @@
-//! A deterministic simulation of hubs and agents over the parts that do no I/O: the index, the text and the headers of a
-//! hub, and the session and the ledger of an agent.
+//! A deterministic simulation of hubs and agents over the parts that do no I/O: the index, the text and the headers of
+//! a hub, and the session and the ledger of an agent.
 //!
 //! Two hubs poll an API that changes; 20 agents at five sites ask them. A seed decides about cuts, delays, garbage,
 //! restarts, clocks and changes. After each event three invariants are checked, against a model that reads the JSON of

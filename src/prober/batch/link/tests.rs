@@ -28,7 +28,7 @@ fn context() -> SessionContext {
 
 /// Sends one echo to each of 400 loopback addresses without reading a reply, through a socket with a small buffer.
 #[test]
-fn echoes_whose_replies_overflow_the_receive_buffer_are_not_losses() {
+fn echoes_with_replies_that_overflow_the_receive_buffer_are_not_losses() {
     let (context, sockets, mut phases) = (context(), Arc::new(Sockets::default()), PhaseSequence::default());
     let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
     let mut link = BatchLink::new(0, IpVersion::V4, &binding, &sockets);

@@ -293,7 +293,7 @@ fn a_wall_clock_that_is_set_does_not_change_the_round_trip_time() {
 }
 
 #[test]
-fn echoes_whose_replies_may_have_been_dropped_are_not_losses() {
+fn echoes_with_replies_that_may_have_been_dropped_are_not_losses() {
     let host = ip("192.0.2.1");
     let mut stage = Stage::new();
     let tally = stage.start(LINK, host);
@@ -371,8 +371,8 @@ fn many_losses_ask_for_a_new_identifier_of_the_link() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// On any network and with any stalls, every echo has exactly one outcome, at most one is in flight per session, and
-    /// no session is forgotten.
+    /// On any network and with any stalls, every echo has exactly one outcome, at most one is in flight per session,
+    /// and no session is forgotten.
     #[test]
     fn every_echo_has_exactly_one_outcome(
         steps in proptest::collection::vec((0..3_000_u64, 0..4_u8), 1..100),

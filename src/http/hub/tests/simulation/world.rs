@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    /// The clocks of a machine whose wall clock is wrong by `skew` seconds.
+    /// The clocks of a machine with a wall clock that is wrong by `skew` seconds.
     fn clock(&self, skew: i64) -> Moment {
         let now = self.start.after(Duration::from_millis(self.now));
         Moment { wall: now.wall.checked_add(SignedDuration::from_secs(skew)).expect("a time"), ..now }
