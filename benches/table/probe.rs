@@ -16,8 +16,11 @@ use super::{
 /// Time between two scrapes.
 const SCRAPES: Duration = Duration::from_secs(5);
 
-/// Twice the supported number of addresses.
-const BEYOND: usize = 20_000;
+/// Five times the supported number of addresses.
+const BEYOND: usize = 50_000;
+
+/// Maximum number of pings per second of `fping`, which numbers the pings of ten seconds with 16 bits.
+const MOST_OF_FPING: usize = 6_000;
 
 /// Maximum number of targets that `smokeping_prober` can handle.
 const MOST_OF_SMOKEPING: usize = 1_000;
@@ -82,16 +85,20 @@ const CLIENT: Names = Names {
 pub(crate) fn measure(table: &mut Table) -> Result<()> {
     for size in SIZES {
         let seconds = if size < 10_000 { 10 } else { seconds() };
-        let bare = bare::run(size, seconds.min(60))?;
         let peers = Peers {
             fping: fping(size, seconds.min(60))?,
             smokeping: smokeping(size.min(MOST_OF_SMOKEPING), 10)?,
-            bare: bare.map(|(microseconds, lost)| Outcome { microseconds, lost, rtt: 0.0 }),
+            bare: bare(size, seconds.min(60))?,
         };
         prober(table, size, seconds, &BATCH, &peers)?;
         prober(table, size, seconds, &CLIENT, &Peers { smokeping: None, ..peers })?;
     }
-    prober(table, BEYOND, 30, &BATCH, &Peers::default())
+    let peers = Peers { fping: fping(10_000, 30)?, bare: bare(BEYOND, 30)?, smokeping: None };
+    prober(table, BEYOND, 30, &BATCH, &peers)
+}
+
+fn bare(size: usize, seconds: u64) -> Result<Option<Outcome>> {
+    Ok(bare::run(size, seconds)?.map(|(microseconds, lost)| Outcome { microseconds, lost, rtt: 0.0 }))
 }
 
 fn seconds() -> u64 {
@@ -102,13 +109,13 @@ fn prober(table: &mut Table, size: usize, seconds: u64, names: &Names, peers: &P
     let run = Run::of(size, seconds, names.engine)?;
     let row = |what, ours, unit, beside, goal| Row { what, size, ours, unit, beside, goal };
     let fping = peers.fping.as_ref();
-    let of_fping = |of: fn(&Outcome) -> f64| fping.map(|fping| ("`fping`, at most one minute", of(fping)));
+    let of_fping = |of: fn(&Outcome) -> f64| fping.map(|fping| ("`fping`, at most 6,000 per second", of(fping)));
     let of_smokeping = |of: fn(&Outcome) -> f64| {
         peers.smokeping.as_ref().map(|peer| ("`smokeping_prober`, at most 1,000 targets", of(peer)))
     };
     let of_bare =
         |of: fn(&Outcome) -> f64| peers.bare.as_ref().map(|bare| ("bare `sendmmsg` and `recvmmsg`", of(bare)));
-    let goal = |goal| (size <= 10_000 && names.engine == "batch").then_some(goal);
+    let goal = |goal| (names.engine == "batch").then_some(goal);
     table.add(row(names.cpu, run.microseconds, "µs", of_fping(|peer| peer.microseconds), None));
     table.add(row(names.cpu, run.microseconds, "µs", of_bare(|peer| peer.microseconds), None));
     if peers.smokeping.is_some() {
@@ -122,10 +129,14 @@ fn prober(table: &mut Table, size: usize, seconds: u64, names: &Names, peers: &P
             _ => 0.25,
         };
         table.add(row(names.part, run.microseconds / peer.microseconds, "", None, goal(limit)));
-        let times = if size < 10_000 { 1.5 } else { 2.0 };
+        let times = match size {
+            0..10_000 => 1.5,
+            10_000..BEYOND => 2.0,
+            _ => 3.0,
+        };
         table.add(row(names.rtt, run.rtt, "µs", of_fping(|peer| peer.rtt), goal(times * peer.rtt)));
     }
-    table.add(row(names.slow, run.slow, "ms", None, goal(0.3)));
+    table.add(row(names.slow, run.slow, "ms", None, goal(if size < BEYOND { 0.3 } else { 0.5 })));
     table.add(row(names.lost, run.lost, "", of_fping(|peer| peer.lost), goal(0.0)));
     table.add(row(
         names.count,
@@ -258,15 +269,17 @@ pub(crate) fn address(n: usize) -> Ipv4Addr {
     (u32::from_be_bytes([127, 192, 0, 0]) + u32::try_from(n).unwrap_or(u32::MAX / 2)).into()
 }
 
-/// Runs `fping` on the same addresses at the same rate.
+/// Runs `fping` on the same addresses, at the same rate if it is capable of it.
 fn fping(size: usize, seconds: u64) -> Result<Option<Outcome>> {
     let file = tempfile::NamedTempFile::new()?;
     let addresses: Vec<_> = (0..size).map(|n| address(n).to_string()).collect();
     fs::write(file.path(), addresses.join("\n"))?;
-    let gap = format!("{:.3}", 900.0 / size as f64);
+    let period = 1_000 * size.div_ceil(MOST_OF_FPING);
+    let gap = format!("{:.3}", 0.9 * period as f64 / size as f64);
     let before = program::cpu_of_children()?;
     let output = Command::new("timeout")
-        .args(["--signal=INT", &seconds.to_string(), "fping", "-l", "-q", "-p", "1000", "-t", "1000", "-i", &gap, "-f"])
+        .args(["--signal=INT", &seconds.to_string(), "fping", "-l", "-q", "-t", "1000", "-i", &gap])
+        .args(["-p", &period.to_string(), "-f"])
         .arg(file.path())
         .output();
     let Ok(output) = output else { return Ok(None) };

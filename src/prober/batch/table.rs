@@ -221,10 +221,9 @@ impl Table {
     /// `now`.
     pub(super) fn next_echo(&mut self, now: Moment) -> Option<Outgoing> {
         while let Some(entry) = self.first().filter(|entry| entry.at <= now.instant) {
-            self.agenda.remove_first();
             let outgoing = self.look_at(entry.slot, now);
-            let probe = self.probes[entry.slot].as_mut()?;
-            probe.ticket = self.agenda.add(probe.next_event(), entry.slot);
+            let probe = self.probes[entry.slot].as_ref()?;
+            self.agenda.move_first(probe.next_event());
             if outgoing.is_some() {
                 return outgoing;
             }
