@@ -1,19 +1,22 @@
-//! The client of the Cloudflare API. It lists the tunnels of an account, reads what the edge measures, and verifies
-//! tokens.
+//! The client of the Cloudflare API. It lists the tunnels and the routes of an account, reads what the edge measures,
+//! and verifies tokens.
 //!
 //! Every request has a timeout and every body a size limit. Redirects are not followed. [`decode`] converts responses;
 //! failures become an [`ApiFailure`]. The client does not retry, because the poller does.
 
 pub mod decode;
+mod envelope;
 pub mod error;
 pub mod fields;
 pub mod graphql;
+mod lists;
 pub mod metrics;
+pub mod routes;
 mod split;
 mod token;
 mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
@@ -22,27 +25,19 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
-use tokio::{
-    sync::Mutex,
-    task::{spawn_blocking, yield_now},
-    time::timeout,
-};
+use tokio::sync::Mutex;
 use web_toolkit::clock;
 
-use self::decode::ListDecoder;
 pub use self::{
     decode::TunnelListing,
     error::ApiFailure,
     metrics::Metrics,
+    routes::RouteListing,
     token::{TokenCheck, TokenInfo, VerifiedStatus},
 };
 pub use crate::https::{ApiUrl, ApiUrlError, SetupError};
 use crate::{
-    domain::{
-        dataset::FailureReason,
-        inventory::{AccountName, InventoryEntry},
-        tunnel::TunnelType,
-    },
+    domain::{dataset::FailureReason, inventory::AccountName},
     https,
 };
 
@@ -142,35 +137,6 @@ impl Client {
         self.timeout
     }
 
-    /// Lists the tunnels of one type and counts the request: `GET
-    /// /accounts/{account_id}/magic/{gre_tunnels|ipsec_tunnels}`. `known` is the last good list.
-    ///
-    /// # Errors
-    /// [`ApiFailure`] if the request fails, the response is not a valid list, or the list is not decoded within the
-    /// timeout.
-    pub async fn list_tunnels(
-        &self,
-        credentials: &ApiCredentials,
-        account: RequestAccount<'_>,
-        tunnel_type: TunnelType,
-        known: Arc<[InventoryEntry]>,
-    ) -> Result<TunnelListing, ApiFailure> {
-        let (started, dataset) = (clock::now(), tunnel_type.dataset());
-        let url = self.url.join(["accounts", account.id, "magic", path_segment(tunnel_type)]);
-        let decoder = ListDecoder::new(tunnel_type, known);
-        let mut status = None;
-        let result = timeout(self.timeout, self.request_list(credentials, url, decoder, &mut status))
-            .await
-            .unwrap_or_else(|_| Err(ApiFailure::new(FailureReason::Timeout)));
-        let result = result.map_err(|failure| ApiFailure { status, ..failure });
-        self.metrics.count_request(account.name, dataset, status, clock::now().since(started));
-        match &result {
-            Ok(listing) => listing.unknown.iter().for_each(|(&field, &n)| self.metrics.count_unknown_values(field, n)),
-            Err(failure) => self.metrics.count_failure(account.name, dataset, failure.reason),
-        }
-        result
-    }
-
     /// Verifies the token, as a token of `account_id` or of a user. The request is not counted in the metrics.
     async fn verify_token(&self, credentials: &ApiCredentials, account_id: Option<&str>) -> TokenCheck {
         let url = match account_id {
@@ -210,37 +176,9 @@ impl Client {
         token::decode_token(&read_body(response, MAX_SMALL_BODY_SIZE).await?, status)
     }
 
-    async fn request_list(
-        &self,
-        credentials: &ApiCredentials,
-        url: reqwest::Url,
-        decoder: ListDecoder,
-        status: &mut Option<u16>,
-    ) -> Result<TunnelListing, ApiFailure> {
-        let response = self.send(credentials, url).await?;
-        let code = response.status().as_u16();
-        *status = Some(code);
-        if !response.status().is_success() {
-            return Err(read_failure(response).await);
-        }
-        let decoder = read_list(response, decoder).await?;
-        // Sorting 100,000 tunnels takes tens of milliseconds and would block the other tasks of the thread.
-        spawn_blocking(move || decoder.finish(code))
-            .await
-            .unwrap_or_else(|_| Err(ApiFailure::new(FailureReason::Decode)))
-    }
-
     async fn send(&self, credentials: &ApiCredentials, url: reqwest::Url) -> Result<Response, ApiFailure> {
         let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
         self.http.get(url).headers(headers).send().await.map_err(ApiFailure::from_transport)
-    }
-}
-
-/// Returns the last path segment of the list operation.
-const fn path_segment(tunnel_type: TunnelType) -> &'static str {
-    match tunnel_type {
-        TunnelType::Gre => "gre_tunnels",
-        TunnelType::Ipsec => "ipsec_tunnels",
     }
 }
 
@@ -271,19 +209,6 @@ async fn read_failure(response: Response) -> ApiFailure {
 fn read_retry_after(response: &Response) -> Option<Duration> {
     let header = response.headers().get(RETRY_AFTER)?;
     error::parse_retry_after(header.to_str().ok()?, clock::now().wall)
-}
-
-/// Decodes a list while it arrives. A timeout interrupts it between two pieces.
-async fn read_list(mut response: Response, mut decoder: ListDecoder) -> Result<ListDecoder, ApiFailure> {
-    while let Some(chunk) = response.chunk().await.map_err(ApiFailure::from_transport)? {
-        for piece in chunk.chunks(MAX_PIECE_SIZE) {
-            let turn = DECODING.lock().await;
-            decoder.push(piece).map_err(ApiFailure::new)?;
-            drop(turn);
-            yield_now().await;
-        }
-    }
-    Ok(decoder)
 }
 
 /// Reads a body of at most `max_size` bytes.

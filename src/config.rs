@@ -12,6 +12,7 @@ mod fleet;
 mod inputs;
 mod inventory;
 mod probe;
+mod routes;
 mod sandbox;
 mod state;
 mod tunnels;
@@ -42,6 +43,7 @@ use self::{
     inputs::LogKeys,
     inventory::{BasicAuthKeys, HubTlsKeys, InventoryKeys},
     probe::ProbeKeys,
+    routes::{InterconnectKeys, RouteKeys},
     sandbox::SandboxKeys,
     state::StateKeys,
     tunnels::{OverrideKeys, SiteKeys, TunnelConfig, TunnelKeys},
@@ -55,7 +57,7 @@ use crate::{
         sites::SiteRule,
     },
     inventory::InventorySettings,
-    poller::edge::EdgePollSettings,
+    poller::{edge::EdgePollSettings, routes::RoutePollSettings},
     prober::settings::ProbeSettings,
 };
 
@@ -71,6 +73,10 @@ pub struct Config {
     pub poll: Poll,
     /// `None` if the edge is not polled.
     pub edge: Option<EdgePollSettings>,
+    /// Whether the interconnects are polled.
+    pub interconnects: bool,
+    /// `None` if the static routes are not polled.
+    pub routes: Option<RoutePollSettings>,
     pub probe: ProbeSettings,
     /// Where the state is kept over a restart; `None` if it is not kept.
     pub state: Option<StateLocation>,
@@ -126,8 +132,9 @@ pub struct HealthcheckConfig {
 keys! {
     /// The sections of the configuration file.
     struct ConfigKeys {
-        accounts: AccountKeys, cloudflare: CloudflareKeys, edge: EdgeKeys, fleet: FleetKeys, inventory: InventoryKeys,
-        log: LogKeys, poll: PollKeys, probe: ProbeKeys,
+        accounts: AccountKeys, cloudflare: CloudflareKeys, edge: EdgeKeys, fleet: FleetKeys,
+        interconnects: InterconnectKeys, inventory: InventoryKeys,
+        log: LogKeys, poll: PollKeys, probe: ProbeKeys, routes: RouteKeys,
         sandbox: SandboxKeys, sites: SiteKeys, state: StateKeys, tunnels: TunnelKeys, web: WebKeys,
     }
 }
@@ -143,9 +150,11 @@ fn layout() -> Layout {
         ("inventory", keys_of::<InventoryKeys>()),
         ("inventory.basic_auth", keys_of::<BasicAuthKeys>()),
         ("inventory.tls", keys_of::<HubTlsKeys>()),
+        ("interconnects", keys_of::<InterconnectKeys>()),
         ("log", keys_of::<LogKeys>()),
         ("poll", keys_of::<PollKeys>()),
         ("probe", keys_of::<ProbeKeys>()),
+        ("routes", keys_of::<RouteKeys>()),
         ("sandbox", keys_of::<SandboxKeys>()),
         ("sites", keys_of::<SiteKeys>()),
         ("state", keys_of::<StateKeys>()),
@@ -270,6 +279,8 @@ impl Config {
                 is_local,
                 (defaults.edge_enabled, defaults.edge.clone()),
             ),
+            interconnects: routes::read_interconnects(&flags.interconnects, &mut reader, root.interconnects),
+            routes: routes::read(&flags.routes, &mut reader, root.routes),
             probe,
             state: StateLocation::read(&flags.state, &mut reader, root.state, inputs),
             log: Log::read(&inputs.log, &mut reader, root.log),

@@ -5,6 +5,7 @@
 //! the board that they were reached from, and writes one log line for each change. Without probes the verdicts follow
 //! from the reports alone.
 
+pub mod prefixes;
 mod tracker;
 mod verdict;
 
@@ -99,6 +100,7 @@ impl Correlator {
             snapshot.judged.histories = Arc::new(self.tracker.histories());
         }
         if round.moved || !same_inputs {
+            snapshot.judged.prefixes = Arc::new(prefixes::assess(&snapshot.judged, round.moved));
             self.judged.send_replace(snapshot.judged);
         }
         round.changes.iter().for_each(log);

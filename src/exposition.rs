@@ -11,6 +11,7 @@ mod family;
 mod findings;
 mod page;
 mod process;
+mod routes;
 mod text;
 mod tunnels;
 

@@ -33,9 +33,9 @@ pub use self::{
     silence::{AlertmanagerUrl, InvalidAlertmanagerUrl},
 };
 use self::{
-    address::{Query, Resource, parse_filter},
+    address::{Query, Resource, parse_filter, parse_prefix_query},
     api::{
-        JsonList, ListKind,
+        JsonList, ListKind, PrefixList,
         agents::{agent_targets_json, agents_json},
         error_json, sites_json, tunnel_json,
     },
@@ -117,6 +117,7 @@ impl Http {
         match resource {
             Resource::Front => self.answer_front(query, headers).await,
             Resource::Runbooks => self.answer_page(headers, |_| (StatusCode::OK, pages::draw_runbooks())).await,
+            Resource::Prefixes => self.answer_prefixes(query, headers).await,
             Resource::Tunnel(key) => self.answer_tunnel(key, headers).await,
             Resource::Asset(name) => find_asset(name).map_or_else(
                 || self.answer_not_found(),
@@ -139,12 +140,13 @@ impl Http {
                 self.answer_agents(&resource, headers).await
             }
             Resource::ApiEvents => self.answer_events(query, headers).await,
+            Resource::ApiPrefixes => self.answer_prefixes_json(query, headers).await,
         }
     }
 
     fn answer_not_found(&self) -> Response<Body> {
         let pages = format!(
-            "/, {}, /agents, /api/v1/tunnels, /api/v1/sites, /api/v1/events, /api/v1/targets, \
+            "/, /prefixes, {}, /agents, /api/v1/tunnels, /api/v1/sites, /api/v1/prefixes, /api/v1/events, /api/v1/targets, \
              /api/v1/inventory, /api/v1/agents, /-/healthy, /-/ready",
             self.0.telemetry_path
         );
@@ -228,6 +230,29 @@ impl Http {
                 self.answer_encoded(headers, answer_json, move || (StatusCode::OK, agent_targets_json(&agents))).await
             }
             _ => self.answer_encoded(headers, answer_json, move || (StatusCode::OK, agents_json(&agents, now))).await,
+        }
+    }
+
+    async fn answer_prefixes(&self, query: &str, headers: &HeaderMap) -> Response<Body> {
+        let query = parse_prefix_query(query);
+        self.answer_page(headers, move |snapshot| match query {
+            Ok((account, state)) => (StatusCode::OK, pages::draw_prefixes(snapshot, account.as_deref(), state)),
+            Err(error) => (StatusCode::BAD_REQUEST, pages::draw_invalid_query(&error.to_string())),
+        })
+        .await
+    }
+
+    async fn answer_prefixes_json(&self, query: &str, headers: &HeaderMap) -> Response<Body> {
+        let snapshot = self.snapshot();
+        match parse_prefix_query(query) {
+            Ok((account, state)) => {
+                let open = move || (StatusCode::OK, PrefixList::new(snapshot, account.as_deref(), state));
+                self.answer_encoded(headers, answer_json, open).await
+            }
+            Err(error) => {
+                let open = move || (StatusCode::BAD_REQUEST, error_json(&error.to_string()));
+                self.answer_encoded(headers, answer_json, open).await
+            }
         }
     }
 

@@ -1,6 +1,6 @@
-//! Keeps the newest tunnel lists of every account, and what Cloudflare's edge measures.
+//! Keeps the newest lists of every account, and what Cloudflare's edge measures.
 //!
-//! Each account has one task per list, so that a slow or failing list does not delay the others. A [`TunnelSource`]
+//! Each account has one task per list of tunnels and one for its routes, so that a slow or failing list does not delay the others. A [`TunnelSource`]
 //! fetches the lists. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The pollers
 //! publish the [`Fleet`] on a `watch` channel; no other task writes to it. On an agent, the [`HubFeed`] publishes the
 //! inventory of a hub instead.
@@ -9,6 +9,7 @@ pub mod edge;
 mod hub_feed;
 mod hub_ledger;
 pub mod hub_session;
+pub mod routes;
 pub mod rule_usage;
 mod source;
 mod token;
@@ -33,7 +34,7 @@ use self::{rule_usage::RuleUsage, tracked_list::TrackedList};
 use crate::{
     domain::{
         dataset::PollState,
-        inventory::{AccountName, Fleet, TunnelList},
+        inventory::{AccountInventory, AccountName, Fleet, TunnelList},
         label::Label as _,
         pulse::{Pulse, Pulses},
         rules::TunnelRules,
@@ -108,6 +109,10 @@ pub struct Poller<S> {
     pub interval: Duration,
     pub rules: Arc<TunnelRules>,
     pub rule_usage: RuleUsage,
+    /// Whether the static routes are polled.
+    pub routes: bool,
+    /// Whether the interconnects are polled.
+    pub interconnects: bool,
     pub fleet: Arc<FleetSender>,
     /// Heartbeats of the poll loops.
     pub pulses: Pulses,
@@ -121,8 +126,12 @@ impl<S: TunnelSource> Poller<S> {
     pub async fn run(self, stop: CancellationToken) {
         let poller = Arc::new(self);
         let mut lists = JoinSet::new();
-        for &tunnel_type in TunnelType::ALL {
+        let is_polled = |of: &&TunnelType| poller.interconnects || **of != TunnelType::Interconnect;
+        for &tunnel_type in TunnelType::ALL.iter().filter(is_polled) {
             lists.spawn(Arc::clone(&poller).poll_list(tunnel_type));
+        }
+        if poller.routes {
+            lists.spawn(Arc::clone(&poller).poll_routes());
         }
         if poller.source.has_token() {
             lists.spawn(Arc::clone(&poller).verify_daily());
@@ -159,16 +168,28 @@ impl<S: TunnelSource> Poller<S> {
                 self.limiter.pause(update.wait);
             }
             pulse.beat(clock::now().instant, update.wait);
-            look = match list.current().status.state {
-                PollState::Failed(reason) if reason.is_lasting() => {
-                    self.wait_for_change(version, update.wait, SECRET_CHECK_INTERVAL, &mut reloads).await;
-                    Look::Again
-                }
-                _ => {
-                    tokio::time::sleep(update.wait).await;
-                    Look::IfChanged
-                }
-            };
+            let state = list.current().status.state;
+            look = self.wait_for_poll(state, version, update.wait, &mut reloads).await;
+        }
+    }
+
+    /// Waits until the next poll; after a lasting failure, also for a reload and for a newer secret than `version`.
+    async fn wait_for_poll(
+        &self,
+        state: PollState,
+        version: u64,
+        wait: Duration,
+        reloads: &mut watch::Receiver<()>,
+    ) -> Look {
+        match state {
+            PollState::Failed(reason) if reason.is_lasting() => {
+                self.wait_for_change(version, wait, SECRET_CHECK_INTERVAL, reloads).await;
+                Look::Again
+            }
+            _ => {
+                tokio::time::sleep(wait).await;
+                Look::IfChanged
+            }
         }
     }
 
@@ -212,15 +233,29 @@ impl<S: TunnelSource> Poller<S> {
     }
 
     fn publish(&self, tunnel_type: TunnelType, list: &TrackedList) {
-        self.fleet.send_if_modified(|fleet| {
-            let mut next = Fleet::clone(fleet);
-            // The account may have been removed from the configuration in the meantime.
-            let Some(account) = next.accounts.get_mut(&self.account) else { return false };
-            Arc::make_mut(account).set_list(tunnel_type, list.current().clone());
-            *fleet = Arc::new(next);
-            true
-        });
+        update_account(&self.fleet, &self.account, |account| account.set_list(tunnel_type, list.current().clone()));
     }
+}
+
+/// Drops the interconnects of an account unless they are polled.
+pub fn prepare_interconnects(fleet: &FleetSender, account: &AccountName, enabled: bool) {
+    update_account(fleet, account, |known| {
+        if known.list(TunnelType::Interconnect).is_off == enabled {
+            known.set_list(TunnelType::Interconnect, TunnelList { is_off: !enabled, ..TunnelList::default() });
+        }
+    });
+}
+
+/// Publishes a change of one account.
+fn update_account(fleet: &FleetSender, account: &AccountName, update: impl Fn(&mut AccountInventory)) {
+    fleet.send_if_modified(|fleet| {
+        let mut next = Fleet::clone(fleet);
+        // The account may have been removed from the configuration in the meantime.
+        let Some(account) = next.accounts.get_mut(account) else { return false };
+        update(Arc::make_mut(account));
+        *fleet = Arc::new(next);
+        true
+    });
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@
 //! from, so that no reader can combine a verdict with a newer inventory. A [`Snapshot`] adds the time; the metrics, the
 //! pages, the JSON and the command line all read from it. Counters of the probes are shared and continue to move.
 
+pub mod prefixes;
+pub mod routes;
 pub mod rows;
 pub mod sites;
 
@@ -12,19 +14,23 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 use web_toolkit::clock::Moment;
 
-pub use self::rows::Row;
+pub use self::{routes::Prefixes, rows::Row};
 use crate::{
     domain::{
         dataset::{Dataset, PollStatus},
         edge::{EdgeWindow, matching::EdgeMatches},
         findings::SharedPrefixes,
         inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, TunnelKey, TunnelList},
+        routes::matching::RouteMatches,
         tunnel::TunnelType,
         verdict::Verdicts,
         verdict_history::{VerdictHistories, VerdictHistory},
     },
     prober::board::ProbeBoard,
-    snapshot::rows::{Filter, RowEdge, Summary},
+    snapshot::{
+        routes::RowRoutes,
+        rows::{Filter, RowEdge, Summary},
+    },
 };
 
 /// Verdicts, and what they were reached from.
@@ -34,6 +40,8 @@ pub struct Judged {
     pub board: Arc<ProbeBoard>,
     pub verdicts: Arc<Verdicts>,
     pub histories: Arc<VerdictHistories>,
+    /// The state of the prefixes with these routes and verdicts.
+    pub prefixes: Arc<Prefixes>,
 }
 
 /// The channels that a snapshot is taken from.
@@ -85,6 +93,8 @@ struct Frame<'a> {
     health: Option<EdgeWindow>,
     traffic: Option<EdgeWindow>,
     shared_prefixes: Option<&'a SharedPrefixes>,
+    /// `None` if the routes are not polled, or stale.
+    routes: Option<&'a RouteMatches>,
 }
 
 impl<'a> Frame<'a> {
@@ -157,6 +167,7 @@ impl Snapshot {
             health: edge.and_then(|edge| edge.health_window(self.now)),
             traffic: edge.and_then(|edge| edge.traffic_window(self.now)),
             shared_prefixes: known.filter(|_| self.fleet().from_hub.is_none()).map(AccountInventory::shared_prefixes),
+            routes: self.routes(account).map(|(_, matches)| matches),
         }
     }
 
@@ -175,6 +186,7 @@ impl Snapshot {
             silence: self.board().settings.silence,
             edge: frame.edge(index),
             shared_prefixes: frame.shared_prefixes,
+            routes: frame.routes.map(|matches| RowRoutes { matches, tunnel_type: frame.tunnel_type, index }),
         }
     }
 

@@ -115,7 +115,7 @@ fn tally(n: usize) -> Tally {
     tally
 }
 
-fn verdict() -> TunnelVerdict {
+pub(crate) fn verdict() -> TunnelVerdict {
     TunnelVerdict {
         verdict: Verdict::Healthy,
         evidence: Evidence {

@@ -6,7 +6,7 @@
 //!
 //! ```sh
 //! cargo bench --bench table                    # everything
-//! cargo bench --bench table -- page poll       # selected parts: poll, edge, page, process, probe
+//! cargo bench --bench table -- page poll       # selected parts: poll, edge, routes, page, process, probe
 //! MTE_BENCH_SECONDS=600 cargo bench --bench table -- probe
 //! ```
 
@@ -26,6 +26,7 @@ mod poll;
 mod probe;
 mod process;
 mod program;
+mod routes;
 mod table;
 
 use std::error::Error;
@@ -43,6 +44,7 @@ type Part = (&'static str, fn(&mut Table) -> Result<()>);
 const PARTS: [Part; 6] = [
     ("poll", poll::measure),
     ("edge", edge::measure),
+    ("routes", routes::measure),
     ("page", page::measure),
     ("process", process::measure),
     ("hub", hub::measure),

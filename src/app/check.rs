@@ -6,6 +6,7 @@ mod edge;
 mod findings;
 mod hub;
 mod result;
+mod routes;
 mod rules;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -109,9 +110,13 @@ async fn check_accounts(config: &Config, findings: bool) -> anyhow::Result<Vec<C
         let settings = cloudflare::ClientSettings { url: account.url.clone(), timeout: config.poll.timeout };
         let client = Client::new(&settings, metrics.clone())?;
         let edge = config.edge_of(account);
+        let (with_routes, interconnects) = (config.routes.is_some(), config.interconnects);
         let account = account.account.clone();
         checks.spawn(async move {
-            let (mut results, lists) = check_account(&client, &account).await;
+            let (mut results, lists) = check_account(&client, &account, interconnects).await;
+            if with_routes {
+                results.push(routes::check(&client, &account, &lists).await);
+            }
             if let Some(settings) = edge {
                 results.extend(edge::check(&client, &account, &settings).await);
             }
@@ -138,9 +143,13 @@ fn check_rules(config: &Config, lists: &[TunnelsOfAccount]) -> Vec<CheckResult> 
     useless.chain(describe_sites(config, lists).map(ok)).collect()
 }
 
-/// Checks the token, the clock and the permission to read each list. Sends three requests, or four if the token belongs
-/// to the account instead of a user.
-async fn check_account(client: &Client, account: &ApiAccount) -> (Vec<CheckResult>, Vec<TunnelsOfAccount>) {
+/// Checks the token, the clock and the permission to read each list. Sends one request for each list, and one for the
+/// token, or two if the token belongs to the account instead of a user.
+async fn check_account(
+    client: &Client,
+    account: &ApiAccount,
+    interconnects: bool,
+) -> (Vec<CheckResult>, Vec<TunnelsOfAccount>) {
     let (credentials, _) = account.credentials.credentials();
     let verified = client.verify_any_token(&credentials, &account.id).await;
     let mut results = vec![match credentials {
@@ -152,7 +161,8 @@ async fn check_account(client: &Client, account: &ApiAccount) -> (Vec<CheckResul
     }];
     results.extend(verified.ahead.map(check_clock));
     let mut lists = Vec::new();
-    for &tunnel_type in TunnelType::ALL {
+    let is_polled = |of: &&TunnelType| interconnects || **of != TunnelType::Interconnect;
+    for &tunnel_type in TunnelType::ALL.iter().filter(is_polled) {
         let listing = client.list_tunnels(&credentials, account.in_requests(), tunnel_type, Arc::default()).await;
         results.push(check_permission(tunnel_type.dataset(), listing.as_ref()));
         let tunnels = listing.map(|listing| listing.tunnels);
@@ -204,8 +214,9 @@ fn check_permission(dataset: Dataset, listing: Result<&TunnelListing, &ApiFailur
     let ok = |message: String| CheckResult::ok(CheckSubject::Permission, message);
     match listing {
         Ok(TunnelListing { tunnels, rejected, .. }) => {
+            let noun = if dataset == Dataset::Interconnects { "interconnect" } else { "tunnel" };
             let plural = if tunnels.len() == 1 { "" } else { "s" };
-            let message = format!("{dataset} can be read: {} tunnel{plural}", tunnels.len());
+            let message = format!("{dataset} can be read: {} {noun}{plural}", tunnels.len());
             check_rejected(ok(message), rejected)
         }
         Err(failure) => {
@@ -213,7 +224,8 @@ fn check_permission(dataset: Dataset, listing: Result<&TunnelListing, &ApiFailur
                 FailureReason::Auth => "the token needs `Magic WAN Read` or `Magic Transit Read` on this account",
                 _ => failure.remedy(),
             };
-            ok(format!("{dataset} cannot be read ({failure})")).fail(fix)
+            let result = ok(format!("{dataset} cannot be read ({failure})"));
+            if dataset.is_addition() { result.warn(dataset.remedy(failure.reason)) } else { result.fail(fix) }
         }
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Difference {
 impl Difference {
     pub(super) fn between(old: &Config, new: &Config) -> Self {
         // Every poller uses these.
-        let all_changed = (old.poll.interval, old.poll.timeout, &old.rules, &old.edge)
-            != (new.poll.interval, new.poll.timeout, &new.rules, &new.edge);
+        let all_changed = (old.poll.interval, old.poll.timeout, &old.rules, &old.edge, old.routes, old.interconnects)
+            != (new.poll.interval, new.poll.timeout, &new.rules, &new.edge, new.routes, new.interconnects);
         let inventory_changed = new.inventory.is_some() && (&old.inventory, &old.rules) != (&new.inventory, &new.rules);
         let mut difference = Self { need_restart: need_restart(old, new), inventory_changed, ..Self::default() };
         for account in &new.accounts {

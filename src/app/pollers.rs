@@ -22,6 +22,8 @@ use crate::{
     poller::{
         ApiSource, FleetSender, HubFeed, InventoryStore, Limiter, Poller,
         edge::{EdgePoller, prepare_view},
+        prepare_interconnects,
+        routes::prepare_routes,
         rule_usage::RuleUsage,
     },
 };
@@ -76,6 +78,8 @@ impl ApiClients {
         let is_polled = |dataset: &Dataset| match dataset {
             Dataset::EdgeHealth => edge.is_some(),
             Dataset::EdgeTraffic => edge.as_ref().is_some_and(|edge| edge.traffic),
+            Dataset::Routes => config.routes.is_some(),
+            Dataset::Interconnects => config.interconnects,
             Dataset::GreTunnels | Dataset::IpsecTunnels => true,
         };
         self.metrics.add_account(&account.account.name, Dataset::ALL.iter().copied().filter(is_polled));
@@ -99,7 +103,7 @@ fn find<'a>(clients: &'a [(ClientSettings, Client)], settings: &ClientSettings) 
 /// The rules of a configuration, before any list is read.
 pub(super) fn rule_usage(config: &Config) -> RuleUsage {
     let accounts = config.accounts.iter().map(|account| &account.account.name);
-    RuleUsage::new(Arc::clone(&config.rules), &config.file_rules, accounts)
+    RuleUsage::new(Arc::clone(&config.rules), &config.file_rules, accounts, config.interconnects)
 }
 
 /// What an agent needs besides its settings.
@@ -222,6 +226,8 @@ impl Pollers {
             let Some((client, [limiter, graphql])) = clients.client_for(account, config) else { continue };
             let source = ApiSource { account: account.account.clone(), client };
             let edge = self.edge_poller(account, config, source.clone(), graphql);
+            prepare_routes(&self.fleet, &account.account.name, config.routes);
+            prepare_interconnects(&self.fleet, &account.account.name, config.interconnects);
             let poller = Poller {
                 account: account.account.name.clone(),
                 source,
@@ -229,6 +235,8 @@ impl Pollers {
                 interval: config.poll.interval,
                 rules: Arc::clone(&config.rules),
                 rule_usage: self.rule_usage.clone(),
+                routes: config.routes.is_some(),
+                interconnects: config.interconnects,
                 fleet: Arc::clone(&self.fleet),
                 pulses: self.pulses.clone(),
                 reloads: self.reloads.subscribe(),

@@ -27,8 +27,9 @@ const UNKNOWN: &str = "-";
 /// filter names a site, it must have a tunnel, because a misspelled name must not look like a healthy site.
 pub(super) fn all_well(snapshot: &Snapshot, filter: &Filter) -> bool {
     let is_down = |state| matches!(state, BgpState::Down | BgpState::Establishing);
+    let mut datasets = snapshot.datasets().filter(|(_, dataset, _)| !dataset.is_addition());
     snapshot.fleet().from_hub.is_none_or(|status| status.state == PollState::Succeeded)
-        && snapshot.datasets().all(|(.., status)| status.state == PollState::Succeeded)
+        && datasets.all(|(.., status)| status.state == PollState::Succeeded)
         && Summary::count(snapshot.matching(filter)).needing_attention() == 0
         && !snapshot.matching(filter).any(|row| row.status().is_some_and(|status| is_down(status.state)))
         && (filter.site.is_none() || snapshot.matching(filter).next().is_some())

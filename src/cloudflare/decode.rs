@@ -1,4 +1,5 @@
-//! From the body of a list operation to tunnels, while the body arrives.
+//! From the body of a list operation to its members, while the body arrives: tunnels here, routes in
+//! [`routes`](super::routes).
 //!
 //! A list member without a valid id or name is rejected on its own. A field that cannot be read is treated as absent
 //! and recorded. The memory does not depend on the body: members are decoded one by one, tunnels that did not change
@@ -6,21 +7,23 @@
 
 use std::{
     collections::HashSet,
+    fmt,
     hash::{Hash, Hasher},
     mem,
     sync::Arc,
 };
 
-use serde::de::IgnoredAny;
+use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
+    envelope::{Envelope, Lists, ResultInfo},
     error::{ApiFailure, classify},
     fields::{TunnelReader, UnknownValues},
     split::{ListPath, Splitter, classify_invalid_json},
-    wire::{self, Envelope, Field, List, Object, Text},
+    wire::{self, Field, List, Object, Text},
 };
 use crate::domain::{
-    dataset::FailureReason,
+    dataset::{Dataset, FailureReason},
     inventory::{InventoryEntry, RejectReason, RejectedMember, RejectedMembers},
     tunnel::{Tunnel, TunnelId, TunnelType},
 };
@@ -55,29 +58,88 @@ pub struct TunnelListing {
 /// # Errors
 /// As [`ListDecoder::push`] and [`ListDecoder::finish`].
 pub fn decode_list(body: &[u8], status: u16, tunnel_type: TunnelType) -> Result<TunnelListing, ApiFailure> {
-    let mut decoder = ListDecoder::new(tunnel_type, Arc::default());
+    let mut decoder = ListDecoder::tunnels(tunnel_type, Arc::default());
     decoder.push(body).map_err(ApiFailure::new)?;
     decoder.finish(status)
 }
 
+/// A list operation.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ListKind {
+    Tunnels(TunnelType),
+    Routes,
+}
+
+impl ListKind {
+    pub(super) const fn dataset(self) -> Dataset {
+        match self {
+            Self::Tunnels(tunnel_type) => tunnel_type.dataset(),
+            Self::Routes => Dataset::Routes,
+        }
+    }
+
+    /// Returns the last path segment of the operation.
+    pub(super) const fn path_segment(self) -> &'static str {
+        match self {
+            Self::Tunnels(TunnelType::Gre) => "gre_tunnels",
+            Self::Tunnels(TunnelType::Ipsec) => "ipsec_tunnels",
+            Self::Tunnels(TunnelType::Interconnect) => "cf_interconnects",
+            Self::Routes => "routes",
+        }
+    }
+
+    /// Returns the key of the list.
+    const fn key(self) -> &'static [&'static str] {
+        match self {
+            Self::Tunnels(TunnelType::Gre) => &["gre_tunnels"],
+            Self::Tunnels(TunnelType::Ipsec) => &["ipsec_tunnels"],
+            Self::Tunnels(TunnelType::Interconnect) => &["interconnects"],
+            Self::Routes => &["routes"],
+        }
+    }
+
+    fn take_from(self, lists: Lists) -> Field<List<IgnoredAny>> {
+        match self {
+            Self::Tunnels(TunnelType::Gre) => lists.gre_tunnels,
+            Self::Tunnels(TunnelType::Ipsec) => lists.ipsec_tunnels,
+            Self::Tunnels(TunnelType::Interconnect) => lists.interconnects,
+            Self::Routes => lists.routes,
+        }
+    }
+}
+
+/// The members of a list that were decoded so far.
+pub(super) trait Members: fmt::Debug + Send + 'static {
+    type Listing: Send + 'static;
+
+    /// Adds a member; `None` if it is too large to be decoded.
+    fn add(&mut self, json: Option<&[u8]>) -> Result<(), FailureReason>;
+
+    /// Number of all members.
+    fn count(&self) -> usize;
+
+    /// # Errors
+    /// The members cannot be a list.
+    fn into_listing(self) -> Result<Self::Listing, FailureReason>;
+}
+
 /// Decodes the body of one list operation with a success status.
 #[derive(Debug)]
-pub struct ListDecoder {
+pub(super) struct ListDecoder<M> {
+    kind: ListKind,
     splitter: Splitter,
     /// Bytes received so far.
     size: usize,
-    members: Members,
+    /// Whether the last good list had members.
+    had_members: bool,
+    members: M,
 }
 
-impl ListDecoder {
+impl ListDecoder<TunnelMembers> {
     /// `known` is the last good list, sorted by name and id.
-    pub fn new(tunnel_type: TunnelType, known: Arc<[InventoryEntry]>) -> Self {
-        let lists: &[_] = match tunnel_type {
-            TunnelType::Gre => &["gre_tunnels"],
-            TunnelType::Ipsec => &["ipsec_tunnels"],
-        };
-        let path = ListPath { parents: &[Some("result")], lists };
-        let members = Members {
+    pub(super) fn tunnels(tunnel_type: TunnelType, known: Arc<[InventoryEntry]>) -> Self {
+        let had_members = !known.is_empty();
+        let members = TunnelMembers {
             tunnel_type,
             known,
             count: 0,
@@ -85,7 +147,18 @@ impl ListDecoder {
             rejected: RejectedMembers::default(),
             reader: TunnelReader::default(),
         };
-        Self { splitter: Splitter::new(path), size: 0, members }
+        Self::new(ListKind::Tunnels(tunnel_type), had_members, members)
+    }
+}
+
+impl<M: Members> ListDecoder<M> {
+    pub(super) fn new(kind: ListKind, had_members: bool, members: M) -> Self {
+        let path = ListPath { parents: &[Some("result")], lists: kind.key() };
+        Self { kind, splitter: Splitter::new(path), size: 0, had_members, members }
+    }
+
+    pub(super) fn kind(&self) -> ListKind {
+        self.kind
     }
 
     /// Decodes the members that `piece` completes.
@@ -93,7 +166,7 @@ impl ListDecoder {
     /// # Errors
     /// [`FailureReason::TooLarge`] if the list exceeds a limit. [`FailureReason::NotJson`] or
     /// [`FailureReason::Decode`] if the body cannot be the response of a list operation.
-    pub fn push(&mut self, piece: &[u8]) -> Result<(), FailureReason> {
+    pub(super) fn push(&mut self, piece: &[u8]) -> Result<(), FailureReason> {
         self.size = self.size.saturating_add(piece.len());
         if self.size > MAX_LIST_SIZE {
             return Err(FailureReason::TooLarge);
@@ -106,10 +179,9 @@ impl ListDecoder {
     /// # Errors
     /// [`FailureReason::NotJson`] if the body is not JSON, [`FailureReason::Decode`] if it is not the whole list, and
     /// the reason of its error codes if it contains `success: false`. Errors contain no part of the body.
-    pub fn finish(self, status: u16) -> Result<TunnelListing, ApiFailure> {
+    pub(super) fn finish(self, status: u16) -> Result<M::Listing, ApiFailure> {
         let fail = |reason| ApiFailure { status: Some(status), ..ApiFailure::new(reason) };
-        let had_tunnels = !self.members.known.is_empty();
-        if status != 200 && had_tunnels {
+        if status != 200 && self.had_members {
             return Err(fail(FailureReason::Decode));
         }
         let body = self.splitter.finish().map_err(fail)?;
@@ -125,8 +197,8 @@ impl ListDecoder {
             }
             Field::Absent | Field::Wrong => return Err(fail(FailureReason::Decode)),
         }
-        check_list(envelope, self.members.tunnel_type, self.members.count, had_tunnels).map_err(fail)?;
-        Ok(self.members.into_listing())
+        check_list(envelope, self.kind, self.members.count(), self.had_members).map_err(fail)?;
+        self.members.into_listing().map_err(fail)
     }
 }
 
@@ -135,37 +207,29 @@ pub(super) fn is_object(json: &[u8]) -> bool {
     json.trim_ascii_start().starts_with(b"{")
 }
 
-/// Checks that the `count` members are the whole list. An absent list is empty if there were no tunnels before.
-fn check_list(
-    envelope: Envelope,
-    tunnel_type: TunnelType,
-    count: usize,
-    had_tunnels: bool,
-) -> Result<(), FailureReason> {
+/// Checks that the `count` members are the whole list. An absent list is empty if there were no members before.
+fn check_list(envelope: Envelope, kind: ListKind, count: usize, had_members: bool) -> Result<(), FailureReason> {
     let list = match envelope.result {
-        Field::Value(Object(lists)) => match tunnel_type {
-            TunnelType::Ipsec => lists.ipsec_tunnels,
-            TunnelType::Gre => lists.gre_tunnels,
-        },
+        Field::Value(Object(lists)) => kind.take_from(lists),
         Field::Absent => Field::Absent,
         Field::Wrong => Field::Wrong,
     };
     let is_whole = match list {
         // Members in the envelope mean that the splitter did not recognize the list.
         Field::Value(List(members)) => members.is_empty(),
-        Field::Absent => !had_tunnels,
+        Field::Absent => !had_members,
         Field::Wrong => false,
     };
     let total = match envelope.result_info {
-        Field::Value(Object(wire::ResultInfo { total_count: Field::Value(total) })) => total.0,
+        Field::Value(Object(ResultInfo { total_count: Field::Value(total) })) => total.0,
         _ => 0,
     };
     if is_whole && total <= count as u64 { Ok(()) } else { Err(FailureReason::Decode) }
 }
 
-/// The members decoded so far.
+/// The tunnels decoded so far.
 #[derive(Debug)]
-struct Members {
+pub(super) struct TunnelMembers {
     tunnel_type: TunnelType,
     known: Arc<[InventoryEntry]>,
     /// Number of all members.
@@ -178,22 +242,34 @@ struct Members {
 /// Why a member is rejected, and its id if it is valid.
 type Rejection = (RejectReason, Option<TunnelId>);
 
-impl Members {
-    /// Adds a member; `None` if it is too large to be decoded.
+impl Members for TunnelMembers {
+    type Listing = TunnelListing;
+
     fn add(&mut self, json: Option<&[u8]>) -> Result<(), FailureReason> {
         let index = self.count;
         self.count += 1;
         let decoded = match json {
-            Some(json) => self.decode(json)?,
+            Some(json) => parse_member(json)?.map_or(Err((RejectReason::Malformed, None)), |wire| self.read(wire)),
             None => Err((RejectReason::Malformed, None)),
         };
         if let Err((reason, id)) = decoded.and_then(|tunnel| self.insert(tunnel)) {
             self.rejected.add(RejectedMember { reason, index, id });
         }
-        let memory = self.tunnels.len() * TUNNEL_MEMORY + self.reader.text_bytes;
-        if self.count > MAX_MEMBERS || memory > MAX_TUNNEL_MEMORY { Err(FailureReason::TooLarge) } else { Ok(()) }
+        limit_members(self.count, self.tunnels.len() * TUNNEL_MEMORY + self.reader.text_bytes)
     }
 
+    fn count(&self) -> usize {
+        self.count
+    }
+
+    fn into_listing(self) -> Result<TunnelListing, FailureReason> {
+        let mut tunnels: Vec<Arc<Tunnel>> = self.tunnels.into_iter().map(|ById(tunnel)| tunnel).collect();
+        tunnels.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        Ok(TunnelListing { tunnels, rejected: self.rejected, unknown: self.reader.unknown })
+    }
+}
+
+impl TunnelMembers {
     fn insert(&mut self, tunnel: Tunnel) -> Result<(), Rejection> {
         let key = (&tunnel.name, &tunnel.id);
         let position = self.known.binary_search_by(|entry| (&entry.tunnel.name, &entry.tunnel.id).cmp(&key));
@@ -203,19 +279,6 @@ impl Members {
             return Ok(());
         }
         Err((RejectReason::DuplicateId, Some(tunnel.id.clone())))
-    }
-
-    /// Decodes a member. The outer error means that the body is damaged, the inner one that the member is rejected.
-    fn decode(&mut self, json: &[u8]) -> Result<Result<Tunnel, Rejection>, FailureReason> {
-        let text = str::from_utf8(json).map_err(|_| FailureReason::Decode)?;
-        if is_object(json)
-            && let Ok(wire) = serde_json::from_str(text)
-        {
-            return Ok(self.read(wire));
-        }
-        // The error is dropped, because its text may quote a value.
-        serde_json::from_str::<IgnoredAny>(text).map_err(|_| FailureReason::Decode)?;
-        Ok(Err((RejectReason::Malformed, None)))
     }
 
     fn read(&mut self, wire: wire::Tunnel<'_>) -> Result<Tunnel, Rejection> {
@@ -232,12 +295,27 @@ impl Members {
         };
         Ok(self.reader.tunnel(id, name, wire, self.tunnel_type))
     }
+}
 
-    fn into_listing(self) -> TunnelListing {
-        let mut tunnels: Vec<Arc<Tunnel>> = self.tunnels.into_iter().map(|ById(tunnel)| tunnel).collect();
-        tunnels.sort_unstable_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-        TunnelListing { tunnels, rejected: self.rejected, unknown: self.reader.unknown }
+/// Parses a member; `None` if it is not an object with the expected fields.
+///
+/// # Errors
+/// The body is damaged.
+pub(super) fn parse_member<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<Option<T>, FailureReason> {
+    let text = str::from_utf8(json).map_err(|_| FailureReason::Decode)?;
+    if is_object(json)
+        && let Ok(wire) = serde_json::from_str(text)
+    {
+        return Ok(Some(wire));
     }
+    // The error is dropped, because its text may quote a value.
+    serde_json::from_str::<IgnoredAny>(text).map_err(|_| FailureReason::Decode)?;
+    Ok(None)
+}
+
+/// Limits the number of members and their memory in bytes.
+pub(super) fn limit_members(count: usize, memory: usize) -> Result<(), FailureReason> {
+    if count > MAX_MEMBERS || memory > MAX_TUNNEL_MEMORY { Err(FailureReason::TooLarge) } else { Ok(()) }
 }
 
 /// Returns whether the text consists of printable ASCII without spaces, so that two different ids never look the same.

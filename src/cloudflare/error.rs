@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use jiff::Timestamp;
 use rand::RngExt as _;
 
-use super::wire::{Envelope, Field};
+use super::{envelope::Envelope, wire::Field};
 use crate::{domain::dataset::FailureReason, https};
 
 /// A failed request. It contains the status and the error codes of the response, but no text, because that may quote

@@ -11,7 +11,7 @@ use crate::domain::{
     label::{Label, label_enum},
     tunnel::{
         BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
-        HealthCheck, IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId, TunnelType,
+        HealthCheck, InterconnectDetails, IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId, TunnelType,
     },
 };
 
@@ -34,12 +34,14 @@ label_enum! {
         BgpStatusTcpEstablished => "bgp_status.tcp_established",
         BgpStatusUpdatedAt => "bgp_status.updated_at",
         CloudflareEndpoint => "cloudflare_endpoint",
+        ColoName => "colo_name",
         CreatedOn => "created_on",
         CustomRemoteIdentities => "custom_remote_identities",
         CustomerEndpoint => "customer_endpoint",
         Description => "description",
         /// A row of the edge's data that contradicts another row, or with a name, number or time that cannot be read.
         EdgeRow => "edge_row",
+        Gre => "gre",
         HealthCheck => "health_check",
         HealthCheckDirection => "health_check.direction",
         HealthCheckEnabled => "health_check.enabled",
@@ -54,7 +56,15 @@ label_enum! {
         ReplayProtection => "replay_protection",
         /// A result of Cloudflare's health checks other than `ok` and `timeout`.
         ResultStatus => "result_status",
+        /// A member of the list of routes that is not an object.
+        Route => "route",
+        RouteNexthop => "route.nexthop",
+        RoutePrefix => "route.prefix",
+        RoutePriority => "route.priority",
+        RouteScope => "route.scope",
+        RouteWeight => "route.weight",
         Ttl => "ttl",
+        Version => "version",
     }
 }
 
@@ -81,6 +91,10 @@ impl TunnelReader {
         let (cloudflare, customer) = match tunnel_type {
             TunnelType::Ipsec => (wire.cloudflare_endpoint, wire.customer_endpoint),
             TunnelType::Gre => (wire.cloudflare_gre_endpoint, wire.customer_gre_endpoint),
+            TunnelType::Interconnect => {
+                let gre = self.object(F::Gre, wire.gre);
+                (gre.map_or(Field::Absent, |gre| gre.cloudflare_endpoint), Field::Absent)
+            }
         };
         let details = match tunnel_type {
             TunnelType::Ipsec => TunnelDetails::Ipsec(IpsecDetails {
@@ -97,6 +111,11 @@ impl TunnelReader {
             TunnelType::Gre => TunnelDetails::Gre(GreDetails {
                 mtu: self.positive(F::Mtu, wire.mtu),
                 ttl: self.positive(F::Ttl, wire.ttl),
+            }),
+            TunnelType::Interconnect => TunnelDetails::Interconnect(InterconnectDetails {
+                data_center: self.kept_text(F::ColoName, wire.colo_name),
+                version: self.kept_text(F::Version, wire.version),
+                mtu: self.positive(F::Mtu, wire.mtu),
             }),
         };
         Tunnel {
@@ -177,7 +196,7 @@ impl TunnelReader {
     }
 
     /// The value of a field; a value of the wrong type is recorded.
-    fn value<T>(&mut self, field: KnownField, value: Field<T>) -> Option<T> {
+    pub(super) fn value<T>(&mut self, field: KnownField, value: Field<T>) -> Option<T> {
         match value {
             Field::Absent => None,
             Field::Value(value) => Some(value),
@@ -188,7 +207,7 @@ impl TunnelReader {
         }
     }
 
-    fn object<T>(&mut self, field: KnownField, value: Field<Object<T>>) -> Option<T> {
+    pub(super) fn object<T>(&mut self, field: KnownField, value: Field<Object<T>>) -> Option<T> {
         self.value(field, value).map(|object| object.0)
     }
 
@@ -200,17 +219,17 @@ impl TunnelReader {
         })
     }
 
-    fn record(&mut self, field: KnownField) {
+    pub(super) fn record(&mut self, field: KnownField) {
         *self.unknown.entry(field).or_default() += 1;
     }
 
     /// The text of a field; `""` counts as absent.
-    fn text<'t>(&mut self, field: KnownField, value: Field<Text<'t>>) -> Option<Cow<'t, str>> {
+    pub(super) fn text<'t>(&mut self, field: KnownField, value: Field<Text<'t>>) -> Option<Cow<'t, str>> {
         self.value(field, value).map(|text| text.0).filter(|text| !text.is_empty())
     }
 
     /// The same text with memory of its own.
-    fn kept_text(&mut self, field: KnownField, value: Field<Text<'_>>) -> Option<Box<str>> {
+    pub(super) fn kept_text(&mut self, field: KnownField, value: Field<Text<'_>>) -> Option<Box<str>> {
         self.text(field, value).map(|text| self.keep(&text))
     }
 
@@ -230,7 +249,7 @@ impl TunnelReader {
     }
 
     /// An integer within the range of `T`.
-    fn integer<T: TryFrom<u64>>(&mut self, field: KnownField, value: Field<Integer>) -> Option<T> {
+    pub(super) fn integer<T: TryFrom<u64>>(&mut self, field: KnownField, value: Field<Integer>) -> Option<T> {
         let number = self.value(field, value)?.0;
         self.known_or(field, T::try_from(number).ok().map(Some), None)
     }
@@ -248,7 +267,12 @@ impl TunnelReader {
     }
 
     /// An address or prefix; invalid text is kept and recorded.
-    fn stated<T>(&mut self, field: KnownField, value: Field<Text<'_>>, parse: fn(&str) -> Option<T>) -> Stated<T> {
+    pub(super) fn stated<T>(
+        &mut self,
+        field: KnownField,
+        value: Field<Text<'_>>,
+        parse: fn(&str) -> Option<T>,
+    ) -> Stated<T> {
         let Some(text) = self.text(field, value) else { return Stated::Absent };
         if let Some(value) = parse(&text) {
             return Stated::Value(value);
@@ -258,12 +282,12 @@ impl TunnelReader {
     }
 }
 
-fn parse_ip(text: &str) -> Option<IpAddr> {
+pub(super) fn parse_ip(text: &str) -> Option<IpAddr> {
     text.trim().parse().ok()
 }
 
 /// Parses a prefix and keeps its host part. An address without a length is a prefix of one host.
-fn parse_net(text: &str) -> Option<IpNet> {
+pub(super) fn parse_net(text: &str) -> Option<IpNet> {
     let text = text.trim();
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }

@@ -9,43 +9,8 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
-/// Envelope of every response. Members of lists are decoded separately.
-#[derive(Deserialize)]
-pub(super) struct Envelope {
-    #[serde(default)]
-    pub(super) success: Field<bool>,
-    #[serde(default)]
-    pub(super) errors: Field<List<Object<ErrorInfo>>>,
-    #[serde(default)]
-    pub(super) result: Field<Object<Lists>>,
-    #[serde(default)]
-    pub(super) result_info: Field<Object<ResultInfo>>,
-}
 
-/// Member of `errors`. Its message is not read, because it may quote the request.
-#[derive(Deserialize, Default)]
-pub(super) struct ErrorInfo {
-    #[serde(default)]
-    pub(super) code: Field<Integer>,
-}
-
-/// `result` of the list operations.
-#[derive(Deserialize)]
-pub(super) struct Lists {
-    #[serde(default)]
-    pub(super) ipsec_tunnels: Field<List<IgnoredAny>>,
-    #[serde(default)]
-    pub(super) gre_tunnels: Field<List<IgnoredAny>>,
-}
-
-/// `result_info`: the API documents it for lists that are divided into pages.
-#[derive(Deserialize)]
-pub(super) struct ResultInfo {
-    #[serde(default)]
-    pub(super) total_count: Field<Integer>,
-}
-
-/// Tunnel of either type.
+/// Tunnel of any type.
 #[derive(Deserialize)]
 pub(super) struct Tunnel<'a> {
     #[serde(default, borrow)]
@@ -90,6 +55,19 @@ pub(super) struct Tunnel<'a> {
     pub(super) mtu: Field<Integer>,
     #[serde(default)]
     pub(super) ttl: Field<Integer>,
+    #[serde(default, borrow)]
+    pub(super) colo_name: Field<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(super) version: Field<Text<'a>>,
+    #[serde(default, borrow)]
+    pub(super) gre: Field<Object<InterconnectGre<'a>>>,
+}
+
+/// `gre` of an interconnect.
+#[derive(Deserialize)]
+pub(super) struct InterconnectGre<'a> {
+    #[serde(default, borrow)]
+    pub(super) cloudflare_endpoint: Field<Text<'a>>,
 }
 
 #[derive(Deserialize)]

@@ -36,6 +36,10 @@ pub struct ExporterFlags {
     #[command(flatten)]
     pub edge: EdgeFlags,
     #[command(flatten)]
+    pub interconnects: InterconnectFlags,
+    #[command(flatten)]
+    pub routes: RouteFlags,
+    #[command(flatten)]
     pub state: StateFlags,
 }
 
@@ -82,6 +86,27 @@ pub struct PollFlags {
     /// Time after the last successful poll until data of the API is no longer exported [default: 5m]
     #[arg(long = "poll.stale-after", env = "MTE_POLL_STALE_AFTER", value_name = "DURATION")]
     pub poll_stale_after: Option<String>,
+}
+
+/// The interconnects.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Interconnects")]
+pub struct InterconnectFlags {
+    /// Poll the interconnects (CNI) as well as the tunnels [default: on]
+    #[arg(long = "interconnects.enabled", env = "MTE_INTERCONNECTS_ENABLED", boolean = "true")]
+    pub interconnects_enabled: Option<String>,
+}
+
+/// The static routes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Routes")]
+pub struct RouteFlags {
+    /// Poll the static routes, for the state of each prefix [default: on]
+    #[arg(long = "routes.enabled", env = "MTE_ROUTES_ENABLED", boolean = "true")]
+    pub routes_enabled: Option<String>,
+    /// Export metrics of each prefix [default: off]
+    #[arg(long = "routes.prefix-metrics", env = "MTE_ROUTES_PREFIX_METRICS", boolean = "true")]
+    pub routes_prefix_metrics: Option<String>,
 }
 
 /// What Cloudflare's edge measures.

@@ -11,6 +11,10 @@ label_enum! {
     pub enum Dataset {
         GreTunnels => "gre_tunnels",
         IpsecTunnels => "ipsec_tunnels",
+        /// Interconnects (CNI).
+        Interconnects => "cf_interconnects",
+        /// Static routes.
+        Routes => "routes",
         /// Results of Cloudflare's own health checks, from the GraphQL API.
         EdgeHealth => "edge_health",
         /// Traffic of each tunnel, from the GraphQL API.
@@ -24,6 +28,11 @@ impl Dataset {
         matches!(self, Self::EdgeHealth | Self::EdgeTraffic)
     }
 
+    /// Returns whether the dataset adds to the tunnels, and can be switched off by itself.
+    pub const fn is_addition(self) -> bool {
+        matches!(self, Self::Interconnects | Self::Routes)
+    }
+
     /// Suggests what the operator can do about a failed poll of this dataset.
     pub const fn remedy(self, reason: FailureReason) -> &'static str {
         match reason {
@@ -35,6 +44,9 @@ impl Dataset {
             }
             FailureReason::RateLimited if self.is_edge() => {
                 "the limit of the GraphQL API is shared with the dashboard and other tools; increase `--edge.interval`"
+            }
+            FailureReason::Auth | FailureReason::NotEntitled | FailureReason::NotFound if self.is_addition() => {
+                "check the permissions of the token, or switch these polls off; the tunnels do not depend on them"
             }
             FailureReason::TooLarge if self.is_edge() => "the response exceeds the limit of 16 MiB",
             _ => reason.remedy(),

@@ -8,6 +8,7 @@ use super::{
     dataset::{PollState, PollStatus},
     edge::{EdgeChecks, EdgeHealth, EdgeResult, EdgeTraffic, EdgeView, EdgeWindow, TrafficRow, TunnelHealth},
     inventory::{AccountInventory, AccountName, Fleet, InventoryEntry, TunnelList},
+    routes::{Route, RouteScope, RouteTable},
     tunnel::{
         BgpState, BgpStatus, FsmState, GreDetails, IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId,
         TunnelType,
@@ -58,7 +59,7 @@ pub(crate) fn fleet(tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
     polled(None, tunnels)
 }
 
-/// One account, `acme`, with these tunnels, last polled at `at`.
+/// One account, `acme`, with these tunnels, last polled at `at`. Without an interconnect, none are polled.
 pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunnel>) -> Arc<Fleet> {
     let mut lists: BTreeMap<TunnelType, Vec<InventoryEntry>> = BTreeMap::new();
     for tunnel in tunnels {
@@ -66,6 +67,7 @@ pub(crate) fn polled(at: Option<Moment>, tunnels: impl IntoIterator<Item = Tunne
         lists.entry(entry.tunnel.tunnel_type()).or_default().push(entry);
     }
     let mut account = AccountInventory::default();
+    account.set_list(TunnelType::Interconnect, TunnelList { is_off: true, ..TunnelList::default() });
     for (tunnel_type, entries) in lists {
         let status = PollStatus { state: PollState::Succeeded, last_success: at, ..PollStatus::default() };
         account.set_list(tunnel_type, TunnelList { status, entries: entries.into(), ..TunnelList::default() });
@@ -111,6 +113,38 @@ pub(crate) fn seen_by_edge(fleet: &Arc<Fleet>, view: &EdgeView) -> Arc<Fleet> {
     let mut fleet = Fleet::clone(fleet);
     for account in fleet.accounts.values_mut() {
         Arc::make_mut(account).set_edge(Some(view.clone()));
+    }
+    Arc::new(fleet)
+}
+
+/// A route with this priority; an invalid next hop is kept as text.
+pub(crate) fn route(prefix: &str, next_hop: &str, priority: u32) -> Route {
+    Route {
+        prefix: prefix.parse().unwrap(),
+        scope: None,
+        priority: Some(priority),
+        next_hop: next_hop.parse().map_or_else(|_| Stated::Unparsable(next_hop.into()), Stated::Value),
+        weight: None,
+        description: Box::default(),
+        id: Box::default(),
+    }
+}
+
+/// The same route for one region only.
+pub(crate) fn scoped(route: Route, region: &str) -> Route {
+    let scope = RouteScope { regions: [region.into()].into(), data_centers: Box::default() };
+    Route { scope: Some(Arc::new(scope)), ..route }
+}
+
+/// The same fleet with these routes in every account, polled at `at`.
+pub(crate) fn routed(fleet: &Arc<Fleet>, at: Moment, routes: impl IntoIterator<Item = Route>) -> Arc<Fleet> {
+    let mut routes: Vec<Route> = routes.into_iter().collect();
+    routes.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+    let status = PollStatus { state: PollState::Succeeded, last_success: Some(at), ..PollStatus::default() };
+    let table = RouteTable { status, routes: routes.into(), per_prefix: true, ..RouteTable::default() };
+    let mut fleet = Fleet::clone(fleet);
+    for account in fleet.accounts.values_mut() {
+        Arc::make_mut(account).set_routes(Some(table.clone()));
     }
     Arc::new(fleet)
 }

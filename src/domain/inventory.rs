@@ -7,6 +7,7 @@ use super::{
     edge::{EdgeView, matching::EdgeMatches},
     findings::SharedPrefixes,
     label::{Label, label_enum},
+    routes::{RouteTable, matching::RouteMatches},
     steering::Steering,
     token::TokenReport,
     tunnel::{Tunnel, TunnelId, TunnelType},
@@ -158,9 +159,11 @@ pub struct TunnelList {
     pub entries: Arc<[InventoryEntry]>,
     /// The rejected members of the last valid list.
     pub rejected: RejectedMembers,
+    /// Whether the list is not polled.
+    pub is_off: bool,
 }
 
-/// The tunnels of one account, and what the edge measures for them.
+/// The tunnels of one account, their routes, and what the edge measures for them.
 #[derive(Debug, Clone, Default)]
 pub struct AccountInventory {
     lists: [Arc<TunnelList>; TunnelType::ALL.len()],
@@ -170,6 +173,10 @@ pub struct AccountInventory {
     matches: Arc<EdgeMatches>,
     /// Follows the lists.
     shared_prefixes: Arc<SharedPrefixes>,
+    /// `None` if the routes are not polled.
+    routes: Option<Arc<RouteTable>>,
+    /// Follows the lists and the routes.
+    route_matches: Arc<RouteMatches>,
     /// `None` until the token has been verified, and for API keys.
     pub token: Option<TokenReport>,
 }
@@ -186,6 +193,7 @@ impl AccountInventory {
             let tunnels = self.entries().map(|entry| &*entry.tunnel);
             self.shared_prefixes = Arc::new(SharedPrefixes::among(tunnels));
             self.match_edge();
+            self.match_routes();
         }
     }
 
@@ -211,20 +219,52 @@ impl AccountInventory {
     }
 
     fn match_edge(&mut self) {
-        let lists = self.lists.each_ref().map(|list| list.entries.iter().map(|entry| &*entry.tunnel).collect());
-        self.matches = Arc::new(self.edge.as_ref().map(|edge| EdgeMatches::join(edge, &lists)).unwrap_or_default());
+        let edge = self.edge.as_ref().map(|edge| EdgeMatches::join(edge, &self.tunnels()));
+        self.matches = Arc::new(edge.unwrap_or_default());
     }
 
-    /// Returns the lists in the order of [`TunnelType::ALL`].
+    /// The static routes; `None` if they are not polled.
+    pub fn routes(&self) -> Option<&Arc<RouteTable>> {
+        self.routes.as_ref()
+    }
+
+    /// The routes beside the tunnels. Its address changes with the routes and the tunnels only.
+    pub fn route_matches(&self) -> &Arc<RouteMatches> {
+        &self.route_matches
+    }
+
+    /// Replaces the static routes.
+    pub fn set_routes(&mut self, table: Option<RouteTable>) {
+        let routes = |table: Option<&RouteTable>| table.map(|table| Arc::clone(&table.routes)).unwrap_or_default();
+        let (before, after) = (routes(self.routes.as_deref()), routes(table.as_ref()));
+        self.routes = table.map(Arc::new);
+        if !Arc::ptr_eq(&before, &after) {
+            self.match_routes();
+        }
+    }
+
+    fn match_routes(&mut self) {
+        let matches = self.routes.as_ref().map(|table| RouteMatches::join(Arc::clone(&table.routes), &self.tunnels()));
+        self.route_matches = Arc::new(matches.unwrap_or_default());
+    }
+
+    fn tunnels(&self) -> [Vec<&Tunnel>; TunnelType::ALL.len()] {
+        self.lists.each_ref().map(|list| list.entries.iter().map(|entry| &*entry.tunnel).collect())
+    }
+
+    /// Returns the lists that are polled, in the order of [`TunnelType::ALL`].
     pub fn lists(&self) -> impl Iterator<Item = (TunnelType, &TunnelList)> {
-        TunnelType::ALL.iter().map(|&tunnel_type| (tunnel_type, self.list(tunnel_type).as_ref()))
+        let lists = TunnelType::ALL.iter().map(|&tunnel_type| (tunnel_type, self.list(tunnel_type).as_ref()));
+        lists.filter(|(_, list)| !list.is_off)
     }
 
     /// Returns the status of every dataset of the account that is polled.
     pub fn datasets(&self) -> impl Iterator<Item = (Dataset, &PollStatus)> {
         let health = self.edge.iter().map(|edge| (Dataset::EdgeHealth, &edge.health.status));
         let traffic = self.edge.iter().filter_map(|edge| Some((Dataset::EdgeTraffic, &edge.traffic.as_ref()?.status)));
-        self.lists().map(|(tunnel_type, list)| (tunnel_type.dataset(), &list.status)).chain(health).chain(traffic)
+        let routes = self.routes.iter().map(|table| (Dataset::Routes, &table.status));
+        let lists = self.lists().map(|(tunnel_type, list)| (tunnel_type.dataset(), &list.status));
+        lists.chain(routes).chain(health).chain(traffic)
     }
 
     /// Returns all tunnels, stale ones included.
@@ -252,10 +292,12 @@ impl Fleet {
         Self { accounts: BTreeMap::new(), from_hub: Some(PollStatus::default()) }
     }
 
-    /// Returns whether every tunnel list of every account [is settled](PollStatus::is_settled), and on an agent,
-    /// whether there is an inventory. The edge is an addition that may fail.
+    /// Returns whether every list of GRE and IPsec tunnels of every account [is settled](PollStatus::is_settled), and on
+    /// an agent, whether there is an inventory. The other datasets are additions that may fail.
     pub fn is_ready(&self) -> bool {
+        let lists = self.accounts.values().flat_map(|account| account.lists());
+        let mut lists = lists.filter(|(tunnel_type, _)| !tunnel_type.dataset().is_addition());
         self.from_hub.is_none_or(|status| status.last_success.is_some())
-            && self.accounts.values().all(|account| account.lists().all(|(_, list)| list.status.is_settled()))
+            && lists.all(|(_, list)| list.status.is_settled())
     }
 }

@@ -10,10 +10,12 @@ use jiff::Timestamp;
 use super::{dataset::Dataset, label::label_enum};
 
 label_enum! {
-    /// Encapsulation of a tunnel.
+    /// Encapsulation of a tunnel, or an interconnect.
     pub enum TunnelType {
         Gre => "gre",
         Ipsec => "ipsec",
+        /// A private link to a data center of Cloudflare (CNI).
+        Interconnect => "interconnect",
     }
 }
 
@@ -23,6 +25,7 @@ impl TunnelType {
         match self {
             Self::Gre => Dataset::GreTunnels,
             Self::Ipsec => Dataset::IpsecTunnels,
+            Self::Interconnect => Dataset::Interconnects,
         }
     }
 }
@@ -77,7 +80,7 @@ impl<T: fmt::Display> fmt::Display for Stated<T> {
     }
 }
 
-/// A GRE or IPsec tunnel.
+/// A GRE or IPsec tunnel, or an interconnect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tunnel {
     pub id: TunnelId,
@@ -123,6 +126,7 @@ impl Tunnel {
 
     pub const fn tunnel_type(&self) -> TunnelType {
         match self.details {
+            TunnelDetails::Interconnect(_) => TunnelType::Interconnect,
             TunnelDetails::Ipsec(_) => TunnelType::Ipsec,
             TunnelDetails::Gre(_) => TunnelType::Gre,
         }
@@ -134,6 +138,18 @@ impl Tunnel {
 pub enum TunnelDetails {
     Ipsec(IpsecDetails),
     Gre(GreDetails),
+    Interconnect(InterconnectDetails),
+}
+
+/// An interconnect has no customer endpoint and no BGP status.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InterconnectDetails {
+    /// Name of the data center (`colo_name`).
+    pub data_center: Option<Box<str>>,
+    /// `1`, `1.5` or `2`.
+    pub version: Option<Box<str>>,
+    /// MTU in bytes.
+    pub mtu: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -46,6 +46,8 @@ pub(super) struct TunnelCapture {
     pub(super) verdict: Option<Arc<TunnelVerdict>>,
     /// `None` without data of the edge.
     pub(super) edge: Option<Box<EdgeCapture>>,
+    /// Number of static routes to the tunnel; `None` if they are not polled, or stale.
+    pub(super) routes: Option<u32>,
 }
 
 /// What the edge measures for one tunnel, without what is stale.
@@ -88,6 +90,7 @@ impl TunnelCapture {
             targets: row.targets().iter().map(|probe| (probe.target, probe.tally.read())).collect(),
             verdict: row.verdict.cloned(),
             edge: EdgeCapture::new(row).map(Box::new),
+            routes: row.routes.map(|routes| routes.count()),
         }
     }
 }

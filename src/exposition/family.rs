@@ -161,6 +161,8 @@ label_enum! {
         /// The buckets of the round-trip times. A page with `rtt` but without these has sums and counts.
         RttBuckets => "rtt_buckets",
         Verdict => "verdict",
+        /// Static routes, and the state of their prefixes.
+        Routes => "routes",
         /// What Cloudflare's edge measures.
         Edge => "edge",
         /// The exporter itself: polls, API, prober, process.
@@ -186,7 +188,7 @@ label_enum! {
 impl Group {
     pub const fn view(self) -> View {
         match self {
-            Self::Tunnels | Self::Info | Self::Bgp | Self::HealthCheck => View::Reported,
+            Self::Tunnels | Self::Info | Self::Bgp | Self::HealthCheck | Self::Routes => View::Reported,
             Self::Probes | Self::Rtt | Self::RttBuckets | Self::Verdict => View::Observed,
             Self::Edge => View::Edge,
             Self::Exporter => View::Exporter,

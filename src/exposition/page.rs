@@ -8,14 +8,14 @@ use super::{
     capture::Capture,
     edge, exporter,
     family::{Family, Group, Groups, Writer},
-    findings,
+    findings, routes,
     text::Format,
     tunnels,
 };
 
 /// Every family, in the order of the page.
-const FAMILIES: [&[Family]; 5] =
-    [tunnels::REPORTED, findings::FAMILIES, tunnels::OBSERVED, edge::FAMILIES, exporter::FAMILIES];
+const FAMILIES: [&[Family]; 6] =
+    [tunnels::REPORTED, findings::FAMILIES, tunnels::OBSERVED, routes::FAMILIES, edge::FAMILIES, exporter::FAMILIES];
 
 /// A page that is being written.
 #[derive(Debug)]

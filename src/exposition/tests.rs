@@ -87,7 +87,7 @@ fn polled(tunnels: impl IntoIterator<Item = (Tunnel, u64)>) -> TunnelList {
         duration: Some(Duration::from_millis(125)),
     };
     let rejected = RejectedMember { reason: RejectReason::MissingId, index: 7, id: None };
-    TunnelList { status, entries: entries.collect(), rejected: RejectedMembers::from_iter([rejected]) }
+    TunnelList { status, entries: entries.collect(), rejected: RejectedMembers::from_iter([rejected]), is_off: false }
 }
 
 /// An account with good lists, and one with polls that have always failed.

@@ -31,13 +31,22 @@ impl TunnelCapture {
     fn ipsec(&self) -> Option<IpsecDetails> {
         match self.tunnel()?.details {
             TunnelDetails::Ipsec(ipsec) => Some(ipsec),
-            TunnelDetails::Gre(_) => None,
+            TunnelDetails::Gre(_) | TunnelDetails::Interconnect(_) => None,
         }
     }
 
     fn gre(&self) -> Option<GreDetails> {
         match self.tunnel()?.details {
             TunnelDetails::Gre(gre) => Some(gre),
+            TunnelDetails::Ipsec(_) | TunnelDetails::Interconnect(_) => None,
+        }
+    }
+
+    /// MTU in bytes of a GRE tunnel or an interconnect.
+    fn mtu(&self) -> Option<u32> {
+        match &self.tunnel()?.details {
+            TunnelDetails::Gre(gre) => gre.mtu,
+            TunnelDetails::Interconnect(interconnect) => interconnect.mtu,
             TunnelDetails::Ipsec(_) => None,
         }
     }
@@ -130,9 +139,9 @@ pub(super) const REPORTED: &[Family] = &[
         .value(Group::Tunnels, |tunnel| Some(tunnel.ipsec()?.psk_generated_on?.into())),
     gauge("tunnel_custom_identity", "Whether a custom IKE identity is configured, at the last poll.")
         .value(Group::Tunnels, |tunnel| Some(tunnel.ipsec()?.custom_identity.into())),
-    gauge("tunnel_mtu", "MTU of the GRE tunnel, at the last poll.")
+    gauge("tunnel_mtu", "MTU of the GRE tunnel or interconnect, at the last poll.")
         .in_bytes()
-        .value(Group::Tunnels, |tunnel| Some(tunnel.gre()?.mtu?.into())),
+        .value(Group::Tunnels, |tunnel| tunnel.mtu().map(Into::into)),
     gauge("tunnel_ttl_hops", "TTL of the outer packets of the GRE tunnel, at the last poll.")
         .value(Group::Tunnels, |tunnel| Some(tunnel.gre()?.ttl?.into())),
 ];

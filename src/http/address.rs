@@ -8,7 +8,8 @@ use crate::{
     domain::{
         inventory::{AccountName, TunnelKey},
         label::Label,
-        tunnel::{TunnelId, TunnelType},
+        routes::prefixes::PrefixState,
+        tunnel::{Tunnel, TunnelId, TunnelType},
         verdict::Verdict,
     },
     snapshot::{
@@ -22,6 +23,7 @@ use crate::{
 pub(super) enum Resource<'a> {
     Front,
     Runbooks,
+    Prefixes,
     Tunnel(TunnelKey),
     Asset(&'a str),
     Metrics,
@@ -36,6 +38,7 @@ pub(super) enum Resource<'a> {
     ApiAgents,
     ApiAgentTargets,
     Agents,
+    ApiPrefixes,
     Reload,
 }
 
@@ -55,6 +58,7 @@ impl<'a> Resource<'a> {
         match path {
             "/" => Some(Self::Front),
             "/runbooks" => Some(Self::Runbooks),
+            "/prefixes" => Some(Self::Prefixes),
             "/-/healthy" => Some(Self::Healthy),
             "/-/ready" => Some(Self::Ready),
             "/-/reload" => Some(Self::Reload),
@@ -66,6 +70,7 @@ impl<'a> Resource<'a> {
             "/api/v1/agents" => Some(Self::ApiAgents),
             "/api/v1/agents/targets" => Some(Self::ApiAgentTargets),
             "/agents" => Some(Self::Agents),
+            "/api/v1/prefixes" => Some(Self::ApiPrefixes),
             _ => {
                 let key = |prefix| path.strip_prefix(prefix).and_then(parse_tunnel_path);
                 let page = || key("/tunnels/").map(Self::Tunnel);
@@ -81,8 +86,12 @@ const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_
 
 /// The part of a tunnel's path after `/tunnels/`: `{account}/{type}/{id}`, percent-encoded.
 pub(super) fn tunnel_path(row: &Row<'_>) -> String {
-    let tunnel = row.tunnel();
-    let account = utf8_percent_encode(row.account.as_str(), &RESERVED);
+    tunnel_path_of(row.account, row.tunnel())
+}
+
+/// The same for a tunnel without a row.
+pub(super) fn tunnel_path_of(account: &AccountName, tunnel: &Tunnel) -> String {
+    let account = utf8_percent_encode(account.as_str(), &RESERVED);
     format!("{account}/{}/{}", tunnel.tunnel_type(), utf8_percent_encode(tunnel.id.as_str(), &RESERVED))
 }
 
@@ -238,6 +247,27 @@ pub(super) fn parse_filter(text: &str) -> Result<Filter, QueryError> {
     Query::parse_keys(text, &FILTER_KEYS).map(|query| query.filter)
 }
 
+/// Parses the query of the list of prefixes: an account and a state. Empty values are ignored.
+pub(super) fn parse_prefix_query(text: &str) -> Result<(Option<String>, Option<PrefixState>), QueryError> {
+    let (mut account, mut state) = (None, None);
+    for (key, value) in form_urlencoded::parse(text.as_bytes()) {
+        match &*key {
+            "account" | "state" if value.is_empty() => {}
+            "account" => account = Some(value.into_owned()),
+            "state" => {
+                let parsed = parse_label(&value, &[]);
+                state = Some(parsed.map_err(|rule| QueryError::InvalidValue {
+                    key: key.to_string(),
+                    value: to_shown(&value),
+                    rule,
+                })?);
+            }
+            _ => return Err(QueryError::UnknownKey { key: to_shown(&key), known: "account, state".to_owned() }),
+        }
+    }
+    Ok((account, state))
+}
+
 /// The value of `verdict` in a query.
 pub(super) fn verdict_value(wanted: VerdictFilter) -> &'static str {
     match wanted {
@@ -290,7 +320,7 @@ mod tests {
     #[test]
     fn an_invalid_value_is_refused_with_its_rule() {
         for (text, sentence) in [
-            ("type=vpn", "`type` is `vpn`: must be one of gre, ipsec"),
+            ("type=vpn", "`type` is `vpn`: must be one of gre, ipsec, interconnect"),
             ("page=0", "`page` is `0`: must be an integer of at least 1"),
             ("page=-1", "`page` is `-1`: must be an integer of at least 1"),
             ("sort=size", "`sort` is `size`: must be one of trouble, name, account, site, since, rtt, loss"),
@@ -321,7 +351,7 @@ mod tests {
             let row = Row {
                 key: key.clone(), account: &account, entry: &entry, fresh: true,
                 confirmed: None, verdict: None, probes: None, silence: Silence::AfterAnswer,
-                edge: None, shared_prefixes: None,
+                edge: None, shared_prefixes: None, routes: None,
             };
             prop_assert!(tunnel_path(&row).is_ascii());
             prop_assert_eq!(parse_tunnel_path(&tunnel_path(&row)), Some(key));

@@ -1,4 +1,4 @@
-//! The JSON API: every tunnel, a single tunnel, the sites, the events, and the probe targets for Prometheus.
+//! The JSON API: every tunnel, a single tunnel, the sites, the prefixes, the events, and the probe targets for Prometheus.
 //!
 //! docs/API.md describes every field; a test compares it with the answers. A field without a value is omitted.
 
@@ -6,6 +6,7 @@ pub(super) mod agents;
 mod events;
 pub(super) mod inventory;
 mod json;
+mod prefixes;
 mod tunnel;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 use web_toolkit::text::shown;
 
 pub(super) use self::events::{EventFormat, EventList};
+pub(super) use self::prefixes::PrefixList;
 use self::{
     events::add_event,
     json::{JsonObject, object_line, separate},

@@ -11,6 +11,7 @@ mod format;
 mod front;
 mod graph;
 mod history;
+mod prefixes;
 mod runbooks;
 mod sites;
 mod sources;
@@ -20,7 +21,8 @@ mod words;
 
 use self::document::ROOT_OF_TUNNEL;
 pub(super) use self::{
-    agents::draw_agents, document::Document, front::draw_front, runbooks::draw_runbooks, tunnel::draw_tunnel,
+    agents::draw_agents, document::Document, front::draw_front, prefixes::draw_prefixes, runbooks::draw_runbooks,
+    tunnel::draw_tunnel,
 };
 
 /// The page for an invalid query.

@@ -26,9 +26,9 @@ use self::{
     colos::ColoPolls,
     next_poll::{Failed, MissingLists, NextPoll, log_failure},
     source::EdgeSource,
-    view::{keep_sites, states, update_account},
+    view::{keep_sites, states},
 };
-use super::{FleetSender, Limiter, SECRET_CHECK_INTERVAL};
+use super::{FleetSender, Limiter, SECRET_CHECK_INTERVAL, update_account};
 use crate::{
     cloudflare::{
         ApiFailure,

@@ -29,13 +29,16 @@ struct Unmatched {
 }
 
 impl RuleUsage {
+    /// `interconnects`: whether they are polled.
     pub fn new<'a>(
         rules: Arc<TunnelRules>,
         file_rules: &[FileRule],
         accounts: impl IntoIterator<Item = &'a AccountName>,
+        interconnects: bool,
     ) -> Self {
-        let lists =
-            |account: &'a AccountName| TunnelType::ALL.iter().map(|&tunnel_type| (account.clone(), tunnel_type));
+        let is_polled = move |of: &&TunnelType| interconnects || **of != TunnelType::Interconnect;
+        let types = || TunnelType::ALL.iter().filter(is_polled);
+        let lists = |account: &'a AccountName| types().map(|&tunnel_type| (account.clone(), tunnel_type));
         let unread = accounts.into_iter().flat_map(lists).collect();
         let open = file_rules.iter().cloned().enumerate().collect();
         Self(Arc::new(Mutex::new(Unmatched { rules, open, unread })))
@@ -90,14 +93,14 @@ mod tests {
             rule(3, Condition::Selected(of_acme)),
             rule(4, Condition::Listed(Pattern::new("waw-*"))),
         ];
-        let usage = RuleUsage::new(Arc::default(), &rules, &accounts);
+        let usage = RuleUsage::new(Arc::default(), &rules, &accounts, false);
         assert_eq!(report(&usage, "acme", Gre, &["fra-1"]), [0; 0], "three lists are not known");
         assert_eq!(report(&usage, "acme", Gre, &["lab-1"]), [0; 0], "each list counts once");
         assert_eq!(report(&usage, "acme", Ipsec, &[]), [3], "both lists of the only account of this rule are known");
         assert_eq!(report(&usage, "globex", Gre, &["waw-1"]), [0; 0]);
         assert_eq!(report(&usage, "globex", Ipsec, &["lab-1"]), [2]);
         assert_eq!(report(&usage, "globex", Ipsec, &[]), [0; 0], "reported once");
-        usage.clone().replace(RuleUsage::new(Arc::default(), &rules[1..2], &accounts[..1]));
+        usage.clone().replace(RuleUsage::new(Arc::default(), &rules[1..2], &accounts[..1], false));
         assert_eq!(report(&usage, "acme", Gre, &[]), [0; 0]);
         assert_eq!(report(&usage, "acme", Ipsec, &[]), [2], "reported again for a new configuration");
     }

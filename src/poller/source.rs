@@ -8,7 +8,8 @@ use tokio::task;
 
 use crate::{
     cloudflare::{
-        ApiCredentials, ApiFailure, BadCredentials, Client, RequestAccount, TokenInfo, TunnelListing, VerifiedStatus,
+        ApiCredentials, ApiFailure, BadCredentials, Client, RequestAccount, RouteListing, TokenInfo, TunnelListing,
+        VerifiedStatus,
     },
     domain::{
         dataset::FailureReason,
@@ -19,7 +20,7 @@ use crate::{
     secret::{Look, Secret},
 };
 
-/// A source of the tunnel lists of one account.
+/// A source of the lists of one account.
 pub trait TunnelSource: Send + Sync + 'static {
     /// Maximum duration of one [`fetch_list`](Self::fetch_list).
     fn timeout(&self) -> Duration;
@@ -31,6 +32,14 @@ pub trait TunnelSource: Send + Sync + 'static {
         known: Arc<[InventoryEntry]>,
         look: Look,
     ) -> impl Future<Output = (Result<TunnelListing, ApiFailure>, u64)> + Send;
+
+    /// Fetches the static routes; `had_routes`: whether the last good list had any. Returns them with the version of the
+    /// secret that was used.
+    fn fetch_routes(
+        &self,
+        had_routes: bool,
+        look: Look,
+    ) -> impl Future<Output = (Result<RouteListing, ApiFailure>, u64)> + Send;
 
     /// Whether the credentials contain a token, which can be verified.
     fn has_token(&self) -> bool;
@@ -78,6 +87,11 @@ impl TunnelSource for ApiSource {
     ) -> (Result<TunnelListing, ApiFailure>, u64) {
         let (credentials, version) = self.account.credentials.refresh(look).await;
         (self.client.list_tunnels(&credentials, self.account.in_requests(), tunnel_type, known).await, version)
+    }
+
+    async fn fetch_routes(&self, had_routes: bool, look: Look) -> (Result<RouteListing, ApiFailure>, u64) {
+        let (credentials, version) = self.account.credentials.refresh(look).await;
+        (self.client.list_routes(&credentials, self.account.in_requests(), had_routes).await, version)
     }
 
     fn has_token(&self) -> bool {

@@ -61,11 +61,13 @@ impl PollEvent {
             Self::Answering { tunnels, excluded, after } => {
                 let again = after.map_or(String::new(), |reason| format!("polls succeed again after `{reason}`: "));
                 let more = if *excluded > 0 { format!(", {excluded} more are excluded") } else { String::new() };
+                let noun = if tunnel_type == TunnelType::Interconnect { "interconnect" } else { "tunnel" };
                 let plural = if *tunnels == 1 { "" } else { "s" };
-                info!(account, collection, tunnels, "{again}the API lists {tunnels} tunnel{plural}{more}");
+                info!(account, collection, tunnels, "{again}the API lists {tunnels} {noun}{plural}{more}");
             }
             Self::Failing(failure) => {
-                warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {}", failure.remedy());
+                let remedy = tunnel_type.dataset().remedy(failure.reason);
+                warn!(account, collection, reason = %failure.reason, "poll failed: {failure}; {remedy}");
             }
             Self::BgpChanged { tunnel, from, to } => {
                 let (tunnel_type, tunnel_id) = (tunnel_type.as_str(), tunnel.id.as_str());

@@ -9,7 +9,7 @@ use crate::{
         probe::{Binding, IpVersion, ProbeEngine, ProbeTarget, Silence, SocketMode, Thresholds, Vantage},
         rules::Selector,
         steering::{AddressPair, Steering},
-        tunnel::Tunnel,
+        tunnel::{Tunnel, TunnelType},
     },
     prober::histogram::Buckets,
 };
@@ -223,9 +223,13 @@ impl ProbeSettings {
         all.collect()
     }
 
-    /// Returns the settings of a tunnel: those of a hub, if there is one, then those of this host, then all overrides.
+    /// Returns the settings of a tunnel: those of a hub, if there is one, then those of this host, then all overrides. By
+    /// default only the customer's side of an interconnect is probed.
     pub fn for_tunnel(&self, account: &AccountName, tunnel: &Tunnel, of_hub: Option<&Steering>) -> TunnelSettings {
         let mut settings = self.tunnels.clone();
+        if tunnel.tunnel_type() == TunnelType::Interconnect && settings.targets == TunnelSettings::default().targets {
+            settings.targets = [ProbeTarget::InterfacePeer].into();
+        }
         if let Some(steering) = of_hub {
             settings.apply(steering);
             settings.apply(&self.stated);

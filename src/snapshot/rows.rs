@@ -9,6 +9,7 @@ use std::{
 use jiff::Timestamp;
 use web_toolkit::{clock::Moment, text::shown};
 
+use super::routes::RowRoutes;
 use crate::{
     domain::{
         edge::{EdgeWindow, TunnelHealth, TunnelTraffic},
@@ -46,6 +47,8 @@ pub struct Row<'a> {
     /// The interface prefixes that several tunnels of the account have; `None` on an agent, which knows only a part of
     /// the account.
     pub shared_prefixes: Option<&'a SharedPrefixes>,
+    /// `None` if the routes are not polled, or stale.
+    pub routes: Option<RowRoutes<'a>>,
 }
 
 /// What Cloudflare's edge measures for one tunnel. Stale data is left out.

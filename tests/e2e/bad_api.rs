@@ -574,14 +574,17 @@ fn the_exporter_waits_for_an_api_that_is_down_at_its_start() {
 fn a_permanent_refusal_counts_as_ready_and_is_logged_once() {
     let refused =
         r#"{"result":null,"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[]}"#;
-    let mut house = House::new(by_both(api::json("403 Forbidden", refused)));
+    let mut house = House::new(api::json("403 Forbidden", refused));
     house.await_page("auth failures", |page| failures(page, "ipsec_tunnels", "auth") >= 1.0);
+    for collection in ["gre_tunnels", "cf_interconnects", "routes"] {
+        house.await_page("auth failures", |page| failures(page, collection, "auth") >= 1.0);
+    }
     house.exporter.await_ready();
     let before = house.api.requests().len();
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(house.api.requests().len(), before, "missing permissions are not asked for every second");
     let said = house.exporter.process.said();
-    assert_eq!(said.lines().filter(|line| line.contains("403")).count(), 2, "one line for each collection:\n{said}");
+    assert_eq!(said.lines().filter(|line| line.contains("403")).count(), 4, "one line for each collection:\n{said}");
 }
 
 #[test]

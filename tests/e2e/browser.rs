@@ -339,6 +339,6 @@ fn the_demo_is_shown_at_once() {
     let demo = Exporter::start(program().arg("demo").arg(format!("--sandbox.listen-address={}", free_address())));
     demo.await_ready();
     browser.open(demo.address, "/");
-    browser.until("the tunnels of the demo", "return document.querySelectorAll('.tunnels tbody tr').length === 8");
+    browser.until("the tunnels of the demo", "return document.querySelectorAll('.tunnels tbody tr').length === 9");
     assert_quiet(&browser, "the demo");
 }

@@ -25,7 +25,7 @@ const PROMETHEUS_ACCEPTS: &str = "application/openmetrics-text;version=1.0.0,app
                                   text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 /// The documented metrics of a tunnel, with the labels beyond the four of every tunnel.
-const OF_A_TUNNEL: [(&str, &str, &[&str]); 30] = [
+const OF_A_TUNNEL: [(&str, &str, &[&str]); 31] = [
     (
         "tunnel_info",
         "gauge",
@@ -60,14 +60,19 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 30] = [
     ("tunnel_verdict", "gauge", &["verdict"]),
     ("tunnel_verdict_changed_timestamp_seconds", "gauge", &[]),
     ("tunnel_verdict_changes_total", "counter", &[]),
+    ("tunnel_routes", "gauge", &[]),
 ];
 
 /// The other documented metrics, with all their labels.
-const OF_THE_EXPORTER: [(&str, &str, &[&str]); 24] = [
+const OF_THE_EXPORTER: [(&str, &str, &[&str]); 28] = [
     ("agents", "gauge", &["state"]),
     ("inventory_served_total", "counter", &["code"]),
     ("log_lines_dropped_total", "counter", &[]),
     ("tunnels", "gauge", &["account", "tunnel_type"]),
+    ("routes", "gauge", &["account"]),
+    ("routes_unmatched", "gauge", &["account"]),
+    ("prefixes_at_risk", "gauge", &["account"]),
+    ("prefixes_lost", "gauge", &["account"]),
     ("api_requests_total", "counter", &["account", "collection", "code"]),
     ("api_request_failures_total", "counter", &["account", "collection", "reason"]),
     ("api_request_duration_seconds", "histogram", &["collection"]),

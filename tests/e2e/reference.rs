@@ -17,6 +17,7 @@ use magic_tunnel_exporter::domain::{
     inventory::RejectReason,
     label::Label,
     probe::{IpVersion, ProbeFailure, ProbeTarget, RefusalReason, SocketMode},
+    routes::prefixes::HopState,
     tunnel::{BgpState, CheckDirection, CheckRate, CheckType, FsmState, TargetSource, TunnelType},
     verdict::Verdict,
 };
@@ -50,7 +51,7 @@ from the start, with value 0.
 
 /// A chapter: its heading, its first paragraph, and name prefixes. A metric belongs to the first chapter with a
 /// matching prefix.
-const CHAPTERS: [(&str, &str, &[&str]); 6] = [
+const CHAPTERS: [(&str, &str, &[&str]); 7] = [
     (
         "Observed",
         "Only with `--probe`, except for the verdict: without probes it is based on Cloudflare's report.",
@@ -61,6 +62,13 @@ const CHAPTERS: [(&str, &str, &[&str]); 6] = [
         "Only with `--edge.enabled`. The data is sampled and minutes old; it is omitted if the end of its time span is \
          older than `--edge.stale-after`.",
         &["tunnel_edge_", "edge_"],
+    ),
+    (
+        "Routes and prefixes",
+        "Static routes, and the state of their prefixes as it follows from the verdicts. Routes that are learned over \
+         BGP are not in Cloudflare's list. Omitted if the last successful poll is older than `--poll.stale-after`, and \
+         with `--routes.enabled=false`.",
+        &["tunnel_routes", "routes", "prefix"],
     ),
     (
         "Reported by the API",
@@ -87,7 +95,7 @@ fn the_reference_of_the_metrics_equals_the_page() {
     let state = tempfile::tempdir().expect("a temporary folder");
     let demo = Process::start(
         program()
-            .args(["demo", "--probe.uplink=127.0.0.9", "--edge.colos=fra01"])
+            .args(["demo", "--probe.uplink=127.0.0.9", "--edge.colos=fra01", "--routes.prefix-metrics"])
             .arg(format!("--state.directory={}", state.path().display()))
             .arg(format!("--web.listen-address={address}"))
             .arg(format!("--sandbox.listen-address={}", free_address())),
@@ -209,6 +217,7 @@ fn closed_lists() -> Vec<(&'static str, &'static str, Vec<&'static str>)> {
         ("state", "`tunnel_edge_state`", all::<HealthState>()),
         ("result", "`tunnel_edge_checks`", all::<EdgeResult>()),
         ("direction", "`tunnel_edge_traffic_*`", all::<TrafficDirection>()),
+        ("state", "`prefix_tunnels`", all::<HopState>()),
         ("dataset", "`edge_*`", vec![Dataset::EdgeHealth.as_str(), Dataset::EdgeTraffic.as_str()]),
     ]
 }

@@ -85,7 +85,11 @@ sites:
   - {pattern: '^(?<site>[a-z]+)-'}
 ",
         );
-        let lists = [list(TunnelType::Gre, &["fra-1", "lon-1"]), list(TunnelType::Ipsec, &["fra-2"])];
+        let lists = [
+            list(TunnelType::Gre, &["fra-1", "lon-1"]),
+            list(TunnelType::Ipsec, &["fra-2"]),
+            list(TunnelType::Interconnect, &[]),
+        ];
         let useless = |lists| find_useless_rules(&config, lists).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
             useless(&lists),

@@ -10,7 +10,7 @@ use crate::{
     cloudflare::fields::{KnownField, KnownField as F},
     domain::tunnel::{
         BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
-        HealthCheck, IpsecDetails, Speaker, Stated, TunnelDetails,
+        HealthCheck, InterconnectDetails, IpsecDetails, Speaker, Stated, TunnelDetails,
     },
 };
 
@@ -66,6 +66,44 @@ fn tunnel_with_all_fields() -> Value {
         },
         "remote_identities": {"hex_id": "", "fqdn_id": "", "user_id": ""},
     }))
+}
+
+/// The example of the API reference.
+fn interconnect() -> Value {
+    json!({
+        "id": "c4a7362d577a6c3019a474fd6f485821",
+        "automatic_return_routing": true,
+        "bgp": {
+            "as_no": 0, "cloudflare_endpoint": "192.168.1.1", "customer_asn": 65010, "customer_endpoint": "192.168.1.1",
+            "extra_prefixes": ["string"], "md5_key": "md5_key",
+        },
+        "colo_name": "pni_ord",
+        "description": "Tunnel for Interconnect to ORD",
+        "gre": {"cloudflare_endpoint": "203.0.113.1"},
+        "health_check": {
+            "direction": "bidirectional", "enabled": true, "rate": "low", "source": "198.41.199.225", "type": "request",
+            "target": {"effective": "192.0.2.1", "saved": ""},
+        },
+        "interface_address": "192.0.2.0/31",
+        "mtu": 0,
+        "name": "pni_ord",
+        "version": "1.5",
+        "virtual_port_reservation_id": "c4a7362d577a6c3019a474fd6f485821",
+    })
+}
+
+#[test]
+fn an_interconnect_has_neither_a_customer_endpoint_nor_a_bgp_status() {
+    let body = json!({"result": {"interconnects": [interconnect(), {"name": "no id"}]}, "success": true}).to_string();
+    let listing = decode_list(body.as_bytes(), 200, TunnelType::Interconnect).unwrap();
+    let tunnel = &listing.tunnels[0];
+    assert_eq!((tunnel.tunnel_type(), &*tunnel.name), (TunnelType::Interconnect, "pni_ord"));
+    let details = InterconnectDetails { data_center: Some("pni_ord".into()), version: Some("1.5".into()), mtu: None };
+    assert_eq!(tunnel.details, TunnelDetails::Interconnect(details));
+    assert_eq!(tunnel.cloudflare_endpoint.to_string(), "203.0.113.1");
+    assert_eq!((&tunnel.customer_endpoint, &tunnel.bgp_status), (&Stated::Absent, &None));
+    assert_eq!(tunnel.bgp.map(|bgp| (bgp.customer_asn, bgp.md5)), Some((Some(65010), true)));
+    assert_eq!((listing.rejected.total(), listing.unknown.len()), (1, 0));
 }
 
 #[test]
@@ -392,10 +430,10 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 /// A decoder that remembers one tunnel from the last good list.
-fn remembering() -> ListDecoder {
+fn remembering() -> ListDecoder<TunnelMembers> {
     let tunnel = decode_ipsec(&json!([tunnel(json!({}))])).tunnels.remove(0);
     let known = [InventoryEntry { tunnel, bgp_state_changes: 0, site: None, steering: None }];
-    ListDecoder::new(TunnelType::Ipsec, Arc::new(known))
+    ListDecoder::tunnels(TunnelType::Ipsec, Arc::new(known))
 }
 
 fn after_a_list(body: &str, status: u16) -> Result<TunnelListing, ApiFailure> {
@@ -458,7 +496,7 @@ fn a_tunnel_that_did_not_change_shares_the_memory_of_the_last_list() {
 
 /// Repeats `member` in a list until the decoder refuses it.
 fn refusal_of(member: impl Fn(usize) -> String) -> (FailureReason, usize) {
-    let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+    let mut decoder = ListDecoder::tunnels(TunnelType::Ipsec, Arc::default());
     decoder.push(br#"{"success":true,"result":{"ipsec_tunnels":["#).unwrap();
     for index in 0..=MAX_MEMBERS {
         if let Err(reason) = decoder.push((member(index) + ",").as_bytes()) {
@@ -528,7 +566,7 @@ fn an_mtu_or_a_ttl_of_zero_is_not_set() {
 #[test]
 fn a_hundred_thousand_tunnels_with_all_fields_are_within_the_limits() {
     let list = list(&json!([tunnel_with_all_fields()]));
-    let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+    let mut decoder = ListDecoder::tunnels(TunnelType::Ipsec, Arc::default());
     decoder.push(&list).unwrap();
     let memory = TUNNEL_MEMORY + decoder.members.reader.text_bytes;
     assert!(list.len() * 100_000 < MAX_LIST_SIZE, "{} bytes", list.len());
@@ -545,7 +583,7 @@ proptest! {
         let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(body.len())).collect();
         cuts.extend([0, body.len()]);
         cuts.sort_unstable();
-        let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+        let mut decoder = ListDecoder::tunnels(TunnelType::Ipsec, Arc::default());
         for ends in cuts.windows(2) {
             decoder.push(&body[ends[0]..ends[1]]).unwrap();
         }

@@ -260,7 +260,7 @@ fn an_empty_file_and_empty_sections_are_valid() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 39] = [
+const SETTINGS: [(&str, &str, &str); 42] = [
     ("web.listen_address", ":1", "x"),
     ("web.telemetry_path", "/m", "m"),
     ("web.hosts", "exporter.example", "exporter.example:9847"),
@@ -280,6 +280,9 @@ const SETTINGS: [(&str, &str, &str); 39] = [
     ("edge.min_checks", "1", "0"),
     ("edge.traffic", "false", "x"),
     ("edge.colos", "fra01", "fra 01"),
+    ("interconnects.enabled", "false", "x"),
+    ("routes.enabled", "false", "x"),
+    ("routes.prefix_metrics", "true", "x"),
     ("probe.enabled", "true", "x"),
     ("probe.interval", "2s", "x"),
     ("probe.timeout", "500ms", "x"),

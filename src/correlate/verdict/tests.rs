@@ -232,6 +232,7 @@ fn sentence((inside, outside): (Side, Side), tunnel: Tunnel, uplinks: bool, edge
         silence: Silence::AfterAnswer,
         edge: None,
         shared_prefixes: None,
+        routes: None,
     };
     let evidence = Evidence { reported: session(&entry.tunnel, true), edge, inside, outside };
     Explanation { verdict: look_up(evidence), evidence, row: &row }.sentence()

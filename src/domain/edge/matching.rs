@@ -150,8 +150,8 @@ mod tests {
     use super::*;
     use crate::domain::{
         edge::{EdgeHealth, EdgeTraffic, TrafficDirection, TrafficRate, TrafficRow},
-        fixtures::{gre, tunnel},
-        tunnel::HealthCheck,
+        fixtures::{edge_view, gre, tunnel},
+        tunnel::{HealthCheck, InterconnectDetails, TunnelDetails},
     };
 
     fn traffic(id: &str, name: &str, bytes_per_second: f64) -> TrafficRow {
@@ -174,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn an_interconnect_has_the_data_with_its_name() {
+        let mut cni = tunnel("cni-1");
+        cni.details = TunnelDetails::Interconnect(InterconnectDetails::default());
+        let now = web_toolkit::clock::now();
+        let mut lists: TunnelLists<'_> = Default::default();
+        lists[TunnelType::Interconnect as usize] = vec![&cni];
+        let matches = EdgeMatches::join(&edge_view(now, now, [("cni-1", 1000)]), &lists);
+        assert!(matches.get(TunnelType::Interconnect, 0).unwrap().health.is_some());
+        assert_eq!((matches.unmatched, matches.without_data), (0, 0));
+    }
+
+    #[test]
     fn health_is_joined_by_name_and_never_guessed() {
         let unchecked = Tunnel {
             health_check: Some(HealthCheck { enabled: Some(false), ..HealthCheck::default() }),
@@ -181,7 +193,7 @@ mod tests {
         };
         let ipsec = [tunnel("fra"), tunnel("twin"), tunnel("mute"), unchecked];
         let gre = [gre(tunnel("twin"))];
-        let lists = [gre.iter().collect(), ipsec.iter().collect()];
+        let lists = [gre.iter().collect(), ipsec.iter().collect(), Vec::new()];
         let matches = EdgeMatches::join(&view(&["fra", "twin", "cni-1"], Vec::new()), &lists);
         let health = |tunnel_type, index| matches.get(tunnel_type, index).unwrap().health.is_some();
         assert!(health(TunnelType::Ipsec, 0));
@@ -202,7 +214,7 @@ mod tests {
             traffic("9", "twice", 1.0),
             traffic("8", "twice", 2.0),
         ];
-        let matches = EdgeMatches::join(&view(&[], rows), &[Vec::new(), ipsec.iter().collect()]);
+        let matches = EdgeMatches::join(&view(&[], rows), &[Vec::new(), ipsec.iter().collect(), Vec::new()]);
         assert_eq!(bytes(matches.get(TunnelType::Ipsec, 0)), Some(10.0));
         assert_eq!(bytes(matches.get(TunnelType::Ipsec, 1)), None, "the row belongs to the renamed tunnel");
         assert_eq!(bytes(matches.get(TunnelType::Ipsec, 2)), Some(30.0));

@@ -12,12 +12,17 @@ use crate::{
     domain::{
         dataset::{FailureReason, PollState},
         edge::{ColoScore, TrafficDirection, TrafficRate, TrafficRow},
-        fixtures::{addressed, edge_view, gre, polled, seen_by_edge, tunnel as bare, with_traffic},
+        fixtures::{addressed, edge_view, gre, polled, route, routed, seen_by_edge, tunnel as bare, with_traffic},
         inventory::{AccountName, Fleet, InventoryEntry, RejectReason, RejectedMember},
+        peer::customer_side,
         probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
+        routes::{
+            Route, RouteScope,
+            prefixes::{HopState, PrefixReport, PrefixState},
+        },
         tunnel::{
             BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
-            HealthCheck, IpsecDetails, Speaker, Tunnel, TunnelDetails, TunnelType,
+            HealthCheck, InterconnectDetails, IpsecDetails, Speaker, Tunnel, TunnelDetails, TunnelType,
         },
         verdict::{Evidence, Reported, Side, TunnelVerdict, Verdict, Verdicts},
         verdict_history::VerdictEvent,
@@ -68,6 +73,12 @@ fn full() -> Tunnel {
     }
 }
 
+fn full_interconnect() -> Tunnel {
+    let details =
+        InterconnectDetails { data_center: Some("fra01".into()), version: Some("1.5".into()), mtu: Some(1500) };
+    Tunnel { details: TunnelDetails::Interconnect(details), ..bare("cni") }
+}
+
 fn full_gre() -> Tunnel {
     Tunnel { details: TunnelDetails::Gre(GreDetails { mtu: Some(1476), ttl: Some(64) }), ..bare("gre") }
 }
@@ -87,7 +98,7 @@ fn answering() -> TargetProbe {
 /// A snapshot with every value of `full`. Its list has just failed.
 fn snapshot() -> Snapshot {
     let now = clock::now();
-    let mut fleet = Fleet::clone(&polled(Some(now), [full(), full_gre()]));
+    let mut fleet = Fleet::clone(&polled(Some(now), [full(), full_gre(), full_interconnect()]));
     let key = Arc::new(TunnelKey::new(&AccountName::new("acme"), &full()));
     let account = fleet.accounts.get_mut(&key.account).map(Arc::make_mut).unwrap();
     let mut failed = account.list(TunnelType::Ipsec).as_ref().clone();
@@ -115,13 +126,78 @@ fn snapshot() -> Snapshot {
         Arc::make_mut(health).colos = [ColoScore { colo: "fra01".into(), score: 1.0 }].into();
     }
     let event = VerdictEvent { at: now.wall, from: Verdict::BgpFault, to: Verdict::Healthy, why: Some("it answers") };
+    let fleet = routed(&seen_by_edge(&fleet.into(), &edge), now, routes());
+    let prefixes = fleet.accounts.iter().map(|(account, known)| {
+        let report = PrefixReport::assess(Arc::clone(known.route_matches()), |_| HopState::Broken);
+        (account.clone(), Arc::new(report))
+    });
     let judged = Judged {
-        fleet: seen_by_edge(&fleet.into(), &edge),
+        prefixes: Arc::new(prefixes.collect()),
+        fleet,
         board: ProbeBoard { tunnels, ..ProbeBoard::default() }.into(),
         verdicts: Verdicts { tunnels: [(Arc::clone(&key), verdict.into())].into() }.into(),
         histories: Arc::new([(key, VerdictHistory::new(now.wall, &[event]))].into()),
     };
     Snapshot { judged, stale_after: Duration::from_mins(5), now }
+}
+
+/// A route with every value to the tunnel `full`, and one that no tunnel has.
+fn routes() -> [Route; 2] {
+    let scope = RouteScope { regions: ["APAC".into()].into(), data_centers: ["den01".into()].into() };
+    let whole = Route {
+        id: "r".into(),
+        weight: Some(64),
+        description: "the laboratory".into(),
+        scope: Some(scope.into()),
+        ..route(
+            "192.0.2.0/24",
+            &customer_side(&full(), full().interface_address.value().unwrap()).unwrap().to_string(),
+            100,
+        )
+    };
+    [whole, route("198.51.100.0/24", "203.0.113.99", 100)]
+}
+
+fn prefixes(snapshot: &Snapshot, account: Option<&str>, state: Option<PrefixState>) -> Value {
+    let mut list = PrefixList::new(snapshot.clone(), account, state);
+    let (mut text, mut whole) = (Vec::new(), Vec::new());
+    while !list.write_piece(&mut text).unwrap() {
+        whole.append(&mut text);
+    }
+    whole.append(&mut text);
+    serde_json::from_slice(&whole).unwrap()
+}
+
+#[tokio::test]
+async fn the_prefixes_can_be_selected_by_account_and_state() {
+    let snapshot = snapshot();
+    let states = |account, state| -> Vec<Value> {
+        let answer = prefixes(&snapshot, account, state);
+        answer["prefixes"].as_array().unwrap().iter().map(|prefix| prefix["state"].clone()).collect()
+    };
+    assert_eq!(states(None, None), ["lost", "unknown"]);
+    assert_eq!(states(Some("acme"), Some(PrefixState::Unknown)), ["unknown"]);
+    assert_eq!(states(Some("globex"), None), [""; 0]);
+    let answer = prefixes(&snapshot, None, None);
+    assert_eq!(answer["accounts"][0]["lost"], 1);
+    assert_eq!(answer["prefixes"][0]["routes"][0]["tunnels"][0]["name"], "full");
+    assert_eq!(answer["prefixes"][1]["routes"][0]["tunnels"], Value::Array(Vec::new()));
+}
+
+#[tokio::test]
+async fn thousands_of_prefixes_make_one_list_with_each_prefix_once() {
+    let now = clock::now();
+    let many = (0..1_200).map(|number| route(&format!("10.{}.{}.0/24", number / 256, number % 256), "10.0.0.1", 100));
+    let fleet = routed(&polled(Some(now), [bare("a")]), now, many);
+    let reports = fleet.accounts.iter().map(|(account, known)| {
+        let report = PrefixReport::assess(Arc::clone(known.route_matches()), |_| HopState::Unknown);
+        (account.clone(), Arc::new(report))
+    });
+    let judged = Judged { prefixes: Arc::new(reports.collect()), fleet, ..Judged::default() };
+    let answer = prefixes(&Snapshot { judged, ..snapshot() }, None, None);
+    let found: BTreeSet<&str> =
+        answer["prefixes"].as_array().unwrap().iter().map(|prefix| prefix["prefix"].as_str().unwrap()).collect();
+    assert_eq!((found.len(), answer["prefixes"].as_array().unwrap().len()), (1_200, 1_200));
 }
 
 /// A whole list.
@@ -216,6 +292,7 @@ async fn every_field_is_documented_and_every_documented_field_appears() {
         .write_piece(&mut events)
         .unwrap();
     paths(&serde_json::from_slice::<Value>(&events).unwrap(), "", &mut found);
+    paths(&prefixes(&snapshot(), None, None), "", &mut found);
     let documented = documented();
     let lone: Vec<_> = found.symmetric_difference(&documented).collect();
     assert!(lone.is_empty(), "only in the answer or only in docs/API.md: {lone:#?}");
@@ -237,7 +314,7 @@ async fn the_sites_have_counts_and_tunnels_without_a_site_come_last() {
     let expected = serde_json::json!([
         {"account": "acme", "site": "fra", "tunnels": 1, "working": 1, "broken": 0, "stale": 0,
          "verdicts": counts(1, 0)},
-        {"account": "acme", "tunnels": 1, "working": 0, "broken": 0, "stale": 0, "verdicts": counts(0, 1)},
+        {"account": "acme", "tunnels": 2, "working": 0, "broken": 0, "stale": 0, "verdicts": counts(0, 2)},
     ]);
     assert_eq!(all_sites(&snapshot)["sites"], expected);
 }

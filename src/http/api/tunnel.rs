@@ -12,7 +12,10 @@ use crate::{
         findings::Finding,
         label::Label,
         probe::ProbeFailure,
-        tunnel::{BgpConfig, BgpStatus, GreDetails, HealthCheck, IpsecDetails, Stated, Tunnel, TunnelDetails},
+        tunnel::{
+            BgpConfig, BgpStatus, GreDetails, HealthCheck, InterconnectDetails, IpsecDetails, Stated, Tunnel,
+            TunnelDetails,
+        },
         verdict::{Reported, Side, TunnelVerdict},
     },
     prober::{
@@ -44,6 +47,7 @@ pub(super) fn add_tunnel(object: &mut JsonObject<'_>, row: &Row<'_>, now: Timest
     if row.edge_health().is_some() || row.edge_traffic().is_some() {
         object.add_object("edge", |object| add_edge(object, row));
     }
+    object.add("routes", row.routes.map(|routes| routes.count()));
     if let Some(probes) = row.probes {
         object.add_object("probes", |object| add_probes(object, probes));
     }
@@ -96,9 +100,12 @@ pub(super) fn add_configuration(object: &mut JsonObject<'_>, tunnel: &Tunnel) {
     if let Some(check) = &tunnel.health_check {
         object.add_object("health_check", |object| add_health_check(object, check));
     }
-    match tunnel.details {
-        TunnelDetails::Ipsec(ipsec) => object.add_object("ipsec", |object| add_ipsec(object, ipsec)),
-        TunnelDetails::Gre(gre) => object.add_object("gre", |object| add_gre(object, gre)),
+    match &tunnel.details {
+        TunnelDetails::Ipsec(ipsec) => object.add_object("ipsec", |object| add_ipsec(object, *ipsec)),
+        TunnelDetails::Gre(gre) => object.add_object("gre", |object| add_gre(object, *gre)),
+        TunnelDetails::Interconnect(interconnect) => {
+            object.add_object("interconnect", |object| add_interconnect(object, interconnect));
+        }
     }
     object.add("created", time_text(tunnel.created_on));
     object.add("modified", time_text(tunnel.modified_on));
@@ -115,6 +122,12 @@ fn add_verdict(object: &mut JsonObject<'_>, verdict: &TunnelVerdict) {
     object.add("outside", settled(verdict.evidence.outside));
     object.add("changed", verdict.changed.wall.to_string());
     object.add("changes", verdict.changes);
+}
+
+fn add_interconnect(object: &mut JsonObject<'_>, interconnect: &InterconnectDetails) {
+    object.add("data_center", interconnect.data_center.as_ref().map(|name| shown(name)));
+    object.add("version", interconnect.version.as_ref().map(|version| shown(version)));
+    object.add("mtu_bytes", interconnect.mtu);
 }
 
 fn add_bgp(object: &mut JsonObject<'_>, bgp: BgpConfig) {

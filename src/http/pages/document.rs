@@ -82,6 +82,7 @@ impl Document {
         html! {
             footer {
                 nav aria-label="More" {
+                    a href={ (self.root) "prefixes" } { "Prefixes" }
                     a href={ (self.root) "runbooks" } { "Runbooks" }
                     a href=(metrics) { "Metrics" }
                     a href={ (self.root) "api/v1/tunnels" } { "Tunnels as JSON" }

@@ -15,7 +15,7 @@ use crate::{
     domain::{
         edge::{EdgeResult, TrafficDirection},
         label::Label as _,
-        tunnel::{GreDetails, IpsecDetails, Speaker, Stated, TunnelDetails},
+        tunnel::{GreDetails, InterconnectDetails, IpsecDetails, Speaker, Stated, TunnelDetails},
     },
     http::address::Query,
     snapshot::Row,
@@ -66,7 +66,7 @@ fn tunnel_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
 }
 
 fn kind_fields(now: Moment, kind: &TunnelDetails) -> Vec<NamedField> {
-    match *kind {
+    match kind.clone() {
         TunnelDetails::Ipsec(IpsecDetails {
             replay_protection,
             allow_null_cipher,
@@ -82,6 +82,13 @@ fn kind_fields(now: Moment, kind: &TunnelDetails) -> Vec<NamedField> {
             vec![
                 ("MTU", optional(mtu.map(|mtu| format!("{mtu} bytes")))),
                 ("TTL", optional(ttl.map(|ttl| format!("{ttl} hops")))),
+            ]
+        }
+        TunnelDetails::Interconnect(InterconnectDetails { data_center, version, mtu }) => {
+            vec![
+                ("Data center", optional(data_center.map(|name| shown(&name).into_owned()))),
+                ("Version", optional(version.map(|version| shown(&version).into_owned()))),
+                ("MTU", optional(mtu.map(|mtu| format!("{mtu} bytes")))),
             ]
         }
     }

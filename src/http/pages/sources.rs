@@ -8,6 +8,7 @@ use web_toolkit::text::shown;
 
 use super::{
     format::{capitalised, count_noun, exact_time, format_duration, format_ms, time_since},
+    prefixes::draw_prefix_notice,
     words,
 };
 use crate::{
@@ -29,8 +30,9 @@ pub(super) fn draw_notices(snapshot: &Snapshot, summary: &Summary) -> Markup {
     html! {
         (hub_notice(snapshot))
         @for (account, tunnel_type, list) in snapshot.lists() { (poll_notice(snapshot, account, tunnel_type, list)) }
-        @for (account, dataset, status) in snapshot.datasets() { (edge_notice(account, dataset, status.state)) }
+        @for (account, dataset, status) in snapshot.datasets() { (addition_notice(account, dataset, status.state)) }
         @for (account, known) in &snapshot.fleet().accounts { (token_notice(snapshot, account, known.token)) }
+        @for account in snapshot.fleet().accounts.keys() { (draw_prefix_notice(snapshot, account)) }
         (isolation_notice(summary))
         (socket_notices(snapshot))
         (probing_notice(snapshot))
@@ -54,6 +56,9 @@ fn hub_notice(snapshot: &Snapshot) -> Markup {
 }
 
 fn poll_notice(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelType, tunnels: &TunnelList) -> Markup {
+    if tunnel_type.dataset().is_addition() && matches!(tunnels.status.state, PollState::Failed(_)) {
+        return html! {};
+    }
     let account = shown(account.as_str());
     let list = words::type_name(tunnel_type);
     let title = match tunnels.status.state {
@@ -83,9 +88,9 @@ fn poll_notice(snapshot: &Snapshot, account: &AccountName, tunnel_type: TunnelTy
     draw_notice(if fresh { Concern::Suspect } else { Concern::Broken }, &title, &text)
 }
 
-fn edge_notice(account: &AccountName, dataset: Dataset, state: PollState) -> Markup {
+fn addition_notice(account: &AccountName, dataset: Dataset, state: PollState) -> Markup {
     let PollState::Failed(reason) = state else { return html! {} };
-    if !dataset.is_edge() {
+    if !dataset.is_edge() && !dataset.is_addition() {
         return html! {};
     }
     let title = format!("Account {}: {dataset} cannot be polled ({reason})", shown(account.as_str()));
@@ -172,7 +177,7 @@ pub(super) fn draw_sources(snapshot: &Snapshot) -> Markup {
             table {
                 thead { tr {
                     th scope="col" { "Account" } th scope="col" { "List" } th scope="col" { "Poll" }
-                    th scope="col" { "Tunnels" } th scope="col" { "Last success" } th scope="col" { "Duration" }
+                    th scope="col" { "Entries" } th scope="col" { "Last success" } th scope="col" { "Duration" }
                 } }
                 tbody {
                     @for (account, tunnel_type, list) in snapshot.lists() {
@@ -180,6 +185,9 @@ pub(super) fn draw_sources(snapshot: &Snapshot) -> Markup {
                     }
                     @for (account, known) in &snapshot.fleet().accounts {
                         @if let Some(token) = known.token { (draw_token(snapshot, account, token)) }
+                        @if let Some(table) = known.routes() {
+                            (draw_dataset(snapshot, account, "Routes", &table.status, table.routes.len()))
+                        }
                         @if let Some(edge) = known.edge() {
                             (draw_dataset(snapshot, account, "Edge health", &edge.health.status, edge.health.tunnels.len()))
                             @if let Some(traffic) = &edge.traffic {

@@ -12,6 +12,7 @@ use super::{
     format::{count_noun, format_count, format_ms, format_percent, time_at, time_since},
     graph::draw_graph,
     history::draw_history,
+    prefixes::draw_tunnel_routes,
     words,
 };
 use crate::{
@@ -49,6 +50,7 @@ pub(in crate::http) fn draw_tunnel(
             (draw_probes(snapshot, &row))
             (draw_history(snapshot, &row))
             (draw_findings(snapshot.now.wall, &row))
+            (draw_tunnel_routes(&row))
             div class="cards" { (draw_fields(snapshot.now, &row)) }
             p class="as-json" {
                 a href={ (ROOT_OF_TUNNEL) "api/v1/tunnels/" (tunnel_path(&row)) } { "This tunnel as JSON" }

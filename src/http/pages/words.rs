@@ -172,6 +172,7 @@ pub(super) const fn type_name(tunnel_type: TunnelType) -> &'static str {
     match tunnel_type {
         TunnelType::Ipsec => "IPsec",
         TunnelType::Gre => "GRE",
+        TunnelType::Interconnect => "Interconnect",
     }
 }
 

@@ -135,7 +135,7 @@ fn every_group_can_be_selected_alone() {
 
 #[test]
 fn a_mistake_is_refused_with_the_list_of_groups() {
-    let known = "tunnels, info, bgp, health_check, probes, rtt, rtt_buckets, verdict, edge, exporter";
+    let known = "tunnels, info, bgp, health_check, probes, rtt, rtt_buckets, verdict, routes, edge, exporter";
     for (query, sentence) in [
         ("collect[]=unknown", format!("unknown group `unknown` in collect[]; expected one of {known}")),
         ("exclude[]=", format!("unknown group `` in exclude[]; expected one of {known}")),

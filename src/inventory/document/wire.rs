@@ -12,7 +12,7 @@ use crate::domain::{
     steering::Steering,
     tunnel::{
         BgpConfig, BgpState, BgpStatus, CheckDirection, CheckRate, CheckTarget, CheckType, FsmState, GreDetails,
-        HealthCheck, IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId, TunnelType,
+        HealthCheck, InterconnectDetails, IpsecDetails, Speaker, Stated, Tunnel, TunnelDetails, TunnelId, TunnelType,
     },
 };
 
@@ -59,6 +59,7 @@ pub(super) struct WireTunnel {
     health_check_target: Option<WireCheckTarget>,
     ipsec: Option<WireIpsec>,
     gre: Option<WireGre>,
+    interconnect: Option<WireInterconnect>,
     created: Option<String>,
     modified: Option<String>,
     edge: Option<WireEdge>,
@@ -125,6 +126,24 @@ struct WireIpsec {
 }
 
 #[derive(Deserialize)]
+struct WireInterconnect {
+    data_center: Option<String>,
+    version: Option<String>,
+    mtu_bytes: Option<u32>,
+}
+
+impl WireInterconnect {
+    fn into_details(self) -> InterconnectDetails {
+        let Self { data_center, version, mtu_bytes } = self;
+        InterconnectDetails {
+            data_center: data_center.map(Into::into),
+            version: version.map(Into::into),
+            mtu: mtu_bytes,
+        }
+    }
+}
+
+#[derive(Deserialize)]
 struct WireGre {
     mtu_bytes: Option<u32>,
     ttl_hops: Option<u32>,
@@ -181,6 +200,9 @@ impl WireTunnel {
                 TunnelType::Ipsec => TunnelDetails::Ipsec(self.ipsec.map(WireIpsec::into_details).unwrap_or_default()),
                 TunnelType::Gre => TunnelDetails::Gre(
                     self.gre.map(|gre| GreDetails { mtu: gre.mtu_bytes, ttl: gre.ttl_hops }).unwrap_or_default(),
+                ),
+                TunnelType::Interconnect => TunnelDetails::Interconnect(
+                    self.interconnect.map(WireInterconnect::into_details).unwrap_or_default(),
                 ),
             },
         }

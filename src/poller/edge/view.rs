@@ -7,26 +7,15 @@ use crate::{
     domain::{
         dataset::PollState,
         edge::EdgeView,
-        inventory::{AccountInventory, AccountName, Fleet},
+        inventory::{AccountInventory, AccountName},
     },
-    poller::FleetSender,
+    poller::{FleetSender, update_account},
 };
 
 /// Publishes an empty view, or the known data with the new settings; `None` if the edge is not polled.
 pub fn prepare_view(fleet: &FleetSender, account: &AccountName, settings: Option<&EdgePollSettings>) {
     let view = |known: &AccountInventory| settings.map(|settings| settings.resume(known.edge().map(Arc::as_ref)));
     update_account(fleet, account, |known| known.set_edge(view(known)));
-}
-
-pub(super) fn update_account(fleet: &FleetSender, account: &AccountName, update: impl Fn(&mut AccountInventory)) {
-    fleet.send_if_modified(|fleet| {
-        let mut next = Fleet::clone(fleet);
-        // The account may have been removed from the configuration in the meantime.
-        let Some(account) = next.accounts.get_mut(account) else { return false };
-        update(Arc::make_mut(account));
-        *fleet = Arc::new(next);
-        true
-    });
 }
 
 /// The state of both datasets, as far as they are polled.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    cloudflare::TunnelListing,
+    cloudflare::{RouteListing, TunnelListing},
     domain::{
         inventory::{AccountName, InventoryEntry},
         pulse::Pulses,
@@ -52,6 +52,10 @@ impl TunnelSource for ScriptedSource {
         (Err(refused()), *self.version.borrow())
     }
 
+    async fn fetch_routes(&self, _: bool, _: Look) -> (Result<RouteListing, ApiFailure>, u64) {
+        (Err(refused()), *self.version.borrow())
+    }
+
     fn has_token(&self) -> bool {
         self.has_token
     }
@@ -92,7 +96,9 @@ fn start(has_token: bool, results: impl IntoIterator<Item = Result<TokenReport, 
         limiter: Limiter::unlimited(),
         interval: Duration::from_mins(1),
         rules: Arc::clone(&rules),
-        rule_usage: RuleUsage::new(rules, &[], [&name]),
+        rule_usage: RuleUsage::new(rules, &[], [&name], false),
+        routes: false,
+        interconnects: false,
         fleet: Arc::new(fleet),
         pulses: Pulses::default(),
         reloads: reload,

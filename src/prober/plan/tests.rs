@@ -4,7 +4,7 @@ use crate::{
         fixtures::{addressed, fleet, gre, reporting, tunnel},
         rules::Selector,
         steering::{AddressPair, Steering},
-        tunnel::{BgpState, CheckTarget, HealthCheck},
+        tunnel::{BgpState, CheckDirection, CheckTarget, HealthCheck, InterconnectDetails, TunnelDetails},
     },
     prober::settings::ProbeOverride,
 };
@@ -300,6 +300,15 @@ fn using(speaker: Option<&str>, direction: CheckDirection, effective: &str) -> T
         ..HealthCheck::default()
     });
     tunnel
+}
+
+#[test]
+fn only_the_customers_side_of_an_interconnect_is_probed_unless_other_targets_are_set() {
+    let mut cni = addressed("cni", "", "10.0.0.0/31", "fd00::2/127");
+    cni.details = TunnelDetails::Interconnect(InterconnectDetails::default());
+    let planned = |settings: &ProbeSettings| targets(&ProbePlan::build(&fleet([cni.clone()]), settings), "cni");
+    assert_eq!(planned(&ProbeSettings::default()), ["interface_peer=10.0.0.1"]);
+    assert_eq!(planned(&settings(&[ProbeTarget::InterfaceAddress])), ["interface_address=10.0.0.0"]);
 }
 
 #[test]

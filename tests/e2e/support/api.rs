@@ -30,6 +30,8 @@ impl Request {
             () if self.body.contains("MteEdgeTraffic") => "edge_traffic",
             () if self.body.contains("MteEdgeColos") => "edge_colos",
             () if self.line.contains("/gre_tunnels") => "gre_tunnels",
+            () if self.line.contains("/magic/routes ") => "routes",
+            () if self.line.contains("/cf_interconnects ") => "cf_interconnects",
             () => "ipsec_tunnels",
         }
     }
@@ -151,10 +153,13 @@ pub(crate) fn json(status: &str, body: impl AsRef<[u8]>) -> Answer {
     answer(status, "Content-Type: application/json; charset=UTF-8\r\n", body)
 }
 
-/// One answer for each collection.
+/// One answer for each collection of tunnels, and neither routes nor interconnects.
 pub(crate) fn by_collection(ipsec: Answer, gre: Answer) -> Answer {
+    let empty = r#"{"success":true,"errors":[],"messages":[],"result":{"routes":[],"interconnects":[]}}"#;
+    let empty = json("200 OK", empty);
     Arc::new(move |request, wire| match request.collection() {
         "gre_tunnels" => gre(request, wire),
+        "routes" | "cf_interconnects" => empty(request, wire),
         _ => ipsec(request, wire),
     })
 }
