@@ -522,14 +522,14 @@ fn the_members_their_memory_and_the_body_have_limits() {
 fn the_limits_are_exact() {
     let start = br#"{"success":true,"result":{"ipsec_tunnels":["#;
     for (size, expected) in [(MAX_LIST_SIZE, Ok(())), (MAX_LIST_SIZE + 1, Err(FailureReason::TooLarge))] {
-        let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+        let mut decoder = ListDecoder::tunnels(TunnelType::Ipsec, Arc::default());
         decoder.size = size - start.len();
         assert_eq!(decoder.push(start), expected, "{size} bytes");
     }
     // Three tunnels, each with an id and a name of one byte.
     let left = MAX_TUNNEL_MEMORY - 3 * (TUNNEL_MEMORY + 2);
     for (text_bytes, expected) in [(left, Ok(())), (left + 1, Err(FailureReason::TooLarge))] {
-        let mut decoder = ListDecoder::new(TunnelType::Ipsec, Arc::default());
+        let mut decoder = ListDecoder::tunnels(TunnelType::Ipsec, Arc::default());
         decoder.members.reader.text_bytes = text_bytes;
         decoder.push(start).unwrap();
         let results = ["a", "b", "c"].map(|id| decoder.push(format!(r#"{{"id":"{id}","name":"n"}},"#).as_bytes()));
