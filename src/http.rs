@@ -146,8 +146,8 @@ impl Http {
 
     fn answer_not_found(&self) -> Response<Body> {
         let pages = format!(
-            "/, /prefixes, {}, /agents, /api/v1/tunnels, /api/v1/sites, /api/v1/prefixes, /api/v1/events, /api/v1/targets, \
-             /api/v1/inventory, /api/v1/agents, /-/healthy, /-/ready",
+            "/, /prefixes, {}, /agents, /api/v1/tunnels, /api/v1/sites, /api/v1/prefixes, /api/v1/events, \
+             /api/v1/targets, /api/v1/inventory, /api/v1/agents, /-/healthy, /-/ready",
             self.0.telemetry_path
         );
         plain_text(StatusCode::NOT_FOUND, format!("404 not found; pages: {pages}\n"))

@@ -1,9 +1,9 @@
 //! Keeps the newest lists of every account, and what Cloudflare's edge measures.
 //!
-//! Each account has one task per list of tunnels and one for its routes, so that a slow or failing list does not delay the others. A [`TunnelSource`]
-//! fetches the lists. A [`TrackedList`] decides what is kept, what is logged and when to poll again. The pollers
-//! publish the [`Fleet`] on a `watch` channel; no other task writes to it. On an agent, the [`HubFeed`] publishes the
-//! inventory of a hub instead.
+//! Each account has one task per list of tunnels and one for its routes, so that a slow or failing list does not delay
+//! the others. A [`TunnelSource`] fetches the lists. A [`TrackedList`] decides what is kept, what is logged and when to
+//! poll again. The pollers publish the [`Fleet`] on a `watch` channel; no other task writes to it. On an agent, the
+//! [`HubFeed`] publishes the inventory of a hub instead.
 
 pub mod edge;
 mod hub_feed;

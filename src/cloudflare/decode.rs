@@ -65,12 +65,12 @@ pub fn decode_list(body: &[u8], status: u16, tunnel_type: TunnelType) -> Result<
 
 /// A list operation.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum ListKind {
+pub(super) enum ListOperation {
     Tunnels(TunnelType),
     Routes,
 }
 
-impl ListKind {
+impl ListOperation {
     pub(super) const fn dataset(self) -> Dataset {
         match self {
             Self::Tunnels(tunnel_type) => tunnel_type.dataset(),
@@ -126,7 +126,7 @@ pub(super) trait Members: fmt::Debug + Send + 'static {
 /// Decodes the body of one list operation with a success status.
 #[derive(Debug)]
 pub(super) struct ListDecoder<M> {
-    kind: ListKind,
+    kind: ListOperation,
     splitter: Splitter,
     /// Bytes received so far.
     size: usize,
@@ -147,17 +147,17 @@ impl ListDecoder<TunnelMembers> {
             rejected: RejectedMembers::default(),
             reader: TunnelReader::default(),
         };
-        Self::new(ListKind::Tunnels(tunnel_type), had_members, members)
+        Self::new(ListOperation::Tunnels(tunnel_type), had_members, members)
     }
 }
 
 impl<M: Members> ListDecoder<M> {
-    pub(super) fn new(kind: ListKind, had_members: bool, members: M) -> Self {
+    pub(super) fn new(kind: ListOperation, had_members: bool, members: M) -> Self {
         let path = ListPath { parents: &[Some("result")], lists: kind.key() };
         Self { kind, splitter: Splitter::new(path), size: 0, had_members, members }
     }
 
-    pub(super) fn kind(&self) -> ListKind {
+    pub(super) fn kind(&self) -> ListOperation {
         self.kind
     }
 
@@ -208,7 +208,7 @@ pub(super) fn is_object(json: &[u8]) -> bool {
 }
 
 /// Checks that the `count` members are the whole list. An absent list is empty if there were no members before.
-fn check_list(envelope: Envelope, kind: ListKind, count: usize, had_members: bool) -> Result<(), FailureReason> {
+fn check_list(envelope: Envelope, kind: ListOperation, count: usize, had_members: bool) -> Result<(), FailureReason> {
     let list = match envelope.result {
         Field::Value(Object(lists)) => kind.take_from(lists),
         Field::Absent => Field::Absent,

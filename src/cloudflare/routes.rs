@@ -1,14 +1,14 @@
 //! From the body of the list of routes to static routes.
 //!
-//! A route without a valid prefix is rejected. A next hop that cannot be parsed is kept as text, because the prefix still
-//! depends on it. Other fields that cannot be read count as absent.
+//! A route without a valid prefix is rejected. A next hop that cannot be parsed is kept as text, because the prefix
+//! still depends on it. Other fields that cannot be read count as absent.
 
 use std::{collections::HashSet, mem, net::IpAddr, sync::Arc};
 
 use serde::Deserialize;
 
 use super::{
-    decode::{ListDecoder, ListKind, Members, limit_members, parse_member},
+    decode::{ListDecoder, ListOperation, Members, limit_members, parse_member},
     error::ApiFailure,
     fields::{KnownField, TunnelReader, UnknownValues, parse_ip, parse_net},
     wire::{Field, Integer, List, Object, Text},
@@ -51,7 +51,7 @@ pub fn decode_routes(body: &[u8], status: u16) -> Result<RouteListing, ApiFailur
 impl ListDecoder<RouteMembers> {
     /// `had_routes`: whether the last good list had routes.
     pub(super) fn routes(had_routes: bool) -> Self {
-        Self::new(ListKind::Routes, had_routes, RouteMembers::default())
+        Self::new(ListOperation::Routes, had_routes, RouteMembers::default())
     }
 }
 

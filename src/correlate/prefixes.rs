@@ -13,8 +13,8 @@ use crate::{
     snapshot::{Judged, Prefixes},
 };
 
-/// Returns the state of the prefixes of every account. That of an account whose routes and tunnels are those of the
-/// previous report is kept unless a verdict `moved`.
+/// Returns the state of the prefixes of every account. If the routes and the tunnels of an account are those of the
+/// previous report, it is kept unless a verdict `moved`.
 pub fn assess(judged: &Judged, moved: bool) -> Prefixes {
     let accounts = judged.fleet.accounts.iter().filter(|(_, known)| known.routes().is_some());
     let reports = accounts.map(|(account, known)| {

@@ -10,7 +10,7 @@ use super::{
     routes::{RouteTable, matching::RouteMatches},
     steering::Steering,
     token::TokenReport,
-    tunnel::{Tunnel, TunnelId, TunnelType},
+    tunnel::{Tunnel, TunnelId, TunnelLists, TunnelType},
 };
 
 /// Name of an account in labels and on pages: its alias, or its id if it has no alias.
@@ -248,7 +248,7 @@ impl AccountInventory {
         self.route_matches = Arc::new(matches.unwrap_or_default());
     }
 
-    fn tunnels(&self) -> [Vec<&Tunnel>; TunnelType::ALL.len()] {
+    fn tunnels(&self) -> TunnelLists<'_> {
         self.lists.each_ref().map(|list| list.entries.iter().map(|entry| &*entry.tunnel).collect())
     }
 
@@ -292,8 +292,8 @@ impl Fleet {
         Self { accounts: BTreeMap::new(), from_hub: Some(PollStatus::default()) }
     }
 
-    /// Returns whether every list of GRE and IPsec tunnels of every account [is settled](PollStatus::is_settled), and on
-    /// an agent, whether there is an inventory. The other datasets are additions that may fail.
+    /// Returns whether every list of GRE and IPsec tunnels of every account [is settled](PollStatus::is_settled), and
+    /// on an agent, whether there is an inventory. The other datasets are additions that may fail.
     pub fn is_ready(&self) -> bool {
         let lists = self.accounts.values().flat_map(|account| account.lists());
         let mut lists = lists.filter(|(tunnel_type, _)| !tunnel_type.dataset().is_addition());

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use super::{dataset::PollStatus, tunnel::Stated};
 
-/// A static route: packets to the prefix leave through the tunnel whose customer side is the next hop.
+/// A static route: packets to the prefix leave through the tunnel with the next hop as its customer's side.
 ///
 /// Sorted by prefix, then routes for all data centers first, then by priority.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,7 +7,10 @@ use std::{fmt, net::IpAddr};
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::{dataset::Dataset, label::label_enum};
+use super::{
+    dataset::Dataset,
+    label::{Label, label_enum},
+};
 
 label_enum! {
     /// Encapsulation of a tunnel, or an interconnect.
@@ -79,6 +82,9 @@ impl<T: fmt::Display> fmt::Display for Stated<T> {
         }
     }
 }
+
+/// The tunnels of one account by type, in the order of [`TunnelType::ALL`].
+pub type TunnelLists<'a> = [Vec<&'a Tunnel>; TunnelType::ALL.len()];
 
 /// A GRE or IPsec tunnel, or an interconnect.
 #[derive(Debug, Clone, PartialEq, Eq)]

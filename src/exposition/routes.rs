@@ -1,5 +1,5 @@
-//! Families of the static routes and of the prefixes that they lead to. No series if the routes are not polled or the last
-//! successful poll is too old.
+//! Families of the static routes and of the prefixes that they lead to. No series if the routes are not polled or the
+//! last successful poll is too old.
 
 use super::{
     capture::Capture,
@@ -18,7 +18,7 @@ const MOST_PREFIXES: usize = 10_000;
 pub(super) const FAMILIES: &[Family] = &[
     gauge(
         "tunnel_routes",
-        "Static routes whose next hop is the customer's side of the tunnel, at the last poll. \
+        "Static routes with the customer's side of the tunnel as next hop, at the last poll. \
          Routes that are learned over BGP are not in the list of the API.",
     )
     .value(Group::Routes, |tunnel| tunnel.routes.map(Into::into)),
@@ -31,7 +31,7 @@ pub(super) const FAMILIES: &[Family] = &[
     }),
     gauge(
         "routes_unmatched",
-        "Static routes whose next hop is not the customer's side of a known tunnel. \
+        "Static routes with a next hop that is not the customer's side of a known tunnel. \
          Tunnels that the configuration excludes are not known. No series until all lists of tunnels have been read.",
     )
     .whole(Group::Routes, |capture, out| {

@@ -1,4 +1,5 @@
-//! The JSON API: every tunnel, a single tunnel, the sites, the prefixes, the events, and the probe targets for Prometheus.
+//! The JSON API: every tunnel, a single tunnel, the sites, the prefixes, the events, and the probe targets for
+//! Prometheus.
 //!
 //! docs/API.md describes every field; a test compares it with the answers. A field without a value is omitted.
 

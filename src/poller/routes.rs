@@ -87,7 +87,8 @@ impl TrackedRoutes {
         Self { table, failures: 0, unknown: BTreeSet::new() }
     }
 
-    /// Replaces the routes, which were read at `now`. Equal routes keep their memory, so that they are not joined again.
+    /// Replaces the routes, which were read at `now`. Equal routes keep their memory, so that they are not joined
+    /// again.
     fn succeed(&mut self, account: &AccountName, listing: RouteListing, now: Moment) {
         self.log_success(account, &listing);
         let RouteListing { routes, rejected, .. } = listing;

@@ -33,8 +33,8 @@ pub trait TunnelSource: Send + Sync + 'static {
         look: Look,
     ) -> impl Future<Output = (Result<TunnelListing, ApiFailure>, u64)> + Send;
 
-    /// Fetches the static routes; `had_routes`: whether the last good list had any. Returns them with the version of the
-    /// secret that was used.
+    /// Fetches the static routes; `had_routes`: whether the last good list had any. Returns them with the version of
+    /// the secret that was used.
     fn fetch_routes(
         &self,
         had_routes: bool,

@@ -223,8 +223,8 @@ impl ProbeSettings {
         all.collect()
     }
 
-    /// Returns the settings of a tunnel: those of a hub, if there is one, then those of this host, then all overrides. By
-    /// default only the customer's side of an interconnect is probed.
+    /// Returns the settings of a tunnel: those of a hub, if there is one, then those of this host, then all overrides.
+    /// By default only the customer's side of an interconnect is probed.
     pub fn for_tunnel(&self, account: &AccountName, tunnel: &Tunnel, of_hub: Option<&Steering>) -> TunnelSettings {
         let mut settings = self.tunnels.clone();
         if tunnel.tunnel_type() == TunnelType::Interconnect && settings.targets == TunnelSettings::default().targets {

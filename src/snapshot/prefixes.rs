@@ -97,7 +97,7 @@ impl Snapshot {
         verdict.map_or(Verdict::Unknown, |verdict| verdict.verdict)
     }
 
-    /// Routes whose next hop is not that of a tunnel; `None` while a list of tunnels has never been read.
+    /// Number of routes with a next hop that no tunnel has; `None` while a list of tunnels has never been read.
     pub fn unmatched_routes(&self, account: &AccountName) -> Option<usize> {
         let (_, matches) = self.routes(account)?;
         let known = self.fleet().accounts.get(account)?;

@@ -8,7 +8,7 @@ use crate::domain::{
     tunnel::TunnelType,
 };
 
-/// The prefixes of every account whose routes are polled.
+/// The prefixes of every account with routes that are polled.
 pub type Prefixes = BTreeMap<AccountName, Arc<PrefixReport>>;
 
 /// The routes to one tunnel.

@@ -1,4 +1,4 @@
-//! Interconnects: tunnels of a third type, whose list fails alone.
+//! Interconnects: tunnels of a third type, with a list that fails alone.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::support::{SOON, http};
 const NAME: &str = "fra-cni-1";
 
 #[test]
-fn an_interconnect_is_a_tunnel_whose_list_fails_alone() {
+fn an_interconnect_is_a_tunnel_with_a_list_that_fails_alone() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sandbox = Sandbox::start();
     let mut exporter = sandbox.watched(&folder, &[]);

@@ -24,12 +24,12 @@ pub(crate) struct RouteSpec {
     pub priority: u64,
     pub description: Option<String>,
     pub weight: Option<u64>,
-    pub scope: Option<RouteScope>,
+    pub scope: Option<ScopeSpec>,
 }
 
 /// The data centers that use the route. Absent: all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct RouteScope {
+pub(crate) struct ScopeSpec {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     colo_names: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -49,7 +49,7 @@ impl Settings for RouteSpec {
         let priority = read_number("priority", BodyRule::RoutePriority, body);
         let description = body.text("description").map(str::to_owned);
         let weight = read_number("weight", BodyRule::RouteWeight, body);
-        let scope = body.nested("scope").map(|scope| RouteScope {
+        let scope = body.nested("scope").map(|scope| ScopeSpec {
             colo_names: scope.texts("colo_names"),
             colo_regions: scope.texts("colo_regions"),
         });

@@ -11,8 +11,8 @@ use crate::{
     domain::{
         dataset::Dataset,
         label::Label as _,
-        routes::matching::{RouteMatches, TunnelLists},
-        tunnel::{Tunnel, TunnelType},
+        routes::matching::RouteMatches,
+        tunnel::{Tunnel, TunnelLists, TunnelType},
     },
     poller::ApiAccount,
 };

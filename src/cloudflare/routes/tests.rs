@@ -132,7 +132,7 @@ fn a_missing_list_is_empty_unless_there_were_routes() {
 }
 
 #[test]
-fn a_list_whose_scopes_need_too_much_memory_is_refused() {
+fn a_list_with_scopes_that_need_too_much_memory_is_refused() {
     let names: Vec<String> = (0..MAX_NAMES).map(|number| number.to_string()).collect();
     let mut decoder = ListDecoder::routes(false);
     decoder.push(br#"{"success":true,"result":{"routes":["#).unwrap();

@@ -11,11 +11,8 @@ use std::{
 use super::{EdgeView, TunnelHealth, TunnelTraffic};
 use crate::domain::{
     label::Label as _,
-    tunnel::{Tunnel, TunnelType},
+    tunnel::{Tunnel, TunnelLists, TunnelType},
 };
-
-/// The tunnels of one account by type.
-pub type TunnelLists<'a> = [Vec<&'a Tunnel>; TunnelType::ALL.len()];
 
 /// What the edge measures for one tunnel.
 #[derive(Debug, Clone, PartialEq, Default)]

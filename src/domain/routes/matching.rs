@@ -8,7 +8,7 @@ use super::{Route, RouteScope};
 use crate::domain::{
     label::Label as _,
     peer::customer_side,
-    tunnel::{Tunnel, TunnelType},
+    tunnel::{TunnelLists, TunnelType},
 };
 
 /// Maximum number of tunnels of one next hop. Two tunnels have the same customer side only by mistake.
@@ -17,12 +17,9 @@ const MOST_TUNNELS: usize = 8;
 /// Maximum number of routes for all data centers that count for a scope of the same prefix.
 const MOST_SHARED: usize = 64;
 
-/// The tunnels of one account by type.
-pub type TunnelLists<'a> = [Vec<&'a Tunnel>; TunnelType::ALL.len()];
-
 /// A tunnel by its position in the list of its type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TunnelPosition {
+pub struct ListPosition {
     pub tunnel_type: TunnelType,
     pub index: u32,
 }
@@ -32,7 +29,7 @@ pub struct TunnelPosition {
 pub struct RouteMatches {
     routes: Arc<[Route]>,
     /// The customer's side of every tunnel, sorted.
-    hops: Box<[(IpAddr, TunnelPosition)]>,
+    hops: Box<[(IpAddr, ListPosition)]>,
     /// For each route, its tunnels in `hops`.
     tunnels: Box<[Range<u32>]>,
     groups: Box<[PrefixGroup]>,
@@ -75,7 +72,7 @@ impl RouteMatches {
     }
 
     /// The tunnels of the route at this position: one, unless no tunnel or several have the next hop.
-    pub fn tunnels(&self, route: usize) -> impl Iterator<Item = TunnelPosition> + '_ {
+    pub fn tunnels(&self, route: usize) -> impl Iterator<Item = ListPosition> + '_ {
         self.hops[as_index(&self.tunnels[route])].iter().map(|(_, tunnel)| *tunnel)
     }
 
@@ -87,7 +84,7 @@ impl RouteMatches {
     /// The routes to a tunnel. Looks at every route.
     pub fn routes_of(&self, tunnel_type: TunnelType, index: usize) -> impl Iterator<Item = &Route> {
         let leads_here =
-            move |tunnel: TunnelPosition| (tunnel.tunnel_type, tunnel.index as usize) == (tunnel_type, index);
+            move |tunnel: ListPosition| (tunnel.tunnel_type, tunnel.index as usize) == (tunnel_type, index);
         self.routes
             .iter()
             .enumerate()
@@ -95,7 +92,7 @@ impl RouteMatches {
             .map(|(_, route)| route)
     }
 
-    /// Routes whose next hop is not the customer's side of a tunnel.
+    /// Number of routes with a next hop that is not the customer's side of a tunnel.
     pub fn unmatched(&self) -> usize {
         self.unmatched
     }
@@ -116,11 +113,11 @@ fn to_u32(number: usize) -> u32 {
 }
 
 /// The customer's sides of all tunnels, sorted by address.
-fn customer_sides(lists: &TunnelLists<'_>) -> Box<[(IpAddr, TunnelPosition)]> {
+fn customer_sides(lists: &TunnelLists<'_>) -> Box<[(IpAddr, ListPosition)]> {
     let mut hops = Vec::new();
     for (&tunnel_type, list) in TunnelType::ALL.iter().zip(lists) {
         for (index, tunnel) in list.iter().enumerate() {
-            let position = TunnelPosition { tunnel_type, index: to_u32(index) };
+            let position = ListPosition { tunnel_type, index: to_u32(index) };
             for prefix in [&tunnel.interface_address, &tunnel.interface_address6] {
                 hops.extend(prefix.value().and_then(|prefix| customer_side(tunnel, prefix)).map(|ip| (ip, position)));
             }
@@ -132,7 +129,7 @@ fn customer_sides(lists: &TunnelLists<'_>) -> Box<[(IpAddr, TunnelPosition)]> {
 }
 
 /// The range of the hops with the next hop of a route.
-fn find(hops: &[(IpAddr, TunnelPosition)], route: &Route) -> Range<u32> {
+fn find(hops: &[(IpAddr, ListPosition)], route: &Route) -> Range<u32> {
     let Some(next_hop) = route.next_hop.value() else { return 0..0 };
     let start = hops.partition_point(|(address, _)| address < next_hop);
     let same = hops[start..].iter().take(MOST_TUNNELS).take_while(|(address, _)| address == next_hop).count();

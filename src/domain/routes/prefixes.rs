@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::matching::{PrefixGroup, RouteMatches, TunnelPosition};
+use super::matching::{ListPosition, PrefixGroup, RouteMatches};
 use crate::domain::{
     label::{Label, label_enum},
     tunnel::TunnelType,
@@ -79,7 +79,7 @@ pub struct PrefixReport {
 
 impl PrefixReport {
     /// `state` returns the state of a tunnel; it is called once per route and more often for scoped ones.
-    pub fn assess(matches: Arc<RouteMatches>, state: impl Fn(TunnelPosition) -> HopState) -> Self {
+    pub fn assess(matches: Arc<RouteMatches>, state: impl Fn(ListPosition) -> HopState) -> Self {
         let mut tunnels = Vec::new();
         let hops = matches.groups().iter().map(|group| count_hops(&matches, group, &mut tunnels, &state)).collect();
         Self { matches, hops }
@@ -95,8 +95,8 @@ impl PrefixReport {
 fn count_hops(
     matches: &RouteMatches,
     group: &PrefixGroup,
-    tunnels: &mut Vec<TunnelPosition>,
-    state: &impl Fn(TunnelPosition) -> HopState,
+    tunnels: &mut Vec<ListPosition>,
+    state: &impl Fn(ListPosition) -> HopState,
 ) -> PrefixHops {
     let mut hops = PrefixHops::default();
     tunnels.clear();
@@ -117,7 +117,7 @@ fn count_hops(
 pub type HopStates = [Box<[HopState]>; TunnelType::ALL.len()];
 
 /// Returns the state at a position, or unknown.
-pub fn state_at(states: &HopStates, position: TunnelPosition) -> HopState {
+pub fn state_at(states: &HopStates, position: ListPosition) -> HopState {
     states[position.tunnel_type as usize].get(position.index as usize).copied().unwrap_or(HopState::Unknown)
 }
 

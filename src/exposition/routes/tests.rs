@@ -27,7 +27,7 @@ fn routes(now: Moment) -> Arc<Fleet> {
 /// The families of the routes, without prefix; the GRE tunnel is broken.
 fn render(fleet: Arc<Fleet>, now: Moment) -> String {
     let reports = fleet.accounts.iter().map(|(account, known)| {
-        let state = |tunnel: crate::domain::routes::matching::TunnelPosition| {
+        let state = |tunnel: crate::domain::routes::matching::ListPosition| {
             if tunnel.tunnel_type.as_str() == "gre" { HopState::Broken } else { HopState::Working }
         };
         (account.clone(), Arc::new(PrefixReport::assess(Arc::clone(known.route_matches()), state)))

@@ -97,9 +97,12 @@ fn describe(snapshot: &Snapshot, rows: &[PrefixRow<'_>]) -> (String, &'static st
 fn draw_tiles(rows: &[PrefixRow<'_>], account: Option<&str>, chosen: Option<PrefixState>) -> Markup {
     let tile = |text: &str, class: &str, number: usize, state: Option<PrefixState>| {
         html! {
-            li { a class={ "tile " (class) } href=(link(account, state)) aria-current=[(state == chosen).then_some("true")] {
-                b { (format_count(number)) } span { (text) }
-            } }
+            li {
+                @let current = (state == chosen).then_some("true");
+                a class={ "tile " (class) } href=(link(account, state)) aria-current=[current] {
+                    b { (format_count(number)) } span { (text) }
+                }
+            }
         }
     };
     let count = |state| rows.iter().filter(|row| row.state() == state).count();
@@ -163,7 +166,8 @@ fn draw_routes(snapshot: &Snapshot, row: &PrefixRow<'_>) -> Markup {
                 li {
                     @let tunnels: Vec<_> = snapshot.tunnels_of_route(row, position).collect();
                     @for entry in &tunnels {
-                        a href={ "tunnels/" (tunnel_path_of(row.account, &entry.tunnel)) } { (shown(&entry.tunnel.name)) }
+                        @let path = tunnel_path_of(row.account, &entry.tunnel);
+                        a href={ "tunnels/" (path) } { (shown(&entry.tunnel.name)) }
                         " " (words::verdict_badge(snapshot.verdict_of(row.account, &entry.tunnel))) " "
                     }
                     @if tunnels.is_empty() { "no tunnel has the next hop " (shown(&route.next_hop.to_string())) " " }
@@ -189,7 +193,9 @@ pub(super) fn draw_tunnel_routes(row: &Row<'_>) -> Markup {
     html! {
         section class="probes" aria-labelledby="routes-title" {
             h2 id="routes-title" { "Static routes" }
-            @if count == 0 { p { "No static route leads to this tunnel. Routes that are learned over BGP are not known." } }
+            @if count == 0 {
+                p { "No static route leads to this tunnel. Routes that are learned over BGP are not known." }
+            }
             ul {
                 @for route in routes.iter().take(MOST) {
                     li {
@@ -215,7 +221,8 @@ pub(super) fn draw_prefix_notice(snapshot: &Snapshot, account: &AccountName) -> 
             @let count = report.count(state);
             @if count > 0 {
                 div class={ "notice " (concern(state)) } {
-                    strong { "Account " (shown(account.as_str())) ": " (count_noun(count, "prefix", "prefixes")) " " (word) }
+                    @let prefixes = count_noun(count, "prefix", "prefixes");
+                    strong { "Account " (shown(account.as_str())) ": " (prefixes) " " (word) }
                     p { a href=(link(Some(account.as_str()), Some(state))) { "Show them with their tunnels" } }
                 }
             }

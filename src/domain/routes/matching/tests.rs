@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::fixtures::{addressed, gre, route, scoped};
+use crate::domain::{
+    fixtures::{addressed, gre, route, scoped},
+    tunnel::Tunnel,
+};
 
 fn join(routes: impl IntoIterator<Item = Route>, tunnels: &[Tunnel]) -> RouteMatches {
     let mut routes: Vec<Route> = routes.into_iter().collect();
@@ -12,8 +15,8 @@ fn join(routes: impl IntoIterator<Item = Route>, tunnels: &[Tunnel]) -> RouteMat
     RouteMatches::join(routes.into(), &lists)
 }
 
-fn position(tunnel_type: TunnelType, index: u32) -> TunnelPosition {
-    TunnelPosition { tunnel_type, index }
+fn position(tunnel_type: TunnelType, index: u32) -> ListPosition {
+    ListPosition { tunnel_type, index }
 }
 
 /// Two IPsec tunnels, one of which has an IPv6 prefix, and a GRE tunnel.

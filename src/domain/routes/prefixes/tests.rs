@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::{
     fixtures::{addressed, route, scoped},
     routes::Route,
-    tunnel::Tunnel,
+    tunnel::{Tunnel, TunnelLists},
 };
 
 use HopState::{Broken, Unknown, Working};
@@ -64,7 +64,7 @@ fn assess(routes: impl IntoIterator<Item = Route>, states: [HopState; 3]) -> Vec
     let mut routes: Vec<Route> = routes.into_iter().collect();
     routes.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     let tunnels = tunnels();
-    let mut lists: [Vec<&Tunnel>; TunnelType::ALL.len()] = Default::default();
+    let mut lists = TunnelLists::default();
     lists[TunnelType::Ipsec as usize] = tunnels.iter().collect();
     let matches = Arc::new(RouteMatches::join(routes.into(), &lists));
     let report = PrefixReport::assess(Arc::clone(&matches), |tunnel| states[tunnel.index as usize]);
@@ -93,7 +93,7 @@ fn two_routes_to_one_tunnel_are_one_tunnel() {
 }
 
 #[test]
-fn a_prefix_whose_next_hop_no_tunnel_has_is_not_lost() {
+fn a_prefix_with_a_next_hop_that_no_tunnel_has_is_not_lost() {
     let wrong = route("192.0.2.0/24", "203.0.113.9", 100);
     assert_eq!(assess([wrong.clone()], [Broken; 3])[0].1, hops(&[Unknown]));
     let both = [wrong, route("192.0.2.0/24", "10.0.0.1", 100)];
