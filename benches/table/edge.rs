@@ -11,14 +11,12 @@ use magic_tunnel_exporter::{
         inventory::AccountInventory,
         tunnel::TunnelType,
     },
-    exposition::{Format, Groups, Page},
 };
 use serde_json::{Value, json};
 use web_toolkit::clock;
 
 use super::{
-    Result, SIZES, fleet,
-    measure::{self, per},
+    Result, SIZES, fleet, measure, page,
     program::Sandbox,
     table::{Row, Table},
 };
@@ -39,7 +37,7 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
         let answers = Answers::of(size);
         decode(table, size, &answers);
         keep(table, size, &answers);
-        page(table, size, &answers);
+        add_page(table, size, &answers);
     }
     process(table)
 }
@@ -165,18 +163,9 @@ fn keep(table: &mut Table, size: usize, answers: &Answers) {
 }
 
 /// The page with the edge, per line, beside the page without it.
-fn page(table: &mut Table, size: usize, answers: &Answers) {
-    let [without, with] = [None, Some(answers.view())].map(|view| {
-        let exposition = fleet::exposition_with(size, view);
-        let capture = Arc::new(exposition.capture(clock::now()));
-        let write = || {
-            let mut text = String::new();
-            Page::new(Arc::clone(&capture), Format::OpenMetrics, Groups::ALL).fill(&mut text, usize::MAX);
-            text
-        };
-        let (took, text) = measure::cpu(write);
-        per(took, text.lines().filter(|line| !line.starts_with('#')).count())
-    });
+fn add_page(table: &mut Table, size: usize, answers: &Answers) {
+    let [without, with] = [None, Some(answers.view())]
+        .map(|view| page::cost_per_line(&fleet::exposition_with(size, |known| known.set_edge(view))));
     let beside = Some(("without the edge view", without));
     table.add(Row { what: "page with the edge view, per line", size, ours: with, unit: "ns", beside, goal: None });
 }

@@ -5,8 +5,8 @@ use std::{net::Ipv4Addr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use magic_tunnel_exporter::{
     cloudflare::decode::decode_list,
+    correlate::prefixes::assess,
     domain::{
-        edge::EdgeView,
         inventory::{AccountInventory, AccountName, Fleet, TunnelKey, TunnelList},
         probe::{EchoOutcome, ProbeTarget, Thresholds, Vantage},
         tunnel::TunnelType,
@@ -68,25 +68,23 @@ pub(crate) fn polled(body: &[u8]) -> TrackedList {
 
 /// An exposition of `tunnels` tunnels, each with three probed addresses and a verdict.
 pub(crate) fn exposition(tunnels: usize) -> Exposition {
-    exposition_with(tunnels, None)
+    exposition_with(tunnels, |_| {})
 }
 
-/// The same with what the edge measures.
-pub(crate) fn exposition_with(tunnels: usize, edge: Option<EdgeView>) -> Exposition {
+/// The same with what `add` adds to the tunnels.
+pub(crate) fn exposition_with(tunnels: usize, add: impl FnOnce(&mut AccountInventory)) -> Exposition {
     let account = AccountName::new("c4a7362d577a6c3019a474fd6f485821");
     let mut known = AccountInventory::default();
     known.set_list(TunnelType::Ipsec, polled(&body(tunnels)).current().clone());
-    known.set_edge(edge);
-    let keys: Vec<Arc<TunnelKey>> =
-        known.entries().map(|entry| Arc::new(TunnelKey::new(&account, &entry.tunnel))).collect();
+    add(&mut known);
+    let verdicts = Arc::new(verdicts(&account, &known));
     let fleet = Fleet { accounts: [(account, Arc::new(known))].into(), ..Fleet::default() };
     let board = ProbeBoard {
-        tunnels: keys.iter().enumerate().map(|(n, key)| (Arc::clone(key), Arc::new(probes(n)))).collect(),
+        tunnels: verdicts.tunnels.keys().enumerate().map(|(n, key)| (Arc::clone(key), Arc::new(probes(n)))).collect(),
         ..ProbeBoard::default()
     };
-    let verdicts = keys.into_iter().map(|key| (key, Arc::new(verdict()))).collect();
-    let verdicts = Arc::new(Verdicts { tunnels: verdicts });
-    let judged = Judged { fleet: Arc::new(fleet), board: Arc::new(board), verdicts, ..Judged::default() };
+    let mut judged = Judged { fleet: Arc::new(fleet), board: Arc::new(board), verdicts, ..Judged::default() };
+    judged.prefixes = Arc::new(assess(&judged, true));
     let (_, poll_interval) = watch::channel(Duration::from_mins(1));
     Exposition::new(registry(), Sources::fixed(judged, Duration::from_hours(1)), poll_interval)
 }
@@ -115,7 +113,13 @@ fn tally(n: usize) -> Tally {
     tally
 }
 
-pub(crate) fn verdict() -> TunnelVerdict {
+/// A verdict on every tunnel.
+pub(crate) fn verdicts(account: &AccountName, known: &AccountInventory) -> Verdicts {
+    let keys = known.entries().map(|entry| Arc::new(TunnelKey::new(account, &entry.tunnel)));
+    Verdicts { tunnels: keys.map(|key| (key, Arc::new(verdict()))).collect() }
+}
+
+fn verdict() -> TunnelVerdict {
     TunnelVerdict {
         verdict: Verdict::Healthy,
         evidence: Evidence {

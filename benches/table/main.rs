@@ -41,7 +41,7 @@ const SIZES: [usize; 3] = [100, 1_000, 10_000];
 /// A part of the table.
 type Part = (&'static str, fn(&mut Table) -> Result<()>);
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("poll", poll::measure),
     ("edge", edge::measure),
     ("routes", routes::measure),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use magic_tunnel_exporter::exposition::{Capture, Format, Groups, Page};
+use magic_tunnel_exporter::exposition::{Capture, Exposition, Format, Groups, Page};
 use prometheus_client::{
     encoding::text::encode,
     metrics::{family::Family, gauge::Gauge},
@@ -50,6 +50,13 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
         compress(table, size, &picture, &text, lines)?;
     }
     Ok(())
+}
+
+/// CPU time of a page in nanoseconds per line.
+pub(crate) fn cost_per_line(exposition: &Exposition) -> f64 {
+    let capture = Arc::new(exposition.capture(clock::now()));
+    let (took, text) = measure::cpu(|| whole(&capture));
+    per(took, samples(&text).count())
 }
 
 fn row(
