@@ -39,7 +39,7 @@ struct House {
 }
 
 impl House {
-    /// Waits until both lists are on the page.
+    /// Waits until the tunnels are on the page, and all lists have been read.
     fn in_order(stale_after: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let story = folder.path().join("story.yml");
@@ -48,12 +48,12 @@ impl House {
         let stale_after = format!("--poll.stale-after={stale_after}");
         let exporter = sandbox.watched(&folder, &[&stale_after]);
         let mut house = Self { sandbox, exporter, before: 0, _folder: folder };
-        house.await_page("both lists", |page| tunnels(page) == ["gre-1", "ipsec-1"]);
+        house.await_page("both tunnels", |page| tunnels(page) == ["gre-1", "ipsec-1"]);
         // The lines of the log have been written, but this process may not have read them yet.
         house.before = eventually("a line for each list", SOON, || {
             let log = house.log();
             let lists = log.matches("the API lists").count();
-            if lists == 2 { Ok(log.lines().count()) } else { Err(log) }
+            if lists == 4 { Ok(log.lines().count()) } else { Err(log) }
         });
         house
     }

@@ -109,6 +109,9 @@ fn prometheus_sees_the_tunnel_that_is_down_and_the_changes_of_the_flapping_one()
     prometheus.await_query("min_over_time(up[1m])", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
 }
 
+/// Number of lists of an account: two of tunnels, the interconnects and the routes.
+const LISTS: usize = 4;
+
 #[test]
 fn prometheus_sees_data_go_stale_when_the_api_goes_away() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -117,25 +120,25 @@ fn prometheus_sees_data_go_stale_when_the_api_goes_away() {
     let mut exporter = sandbox.watched(&folder, &["--poll.stale-after=5s"]);
     exporter.await_ready();
     let Some(prometheus) = Prometheus::scraping(exporter.address) else { return };
-    prometheus.await_query("cloudflare_magic_collection_up == 1", SOON, |found| found.len() == 2);
+    prometheus.await_query("cloudflare_magic_collection_up == 1", SOON, |found| found.len() == LISTS);
     prometheus.await_query("count(cloudflare_magic_tunnel_info)", SOON, |found| matches!(found, [(_, n)] if *n >= 1.0));
 
     drop(sandbox);
 
-    prometheus.await_query("cloudflare_magic_collection_up == 0", SOON, |found| found.len() == 2);
+    prometheus.await_query("cloudflare_magic_collection_up == 0", SOON, |found| found.len() == LISTS);
     prometheus.await_query("cloudflare_magic_tunnel_info", SOON, <[_]>::is_empty);
     prometheus.await_query("cloudflare_magic_tunnel_bgp_up", SOON, <[_]>::is_empty);
     prometheus.await_query("cloudflare_magic_tunnels", SOON, <[_]>::is_empty);
     prometheus.await_query("up{job=\"magic\"}", SOON, |found| matches!(found, [(_, up)] if *up == 1.0));
     prometheus.await_query("cloudflare_magic_api_request_failures_total{reason=\"connect\"} > 0", SOON, |found| {
-        found.len() == 2
+        found.len() == LISTS
     });
     let age = "time() - cloudflare_magic_poll_last_success_timestamp_seconds > 5";
-    prometheus.await_query(age, SOON, |found| found.len() == 2);
+    prometheus.await_query(age, SOON, |found| found.len() == LISTS);
 
     // The exporter recovers without a restart.
     let _sandbox = Sandbox::start_on(api);
-    prometheus.await_query("cloudflare_magic_collection_up == 1", Duration::from_mins(3), |found| found.len() == 2);
+    prometheus.await_query("cloudflare_magic_collection_up == 1", Duration::from_mins(3), |found| found.len() == LISTS);
     prometheus.await_query("count(cloudflare_magic_tunnel_info)", SOON, |found| matches!(found, [(_, n)] if *n >= 1.0));
     exporter.process.assert_running();
 }

@@ -296,16 +296,16 @@ fn a_token_is_rotated_by_writing_its_file() {
     );
     let up = |page: &Samples, value: f64| {
         let collections = page.all("collection_up", &[]);
-        (collections.len() == 2 && collections.iter().all(|sample| sample.value == value)).then_some(())
+        (collections.len() == 4 && collections.iter().all(|sample| sample.value == value)).then_some(())
     };
-    exporter.await_page("both lists", SOON, |page| up(page, 1.0));
+    exporter.await_page("all lists", SOON, |page| up(page, 1.0));
     // While a file is being rewritten it may be empty: the old token stays active.
     fs::write(path("token"), "").expect("a file");
     eventually("a line about the empty file", SOON, || {
         let said = exporter.process.said();
         if said.contains("the previous secret stays in use") { Ok(()) } else { Err(said) }
     });
-    exporter.await_page("both lists still", SOON, |page| up(page, 1.0));
+    exporter.await_page("all lists still", SOON, |page| up(page, 1.0));
     drop(sandbox);
     fs::write(path("accepted"), "second-e2e-secret\n").expect("a file");
     let _sandbox = Sandbox::start_with(address, &[&accepted]);

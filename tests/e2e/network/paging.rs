@@ -237,7 +237,7 @@ stories! {
         assert_pages(&chain, &expected);
 
         api.answer_with(api::json("503 Service Unavailable", "{}"));
-        chain.prometheus.await_query("cloudflare_magic_collection_up == 0", SOON, |found| found.len() == 2);
+        chain.prometheus.await_query("cloudflare_magic_collection_up == 0", SOON, |found| found.len() == 4);
         assert_pages(&chain, &expected);
         // The values of the exporter itself have become stale.
         chain.prometheus.await_query("cloudflare_magic_tunnel_bgp_state", PAGED, <[_]>::is_empty);
