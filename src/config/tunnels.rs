@@ -101,7 +101,7 @@ fn read_override(
     let name = reader.value("tunnels.overrides.name", keys.name);
     let tunnel = match (id, name) {
         (Some(id), None) => reader.check(not_empty(&id)).map(|id| TunnelMatch::Id(id.into())),
-        (None, Some(name)) => reader.check(not_empty(&name)).map(|name| TunnelMatch::Name(Pattern::new(name))),
+        (None, Some(name)) => reader.check(glob(&name)).map(TunnelMatch::Name),
         (Some(_), Some(_)) | (None, None) => {
             let rule =
                 "needs either the `id` of a tunnel or the `name` of tunnels, in which `*` matches any characters";
@@ -137,7 +137,7 @@ fn read_override(
 fn patterns(reader: &mut SettingsReader, key: &'static str, node: Node, config: &mut TunnelConfig) -> Vec<Pattern> {
     let settings = reader.values(key, node).unwrap_or_default();
     let read = |setting: &Setting| {
-        let pattern = Pattern::new(reader.check(not_empty(setting))?);
+        let pattern = reader.check(glob(setting))?;
         config.note(key, setting.line(), Condition::Listed(pattern.clone()));
         Some(pattern)
     };
@@ -149,6 +149,14 @@ fn not_empty(setting: &Setting) -> Result<&str, Mistake> {
         "" => Err(setting.mistake("must not be empty: it would match no tunnel")),
         text => Ok(text),
     }
+}
+
+/// A pattern for names. A regular expression would silently match nothing, because its characters stand for themselves.
+fn glob(setting: &Setting) -> Result<Pattern, Mistake> {
+    const RULE: &str = "must be a name in which `*` matches any characters and `?` one; \
+        `^ $ [ ] ( ) |` are for the regular expressions of `sites` (`?` matches them, too)";
+    let text = not_empty(setting)?;
+    if text.contains(['^', '$', '[', ']', '(', ')', '|']) { Err(setting.mistake(RULE)) } else { Ok(Pattern::new(text)) }
 }
 
 fn account(setting: &Setting, accounts: Option<&[&AccountName]>) -> Result<AccountName, Mistake> {

@@ -554,6 +554,24 @@ const MISTAKES: [(&str, &str); 49] = [
 
 #[test]
 fn one_line_names_the_sites_of_all_tunnels() {
+#[test]
+fn a_regular_expression_is_not_a_pattern_for_names() {
+    for pattern in ["^fra-", "fra-1$", "fra-[12]", "fra-(1|2)", "fra|lon"] {
+        for (text, key) in [
+            (format!("tunnels: {{include: ['{pattern}']}}\n"), "tunnels.include"),
+            (format!("tunnels: {{exclude: ['lon-*', '{pattern}']}}\n"), "tunnels.exclude"),
+            (format!("tunnels: {{overrides: [{{name: '{pattern}', probe: false}}]}}\n"), "tunnels.overrides.name"),
+        ] {
+            let sentence = with_one_account(&text).unwrap_err();
+            let rule = "must be a name in which `*` matches any characters and `?` one; `^ $ [ ] ( ) |` are for";
+            assert_eq!(
+                sentence.split(" the regular").next(),
+                Some(&*format!("mte.yml: line 2: `{key}` is `{pattern}`: {rule}"))
+            );
+        }
+    }
+}
+
     let config = with_one_account(
         "\
 tunnels:
