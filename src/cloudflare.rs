@@ -18,6 +18,7 @@ mod wire;
 
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{
     Response,
@@ -178,7 +179,7 @@ impl Client {
 
     async fn send(&self, credentials: &ApiCredentials, url: reqwest::Url) -> Result<Response, ApiFailure> {
         let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
-        self.http.get(url).headers(headers).send().await.map_err(ApiFailure::from_transport)
+        self.http.get(url).headers(headers).send().await.map_err(|error| ApiFailure::from_transport(&error))
     }
 }
 
@@ -211,10 +212,16 @@ fn read_retry_after(response: &Response) -> Option<Duration> {
     error::parse_retry_after(header.to_str().ok()?, clock::now().wall)
 }
 
+/// The next piece of a body.
+async fn next_chunk(response: &mut Response) -> Result<Option<Bytes>, ApiFailure> {
+    let chunk = response.chunk().await;
+    chunk.map_err(|error| ApiFailure::from_transport(&error.with_url(response.url().clone())))
+}
+
 /// Reads a body of at most `max_size` bytes.
 async fn read_body(mut response: Response, max_size: usize) -> Result<Vec<u8>, ApiFailure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(ApiFailure::from_transport)? {
+    while let Some(chunk) = next_chunk(&mut response).await? {
         if body.len() + chunk.len() > max_size {
             return Err(ApiFailure::new(FailureReason::TooLarge));
         }

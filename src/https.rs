@@ -1,15 +1,18 @@
 //! What all HTTPS clients of this program share: roots of trust, cryptography, base URLs, and the reasons of failures.
 
+mod failure;
 mod url;
 
-use std::{env, error::Error as _, ffi::OsStr, path::Path};
+use std::{env, ffi::OsStr, path::Path};
 
 use reqwest::{Certificate, ClientBuilder, redirect};
 use thiserror::Error;
 use web_toolkit::file::{self, FileError};
 
-pub use self::url::{ApiUrl, ApiUrlError};
-use crate::domain::dataset::FailureReason;
+pub use self::{
+    failure::{classify_error, describe_error, describe_timeout, server_of},
+    url::{ApiUrl, ApiUrlError},
+};
 
 /// Maximum size of `SSL_CERT_FILE` in bytes. The bundle of a Linux distribution has 0.3 MB.
 const MAX_CERT_FILE_SIZE: u64 = 8 << 20;
@@ -17,7 +20,7 @@ const MAX_CERT_FILE_SIZE: u64 = 8 << 20;
 /// The HTTP client cannot be created.
 #[derive(Debug, Error)]
 pub enum SetupError {
-    #[error("cannot set up TLS: {}", describe_error(.0))]
+    #[error("cannot set up TLS: {}", failure::innermost(.0))]
     Tls(reqwest::Error),
     #[error("SSL_CERT_FILE {0}")]
     CertFile(FileError),
@@ -56,40 +59,4 @@ fn check_cert_file(path: Option<&OsStr>) -> Result<(), SetupError> {
 
 fn bundled_roots() -> Vec<Certificate> {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().filter_map(|der| Certificate::from_der(der).ok()).collect()
-}
-
-/// Classifies an error of a client.
-pub fn classify_error(error: &reqwest::Error) -> FailureReason {
-    if error.is_timeout() {
-        FailureReason::Timeout
-    } else if error.is_decode() && !is_broken_connection(error) {
-        FailureReason::Decode
-    } else {
-        FailureReason::Connect
-    }
-}
-
-/// Returns whether a decoding error was caused by a broken connection. reqwest reports truncated bodies and damaged
-/// compression as the same kind of error.
-fn is_broken_connection(error: &reqwest::Error) -> bool {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if error.is::<hyper::Error>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
-/// Returns the message of an error followed by the messages of its causes.
-pub fn describe_error(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

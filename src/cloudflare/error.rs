@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use rand::RngExt as _;
 
 use super::{envelope::Envelope, wire::Field};
-use crate::{domain::dataset::FailureReason, https};
+use crate::{
+    domain::dataset::FailureReason,
+    https::{self, ApiUrl},
+};
 
 /// A failed request. It contains the status and the error codes of the response, but no text, because that may quote
 /// secrets.
@@ -19,7 +22,7 @@ pub struct ApiFailure {
     pub codes: Vec<u64>,
     /// Time to wait as requested by the API (`Retry-After`).
     pub retry_after: Option<Duration>,
-    /// Transport error with its causes, if the response was not complete.
+    /// What is wrong with the connection, if the response was not complete.
     pub transport: Option<String>,
 }
 
@@ -33,9 +36,15 @@ impl ApiFailure {
     }
 
     /// Classifies an error of the HTTP client.
-    pub(super) fn from_transport(error: reqwest::Error) -> Self {
-        let reason = https::classify_error(&error);
-        Self { transport: Some(https::describe_error(&error.without_url())), ..Self::new(reason) }
+    pub(super) fn from_transport(error: &reqwest::Error) -> Self {
+        let server = error.url().map_or_else(|| "the API".to_owned(), https::server_of);
+        Self { transport: Some(https::describe_error(error, &server)), ..Self::new(https::classify_error(error)) }
+    }
+
+    /// The response was not complete, or not decoded, within the timeout.
+    pub(super) fn timed_out(api: &ApiUrl) -> Self {
+        let transport = Some(https::describe_timeout(&api.server()));
+        Self { transport, ..Self::new(FailureReason::Timeout) }
     }
 
     /// Classifies a response with an error status.

@@ -27,8 +27,8 @@ use self::{
     traffic::TrafficListing,
 };
 use super::{
-    ApiCredentials, ApiFailure, Client, DECODING, MAX_PIECE_SIZE, MAX_SMALL_BODY_SIZE, RequestAccount, read_body,
-    read_retry_after,
+    ApiCredentials, ApiFailure, Client, DECODING, MAX_PIECE_SIZE, MAX_SMALL_BODY_SIZE, RequestAccount, next_chunk,
+    read_body, read_retry_after,
 };
 use crate::domain::{
     dataset::{Dataset, FailureReason},
@@ -158,7 +158,7 @@ impl Client {
         let (started, mut status) = (clock::now(), None);
         let result = timeout(self.timeout, self.request_rows(credentials, query, reader, &mut status))
             .await
-            .unwrap_or_else(|_| Err(ApiFailure::new(FailureReason::Timeout)));
+            .unwrap_or_else(|_| Err(ApiFailure::timed_out(&self.url)));
         let result = result.map_err(|failure| ApiFailure { status, ..failure });
         self.metrics.count_request(account.name, query.dataset, status, clock::now().since(started));
         if let Err(failure) = &result {
@@ -189,7 +189,7 @@ impl Client {
         let headers = credentials.headers().map_err(|_| ApiFailure::new(FailureReason::Auth))?;
         let request = self.http.post(self.url.join(["graphql"])).headers(headers);
         let request = request.header(CONTENT_TYPE, "application/json").body(query.body.clone());
-        request.send().await.map_err(ApiFailure::from_transport)
+        request.send().await.map_err(|error| ApiFailure::from_transport(&error))
     }
 
     /// Counts what is missing in an answer that can be used.
@@ -204,7 +204,7 @@ impl Client {
 /// Decodes an answer while it arrives. A timeout interrupts it between two pieces.
 async fn read_rows<R: RowReader>(mut response: Response, reader: R) -> Result<BodyReader<R>, ApiFailure> {
     let mut body = BodyReader::new(reader);
-    while let Some(chunk) = response.chunk().await.map_err(ApiFailure::from_transport)? {
+    while let Some(chunk) = next_chunk(&mut response).await? {
         for piece in chunk.chunks(MAX_PIECE_SIZE) {
             let turn = DECODING.lock().await;
             body.push(piece).map_err(ApiFailure::new)?;

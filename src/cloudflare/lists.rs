@@ -14,7 +14,7 @@ use super::{
     decode::{ListDecoder, Members, TunnelListing},
     error::ApiFailure,
     fields::UnknownValues,
-    read_failure,
+    next_chunk, read_failure,
     routes::RouteListing,
 };
 use crate::domain::{dataset::FailureReason, inventory::InventoryEntry, tunnel::TunnelType};
@@ -64,7 +64,7 @@ impl Client {
         let mut status = None;
         let result = timeout(self.timeout, self.request_list(credentials, url, decoder, &mut status))
             .await
-            .unwrap_or_else(|_| Err(ApiFailure::new(FailureReason::Timeout)));
+            .unwrap_or_else(|_| Err(ApiFailure::timed_out(&self.url)));
         let result = result.map_err(|failure| ApiFailure { status, ..failure });
         self.metrics.count_request(account.name, dataset, status, clock::now().since(started));
         match &result {
@@ -100,7 +100,7 @@ async fn read_list<M: Members>(
     mut response: Response,
     mut decoder: ListDecoder<M>,
 ) -> Result<ListDecoder<M>, ApiFailure> {
-    while let Some(chunk) = response.chunk().await.map_err(ApiFailure::from_transport)? {
+    while let Some(chunk) = next_chunk(&mut response).await? {
         for piece in chunk.chunks(MAX_PIECE_SIZE) {
             let turn = DECODING.lock().await;
             decoder.push(piece).map_err(ApiFailure::new)?;

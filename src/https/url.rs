@@ -5,6 +5,8 @@ use std::{fmt, net::IpAddr, str::FromStr};
 use reqwest::Url;
 use thiserror::Error;
 
+use super::failure::server_of;
+
 /// Base URL of the API, for example `https://api.cloudflare.com/client/v4`. It uses https, or http on a loopback
 /// address, and contains no user, password, query or fragment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,11 @@ impl ApiUrl {
         let host = self.0.host_str().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         (host, self.0.port_or_known_default().unwrap_or(443))
+    }
+
+    /// Host and port, to name the server in a message.
+    pub fn server(&self) -> String {
+        server_of(&self.0)
     }
 
     /// Appends path segments, each percent-encoded.

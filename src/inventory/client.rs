@@ -68,7 +68,10 @@ impl HubClient {
     /// [`HubFailure`] if there is no complete and usable response within the timeout.
     pub async fn fetch(&mut self, number: usize, tag: Option<&str>) -> Result<HubReply, HubFailure> {
         let client = self.client(number).await?;
-        let response = self.request(&client, number, tag).await?.send().await.map_err(transport)?;
+        // The URL of a request can have the name in the hub's certificate instead.
+        let server = self.settings.urls[number].server();
+        let response = self.request(&client, number, tag).await?.send().await;
+        let response = response.map_err(|error| transport(&error, &server))?;
         let status = response.status();
         if status == StatusCode::NOT_MODIFIED && tag.is_some() {
             return Ok(HubReply::Unchanged(read_times(response.headers())?));
@@ -78,7 +81,7 @@ impl HubClient {
         }
         let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
         let times = read_times(response.headers());
-        let body = read_body(response).await?;
+        let body = read_body(response, &server).await?;
         // HTML has no age, and is reported as such.
         let times = times.map_err(|failure| if body.trim_start().starts_with('{') { failure } else { not_json() })?;
         Ok(HubReply::Changed { body, tag, times })
@@ -231,8 +234,8 @@ pub fn read_pem(path: &Path) -> Result<Vec<u8>, String> {
     file::read(path, MAX_PEM_SIZE).map(|content| content.bytes).map_err(|error| error.to_string())
 }
 
-fn transport(error: reqwest::Error) -> HubFailure {
-    HubFailure::with_detail(https::classify_error(&error), https::describe_error(&error.without_url()))
+fn transport(error: &reqwest::Error, server: &str) -> HubFailure {
+    HubFailure::with_detail(https::classify_error(error), https::describe_error(error, server))
 }
 
 fn not_json() -> HubFailure {
@@ -251,9 +254,9 @@ fn read_retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
-async fn read_body(mut response: Response) -> Result<String, HubFailure> {
+async fn read_body(mut response: Response, server: &str) -> Result<String, HubFailure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error, server))? {
         if body.len() + chunk.len() > MAX_BODY_SIZE {
             return Err(HubFailure::new(FailureReason::TooLarge));
         }

@@ -275,7 +275,14 @@ fn an_unknown_issuer_is_refused_before_anything_is_sent() {
     let empty = empty.path().display().to_string();
     for environment in [&[][..], &[("SSL_CERT_DIR", &*empty)], &[("SSL_CERT_FILE", &*other.path("ca.pem"))]] {
         let mut exporter = exporter(&api.url(), environment);
-        await_refusal(&mut exporter, &["poll failed: connect", "UnknownIssuer", "check DNS, proxies, certificates"]);
+        await_refusal(
+            &mut exporter,
+            &[
+                "poll failed: connect: the certificate of ",
+                " is signed by an unknown CA",
+                "check DNS, proxies, certificates",
+            ],
+        );
         api.assert_never_asked();
     }
 }
@@ -286,7 +293,7 @@ fn a_certificate_for_another_host_is_refused() {
     let proxy = Proxy::start(api.tls.address);
     let (ca, login) = (api.path("ca.pem"), proxy.url(PROXY_PASSWORD_IN_URL));
     let mut exporter = exporter("https://other.example/client/v4", &[("SSL_CERT_FILE", &ca), ("HTTPS_PROXY", &login)]);
-    await_refusal(&mut exporter, &["poll failed: connect", "not valid for name", "other.example"]);
+    await_refusal(&mut exporter, &["poll failed: connect: the certificate of other.example:443 is for another name"]);
     api.assert_never_asked();
 }
 
@@ -312,7 +319,10 @@ fn a_proxy_that_refuses_the_password_is_a_failed_connection() {
     let (ca, login) = (api.path("ca.pem"), proxy.url(&format!("{PROXY_PASSWORD_IN_URL}-old")));
     let url = format!("https://{HOST}/client/v4");
     let mut exporter = exporter(&url, &[("SSL_CERT_FILE", &ca), ("HTTPS_PROXY", &login)]);
-    await_refusal(&mut exporter, &["poll failed: connect", "proxy authorization required", "check DNS, proxies"]);
+    await_refusal(
+        &mut exporter,
+        &["the proxy does not connect to api.example:443 (proxy authorization required)", "check DNS, proxies"],
+    );
     api.assert_never_asked();
     assert_the_password_is_not_shown(exporter);
 }
