@@ -33,7 +33,7 @@ pub use self::{
     silence::{AlertmanagerUrl, InvalidAlertmanagerUrl},
 };
 use self::{
-    address::{Query, Resource, parse_filter, parse_prefix_query},
+    address::{Query, QueryError, Resource, parse_filter, parse_prefix_query, refuse_unknown},
     api::{
         JsonList, ListKind, PrefixList,
         agents::{agent_targets_json, agents_json},
@@ -97,13 +97,16 @@ impl Http {
         if !resource.is_for_agents() && self.0.hub.restricts(&requester) {
             return plain_text(StatusCode::FORBIDDEN, "this client may only read /api/v1/inventory\n");
         }
+        let query = request.uri().query().unwrap_or_default();
+        if let Err(error) = refuse_unknown(query, resource.parameters()) {
+            return self.answer_unknown_parameter(&resource, error, request.headers()).await;
+        }
         if resource == Resource::Reload {
             return self.0.lifecycle.respond(request.method()).await;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return method_not_allowed("GET, HEAD");
         }
-        let query = request.uri().query().unwrap_or_default();
         self.answer(resource, query, request.headers(), &requester).await
     }
 
@@ -142,6 +145,22 @@ impl Http {
             Resource::ApiEvents => self.answer_events(query, headers).await,
             Resource::ApiPrefixes => self.answer_prefixes_json(query, headers).await,
         }
+    }
+
+    async fn answer_unknown_parameter(
+        &self,
+        resource: &Resource<'_>,
+        error: QueryError,
+        headers: &HeaderMap,
+    ) -> Response<Body> {
+        let (status, sentence) = (StatusCode::BAD_REQUEST, error.to_string());
+        if resource.is_json() {
+            return self.answer_encoded(headers, answer_json, move || (status, error_json(&sentence))).await;
+        }
+        if resource.is_page() {
+            return self.answer_page(headers, move |_| (status, pages::draw_invalid_query(&sentence))).await;
+        }
+        plain_text(status, format!("{sentence}\n"))
     }
 
     fn answer_not_found(&self) -> Response<Body> {

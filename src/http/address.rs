@@ -54,6 +54,49 @@ impl<'a> Resource<'a> {
         matches!(self, Self::ApiInventory | Self::Healthy | Self::Ready)
     }
 
+    /// The query parameters that it knows; all others are refused.
+    pub(super) fn parameters(&self) -> &'static [&'static str] {
+        match self {
+            Self::Front => &["account", "site", "type", "verdict", "search", "sort", "sites", "page"],
+            Self::ApiTunnels | Self::ApiTargets | Self::ApiSites => &["account", "site", "type", "verdict", "search"],
+            Self::ApiEvents => &["account", "site", "type", "search", "since", "format"],
+            Self::ApiInventory => &["site", "account", "all"],
+            Self::Prefixes | Self::ApiPrefixes => &["account", "state"],
+            Self::Metrics => &["collect[]", "exclude[]"],
+            Self::Runbooks
+            | Self::Tunnel(_)
+            | Self::Asset(_)
+            | Self::Healthy
+            | Self::Ready
+            | Self::ApiTunnel(_)
+            | Self::ApiAgents
+            | Self::ApiAgentTargets
+            | Self::Agents
+            | Self::Reload => &[],
+        }
+    }
+
+    /// Whether it is a page for people, so that its errors are pages, too.
+    pub(super) fn is_page(&self) -> bool {
+        matches!(self, Self::Front | Self::Runbooks | Self::Prefixes | Self::Tunnel(_) | Self::Agents)
+    }
+
+    /// Whether it is a part of the JSON API.
+    pub(super) fn is_json(&self) -> bool {
+        matches!(
+            self,
+            Self::ApiTunnels
+                | Self::ApiTunnel(_)
+                | Self::ApiTargets
+                | Self::ApiSites
+                | Self::ApiEvents
+                | Self::ApiPrefixes
+                | Self::ApiInventory
+                | Self::ApiAgents
+                | Self::ApiAgentTargets
+        )
+    }
+
     pub(super) fn find(path: &'a str) -> Option<Self> {
         match path {
             "/" => Some(Self::Front),
@@ -124,14 +167,22 @@ pub(super) struct Query {
 /// Why a query is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum QueryError {
-    #[error("unknown key `{key}`; expected one of {known}")]
-    UnknownKey { key: String, known: String },
+    #[error("unknown key `{key}`; {}", list(.known))]
+    UnknownKey { key: String, known: &'static [&'static str] },
     #[error("`{key}` is `{value}`: {rule}")]
     InvalidValue { key: String, value: String, rule: String },
 }
 
-const FILTER_KEYS: [&str; 5] = ["account", "site", "type", "verdict", "search"];
-const PAGE_KEYS: [&str; 8] = ["account", "site", "type", "verdict", "search", "sort", "sites", "page"];
+fn list(known: &[&str]) -> String {
+    if known.is_empty() { "this path has none".to_owned() } else { format!("expected one of {}", known.join(", ")) }
+}
+
+/// Refuses a parameter that is not one of `known`, because a misspelled filter would silently match everything.
+pub(super) fn refuse_unknown(query: &str, known: &'static [&'static str]) -> Result<(), QueryError> {
+    let mut keys = form_urlencoded::parse(query.as_bytes()).map(|(key, _)| key);
+    let unknown = keys.find(|key| !known.contains(&&**key));
+    unknown.map_or(Ok(()), |key| Err(QueryError::UnknownKey { key: to_shown(&key), known }))
+}
 
 /// The only value of `sites`.
 const ALL_SITES: &str = "all";
@@ -143,24 +194,16 @@ impl Default for Query {
 }
 
 impl Query {
-    /// Parses the part of an address after `?`. Empty values, as forms send them, are ignored.
+    /// Parses the part of an address after `?`. Empty values, as forms send them, are ignored, as are unknown keys:
+    /// [`refuse_unknown`] comes first.
     pub(super) fn parse(text: &str) -> Result<Self, QueryError> {
-        Self::parse_keys(text, &PAGE_KEYS)
-    }
-
-    pub(super) fn parse_keys(text: &str, known: &[&str]) -> Result<Self, QueryError> {
         let mut query = Self::default();
-        for (key, value) in form_urlencoded::parse(text.as_bytes()) {
-            if !known.contains(&&*key) {
-                return Err(QueryError::UnknownKey { key: to_shown(&key), known: known.join(", ") });
-            }
-            if !value.is_empty() {
-                query.set(&key, &value).map_err(|rule| QueryError::InvalidValue {
-                    key: key.to_string(),
-                    value: to_shown(&value),
-                    rule,
-                })?;
-            }
+        for (key, value) in form_urlencoded::parse(text.as_bytes()).filter(|(_, value)| !value.is_empty()) {
+            query.set(&key, &value).map_err(|rule| QueryError::InvalidValue {
+                key: to_shown(&key),
+                value: to_shown(&value),
+                rule,
+            })?;
         }
         Ok(query)
     }
@@ -182,10 +225,11 @@ impl Query {
             "sort" => self.order = parse_label(value, &[])?,
             "sites" if value == ALL_SITES => self.all_sites = true,
             "sites" => return Err(format!("must be {ALL_SITES}")),
-            _ => {
+            "page" => {
                 let page = value.parse().ok().filter(|page| *page > 0);
                 self.page = page.ok_or("must be an integer of at least 1")?;
             }
+            _ => {}
         }
         Ok(())
     }
@@ -244,7 +288,7 @@ impl Query {
 
 /// Parses a query of the API, which has no order and no pages.
 pub(super) fn parse_filter(text: &str) -> Result<Filter, QueryError> {
-    Query::parse_keys(text, &FILTER_KEYS).map(|query| query.filter)
+    Query::parse(text).map(|query| query.filter)
 }
 
 /// Parses the query of the list of prefixes: an account and a state. Empty values are ignored.
@@ -262,7 +306,7 @@ pub(super) fn parse_prefix_query(text: &str) -> Result<(Option<String>, Option<P
                     rule,
                 })?);
             }
-            _ => return Err(QueryError::UnknownKey { key: to_shown(&key), known: "account, state".to_owned() }),
+            _ => {}
         }
     }
     Ok((account, state))
@@ -326,10 +370,6 @@ mod tests {
             ("sort=size", "`sort` is `size`: must be one of trouble, name, account, site, since, rtt, loss"),
             ("sites=some", "`sites` is `some`: must be all"),
             (
-                "verdit=unknown",
-                "unknown key `verdit`; expected one of account, site, type, verdict, search, sort, sites, page",
-            ),
-            (
                 "verdict=bad%0A",
                 "`verdict` is `bad`: must be one of healthy, bgp_fault, tunnel_fault, unreachable, path_mismatch, \
                  reported_down, unknown, prober_isolated, check_fault, attention",
@@ -339,7 +379,19 @@ mod tests {
         }
         assert!(Query::parse(&format!("search={}", "x".repeat(129))).is_err());
         assert_eq!(Query::parse("search=f%E2%80%8Br%C2%ADa%09%20ams").unwrap().filter.search, "fra ams");
-        assert!(parse_filter("page=2").is_err(), "the API has no pages");
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused_with_the_known_ones() {
+        for (query, known, sentence) in [
+            ("", &[][..], None),
+            ("site=fra&verdict=", &["site", "verdict"], None),
+            ("site=fra&verdit=x", &["site", "verdict"], Some("unknown key `verdit`; expected one of site, verdict")),
+            ("a%0Ab", &[], Some("unknown key `ab`; this path has none")),
+        ] {
+            let refused = refuse_unknown(query, known).err().map(|error| error.to_string());
+            assert_eq!(refused.as_deref(), sentence, "{query}");
+        }
     }
 
     proptest! {

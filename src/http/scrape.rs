@@ -86,7 +86,7 @@ const COLLECT: &str = "collect[]";
 const EXCLUDE: &str = "exclude[]";
 
 /// Parses the groups that a scrape asks for: those that `collect[]` names, all but those that `exclude[]` names, or
-/// all. Other parameters are ignored.
+/// all.
 ///
 /// # Errors
 /// One sentence: an unknown group, or both parameters at once.

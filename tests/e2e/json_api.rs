@@ -82,6 +82,43 @@ fn tunnels_are_filtered_by_type_verdict_account_and_text() {
 }
 
 #[test]
+fn every_path_refuses_an_unknown_parameter_with_the_known_ones() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let api = Api::start(by_collection(ipsec_list(&[ipsec("fra-1")]), gre_list(&[])));
+    let exporter = Exporter::serve(api.address, &token_file(&folder), &[]);
+    exporter.await_ready();
+    let filters = "expected one of account, site, type, verdict, search";
+    for (path, form, known) in [
+        ("/", "text/html", "expected one of account, site, type, verdict, search, sort, sites, page"),
+        ("/runbooks", "text/html", "this path has none"),
+        ("/prefixes", "text/html", "expected one of account, state"),
+        ("/agents", "text/html", "this path has none"),
+        ("/tunnels/a/ipsec/b", "text/html", "this path has none"),
+        ("/assets/style.css", "text/plain", "this path has none"),
+        ("/metrics", "text/plain", "expected one of collect[], exclude[]"),
+        ("/-/healthy", "text/plain", "this path has none"),
+        ("/-/ready", "text/plain", "this path has none"),
+        ("/-/reload", "text/plain", "this path has none"),
+        ("/api/v1/tunnels", "application/json", filters),
+        ("/api/v1/tunnels/a/ipsec/b", "application/json", "this path has none"),
+        ("/api/v1/targets", "application/json", filters),
+        ("/api/v1/sites", "application/json", filters),
+        ("/api/v1/events", "application/json", "expected one of account, site, type, search, since, format"),
+        ("/api/v1/prefixes", "application/json", "expected one of account, state"),
+        ("/api/v1/inventory", "application/json", "expected one of site, account, all"),
+        ("/api/v1/agents", "application/json", "this path has none"),
+        ("/api/v1/agents/targets", "application/json", "this path has none"),
+    ] {
+        let method = if path == "/-/reload" { "POST" } else { "GET" };
+        let reply = http::request(exporter.address, method, &format!("{path}?colour=red"), &[]).expect("an answer");
+        let text = reply.text();
+        assert_eq!(reply.status, 400, "{path}: {text}");
+        assert!(reply.header("content-type").starts_with(form), "{path}: {reply:?}");
+        assert!(text.contains("unknown key `colour`; ") && text.contains(known), "{path}: {text}");
+    }
+}
+
+#[test]
 fn each_tunnel_has_a_path() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let api = Api::start(by_collection(ipsec_list(&[ipsec("fra-1")]), gre_list(&[])));

@@ -17,10 +17,10 @@ pub(in crate::http) struct Selection {
 }
 
 impl Selection {
-    /// Parses a query: `site` and `account`, each of which can be repeated, or `all=true`.
+    /// Parses a query: `site` and `account`, each of which can be repeated, or `all=true`. Unknown keys were refused.
     ///
     /// # Errors
-    /// One sentence: an unknown key, a value that is too long, or a request for everything that does not say so.
+    /// One sentence: a value that is too long, or a request for everything that does not say so.
     pub(in crate::http) fn parse(query: &str) -> Result<Self, String> {
         let (mut selection, mut all) = (Self::default(), false);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -29,7 +29,7 @@ impl Selection {
                 "all" => return Err("`all` must be `true`".to_owned()),
                 "site" => insert(&mut selection.sites, &key, &value)?,
                 "account" => insert(&mut selection.accounts, &key, &value)?,
-                _ => return Err(format!("unknown key `{}`; expected one of site, account, all", shown(&key))),
+                _ => {}
             }
         }
         if all && !selection.sites.is_empty() {
