@@ -11,7 +11,7 @@ use std::{
 };
 
 use prometheus_client::{
-    metrics::gauge::Gauge,
+    metrics::{counter::Counter, gauge::Gauge},
     registry::{Registry, Unit},
 };
 use tokio::{
@@ -172,11 +172,11 @@ impl Supervisor {
         match prepared.unwrap_or_else(|panic| Err(format!("reading the configuration failed: {panic}"))) {
             Ok(next) => {
                 let difference = self.apply(next).await?;
-                self.metrics.set_succeeded(clock::now());
+                self.metrics.count_success(clock::now());
                 Ok(Ok(self.log_changes(&difference)))
             }
             Err(error) => {
-                self.metrics.set_failed();
+                self.metrics.count_failure();
                 error!("configuration not reloaded, the current one stays active: {error}");
                 Ok(Err(error))
             }
@@ -240,21 +240,30 @@ fn prepare(
     Ok(Prepared { config, clients, access })
 }
 
-/// The result of the last reload.
-#[derive(Debug)]
+/// The number of reloads, and the result of the last one.
+#[derive(Debug, Default)]
 pub(super) struct ConfigMetrics {
     successful: Gauge,
     last_success: Gauge<f64, AtomicU64>,
+    reloads: Counter,
+    failures: Counter,
 }
 
 impl ConfigMetrics {
-    pub(super) fn set_succeeded(&self, now: Moment) {
+    fn count_success(&self, now: Moment) {
+        self.reloads.inc();
+        self.set_succeeded(now);
+    }
+
+    fn set_succeeded(&self, now: Moment) {
         self.successful.set(1);
         self.last_success.set(now.wall.as_second() as f64);
     }
 
     /// The time of the last success stays, because that configuration is still active.
-    pub(super) fn set_failed(&self) {
+    fn count_failure(&self) {
+        self.reloads.inc();
+        self.failures.inc();
         self.successful.set(0);
     }
 }
@@ -264,7 +273,7 @@ pub(super) fn register_metrics(registry: &mut Registry, now: Moment) -> ConfigMe
     let build = Series::<2, Gauge>::new(Gauge::default);
     build.get([label("version", env!("CARGO_PKG_VERSION")), label("revision", env!("MTE_REVISION"))]).set(1);
     registry.register("exporter_build_info", "Version and revision of this exporter. Always 1", build);
-    let metrics = ConfigMetrics { successful: Gauge::default(), last_success: Gauge::default() };
+    let metrics = ConfigMetrics::default();
     registry.register(
         "config_last_reload_successful",
         "Whether the last reading of the configuration succeeded",
@@ -275,6 +284,16 @@ pub(super) fn register_metrics(registry: &mut Registry, now: Moment) -> ConfigMe
         "When the configuration was last read successfully",
         Unit::Seconds,
         metrics.last_success.clone(),
+    );
+    registry.register(
+        "config_reloads",
+        "Reloads of the configuration by a signal or a request since the start, failed ones included",
+        metrics.reloads.clone(),
+    );
+    registry.register(
+        "config_reload_failures",
+        "Reloads of the configuration that failed, so that the previous one stayed active",
+        metrics.failures.clone(),
     );
     metrics.set_succeeded(now);
     metrics

@@ -64,7 +64,7 @@ const OF_A_TUNNEL: [(&str, &str, &[&str]); 31] = [
 ];
 
 /// The other documented metrics, with all their labels.
-const OF_THE_EXPORTER: [(&str, &str, &[&str]); 28] = [
+const OF_THE_EXPORTER: [(&str, &str, &[&str]); 30] = [
     ("agents", "gauge", &["state"]),
     ("inventory_served_total", "counter", &["code"]),
     ("log_lines_dropped_total", "counter", &[]),
@@ -90,6 +90,8 @@ const OF_THE_EXPORTER: [(&str, &str, &[&str]); 28] = [
     ("probe_socket_drops_total", "counter", &["ip_version"]),
     ("config_last_reload_successful", "gauge", &[]),
     ("config_last_reload_success_timestamp_seconds", "gauge", &[]),
+    ("config_reload_failures_total", "counter", &[]),
+    ("config_reloads_total", "counter", &[]),
     ("exporter_build_info", "gauge", &["version", "revision"]),
     ("tunnel_psk_generated_timestamp_seconds", "gauge", &["account", "tunnel_id", "tunnel_name", "tunnel_type"]),
     ("tunnel_custom_identity", "gauge", &["account", "tunnel_id", "tunnel_name", "tunnel_type"]),

@@ -125,6 +125,11 @@ fn successful(page: &Samples) -> f64 {
     page.value("config_last_reload_successful", &[]).expect("always there")
 }
 
+/// All reloads, and those that failed.
+fn reloads(page: &Samples) -> [f64; 2] {
+    ["config_reloads_total", "config_reload_failures_total"].map(|name| page.value(name, &[]).expect("always there"))
+}
+
 #[test]
 fn an_account_is_added_and_removed_and_the_counters_of_the_other_continue() {
     let mut house = House::new(&["--web.enable-lifecycle"]);
@@ -155,7 +160,7 @@ fn a_bad_file_changes_nothing_and_is_reported_in_the_answer_the_log_and_a_metric
     let mut house = House::new(&["--web.enable-lifecycle"]);
     let read = |page: &Samples| page.value("config_last_reload_success_timestamp_seconds", &[]);
     let before = house.exporter.samples();
-    assert_eq!(successful(&before), 1.0);
+    assert_eq!((successful(&before), reloads(&before)), (1.0, [0.0, 0.0]));
     house.configure(&["lab", "office"], "poll_interval: 1s\n");
     let sentence = "unknown key `poll_interval`; nest `interval` under `poll`";
     let reply = house.post();
@@ -170,7 +175,9 @@ fn a_bad_file_changes_nothing_and_is_reported_in_the_answer_the_log_and_a_metric
     assert_eq!((reply.status, reply.text().contains("must be a readable file")), (500, true), "{}", reply.text());
     house.configure(&["lab", "office"], PROBING);
     house.hang_up();
-    house.await_page("the good file to be loaded", |page| successful(page) == 1.0 && tunnels(page).len() == 3);
+    let page =
+        house.await_page("the good file to be loaded", |page| successful(page) == 1.0 && tunnels(page).len() == 3);
+    assert_eq!(reloads(&page), [3.0, 2.0]);
 }
 
 #[test]
