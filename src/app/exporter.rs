@@ -15,6 +15,7 @@ use web_toolkit::{
     access::Access,
     clock,
     guard::Guard,
+    scrape::respond_in_time,
     server::{self, Bound, ConnectionCounts, Limits, ServerOptions},
 };
 
@@ -217,8 +218,8 @@ fn start_server(
         ..ServerOptions::default()
     };
     tasks.spawn(server::serve(options, bound, stop.clone(), move |request| {
-        let http = http.clone();
-        guard.clone().respond(request, |request| http.respond(request))
+        let (guard, http) = (guard.clone(), http.clone());
+        respond_in_time(request, |request| guard.respond(request, |request| http.respond(request)))
     }));
     tasks.spawn(Arc::clone(&access).follow(stop.clone()));
     access
