@@ -16,7 +16,12 @@ use web_toolkit::{
     server::{self, Bound},
 };
 
-use super::{exporter::start, reload::ConfigLoader, service_manager, shutdown::join_all};
+use super::{
+    exporter::{inherit_sockets, start},
+    reload::ConfigLoader,
+    service_manager,
+    shutdown::join_all,
+};
 use crate::{
     cloudflare::ApiUrl,
     config::{AccountConfig, Config, ConfigError, Defaults, Inputs, Log, SandboxConfig, flags::ExporterFlags},
@@ -67,6 +72,8 @@ pub struct DemoCommand {
     flags: ExporterFlags,
     inputs: Inputs,
     sandbox: SandboxConfig,
+    /// The sockets that systemd passed, if they are used.
+    inherited: Option<Vec<Bound>>,
 }
 
 impl DemoCommand {
@@ -76,7 +83,8 @@ impl DemoCommand {
     /// The configuration is invalid.
     pub fn new(flags: ExporterFlags, sandbox: SandboxConfig, inputs: Inputs) -> Result<Self, ConfigError> {
         let config = Config::with_accounts(&flags, &inputs, Vec::new(), &defaults())?;
-        Ok(Self { config, flags, inputs, sandbox })
+        let inherited = inherit_sockets(&config.web)?;
+        Ok(Self { config, flags, inputs, sandbox, inherited })
     }
 
     pub fn log(&self) -> Log {
@@ -96,7 +104,7 @@ impl DemoCommand {
         let config = Config { accounts: accounts.clone(), ..self.config };
         let load = move || Config::with_accounts(&self.flags, &self.inputs, accounts.clone(), &defaults());
         let sandbox = Sandbox::new(settings, clock::now());
-        let bound = server::bind(&config.web.listen)?;
+        let bound = self.inherited.map_or_else(|| server::bind(&config.web.listen), Ok)?;
         print_banner(&config, &bound, &sandbox_bound);
         let mut tasks = JoinSet::new();
         let muted = sandbox.muted();

@@ -73,6 +73,7 @@ impl Difference {
 fn need_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let keys = [
         ("web.listen_address", old.web.listen != new.web.listen),
+        ("web.systemd_socket", old.web.systemd_socket != new.web.systemd_socket),
         ("web.telemetry_path", old.web.telemetry_path != new.web.telemetry_path),
         ("web.hosts", old.web.hosts != new.web.hosts),
         ("web.enable_lifecycle", old.web.enable_lifecycle != new.web.enable_lifecycle),

@@ -17,6 +17,7 @@ use web_toolkit::{
     guard::Guard,
     scrape::respond_in_time,
     server::{self, Bound, ConnectionCounts, Limits, ServerOptions},
+    settings::Mistake,
 };
 
 use super::{
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     agents::{self, Agents},
     cloudflare,
-    config::{Config, ConfigError, Inputs, Log, StateLocation, flags::Flags},
+    config::{Config, ConfigError, Inputs, Log, StateLocation, Web, flags::Flags},
     correlate::Correlator,
     domain::{
         inventory::Fleet,
@@ -48,6 +49,8 @@ use crate::{
 pub struct ServeCommand {
     config: Config,
     loader: ConfigLoader,
+    /// The sockets that systemd passed, if they are used.
+    inherited: Option<Vec<Bound>>,
 }
 
 impl ServeCommand {
@@ -57,7 +60,8 @@ impl ServeCommand {
     /// The configuration is invalid.
     pub fn new(flags: Flags, inputs: Inputs) -> Result<Self, ConfigError> {
         let config = Config::for_serve(&flags, &inputs)?;
-        Ok(Self { config, loader: ConfigLoader::new(move || Config::for_serve(&flags, &inputs)) })
+        let inherited = inherit_sockets(&config.web)?;
+        Ok(Self { config, loader: ConfigLoader::new(move || Config::for_serve(&flags, &inputs)), inherited })
     }
 
     pub fn log(&self) -> Log {
@@ -69,11 +73,22 @@ impl ServeCommand {
     /// # Errors
     /// An address is in use, TLS cannot be set up, or a task ended unexpectedly.
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let bound = server::bind(&self.config.web.listen)?;
+        let bound = self.inherited.map_or_else(|| server::bind(&self.config.web.listen), Ok)?;
         let mut tasks = JoinSet::new();
         start(self.config, self.loader, None, bound, &stop, &mut tasks).await?;
         join_all(tasks, stop).await
     }
+}
+
+/// Takes the sockets that systemd passes, if they are configured. Must be called before any thread is started.
+///
+/// # Errors
+/// There are none.
+pub(super) fn inherit_sockets(web: &Web) -> Result<Option<Vec<Bound>>, ConfigError> {
+    if !web.systemd_socket {
+        return Ok(None);
+    }
+    server::inherit().map(Some).map_err(|error| Mistake::unquoted("web.systemd_socket", error).into())
 }
 
 /// Starts the tasks of an exporter. `loader` reads the configuration for a reload. The addresses in `muted` do not

@@ -115,6 +115,9 @@ pub struct RouteFlags {
 pub struct EdgeFlags {
     /// Poll the results of Cloudflare's own health checks, and traffic, from the GraphQL API [default: off; on in
     /// `demo`]
+    /// Serve on the sockets of a systemd .socket unit instead of `--web.listen-address` [default: off]
+    #[arg(long = "web.systemd-socket", env = "MTE_WEB_SYSTEMD_SOCKET", boolean = "true")]
+    pub systemd_socket: Option<String>,
     #[arg(long = "edge.enabled", env = "MTE_EDGE_ENABLED", boolean = "true")]
     pub edge_enabled: Option<String>,
     /// Time between polls of health checks, 30s to 1h [default: 60s]

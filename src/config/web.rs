@@ -17,13 +17,16 @@ use crate::{
 
 keys! {
     pub(super) struct WebKeys {
-        listen_address, telemetry_path, hosts, enable_lifecycle, open_health, alertmanager_url, expose, config_file,
+        listen_address, systemd_socket, telemetry_path, hosts, enable_lifecycle, open_health, alertmanager_url, expose,
+        config_file,
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Web {
     pub listen: Vec<ListenAddress>,
+    /// Whether systemd passes listening sockets, so that `listen` is not used.
+    pub systemd_socket: bool,
     /// Path of the metrics; starts with `/`.
     pub telemetry_path: String,
     /// Host names that requests may be addressed to.
@@ -51,6 +54,7 @@ impl Web {
 pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<WebKeys>, is_agent: bool) -> Web {
     let keys = reader.section("web", node);
     let listen = read_listen(reader, &flags.listen_addresses, keys.listen_address);
+    let systemd = reader.one(("web.systemd_socket", flags.systemd_socket.as_deref(), keys.systemd_socket));
     let path = reader.one(("web.telemetry_path", flags.telemetry_path.as_deref(), keys.telemetry_path));
     let path = path.and_then(|setting| reader.check(telemetry_path(&setting)));
     let hosts = reader.many("web.hosts", &flags.hosts, keys.hosts);
@@ -64,6 +68,7 @@ pub(super) fn read(reader: &mut SettingsReader, flags: &WebFlags, node: Node<Web
     let file = file.filter(|setting| !setting.trimmed().is_empty());
     Web {
         listen,
+        systemd_socket: reader.switch(systemd, false),
         telemetry_path: path.unwrap_or_else(|| "/metrics".to_owned()),
         hosts: Hosts::new(&hosts),
         enable_lifecycle: reader.switch(lifecycle, false),

@@ -39,6 +39,7 @@ mod runbooks;
 mod sandbox;
 mod secrets;
 mod sites;
+mod socket_activation;
 mod support;
 mod token;
 mod tunnels;

@@ -8,6 +8,7 @@
 mod activity;
 mod address;
 mod connection;
+mod inherited;
 mod origin;
 mod peer;
 mod slots;
@@ -35,6 +36,7 @@ use tracing::{debug, warn};
 
 pub use self::{
     address::{BindError, Bound, ListenAddress, ListenAddressError, bind},
+    inherited::{InheritError, inherit},
     origin::{HostName, HostNameError, Hosts},
     peer::Peer,
     slots::ConnectionCounts,

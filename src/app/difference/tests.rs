@@ -60,7 +60,7 @@ fn rename(config: &mut Config, at: usize, name: &str) {
 /// A description, the change, and its effects.
 type TableCase = (&'static str, fn(&mut Config), [&'static str; 4]);
 
-const CASES: [TableCase; 24] = [
+const CASES: [TableCase; 25] = [
     ("nothing", |_| {}, ["", "", "", ""]),
     ("another order of accounts", |config| config.accounts.reverse(), ["", "", "", ""]),
     ("an account removed", |config| drop(config.accounts.remove(0)), ["", "", "a", ""]),
@@ -104,6 +104,7 @@ const CASES: [TableCase; 24] = [
     ("probing", |config| config.probe.enabled = true, ["", "", "", ""]),
     ("override", |config| config.probe.overrides.push(ProbeOverride::new(Selector::name("x"))), ["", "", "", ""]),
     ("the address", |config| config.web.listen.clear(), ["", "", "", "web.listen_address"]),
+    ("sockets of systemd", |config| config.web.systemd_socket = true, ["", "", "", "web.systemd_socket"]),
     ("the engine of the prober", |config| config.probe.engine = ProbeEngine::Client, ["", "", "", "probe.engine"]),
     ("the state directory", |config| config.state = None, ["", "", "", "state.directory"]),
     ("the path", |config| config.web.telemetry_path = "/m".to_owned(), ["", "", "", "web.telemetry_path"]),

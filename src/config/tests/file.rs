@@ -70,6 +70,7 @@ fn every_key_reaches_its_place() {
     let config = with_one_account(
         "web:
   listen_address: [127.0.0.1:1, '[::1]:2']
+  systemd_socket: on
   telemetry_path: /m
   hosts: [exporter.example, Other.example.]
   enable_lifecycle: on
@@ -98,11 +99,11 @@ probe:
     )
     .unwrap();
     assert_eq!(config.web.listen, ["127.0.0.1:1", "[::1]:2"].map(|text| text.parse().unwrap()));
-    assert_eq!((config.web.telemetry_path.as_str(), config.web.enable_lifecycle), ("/m", true));
+    assert_eq!((config.web.telemetry_path.as_str(), config.web.systemd_socket), ("/m", true));
     let hosts = ["exporter.example", "other.example"].map(|name| name.parse().unwrap());
     assert_eq!(config.web.hosts, web_toolkit::server::Hosts::new(&hosts));
     let named = config.web.access.map(|file| file.path().ends_with("web.yml"));
-    assert_eq!((config.web.open_health, named), (true, Some(true)));
+    assert_eq!((config.web.enable_lifecycle, config.web.open_health, named), (true, true, Some(true)));
     assert_eq!(config.web.expose, Groups::only(&[Group::Edge, Group::Probes, Group::Rtt, Group::Verdict]));
     let state = config.state.unwrap();
     assert!(state.required && state.directory.is_absolute() && state.directory.ends_with("state"), "{state:?}");
@@ -260,8 +261,9 @@ fn an_empty_file_and_empty_sections_are_valid() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 42] = [
+const SETTINGS: [(&str, &str, &str); 43] = [
     ("web.listen_address", ":1", "x"),
+    ("web.systemd_socket", "true", "x"),
     ("web.telemetry_path", "/m", "m"),
     ("web.hosts", "exporter.example", "exporter.example:9847"),
     ("web.enable_lifecycle", "true", "x"),
@@ -553,8 +555,6 @@ const MISTAKES: [(&str, &str); 49] = [
 ];
 
 #[test]
-fn one_line_names_the_sites_of_all_tunnels() {
-#[test]
 fn a_regular_expression_is_not_a_pattern_for_names() {
     for pattern in ["^fra-", "fra-1$", "fra-[12]", "fra-(1|2)", "fra|lon"] {
         for (text, key) in [
@@ -572,6 +572,8 @@ fn a_regular_expression_is_not_a_pattern_for_names() {
     }
 }
 
+#[test]
+fn one_line_names_the_sites_of_all_tunnels() {
     let config = with_one_account(
         "\
 tunnels:

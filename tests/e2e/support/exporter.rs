@@ -77,7 +77,11 @@ impl Said {
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_with(Stdio::null(), command)
+    }
+
+    pub(crate) fn start_with(stdin: Stdio, command: &mut Command) -> Self {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}"));
         let stdout = Said::collect(child.stdout.take().expect("a piped stdout"));
         let stderr = Said::collect(child.stderr.take().expect("a piped stderr"));

@@ -72,6 +72,11 @@ pub struct Bound {
 }
 
 impl Bound {
+    pub(super) fn new(listener: StdListener) -> io::Result<Self> {
+        let local = listener.local_addr()?;
+        Ok(Self { listener, local })
+    }
+
     /// The bound address. It has the port that the kernel chose if port 0 was requested.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
@@ -172,7 +177,5 @@ fn bind_socket(address: SocketAddr) -> io::Result<Bound> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let listener = StdListener::from(socket);
-    let local = listener.local_addr()?;
-    Ok(Bound { listener, local })
+    Bound::new(socket.into())
 }
