@@ -1,4 +1,5 @@
 //! Embeds the revision of the source: `MTE_BUILD_REVISION` if it is set (packages, images), otherwise the git commit.
+//! Also embeds the version of the compiler and the target.
 
 use std::{env, path::Path, process::Command};
 
@@ -9,6 +10,8 @@ fn main() {
         println!("cargo::rerun-if-changed={path}");
     }
     println!("cargo::rustc-env=MTE_REVISION={}", revision());
+    println!("cargo::rustc-env=MTE_RUSTC={}", compiler());
+    println!("cargo::rustc-env=MTE_TARGET={}", env::var("TARGET").unwrap_or_else(|_| "unknown".to_owned()));
 }
 
 /// The paths of the repository that change with the commit, for both storage formats of references. Only those that
@@ -27,9 +30,19 @@ fn revision() -> String {
     given.or_else(|| git(&["rev-parse", "--short=12", "HEAD"])).unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The trimmed output of a git command. `None` if git is missing, fails or prints nothing.
+/// The first line of `rustc --version`. Cargo runs this script again when the compiler changes.
+fn compiler() -> String {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    output_of(Command::new(rustc).arg("--version")).unwrap_or_else(|| "unknown".to_owned())
+}
+
 fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    output_of(Command::new("git").args(arguments))
+}
+
+/// The trimmed output of a program. `None` if it is missing, fails or prints nothing.
+fn output_of(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 success, 1 failure, 64 invalid configuration (`EX_USAGE` of sysexits.h).
 
+mod arguments;
 mod documents;
 mod healthcheck;
 mod output;
@@ -16,136 +17,29 @@ use std::{
     time::Duration,
 };
 
-use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, parser::ValueSource};
-use clap_complete::Shell;
+use clap::{ArgMatches, FromArgMatches as _, parser::ValueSource};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use web_toolkit::server::ListenAddress;
 
-use self::output::OutputFormat;
+use self::{
+    arguments::{Cli, Command, NAME, PrintFlags, definition},
+    output::OutputFormat,
+};
 use crate::{
     app::{self, DemoCommand, ServeCommand},
-    config::{
-        Config, ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig,
-        flags::{ExporterFlags, FileFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags},
-    },
+    config::{Config, ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig},
     privileges,
     snapshot::rows::Filter,
     telemetry,
 };
-
-const NAME: &str = "magic-tunnel-exporter";
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("MTE_REVISION"), ")");
 
 /// Exit code for an invalid configuration.
 const USAGE: u8 = 64;
 
 /// Time to wait for blocking calls at the end, for example for a slow name resolution.
 const BLOCKING_TIMEOUT: Duration = Duration::from_millis(100);
-
-const SANDBOX_HELP: &str = "\
-The API is served below /client/v4, as at Cloudflare. These endpoints need no token:
-  GET  /sandbox         accounts, tunnels and the states of their sessions
-  PUT  /sandbox/accounts/ID/tunnels/NAME/bgp_status
-                        sets the reported state: {\"state\": \"BGP_DOWN\"}
-  PUT  /sandbox/faults  injects faults: {\"faults\": [{\"fault\": \"silence\"}]}; DELETE removes them
-  GET  /sandbox/calls   the API requests so far";
-
-const TUNNELS_HELP: &str = "\
-Without `--probe`, the verdicts follow from the state that Cloudflare reports. With `--probe`, the command takes
-several probe intervals longer.
-Exit code: 0 if all is well; 1 if a BGP session is down, a tunnel needs attention or a list could not be read.
-With `--site`, only the tunnels of that site count.";
-
-const CHECK_HELP: &str = "\
-Changes nothing. With `--probe`, the ICMP sockets are tested too.
-Exit code: 0 if `serve` would work, 1 if a line says FAIL, 64 if the configuration is invalid.";
-
-/// Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels
-///
-/// Polls the tunnels of one or more accounts and serves their BGP state, health-check configuration and addresses as
-/// Prometheus metrics. With `--probe`, it also pings the addresses of every tunnel and derives one verdict per tunnel
-/// from the reported and the observed state. Without a command, it runs `serve`. Every flag can also be set by the
-/// environment variable shown next to it, or in a file (`--config.file`). Flags override environment variables, which
-/// override the file.
-#[derive(Debug, Parser)]
-#[command(name = NAME, version = VERSION, max_term_width = 110)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-
-    #[command(flatten)]
-    flags: Flags,
-
-    #[command(flatten)]
-    file: FileFlags,
-
-    #[command(flatten)]
-    log: LogFlags,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Poll the accounts and serve metrics (default)
-    Serve(Flags),
-    /// Run an exporter on the built-in sandbox: no account, no configuration, no traffic outside this machine
-    Demo {
-        #[command(flatten)]
-        flags: ExporterFlags,
-        #[command(flatten)]
-        sandbox: SandboxFlags,
-    },
-    /// Serve a simulation of Cloudflare's tunnels API on loopback, for rehearsals, tests and development
-    #[command(after_help = SANDBOX_HELP)]
-    Sandbox(SandboxFlags),
-    /// Poll once, print every tunnel, the most broken first, and exit with 1 if one needs attention
-    #[command(after_help = TUNNELS_HELP)]
-    Tunnels {
-        #[command(flatten)]
-        print: PrintFlags,
-        /// Print only the tunnels of this site, and exit with 1 if there are none [default: all]
-        #[arg(long, env = "MTE_SITE", value_name = "SITE")]
-        site: Option<String>,
-    },
-    /// Test everything that `serve` needs, and suggest a fix for each problem
-    #[command(after_help = CHECK_HELP)]
-    Check {
-        #[command(flatten)]
-        print: PrintFlags,
-        /// List the findings on the configuration of the tunnels too, see docs/FINDINGS.md
-        #[arg(long, env = "MTE_FINDINGS")]
-        findings: bool,
-    },
-    /// Exit with 0 if the exporter on this machine serves, otherwise with 1. For container images without another HTTP
-    /// client
-    Healthcheck(HealthcheckFlags),
-    /// Print the completion script for a shell
-    Completions {
-        /// Name of the shell
-        shell: Shell,
-    },
-    /// Print the manual page; view it with `magic-tunnel-exporter man | man -l -`
-    Man,
-}
-
-/// Flags of the commands that print one result and exit.
-#[derive(Debug, Args)]
-struct PrintFlags {
-    #[command(flatten)]
-    flags: Flags,
-
-    /// Output format: table, json [default: table]
-    #[arg(
-        long,
-        env = "MTE_OUTPUT",
-        value_name = "FORMAT",
-        value_enum,
-        default_value = "table",
-        hide_default_value = true
-    )]
-    output: OutputFormat,
-}
 
 /// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
@@ -196,17 +90,18 @@ impl From<clap::Error> for EarlyExit {
 }
 
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, EarlyExit> {
-    let matches = Cli::command().try_get_matches_from(arguments)?;
-    if let Some(flag) = misplaced_flag(&matches) {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    let command = definition(&arguments);
+    let matches = command.clone().try_get_matches_from(arguments)?;
+    if let Some(flag) = misplaced_flag(&command, &matches) {
         return Err(EarlyExit::Invalid(format!("`--{flag}` must follow the command")));
     }
     Ok(Cli::from_arg_matches(&matches)?)
 }
 
 /// A flag of `serve` before a command, where it would have no effect.
-fn misplaced_flag(matches: &ArgMatches) -> Option<String> {
+fn misplaced_flag(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
     matches.subcommand()?;
-    let command = Cli::command();
     let mut given = command
         .get_arguments()
         .filter(|argument| !argument.is_global_set())
@@ -294,9 +189,9 @@ impl ValidCommand {
                 (Self::Healthcheck(config.listen), config.log)
             }
             Command::Completions { shell } => {
-                return Err(EarlyExit::Document(documents::completions(Cli::command(), shell)));
+                return Err(EarlyExit::Document(documents::completions(definition(&[]), shell)));
             }
-            Command::Man => return Err(EarlyExit::Document(documents::manual(Cli::command()))),
+            Command::Man => return Err(EarlyExit::Document(documents::manual(definition(&[])))),
         })
     }
 

@@ -1,3 +1,5 @@
+use clap_complete::Shell;
+
 use super::*;
 
 fn parse_line(arguments: &[&str]) -> Result<Cli, EarlyExit> {
@@ -36,6 +38,30 @@ fn a_misspelt_name_gets_a_suggestion() {
 }
 
 #[test]
+fn a_wrong_value_is_answered_with_the_possible_ones() {
+    for (arguments, message) in [
+        (
+            &["tunnels", "--output=jsn"][..],
+            "invalid value 'jsn' for '--output <FORMAT>'; expected one of table, json; did you mean `json`?",
+        ),
+        (
+            &["completions"],
+            "the following required arguments were not provided: <SHELL>; \
+             run `magic-tunnel-exporter --help` for a list of flags",
+        ),
+        (
+            &["completions", "powershel"],
+            "invalid value 'powershel' for '<SHELL>'; expected one of bash, elvish, fish, powershell, zsh; \
+             did you mean `powershell`?",
+        ),
+        (&["--findings", "check"], "unexpected argument '--findings' found; 'check --findings' exists"),
+    ] {
+        let described = invalid(arguments);
+        assert!(described.starts_with(message) && !described.contains('\n'), "{described}");
+    }
+}
+
+#[test]
 fn an_argument_that_can_be_a_secret_is_described_by_its_length() {
     const TOKEN: &str = "v1.0-hunter2hunter2hunter2";
     let flag = format!("--{TOKEN}");
@@ -63,7 +89,7 @@ fn a_flag_before_the_command_is_refused_because_it_would_have_no_effect() {
 
 #[test]
 fn help_and_version_are_printed_to_standard_output() {
-    for flag in ["--help", "-h", "--version"] {
+    for flag in ["--help", "-h", "--version", "-V"] {
         assert!(matches!(parse_line(&[flag]), Err(EarlyExit::Document(_))));
     }
 }
@@ -80,7 +106,7 @@ fn the_manual_contains_every_flag_once() {
 
 #[test]
 fn the_definition_of_the_flags_is_consistent() {
-    Cli::command().debug_assert();
+    definition(&[]).debug_assert();
 }
 
 #[test]
@@ -91,4 +117,51 @@ fn sandbox_flags_belong_to_the_commands_that_run_a_sandbox() {
     }
     let message = invalid(&["serve", "--sandbox.tunnels=5"]);
     assert!(message.starts_with("unexpected argument '--sandbox.tunnels' found"), "{message}");
+}
+
+#[test]
+fn the_long_version_names_the_compiler_and_the_target() {
+    let printed = |flag| match parse_line(&[flag]) {
+        Err(EarlyExit::Document(text)) => text,
+        Err(EarlyExit::Invalid(message)) => panic!("{message}"),
+        Ok(cli) => panic!("accepted: {cli:?}"),
+    };
+    let (short, long) = (printed("-V"), printed("--version"));
+    assert!(short.starts_with("magic-tunnel-exporter 0.") && short.contains(" (revision "), "{short}");
+    let lines: Vec<_> = long.lines().collect();
+    assert_eq!(lines[0], short.trim());
+    assert!(lines[1].starts_with("compiler: rustc 1.") && lines[2].starts_with("target: "), "{long}");
+    assert_eq!((short.lines().count(), lines.len()), (1, 3));
+}
+
+/// The flags with a closed list of values, and the first and the last value of each.
+const CLOSED_LISTS: [(&str, [&str; 2]); 10] = [
+    ("--log.format", ["logfmt", "json"]),
+    ("--log.level", ["trace", "error"]),
+    ("--output", ["table", "json"]),
+    ("--probe", ["true", "false"]),
+    ("--probe.engine", ["auto", "client"]),
+    ("--probe.silence", ["after-answer", "always"]),
+    ("--probe.socket", ["auto", "raw"]),
+    ("--probe.targets", ["customer_endpoint", "health_check_target"]),
+    ("--probe.vantage", ["site", "remote"]),
+    ("--web.expose", ["reported", "exporter"]),
+];
+
+#[test]
+fn the_completions_of_every_shell_complete_closed_lists() {
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        let script = documents::completions(definition(&[]), shell);
+        for (flag, values) in CLOSED_LISTS {
+            let long = flag.trim_start_matches('-');
+            // The values follow on the line, in bash on one of the next two lines, and in fish on a line each.
+            let most = if shell == Shell::Fish { 12 } else { 3 };
+            let offers = |index: usize| {
+                let lines: Vec<_> = script.lines().skip(index).take(most).collect();
+                values.iter().all(|value| lines.concat().contains(value))
+            };
+            let named = script.lines().enumerate().filter(|(_, line)| line.contains(long));
+            assert!(named.map(|(index, _)| index).any(offers), "{flag} in {shell}");
+        }
+    }
 }

@@ -1,32 +1,56 @@
 //! What is wrong with the arguments of a command line: one sentence with advice, without anything that may be a secret.
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use web_toolkit::settings::{has_token, looks_like_secret};
 
 /// Describes an error of the arguments.
 pub(super) fn describe(error: &clap::Error) -> String {
     let mut text = error.render().to_string();
-    for (kind, quoted) in error.context().filter_map(|(kind, value)| Some((kind, as_text(value)?))) {
-        if may_be_secret(kind, quoted) {
+    for (kind, value) in error.context() {
+        for quoted in texts(value).iter().filter(|quoted| may_be_secret(kind, quoted)) {
             let length = quoted.chars().count();
             text = text.replace(&format!("'{quoted}'"), &format!("({length} characters, not shown)"));
         }
     }
     let first = text.lines().next().unwrap_or_default();
-    let message = first.strip_prefix("error: ").unwrap_or(first);
-    let suggested = error.get(ContextKind::SuggestedArg).or_else(|| error.get(ContextKind::SuggestedSubcommand));
-    let advice = match suggested.and_then(as_text) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => "run `magic-tunnel-exporter --help` for a list of flags".to_owned(),
-    };
-    format!("{message}; {advice}")
+    let mut message = first.strip_prefix("error: ").unwrap_or(first).to_owned();
+    if error.kind() == ErrorKind::MissingRequiredArgument {
+        // clap lists them on the next lines.
+        message = format!("{message} {}", context(error, ContextKind::InvalidArg).join(", "));
+    }
+    format!("{message}; {}", advice(error))
 }
 
-fn as_text(value: &ContextValue) -> Option<&str> {
+/// The values that are possible, what was probably meant, or where to look.
+fn advice(error: &clap::Error) -> String {
+    let known = context(error, ContextKind::ValidValue);
+    let suggested = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    let suggested: Vec<String> =
+        suggested.into_iter().flat_map(|kind| context(error, kind)).map(|name| format!("`{name}`")).collect();
+    let mut advice = Vec::new();
+    if !known.is_empty() {
+        advice.push(format!("expected one of {}", known.join(", ")));
+    }
+    if !suggested.is_empty() {
+        advice.push(format!("did you mean {}?", suggested.join(" or ")));
+    }
+    advice.extend(context(error, ContextKind::Suggested).into_iter().filter(|tip| tip.ends_with(" exists")));
+    if advice.is_empty() {
+        advice.push("run `magic-tunnel-exporter --help` for a list of flags".to_owned());
+    }
+    advice.join("; ")
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Vec<String> {
+    error.get(kind).map(texts).unwrap_or_default()
+}
+
+fn texts(value: &ContextValue) -> Vec<String> {
     match value {
-        ContextValue::String(text) => Some(text),
-        ContextValue::Strings(texts) => texts.first().map(String::as_str),
-        _ => None,
+        ContextValue::String(text) => vec![text.clone()],
+        ContextValue::Strings(texts) => texts.clone(),
+        ContextValue::StyledStrs(texts) => texts.iter().map(ToString::to_string).collect(),
+        _ => Vec::new(),
     }
 }
 

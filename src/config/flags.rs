@@ -1,17 +1,16 @@
 //! The flags, each with its environment variable. All values are text; [`super::Config`] checks them.
 
-use clap::{Arg, Args};
+mod probe;
+mod values;
 
-/// Makes an argument Boolean: `--flag` sets it, and `--flag=false` overrides a variable or the file.
-trait BooleanArg {
-    fn boolean(self, without_value: &'static str) -> Self;
-}
+use clap::Args;
 
-impl BooleanArg for Arg {
-    fn boolean(self, without_value: &'static str) -> Self {
-        self.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value(without_value)
-    }
-}
+pub use self::probe::ProbeFlags;
+use self::values::{BooleanArg as _, KnownValues};
+use crate::{
+    exposition::View,
+    telemetry::{LogFormat, LogLevel},
+};
 
 /// Flags of `serve`.
 #[derive(Debug, Clone, Default, Args)]
@@ -50,6 +49,9 @@ pub struct WebFlags {
     /// Address to serve on; repeat it for several [default: :9847]
     #[arg(long = "web.listen-address", env = "MTE_WEB_LISTEN_ADDRESS", value_name = "ADDRESS", value_delimiter = ',')]
     pub listen_addresses: Vec<String>,
+    /// Serve on the sockets of a systemd .socket unit instead of `--web.listen-address` [default: off]
+    #[arg(long = "web.systemd-socket", env = "MTE_WEB_SYSTEMD_SOCKET", boolean = "true")]
+    pub systemd_socket: Option<String>,
     /// Path of the metrics page [default: /metrics]
     #[arg(long = "web.telemetry-path", env = "MTE_WEB_TELEMETRY_PATH", value_name = "PATH")]
     pub telemetry_path: Option<String>,
@@ -65,8 +67,14 @@ pub struct WebFlags {
     /// URL of the pages of Alertmanager, which the page of a tunnel links to for silences [default: no link]
     #[arg(long = "web.alertmanager-url", env = "MTE_WEB_ALERTMANAGER_URL", value_name = "URL")]
     pub alertmanager_url: Option<String>,
-    /// Views on the page of metrics: reported, edge, observed, exporter [default: all; for an agent observed, exporter]
-    #[arg(long = "web.expose", env = "MTE_WEB_EXPOSE", value_name = "VIEW", value_delimiter = ',')]
+    /// Views on the page of metrics [default: all; for an agent observed, exporter]
+    #[arg(
+        long = "web.expose",
+        env = "MTE_WEB_EXPOSE",
+        value_name = "VIEW",
+        value_delimiter = ',',
+        value_parser = KnownValues::labels::<View>()
+    )]
     pub expose: Vec<String>,
     /// Reload the configuration on `POST /-/reload` as well as on SIGHUP [default: off]
     #[arg(long = "web.enable-lifecycle", env = "MTE_WEB_ENABLE_LIFECYCLE", boolean = "true")]
@@ -115,9 +123,6 @@ pub struct RouteFlags {
 pub struct EdgeFlags {
     /// Poll the results of Cloudflare's own health checks, and traffic, from the GraphQL API [default: off; on in
     /// `demo`]
-    /// Serve on the sockets of a systemd .socket unit instead of `--web.listen-address` [default: off]
-    #[arg(long = "web.systemd-socket", env = "MTE_WEB_SYSTEMD_SOCKET", boolean = "true")]
-    pub systemd_socket: Option<String>,
     #[arg(long = "edge.enabled", env = "MTE_EDGE_ENABLED", boolean = "true")]
     pub edge_enabled: Option<String>,
     /// Time between polls of health checks, 30s to 1h [default: 60s]
@@ -143,56 +148,6 @@ pub struct EdgeFlags {
     pub edge_colos: Vec<String>,
 }
 
-/// The prober.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Probe")]
-pub struct ProbeFlags {
-    /// Send ICMP echoes to the addresses of every tunnel [default: off; on in `demo`]
-    #[arg(long = "probe", env = "MTE_PROBE", boolean = "true")]
-    pub enabled: Option<String>,
-    /// Time between echoes to an address [default: 1s]
-    #[arg(long = "probe.interval", env = "MTE_PROBE_INTERVAL", value_name = "DURATION")]
-    pub interval: Option<String>,
-    /// Maximum time until a reply; at most the interval [default: 1s]
-    #[arg(long = "probe.timeout", env = "MTE_PROBE_TIMEOUT", value_name = "DURATION")]
-    pub timeout: Option<String>,
-    /// Consecutive failures until an address is down [default: 3]
-    #[arg(long = "probe.down-after", env = "MTE_PROBE_DOWN_AFTER", value_name = "COUNT")]
-    pub down_after: Option<String>,
-    /// Consecutive replies until an address is up [default: 2]
-    #[arg(long = "probe.up-after", env = "MTE_PROBE_UP_AFTER", value_name = "COUNT")]
-    pub up_after: Option<String>,
-    /// What to probe: `customer_endpoint`, `interface_address`, `interface_address6`, `interface_peer`,
-    /// `interface_peer6`, `health_check_target` [default: the first three]
-    #[arg(long = "probe.targets", env = "MTE_PROBE_TARGETS", value_name = "TARGET", value_delimiter = ',')]
-    pub targets: Vec<String>,
-    /// Address to send from; repeat it for IPv4 and IPv6
-    #[arg(long = "probe.source", env = "MTE_PROBE_SOURCE", value_name = "ADDRESS", value_delimiter = ',')]
-    pub sources: Vec<String>,
-    /// Network interface to send through [default: as routed; `lo` in `demo`]
-    #[arg(long = "probe.interface", env = "MTE_PROBE_INTERFACE", value_name = "NAME")]
-    pub interface: Option<String>,
-    /// What sends and receives pings: auto, batch, client [default: auto]
-    #[arg(long = "probe.engine", env = "MTE_PROBE_ENGINE", value_name = "ENGINE")]
-    pub engine: Option<String>,
-    /// Kind of ICMP socket: auto, dgram, raw [default: auto]
-    #[arg(long = "probe.socket", env = "MTE_PROBE_SOCKET", value_name = "MODE")]
-    pub socket: Option<String>,
-    /// Vantage point of the prober: site (behind the router of the tunnels), remote (reached over Magic WAN) [default:
-    /// site]
-    #[arg(long = "probe.vantage", env = "MTE_PROBE_VANTAGE", value_name = "VANTAGE")]
-    pub vantage: Option<String>,
-    /// Address outside all tunnels that replies while this site has Internet access; repeat it for several
-    #[arg(long = "probe.uplink", env = "MTE_PROBE_UPLINK", value_name = "ADDRESS", value_delimiter = ',')]
-    pub uplinks: Vec<String>,
-    /// When a missing reply counts: after-answer, always [default: after-answer; always in `demo`]
-    #[arg(long = "probe.silence", env = "MTE_PROBE_SILENCE", value_name = "WHEN")]
-    pub silence: Option<String>,
-    /// Upper bounds of the round-trip time histogram, ascending [default: 500us,1ms,2ms,5ms,…,2s]
-    #[arg(long = "probe.rtt-buckets", env = "MTE_PROBE_RTT_BUCKETS", value_name = "DURATION", value_delimiter = ',')]
-    pub rtt_buckets: Vec<String>,
-}
-
 /// The state directory.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "State")]
@@ -210,7 +165,9 @@ pub struct CloudflareFlags {
     /// ID of an account to watch; repeat it for several
     #[arg(long = "cloudflare.account-id", env = "CLOUDFLARE_ACCOUNT_ID", value_name = "ID", value_delimiter = ',')]
     pub account_ids: Vec<String>,
-    /// File with the API token (or set `CLOUDFLARE_API_TOKEN`); it needs `Magic WAN Read` or `Magic Transit Read`
+    /// File with the API token (or set `CLOUDFLARE_API_TOKEN`)
+    ///
+    /// The token needs `Magic WAN Read` or `Magic Transit Read`.
     #[arg(long = "cloudflare.api-token-file", env = "CLOUDFLARE_API_TOKEN_FILE", value_name = "FILE")]
     pub api_token_file: Option<String>,
     /// File with the older global API key, used with `CLOUDFLARE_EMAIL` (or set `CLOUDFLARE_API_KEY`)
@@ -225,8 +182,9 @@ pub struct CloudflareFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Inventory")]
 pub struct InventoryFlags {
-    /// URL of a hub: another exporter, which sends the tunnels of this site, so that no account and no token are
-    /// needed; repeat it for several
+    /// URL of a hub, which sends the tunnels to probe; repeat it for several
+    ///
+    /// A hub is another exporter. Its agents need no account and no token.
     #[arg(long = "inventory.url", env = "MTE_INVENTORY_URL", value_name = "URL", value_delimiter = ',')]
     pub urls: Vec<String>,
     /// Site of the tunnels to probe; repeat it for several [default: all]
@@ -308,7 +266,9 @@ pub struct HealthcheckFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Configuration")]
 pub struct FileFlags {
-    /// YAML file with the same settings and more, see docs/CONFIGURATION.md; flags and variables override it
+    /// YAML file with the same settings and more
+    ///
+    /// See docs/CONFIGURATION.md. Flags and variables override the file.
     #[arg(long = "config.file", env = "MTE_CONFIG_FILE", value_name = "FILE", global = true)]
     pub path: Option<String>,
 }
@@ -317,10 +277,22 @@ pub struct FileFlags {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Log")]
 pub struct LogFlags {
-    /// Minimum level of log messages: trace, debug, info, warn, error [default: info]
-    #[arg(long = "log.level", env = "MTE_LOG_LEVEL", value_name = "LEVEL", global = true)]
+    /// Minimum level of log messages [default: info]
+    #[arg(
+        long = "log.level",
+        env = "MTE_LOG_LEVEL",
+        value_name = "LEVEL",
+        global = true,
+        value_parser = KnownValues::labels::<LogLevel>()
+    )]
     pub level: Option<String>,
-    /// Format of log messages: logfmt, json [default: logfmt]
-    #[arg(long = "log.format", env = "MTE_LOG_FORMAT", value_name = "FORMAT", global = true)]
+    /// Format of log messages [default: logfmt]
+    #[arg(
+        long = "log.format",
+        env = "MTE_LOG_FORMAT",
+        value_name = "FORMAT",
+        global = true,
+        value_parser = KnownValues::labels::<LogFormat>()
+    )]
     pub format: Option<String>,
 }

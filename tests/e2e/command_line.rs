@@ -16,6 +16,16 @@ fn version_names_version_and_revision() {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert!(ended.stdout.contains(env!("CARGO_PKG_VERSION")), "{ended:?}");
     assert!(ended.stdout.contains("revision"), "{ended:?}");
+    assert!(ended.stdout.contains("\ncompiler: rustc ") && ended.stdout.contains("\ntarget: "), "{ended:?}");
+}
+
+#[test]
+fn the_short_help_fits_one_screen_and_the_long_one_shows_no_values_of_variables() {
+    let help = |flag: &str| run(program().env("MTE_STATE_DIRECTORY", "/hunter2").args(["serve", flag])).stdout;
+    let (short, long) = (help("-h"), help("--help"));
+    assert!(short.lines().count() <= 50, "{short}");
+    assert!(long.lines().count() > 100 && long.contains("[env: MTE_STATE_DIRECTORY]"), "{long}");
+    assert!(!short.contains("hunter2") && !long.contains("hunter2"), "{long}");
 }
 
 #[test]
