@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod difference;
 mod exporter;
+mod healthcheck;
 mod one_shot;
 mod pollers;
 mod reload;
@@ -14,9 +15,10 @@ mod service_manager;
 mod shutdown;
 
 pub use self::{
-    check::{CheckResult, CheckStatus, run_checks},
+    check::{CheckResult, CheckScope, CheckStatus, run_checks},
     demo::{DemoCommand, run_sandbox},
     exporter::ServeCommand,
+    healthcheck::request_health,
     one_shot::poll_once,
     shutdown::run_until_signal,
 };

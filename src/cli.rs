@@ -4,7 +4,6 @@
 
 mod arguments;
 mod documents;
-mod healthcheck;
 mod output;
 mod tunnels;
 mod usage;
@@ -28,7 +27,7 @@ use self::{
     output::OutputFormat,
 };
 use crate::{
-    app::{self, DemoCommand, ServeCommand},
+    app::{self, CheckScope, DemoCommand, ServeCommand},
     config::{Config, ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig},
     privileges,
     snapshot::rows::Filter,
@@ -145,8 +144,7 @@ enum ValidCommand {
     Sandbox(SandboxConfig),
     Healthcheck(Vec<ListenAddress>),
     Tunnels(Box<Config>, Filter, OutputFormat),
-    /// Whether the findings are listed.
-    Check(Box<Config>, bool, OutputFormat),
+    Check(Box<Config>, CheckScope, OutputFormat),
 }
 
 impl ValidCommand {
@@ -179,10 +177,10 @@ impl ValidCommand {
                 let (log, filter) = (config.log, Filter { site, ..Filter::default() });
                 (Self::Tunnels(Box::new(config), filter, output), log)
             }
-            Command::Check { print: PrintFlags { flags, output }, findings } => {
+            Command::Check { print: PrintFlags { flags, output }, findings, offline } => {
                 let config = Config::for_serve(&flags, &inputs)?;
                 let log = config.log;
-                (Self::Check(Box::new(config), findings, output), log)
+                (Self::Check(Box::new(config), CheckScope { findings, offline }, output), log)
             }
             Command::Healthcheck(flags) => {
                 let config = HealthcheckConfig::load(&flags, &inputs)?;
@@ -200,9 +198,9 @@ impl ValidCommand {
             Self::Serve(serve) => serve.run(stop).await,
             Self::Demo(demo) => demo.run(stop).await,
             Self::Sandbox(sandbox) => app::run_sandbox(sandbox, stop).await,
-            Self::Healthcheck(addresses) => healthcheck::request_health(addresses.first()).await,
-            Self::Check(config, findings, format) => {
-                return output::print_check_results(&app::run_checks(*config, findings, stop).await?, format);
+            Self::Healthcheck(addresses) => app::request_health(addresses.first()).await,
+            Self::Check(config, scope, format) => {
+                return output::print_check_results(&app::run_checks(*config, scope, stop).await?, format);
             }
             Self::Tunnels(config, filter, format) => {
                 return output::print_tunnels(&app::poll_once(*config, stop).await?, &filter, format);

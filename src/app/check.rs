@@ -5,6 +5,7 @@
 mod edge;
 mod findings;
 mod hub;
+mod listen;
 mod result;
 mod routes;
 mod rules;
@@ -17,15 +18,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use web_toolkit::{
     clock::{self, Moment},
-    server::{self, ListenAddress, tls::Validity},
+    server::tls::Validity,
     web_file::WebFile,
 };
 
 pub use self::result::{CheckResult, CheckStatus};
 use self::{
     findings::check_findings,
+    listen::check_listen_addresses,
     result::CheckSubject,
-    rules::{TunnelsOfAccount, describe_sites, find_useless_rules},
+    rules::{TunnelsOfAccount, describe_sites, find_useless_rules, leave_out_every_tunnel},
 };
 use super::exporter::account_count;
 use crate::{
@@ -49,34 +51,52 @@ const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// Largest clock difference without a warning. A larger one distorts the ages and times on the page.
 const MAX_SKEW: SignedDuration = SignedDuration::from_secs(30);
 
-/// Runs all checks, in the order in which `serve` depends on them. Takes as long as the slowest account. With
-/// `findings`, the results include the findings on the configuration of the tunnels.
+/// What is checked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CheckScope {
+    /// Whether the results include the findings on the configuration of the tunnels.
+    pub findings: bool,
+    /// Only what needs no network and no socket: the configuration and the files that it names.
+    pub offline: bool,
+}
+
+/// Runs the checks, in the order in which `serve` depends on them. Takes as long as the slowest account.
 ///
 /// # Errors
 /// `stop` was cancelled first, or TLS for the API cannot be set up.
-pub async fn run_checks(config: Config, findings: bool, stop: CancellationToken) -> anyhow::Result<Vec<CheckResult>> {
-    let mut results = vec![check_configuration(&config)];
+pub async fn run_checks(
+    config: Config,
+    scope: CheckScope,
+    stop: CancellationToken,
+) -> anyhow::Result<Vec<CheckResult>> {
+    let mut results = vec![check_configuration(&config, scope)];
     results.extend(check_secrets(&config));
-    results.extend(tokio::select! {
-        () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
-        accounts = check_accounts(&config, findings) => accounts?,
-    });
-    if let Some(settings) = &config.inventory {
+    if !scope.offline {
         results.extend(tokio::select! {
             () = stop.cancelled() => anyhow::bail!("stopped before all checks were done"),
-            hubs = hub::check_hubs(settings) => hubs,
+            results = check_environment(&config, scope) => results?,
         });
     }
-    results.extend(check_icmp_sockets(&config.probe));
-    results.push(check_state(config.state.as_ref(), clock::now()));
-    results.extend(config.web.listen.iter().map(check_listen_address));
     results.extend(check_web_file(config.web.access.as_ref(), clock::now().wall));
     Ok(results)
 }
 
-fn check_configuration(config: &Config) -> CheckResult {
+/// Checks what needs the network, sockets or the state directory.
+async fn check_environment(config: &Config, scope: CheckScope) -> anyhow::Result<Vec<CheckResult>> {
+    let mut results = check_accounts(config, scope.findings).await?;
+    if let Some(settings) = &config.inventory {
+        results.extend(hub::check_hubs(settings).await);
+    }
+    results.extend(check_icmp_sockets(&config.probe));
+    results.push(check_state(config.state.as_ref(), clock::now()));
+    results.extend(check_listen_addresses(&config.web).await);
+    Ok(results)
+}
+
+fn check_configuration(config: &Config, scope: CheckScope) -> CheckResult {
     let source = config.file.as_deref().map_or("flags and environment".to_owned(), |file| format!("`{file}`"));
-    CheckResult::ok(CheckSubject::Configuration, format!("{source}, {}", account_count(config)))
+    let rest = if scope.offline { "; offline, so that only files are tested" } else { "" };
+    CheckResult::ok(CheckSubject::Configuration, format!("{source}, {}{rest}", account_count(config)))
 }
 
 /// Checks every file with a secret once.
@@ -136,11 +156,13 @@ async fn check_accounts(config: &Config, findings: bool) -> anyhow::Result<Vec<C
     Ok(results)
 }
 
-/// A warning for each rule that matches no tunnel, and the number of sites.
+/// A warning for each rule that matches no tunnel, and if no tunnel is left, and the number of sites.
 fn check_rules(config: &Config, lists: &[TunnelsOfAccount]) -> Vec<CheckResult> {
     let ok = |message: String| CheckResult::ok(CheckSubject::Configuration, message);
     let useless = find_useless_rules(config, lists).into_iter().map(|rule| ok(rule.to_string()).warn(rule.remedy()));
-    useless.chain(describe_sites(config, lists).map(ok)).collect()
+    let all_left_out = leave_out_every_tunnel(config, lists)
+        .map(|message| ok(message).warn("correct the patterns, which have to match whole names, or remove them"));
+    useless.chain(all_left_out).chain(describe_sites(config, lists).map(ok)).collect()
 }
 
 /// Checks the token, the clock and the permission to read each list. Sends one request for each list, and one for the
@@ -267,14 +289,6 @@ fn check_state(location: Option<&StateLocation>, now: Moment) -> CheckResult {
         Err(StateProblem::File(message)) => ok(message).warn(FIX),
         Err(StateProblem::Directory(message)) if !location.required => ok(message).warn(FIX),
         Err(StateProblem::Directory(message)) => ok(message).fail(FIX),
-    }
-}
-
-fn check_listen_address(address: &ListenAddress) -> CheckResult {
-    const FIX: &str = "set another address with `--web.listen-address`, or stop the program that uses this one";
-    match server::bind(std::slice::from_ref(address)) {
-        Ok(_) => CheckResult::ok(CheckSubject::Listen, format!("{address} is free")),
-        Err(error) => CheckResult::ok(CheckSubject::Listen, error.to_string()).fail(FIX),
     }
 }
 

@@ -96,6 +96,9 @@ pub(super) enum Command {
         /// List the findings on the configuration of the tunnels too, see docs/FINDINGS.md
         #[arg(long, env = "MTE_FINDINGS")]
         findings: bool,
+        /// Test only the configuration and the files that it names: no request, no ping, no socket. For CI
+        #[arg(long, env = "MTE_OFFLINE")]
+        offline: bool,
     },
     /// Exit with 0 if the exporter on this machine serves, otherwise with 1. For container images without another HTTP
     /// client

@@ -165,3 +165,10 @@ fn the_completions_of_every_shell_complete_closed_lists() {
         }
     }
 }
+
+#[test]
+fn every_command_that_prints_accepts_its_own_flags() {
+    for arguments in [&["check", "--offline"][..], &["check", "--findings", "--output=json"]] {
+        assert!(parse_line(arguments).is_ok(), "{arguments:?}");
+    }
+}

@@ -8,7 +8,7 @@ use crate::{
     sandbox::Sandbox,
     support::{
         api::{self, Answer, Api},
-        exporter::{ACCOUNT, Ended, TOKEN, program, run, token_file},
+        exporter::{ACCOUNT, Ended, Exporter, TOKEN, program, run, token_file},
         free_address,
         tunnels::{gre, gre_list},
     },
@@ -148,6 +148,61 @@ fn each_problem_of_the_machine_is_reported_with_a_fix() {
     ] {
         assert!(says(&ended, level, words), "no {level} with {words:?}:\n{}", ended.stdout);
     }
+}
+
+#[test]
+fn offline_only_files_are_tested_and_nothing_is_requested() {
+    let folder = folder();
+    let api = Api::start(reluctant("2199-01-01T00:00:00Z"));
+    let taken = TcpListener::bind(free_address()).expect("a listener");
+    let listen = format!("--web.listen-address={}", taken.local_addr().expect("its address"));
+    let flags = ["--offline", "--probe", "--probe.interface=nowhere0", "--state.directory=/proc/self", &listen];
+    let ended = check(api.address, ACCOUNT, folder.path(), &flags);
+    assert_eq!((ended.status.code(), api.requests().len()), (Some(0), 0), "{}", ended.stdout);
+    let subjects: Vec<_> = ended.stdout.lines().map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(subjects, [Some("configuration"), Some("secret"), Some("web")], "{}", ended.stdout);
+    assert!(says(&ended, "ok", &["configuration", "1 account; offline"]), "{}", ended.stdout);
+    let wrong = check(api.address, ACCOUNT, folder.path(), &["--offline", "--poll.interval=soon"]);
+    assert_eq!(wrong.status.code(), Some(64), "{wrong:?}");
+}
+
+#[test]
+fn an_exporter_that_runs_already_is_recognized_on_its_own_port() {
+    let (sandbox, folder) = (Sandbox::start(), folder());
+    let own = Authority::new().signs(&["exporter.example"]);
+    let hash = bcrypt::hash("password", 4).expect("a hash");
+    for (name, content) in [
+        ("server.crt", own.certificate.as_str()),
+        ("server.key", &own.key),
+        ("tls.yml", "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"),
+        ("users.yml", &format!("basic_auth_users: {{ada: '{hash}'}}\n")),
+        ("none.yml", ""),
+    ] {
+        fs::write(folder.path().join(name), content).expect("a file");
+    }
+    for web in ["none.yml", "users.yml", "tls.yml"] {
+        let mut serve = program();
+        serve.args(["serve", "--cloudflare.account-id", &sandbox.account, "--cloudflare.api-token-file"]);
+        serve.arg(folder.path().join("token")).arg("--web.config.file").arg(folder.path().join(web));
+        let running = Exporter::launch(serve.arg(format!("--cloudflare.api-url=http://{}/client/v4", sandbox.address)));
+        let address = running.address.to_string();
+        let listen = format!("--web.listen-address={address}");
+        let ended = check(sandbox.address, &sandbox.account, folder.path(), &[&listen]);
+        let words = ["listen", &address, "this exporter is running here"];
+        assert!(says(&ended, "ok", &words), "{web}: {}", ended.stdout);
+    }
+}
+
+#[test]
+fn patterns_that_leave_out_every_tunnel_are_a_warning() {
+    let (sandbox, folder) = (Sandbox::start(), folder());
+    let file = folder.path().join("mte.yml");
+    fs::write(&file, "tunnels: {include: [tokyo-*, '*-gre-1'], exclude: ['*']}\n").expect("a file");
+    let file = format!("--config.file={}", file.display());
+    let ended = check(sandbox.address, &sandbox.account, folder.path(), &[&file]);
+    assert!(says(&ended, "warn", &["every tunnel is left out", "select 0 of 8"]), "{}", ended.stdout);
+    assert!(says(&ended, "warn", &["a pattern of `tunnels.include` matches no tunnel"]), "{}", ended.stdout);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::{
     config::Config,
     domain::{
         inventory::AccountName,
+        label::Label as _,
         rules::FileRule,
         tunnel::{Tunnel, TunnelType},
     },
@@ -28,6 +29,15 @@ pub(super) fn find_useless_rules(config: &Config, lists: &[TunnelsOfAccount]) ->
     let mut useless: Vec<_> = lists.iter().flat_map(record).collect();
     useless.sort_by_key(|rule| rule.line);
     useless
+}
+
+/// A sentence if the rules leave out every tunnel. `None` if a list could not be read, because its tunnels are unknown.
+pub(super) fn leave_out_every_tunnel(config: &Config, lists: &[TunnelsOfAccount]) -> Option<String> {
+    let tunnels: usize = lists.iter().map(|list| list.tunnels.len()).sum();
+    let is_complete = lists.len() == config.accounts.len() * TunnelType::ALL.len();
+    let is_monitored = |list: &TunnelsOfAccount| list.tunnels.iter().any(|tunnel| config.rules.includes(tunnel));
+    (is_complete && tunnels > 0 && !lists.iter().any(is_monitored))
+        .then(|| format!("every tunnel is left out: `tunnels.include` and `tunnels.exclude` select 0 of {tunnels}"))
 }
 
 /// How many sites the configuration makes of the tunnels; `None` if it says nothing about sites.
@@ -103,6 +113,26 @@ sites:
         assert_eq!(useless(&lists[..1]), [""; 0], "a list could not be read");
         let sites = describe_sites(&config, &lists);
         assert_eq!(sites.as_deref(), Some("1 site; 0 of 2 monitored tunnels have none"));
+    }
+
+    #[test]
+    fn it_is_noticed_that_every_tunnel_is_left_out() {
+        let sentence = "every tunnel is left out: `tunnels.include` and `tunnels.exclude` select 0 of 2";
+        let (gre, ipsec) = (list(TunnelType::Gre, &["fra-1"]), list(TunnelType::Ipsec, &["lon-1"]));
+        let all: Vec<_> = TunnelType::ALL.iter().map(|&tunnel_type| list(tunnel_type, &[])).collect();
+        let none_known = all.clone();
+        let mut all = all;
+        all.splice(..2, [gre, ipsec]);
+        for (text, lists, expected) in [
+            ("tunnels: {include: [par-*]}\n", &all[..], Some(sentence)),
+            ("tunnels: {include: [fra-*], exclude: ['*-1']}\n", &all, Some(sentence)),
+            ("tunnels: {exclude: [fra-*]}\n", &all, None),
+            ("tunnels: {include: [par-*]}\n", &all[1..], None),
+            ("tunnels: {include: [par-*]}\n", &none_known, None),
+            ("", &all, None),
+        ] {
+            assert_eq!(leave_out_every_tunnel(&config(text), lists).as_deref(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -96,6 +96,13 @@ pub struct BindError {
     cause: io::Error,
 }
 
+impl BindError {
+    /// Whether another socket has the address.
+    pub fn is_in_use(&self) -> bool {
+        self.cause.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => "the port is already in use, perhaps by another exporter".to_owned(),

@@ -1,5 +1,5 @@
-//! The command `healthcheck`: asks a running exporter for its health, because a container image may contain no other
-//! HTTP client.
+//! Asks a running exporter on this machine for its health. The command `healthcheck` exists because a container image
+//! may contain no other HTTP client; `check` recognizes a running exporter.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -17,22 +17,39 @@ const TIMEOUT: Duration = Duration::from_secs(4);
 const REQUEST: &[u8] = b"GET /-/healthy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 /// Number of bytes of the response that are read.
-const MAX_BYTES: u64 = 64;
+const MAX_BYTES: u64 = 4096;
+
+/// Number of bytes of an unexpected response that are shown.
+const SHOWN_BYTES: usize = 64;
+
+/// Texts that only this program answers with: the health, the realm of its passwords, and the port of its TLS.
+const OWN_TEXTS: [&str; 3] = [
+    "healthy: the process serves requests",
+    "Basic realm=\"magic-tunnel-exporter\"",
+    "this port requires HTTPS; use an",
+];
 
 /// Sends a request to the exporter that listens on `address` on this machine.
 ///
 /// # Errors
 /// The response does not arrive in time, or is not from a working exporter.
-pub(super) async fn request_health(address: Option<&ListenAddress>) -> anyhow::Result<()> {
+pub async fn request_health(address: Option<&ListenAddress>) -> anyhow::Result<()> {
     let address = address.context("no listen address is configured")?;
-    let response = timeout(TIMEOUT, exchange(address)).await;
-    let response = response.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    let response = response.with_context(|| format!("no exporter answers on {address}"))?;
+    let response = ask(address).await.with_context(|| format!("no exporter answers on {address}"))?;
     if !is_healthy(&response) {
-        let response = String::from_utf8_lossy(&response);
+        let response = String::from_utf8_lossy(&response[..response.len().min(SHOWN_BYTES)]);
         bail!("unexpected response on {address}, expected a working exporter: {}", response.escape_debug());
     }
     Ok(())
+}
+
+/// Whether this program already listens on `address`.
+pub(super) async fn is_running(address: &ListenAddress) -> bool {
+    ask(address).await.is_ok_and(|response| is_own(&response))
+}
+
+async fn ask(address: &ListenAddress) -> io::Result<Vec<u8>> {
+    timeout(TIMEOUT, exchange(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn exchange(address: &ListenAddress) -> io::Result<Vec<u8>> {
@@ -48,6 +65,12 @@ async fn exchange(address: &ListenAddress) -> io::Result<Vec<u8>> {
 fn is_healthy(response: &[u8]) -> bool {
     const STATUSES: [&[u8]; 4] = [b"200 ", b"400 ", b"401 ", b"429 "];
     response.strip_prefix(b"HTTP/1.1 ").is_some_and(|rest| STATUSES.iter().any(|status| rest.starts_with(status)))
+}
+
+/// Whether the response is from this program, healthy or not.
+fn is_own(response: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(response);
+    OWN_TEXTS.iter().any(|own| text.contains(own))
 }
 
 #[cfg(test)]
@@ -69,6 +92,20 @@ mod tests {
             (b"", false),
         ] {
             assert_eq!(is_healthy(response), healthy, "{:?}", String::from_utf8_lossy(response));
+        }
+    }
+
+    #[test]
+    fn another_program_on_the_port_is_not_taken_for_an_exporter() {
+        for (response, own) in [
+            ("HTTP/1.1 200 OK\r\n\r\nhealthy: the process serves requests\n", true),
+            ("HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"magic-tunnel-exporter\"\r\n", true),
+            ("HTTP/1.1 400 Bad Request\r\n\r\nthis port requires HTTPS; use an https:// URL\n", true),
+            ("HTTP/1.1 200 OK\r\n\r\nhealthy\n", false),
+            ("HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Basic realm=\"router\"\r\n", false),
+            ("SSH-2.0-OpenSSH_9.2\r\n", false),
+        ] {
+            assert_eq!(is_own(response.as_bytes()), own, "{response}");
         }
     }
 }
