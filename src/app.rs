@@ -19,6 +19,6 @@ pub use self::{
     demo::{DemoCommand, run_sandbox},
     exporter::ServeCommand,
     healthcheck::request_health,
-    one_shot::poll_once,
+    one_shot::{poll_once, poll_repeatedly},
     shutdown::run_until_signal,
 };

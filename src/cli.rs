@@ -1,6 +1,7 @@
 //! The command line: parses the arguments, validates the configuration and runs the command.
 //!
-//! Exit codes: 0 success, 1 failure, 64 invalid configuration (`EX_USAGE` of sysexits.h).
+//! Exit codes: 0 success, 1 failure, 64 invalid configuration (`EX_USAGE` of sysexits.h). `tunnels` exits with 1 if a
+//! tunnel needs attention, and with 2 for a failure.
 
 mod arguments;
 mod documents;
@@ -23,15 +24,13 @@ use tracing::warn;
 use web_toolkit::server::ListenAddress;
 
 use self::{
-    arguments::{Cli, Command, NAME, PrintFlags, definition},
-    output::OutputFormat,
+    arguments::{Cli, Command, NAME, OutputFormat, PrintFlags, definition},
+    output::TunnelsPrinter,
 };
 use crate::{
     app::{self, CheckScope, DemoCommand, ServeCommand},
     config::{Config, ConfigError, HealthcheckConfig, Inputs, Log, SandboxConfig},
-    privileges,
-    snapshot::rows::Filter,
-    telemetry,
+    privileges, telemetry,
 };
 
 /// Exit code for an invalid configuration.
@@ -120,6 +119,7 @@ fn run(command: ValidCommand, log: Log, dropped: io::Result<()>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start: {error}")),
     };
+    let failure = command.failure();
     let result = runtime.block_on(app::run_until_signal(|stop| command.run(stop)));
     runtime.shutdown_timeout(BLOCKING_TIMEOUT);
     match result {
@@ -127,7 +127,7 @@ fn run(command: ValidCommand, log: Log, dropped: io::Result<()>) -> ExitCode {
             telemetry::finish("");
             code
         }
-        Err(error) => fail(1, &format!("{error:#}")),
+        Err(error) => fail(failure, &format!("{error:#}")),
     }
 }
 
@@ -143,7 +143,8 @@ enum ValidCommand {
     Demo(Box<DemoCommand>),
     Sandbox(SandboxConfig),
     Healthcheck(Vec<ListenAddress>),
-    Tunnels(Box<Config>, Filter, OutputFormat),
+    /// The time between two tables, if there is more than one.
+    Tunnels(Box<Config>, TunnelsPrinter, Option<Duration>),
     Check(Box<Config>, CheckScope, OutputFormat),
 }
 
@@ -172,10 +173,10 @@ impl ValidCommand {
                 let log = sandbox.log;
                 (Self::Sandbox(sandbox), log)
             }
-            Command::Tunnels { print: PrintFlags { flags, output }, site } => {
+            Command::Tunnels { print: PrintFlags { flags, output }, tunnels } => {
                 let config = Config::for_serve(&flags, &inputs)?;
-                let (log, filter) = (config.log, Filter { site, ..Filter::default() });
-                (Self::Tunnels(Box::new(config), filter, output), log)
+                let (log, every) = (config.log, tunnels.watch);
+                (Self::Tunnels(Box::new(config), TunnelsPrinter::new(tunnels, output), every), log)
             }
             Command::Check { print: PrintFlags { flags, output }, findings, offline } => {
                 let config = Config::for_serve(&flags, &inputs)?;
@@ -193,6 +194,11 @@ impl ValidCommand {
         })
     }
 
+    /// The exit code if the command fails.
+    fn failure(&self) -> u8 {
+        if matches!(self, Self::Tunnels(..)) { output::UNREADABLE } else { 1 }
+    }
+
     async fn run(self, stop: CancellationToken) -> anyhow::Result<ExitCode> {
         let done = match self {
             Self::Serve(serve) => serve.run(stop).await,
@@ -202,8 +208,11 @@ impl ValidCommand {
             Self::Check(config, scope, format) => {
                 return output::print_check_results(&app::run_checks(*config, scope, stop).await?, format);
             }
-            Self::Tunnels(config, filter, format) => {
-                return output::print_tunnels(&app::poll_once(*config, stop).await?, &filter, format);
+            Self::Tunnels(config, printer, None) => {
+                return printer.print(&app::poll_once(*config, stop).await?);
+            }
+            Self::Tunnels(config, printer, Some(every)) => {
+                app::poll_repeatedly(*config, every, stop, |snapshot| printer.print_again(snapshot, every)).await
             }
         };
         done.map(|()| ExitCode::SUCCESS)

@@ -1,6 +1,7 @@
-//! The command `tunnels`: polls each list once and, with `--probe`, probes each address until its state is settled.
+//! The command `tunnels`: polls each list and, with `--probe`, probes each address until its state is settled, once or
+//! repeatedly.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -32,6 +33,9 @@ use crate::{
 /// Time between two checks whether all states are settled.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
+/// Maximum time until the first verdicts are published.
+const JUDGED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Collects one snapshot. Takes as long as the slowest list, and with probing several probe intervals longer.
 ///
 /// # Errors
@@ -41,44 +45,114 @@ pub async fn poll_once(config: Config, stop: CancellationToken) -> anyhow::Resul
     let mut tasks = JoinSet::new();
     let snapshot = tokio::select! {
         () = stop.cancelled() => Err(anyhow::anyhow!("stopped before all tunnels were polled")),
-        snapshot = collect(&config, &stop_tasks, &mut tasks) => snapshot,
+        collector = Collector::start(&config, &stop_tasks, &mut tasks) => collector.map(Collector::finish),
     };
     stop_tasks.cancel();
     join_all(tasks, stop_tasks).await?;
     snapshot
 }
 
-async fn collect(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Snapshot> {
-    // The registry is dropped, because these metrics are not scraped.
-    let metrics = cloudflare::Metrics::register(&mut exposition::registry());
-    let agent = config.inventory.as_ref().map(|_| AgentParts {
-        metrics: InventoryMetrics::register(&mut exposition::registry()),
-        store: Arc::default(),
-    });
-    let (_, pollers) = start_pollers(config, metrics, Pulses::default(), agent, stop).await?;
-    let mut fleet = pollers.subscribe();
-    tasks.spawn(pollers.run(stop.clone()));
-    let (_settings, settings) = watch::channel(Arc::new(config.probe.clone()));
-    let (past, pulse) = (PastReplies::new(), Pulse::default());
-    let (mut handle, thread) =
-        prober::start(fleet.clone(), settings, past, None, pulse, stop.clone()).context("cannot start the prober")?;
-    tasks.spawn(async move {
-        // The panic hook has printed the message of a panic.
-        let _ = thread.stopped().await;
-    });
-    let polled = fleet.wait_for(|fleet| is_polled(fleet)).await?.clone();
-    if config.probe.enabled {
-        let limit = config.probe.session.time_to_settle();
-        if timeout(limit, wait_until_settled(&polled, &config.probe, &mut handle.board)).await.is_err() {
-            debug!("some addresses have no settled state after {limit:?}");
+/// Polls and probes until `stop` is cancelled or `show` breaks, which gets a snapshot in each interval.
+///
+/// # Errors
+/// A component cannot be started, ended unexpectedly, or `show` fails.
+pub async fn poll_repeatedly(
+    config: Config,
+    every: Duration,
+    stop: CancellationToken,
+    show: impl FnMut(&Snapshot) -> anyhow::Result<ControlFlow<()>>,
+) -> anyhow::Result<()> {
+    let config = with_interval(config, every);
+    let stop_tasks = stop.child_token();
+    let mut tasks = JoinSet::new();
+    let shown = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        shown = show_repeatedly(&config, every, &stop_tasks, &mut tasks, show) => shown,
+    };
+    stop_tasks.cancel();
+    join_all(tasks, stop_tasks).await?;
+    shown
+}
+
+/// The configuration with polls at this interval.
+fn with_interval(mut config: Config, every: Duration) -> Config {
+    config.poll.interval = every;
+    // A poll that fails once does not make the data stale.
+    config.poll.stale_after = config.poll.stale_after.max(3 * every);
+    if let Some(hub) = &mut config.inventory {
+        hub.interval = every;
+    }
+    config
+}
+
+async fn show_repeatedly(
+    config: &Config,
+    every: Duration,
+    stop: &CancellationToken,
+    tasks: &mut JoinSet<()>,
+    mut show: impl FnMut(&Snapshot) -> anyhow::Result<ControlFlow<()>>,
+) -> anyhow::Result<()> {
+    let Collector { correlator, mut sources, _settings, _stale_after } = Collector::start(config, stop, tasks).await?;
+    sources.judged.mark_unchanged();
+    tasks.spawn(correlator.run(stop.clone()));
+    // Without any tunnel there is nothing to wait for.
+    let _ = timeout(JUDGED_WITHIN, sources.judged.changed()).await;
+    while show(&sources.snapshot(clock::now()))?.is_continue() {
+        tokio::select! {
+            () = sleep(every) => {}
+            Some(_) = tasks.join_next() => anyhow::bail!("a task ended unexpectedly"),
         }
     }
-    let (_stale_after, stale_after) = watch::channel(config.poll.stale_after);
-    let past = PastVerdicts::default();
-    let (correlator, judged) =
-        Correlator::new(fleet, handle.board, handle.changes, stale_after.clone(), past, Pulse::default());
-    correlator.judge_once();
-    Ok(Sources { judged, stale_after }.snapshot(clock::now()))
+    Ok(())
+}
+
+/// What snapshots are taken from: every list has been polled, and every probed address has a settled state.
+struct Collector {
+    correlator: Correlator,
+    sources: Sources,
+    /// The prober runs while its settings can change.
+    _settings: watch::Sender<Arc<ProbeSettings>>,
+    _stale_after: watch::Sender<Duration>,
+}
+
+impl Collector {
+    async fn start(config: &Config, stop: &CancellationToken, tasks: &mut JoinSet<()>) -> anyhow::Result<Self> {
+        // The registry is dropped, because these metrics are not scraped.
+        let metrics = cloudflare::Metrics::register(&mut exposition::registry());
+        let agent = config.inventory.as_ref().map(|_| AgentParts {
+            metrics: InventoryMetrics::register(&mut exposition::registry()),
+            store: Arc::default(),
+        });
+        let (_, pollers) = start_pollers(config, metrics, Pulses::default(), agent, stop).await?;
+        let mut fleet = pollers.subscribe();
+        tasks.spawn(pollers.run(stop.clone()));
+        let (settings_sender, settings) = watch::channel(Arc::new(config.probe.clone()));
+        let (past, pulse) = (PastReplies::new(), Pulse::default());
+        let (mut handle, thread) = prober::start(fleet.clone(), settings, past, None, pulse, stop.clone())
+            .context("cannot start the prober")?;
+        tasks.spawn(async move {
+            // The panic hook has printed the message of a panic.
+            let _ = thread.stopped().await;
+        });
+        let polled = fleet.wait_for(|fleet| is_polled(fleet)).await?.clone();
+        if config.probe.enabled {
+            let limit = config.probe.session.time_to_settle();
+            if timeout(limit, wait_until_settled(&polled, &config.probe, &mut handle.board)).await.is_err() {
+                debug!("some addresses have no settled state after {limit:?}");
+            }
+        }
+        let (stale_after_sender, stale_after) = watch::channel(config.poll.stale_after);
+        let past = PastVerdicts::default();
+        let (correlator, judged) =
+            Correlator::new(fleet, handle.board, handle.changes, stale_after.clone(), past, Pulse::default());
+        let sources = Sources { judged, stale_after };
+        Ok(Self { correlator, sources, _settings: settings_sender, _stale_after: stale_after_sender })
+    }
+
+    fn finish(self) -> Snapshot {
+        self.correlator.judge_once();
+        self.sources.snapshot(clock::now())
+    }
 }
 
 fn is_polled(fleet: &Fleet) -> bool {

@@ -1,12 +1,18 @@
 //! The commands and their own flags, and what `-h` shows of all flags.
 
-use std::ffi::OsString;
+use std::{ffi::OsString, time::Duration};
 
-use clap::{Arg, Args, CommandFactory as _, Parser, Subcommand};
+use clap::{
+    Arg, Args, CommandFactory as _, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use clap_complete::Shell;
 
-use super::output::OutputFormat;
-use crate::config::flags::{ExporterFlags, FileFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags};
+use crate::{
+    config::flags::{ExporterFlags, FileFlags, Flags, HealthcheckFlags, LogFlags, SandboxFlags},
+    domain::{label::Label as _, verdict::Verdict},
+    snapshot::rows::VerdictFilter,
+};
 
 pub(super) const NAME: &str = "magic-tunnel-exporter";
 
@@ -32,11 +38,13 @@ The API is served below /client/v4, as at Cloudflare. These endpoints need no to
   PUT  /sandbox/faults  injects faults: {\"faults\": [{\"fault\": \"silence\"}]}; DELETE removes them
   GET  /sandbox/calls   the API requests so far";
 
+const TUNNELS_EXIT: &str = "Exit code: 0 if all is well, 1 if a tunnel needs attention, 2 if a list could not be read.";
+
 const TUNNELS_HELP: &str = "\
 Without `--probe`, the verdicts follow from the state that Cloudflare reports. With `--probe`, the command takes
 several probe intervals longer.
-Exit code: 0 if all is well; 1 if a BGP session is down, a tunnel needs attention or a list could not be read.
-With `--site`, only the tunnels of that site count.";
+Exit code: 0 if all is well; 1 if a BGP session is down, a tunnel needs attention, or no tunnel matches `--site` or
+`--search`; 2 if a list could not be read. Only the tunnels that match all filters count.";
 
 const CHECK_HELP: &str = "\
 Changes nothing. With `--probe`, the ICMP sockets are tested too.
@@ -80,13 +88,12 @@ pub(super) enum Command {
     #[command(after_help = SANDBOX_HELP)]
     Sandbox(SandboxFlags),
     /// Poll once, print every tunnel, the most broken first, and exit with 1 if one needs attention
-    #[command(after_help = TUNNELS_HELP)]
+    #[command(after_help = TUNNELS_EXIT, after_long_help = TUNNELS_HELP)]
     Tunnels {
         #[command(flatten)]
         print: PrintFlags,
-        /// Print only the tunnels of this site, and exit with 1 if there are none [default: all]
-        #[arg(long, env = "MTE_SITE", value_name = "SITE")]
-        site: Option<String>,
+        #[command(flatten)]
+        tunnels: TunnelsFlags,
     },
     /// Test everything that `serve` needs, and suggest a fix for each problem
     #[command(after_help = CHECK_HELP)]
@@ -128,6 +135,64 @@ pub(super) struct PrintFlags {
         hide_default_value = true
     )]
     pub(super) output: OutputFormat,
+}
+
+/// The value of `--output`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum OutputFormat {
+    Table,
+    Json,
+}
+
+/// Which tunnels `tunnels` prints, and how.
+#[derive(Debug, Args)]
+pub(super) struct TunnelsFlags {
+    /// Print only the tunnels of this site [default: all]
+    ///
+    /// The exit code is 1 if there are none.
+    #[arg(long, env = "MTE_SITE", value_name = "SITE")]
+    pub(super) site: Option<String>,
+    /// Print only the tunnels with this verdict; `attention` for all that need attention [default: all]
+    #[arg(long, env = "MTE_VERDICT", value_parser = verdict_filter())]
+    pub(super) verdict: Option<VerdictFilter>,
+    /// Print only tunnels that contain each of these words [default: all]
+    ///
+    /// The words are searched in name, description, site, id and addresses. The exit code is 1 if no tunnel has them.
+    #[arg(long, env = "MTE_SEARCH", value_name = "WORDS")]
+    pub(super) search: Option<String>,
+    /// Print every column in full, also if the terminal is too narrow
+    #[arg(long, env = "MTE_WIDE")]
+    pub(super) wide: bool,
+    /// Print only the rows; problems go to standard error
+    #[arg(long, env = "MTE_NO_HEADERS")]
+    pub(super) no_headers: bool,
+    /// Poll and print until Ctrl-C, every 5s to 1h [default: 10s]
+    #[arg(
+        long,
+        env = "MTE_WATCH",
+        value_name = "DURATION",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10s",
+        value_parser = parse_watch
+    )]
+    pub(super) watch: Option<Duration>,
+}
+
+fn parse_watch(text: &str) -> Result<Duration, String> {
+    let range = Duration::from_secs(5)..=Duration::from_hours(1);
+    let duration = humantime::parse_duration(text.trim()).map_err(|_| "must be a duration such as 10s or 1m")?;
+    if range.contains(&duration) { Ok(duration) } else { Err("must be between 5s and 1h".to_owned()) }
+}
+
+const ATTENTION: &str = "attention";
+
+fn verdict_filter() -> impl TypedValueParser<Value = VerdictFilter> {
+    let names = Verdict::ALL.iter().map(|verdict| verdict.as_str()).chain([ATTENTION]);
+    PossibleValuesParser::new(names).map(|name| {
+        let verdict = Verdict::ALL.iter().find(|verdict| verdict.as_str() == name);
+        verdict.map_or(VerdictFilter::Attention, |&verdict| VerdictFilter::Only(verdict))
+    })
 }
 
 /// The definition of the command line for these arguments. With `-h`, its help fits one screen.
@@ -205,6 +270,19 @@ mod tests {
                 let variable = argument.get_env().map(|name| format!("[env: {}]", name.display()));
                 assert!(variable.is_none_or(|variable| help.contains(&variable)), "the variable of {flag} in\n{help}");
             }
+        }
+    }
+
+    #[test]
+    fn the_time_between_two_tables_is_bounded() {
+        for (text, expected) in [
+            ("5s", Ok(5)),
+            (" 1h ", Ok(3600)),
+            ("4s", Err("must be between 5s and 1h")),
+            ("61m", Err("must be between 5s and 1h")),
+            ("often", Err("must be a duration such as 10s or 1m")),
+        ] {
+            assert_eq!(parse_watch(text), expected.map(Duration::from_secs).map_err(str::to_owned), "{text}");
         }
     }
 }

@@ -54,11 +54,17 @@ fn a_wrong_value_is_answered_with_the_possible_ones() {
             "invalid value 'powershel' for '<SHELL>'; expected one of bash, elvish, fish, powershell, zsh; \
              did you mean `powershell`?",
         ),
+        (&["tunnels", "--watch=1s"], "invalid value '1s' for '--watch[=<DURATION>]': must be between 5s and 1h; "),
         (&["--findings", "check"], "unexpected argument '--findings' found; 'check --findings' exists"),
     ] {
         let described = invalid(arguments);
         assert!(described.starts_with(message) && !described.contains('\n'), "{described}");
     }
+    let message = invalid(&["tunnels", "--verdict=bgp_fualt"]);
+    assert!(
+        message.contains("healthy, bgp_fault") && message.contains("attention; did you mean `bgp_fault`?"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -135,7 +141,7 @@ fn the_long_version_names_the_compiler_and_the_target() {
 }
 
 /// The flags with a closed list of values, and the first and the last value of each.
-const CLOSED_LISTS: [(&str, [&str; 2]); 10] = [
+const CLOSED_LISTS: [(&str, [&str; 2]); 11] = [
     ("--log.format", ["logfmt", "json"]),
     ("--log.level", ["trace", "error"]),
     ("--output", ["table", "json"]),
@@ -145,6 +151,7 @@ const CLOSED_LISTS: [(&str, [&str; 2]); 10] = [
     ("--probe.socket", ["auto", "raw"]),
     ("--probe.targets", ["customer_endpoint", "health_check_target"]),
     ("--probe.vantage", ["site", "remote"]),
+    ("--verdict", ["healthy", "attention"]),
     ("--web.expose", ["reported", "exporter"]),
 ];
 
@@ -168,7 +175,13 @@ fn the_completions_of_every_shell_complete_closed_lists() {
 
 #[test]
 fn every_command_that_prints_accepts_its_own_flags() {
-    for arguments in [&["check", "--offline"][..], &["check", "--findings", "--output=json"]] {
+    for arguments in [
+        &["tunnels", "--wide", "--no-headers", "--site=fra", "--search=a b", "--verdict=attention"][..],
+        &["tunnels", "--watch"],
+        &["tunnels", "--watch=30s", "--output=json"],
+        &["check", "--offline"],
+        &["check", "--findings", "--output=json"],
+    ] {
         assert!(parse_line(arguments).is_ok(), "{arguments:?}");
     }
 }

@@ -1,11 +1,14 @@
 //! The tunnels as a table for a terminal, the most broken first.
 
+mod fit;
+
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Color, Style};
 use unicode_width::UnicodeWidthStr as _;
 use web_toolkit::text::shown;
 
+use self::fit::{GAP, cut, fit};
 use crate::{
     domain::{
         dataset::{Dataset, PollState},
@@ -23,35 +26,109 @@ use crate::{
 /// Shown in place of an unknown value.
 const UNKNOWN: &str = "-";
 
-/// Whether every list was read, and of the matching tunnels no BGP session is down and none needs attention. If the
-/// filter names a site, it must have a tunnel, because a misspelled name must not look like a healthy site.
-pub(super) fn all_well(snapshot: &Snapshot, filter: &Filter) -> bool {
-    let is_down = |state| matches!(state, BgpState::Down | BgpState::Establishing);
-    let mut datasets = snapshot.datasets().filter(|(_, dataset, _)| !dataset.is_addition());
-    snapshot.fleet().from_hub.is_none_or(|status| status.state == PollState::Succeeded)
-        && datasets.all(|(.., status)| status.state == PollState::Succeeded)
-        && Summary::count(snapshot.matching(filter)).needing_attention() == 0
-        && !snapshot.matching(filter).any(|row| row.status().is_some_and(|status| is_down(status.state)))
-        && (filter.site.is_none() || snapshot.matching(filter).next().is_some())
+/// What the exit code reports about the matching tunnels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Assessment {
+    Well,
+    /// A tunnel needs attention, a BGP session is down, or a filter matches nothing.
+    Attention,
+    /// Something could not be read, so that nothing can be said about all tunnels.
+    Unreadable,
 }
 
-/// Writes the table, then one line with the number of tunnels, and one line for each list that is incomplete.
+/// Assesses the matching tunnels. If the filter names a site or words, a tunnel must match them, because a misspelled
+/// name must not look like a healthy site.
+pub(super) fn assess(snapshot: &Snapshot, filter: &Filter) -> Assessment {
+    let is_down = |state| matches!(state, BgpState::Down | BgpState::Establishing);
+    let mut datasets = snapshot.datasets().filter(|(_, dataset, _)| !dataset.is_addition());
+    let is_read = snapshot.fleet().from_hub.is_none_or(|status| status.state == PollState::Succeeded)
+        && datasets.all(|(.., status)| status.state == PollState::Succeeded);
+    let needs_attention = Summary::count(snapshot.matching(filter)).needing_attention() > 0
+        || snapshot.matching(filter).any(|row| row.status().is_some_and(|status| is_down(status.state)));
+    match (is_read, needs_attention || matches_nothing(snapshot, filter)) {
+        (false, _) => Assessment::Unreadable,
+        (true, true) => Assessment::Attention,
+        (true, false) => Assessment::Well,
+    }
+}
+
+/// Whether the filter names a site or words that no tunnel has, whatever its verdict.
+fn matches_nothing(snapshot: &Snapshot, filter: &Filter) -> bool {
+    let named = Filter { verdict: None, ..filter.clone() };
+    let is_named = filter.site.is_some() || !filter.search.is_empty();
+    is_named && snapshot.matching(&named).next().is_none()
+}
+
+/// How the table is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TableStyle {
+    pub(super) in_colour: bool,
+    pub(super) without_headings: bool,
+    /// Columns of the terminal; `None` for no limit.
+    pub(super) width: Option<usize>,
+    /// Maximum number of tunnels; `None` for no limit.
+    pub(super) most_rows: Option<usize>,
+}
+
+/// Writes the matching tunnels, and an empty line below a table with headings.
 pub(super) fn write_table(
     snapshot: &Snapshot,
     filter: &Filter,
-    in_colour: bool,
+    style: TableStyle,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut rows: Vec<Row<'_>> = snapshot.matching(filter).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
     Order::Trouble.sort(&mut rows);
-    if !rows.is_empty() {
-        write_rows(&columns(snapshot, &rows), &rows, in_colour, out)?;
-        writeln!(out)?;
+    let columns = columns(snapshot, &rows);
+    let more = style.most_rows.map_or(0, |most| rows.len().saturating_sub(most));
+    rows.truncate(rows.len() - more);
+    write_rows(&columns, &rows, style, out)?;
+    if more > 0 {
+        writeln!(out, "… and {more} more")?;
     }
-    if filter.site.is_some() && rows.is_empty() {
-        writeln!(out, "no tunnel has this site; run the command without `--site` to see all sites")?;
+    if style.without_headings { Ok(()) } else { writeln!(out) }
+}
+
+/// Writes one line with the number of matching tunnels, and one line for each list that is incomplete.
+pub(super) fn write_summary(snapshot: &Snapshot, filter: &Filter, out: &mut dyn Write) -> io::Result<()> {
+    let (unread, lists) = count_lists(snapshot);
+    if matches_nothing(snapshot, filter) && unread == 0 {
+        let (what, flag) = if filter.search.is_empty() { ("has this site", "site") } else { ("matches", "search") };
+        let all = if filter.search.is_empty() { "sites" } else { "tunnels" };
+        writeln!(out, "no tunnel {what}; run the command without `--{flag}` to see all {all}")?;
     }
-    write_summary(snapshot, &Summary::count(rows.into_iter()), out)
+    write_counts(&Summary::count(snapshot.matching(filter)), unread, lists, out)?;
+    write_problems(snapshot, out)
+}
+
+/// A list that was not read is not an empty one.
+fn write_counts(summary: &Summary, unread: usize, lists: usize, out: &mut dyn Write) -> io::Result<()> {
+    if summary.tunnels == 0 && unread > 0 && unread == lists {
+        return writeln!(out, "could not read the tunnels");
+    }
+    let attention = match summary.needing_attention() {
+        1 => "1 needs".to_owned(),
+        number => format!("{number} need"),
+    };
+    write!(out, "{} tunnels, {attention} attention", summary.tunnels)?;
+    if unread > 0 {
+        write!(out, "; could not read {unread} of {lists} lists")?;
+    }
+    writeln!(out)
+}
+
+/// How many lists of tunnels were not read, and how many there are; without those that can be switched off. The
+/// inventory of a hub counts as one list if it was never read.
+fn count_lists(snapshot: &Snapshot) -> (usize, usize) {
+    let is_read = |state| state == PollState::Succeeded;
+    let lists = snapshot.lists().filter(|(_, tunnel_type, _)| !tunnel_type.dataset().is_addition());
+    let states: Vec<PollState> = lists.map(|(.., list)| list.status.state).collect();
+    let hub = snapshot.fleet().from_hub.map(|status| status.state);
+    let states = if states.is_empty() { hub.into_iter().collect() } else { states };
+    (states.iter().filter(|&&state| !is_read(state)).count(), states.len())
 }
 
 /// A column of the table: its heading, and its text for a tunnel.
@@ -125,28 +202,35 @@ fn flag_text(flag: Option<bool>, yes: &str, no: &str) -> String {
     flag.map_or(UNKNOWN, |flag| if flag { yes } else { no }).to_owned()
 }
 
-fn write_rows(columns: &[TableColumn], rows: &[Row<'_>], in_colour: bool, out: &mut dyn Write) -> io::Result<()> {
-    let header = columns.iter().map(|column| column.heading.to_owned()).collect();
-    let mut lines: Vec<(Style, Vec<String>)> = vec![(Style::new().bold(), header)];
+fn write_rows(columns: &[TableColumn], rows: &[Row<'_>], style: TableStyle, out: &mut dyn Write) -> io::Result<()> {
+    let headings = columns.iter().map(|column| column.heading.to_owned()).collect();
+    let mut lines: Vec<(Style, Vec<String>)> = Vec::new();
+    if !style.without_headings {
+        lines.push((Style::new().bold(), headings));
+    }
     lines.extend(rows.iter().map(|row| {
         let cells = columns.iter().map(|column| (column.text)(row)).collect();
         (verdict_style(row.verdict()), cells)
     }));
     let width = |index: usize| lines.iter().map(|(_, cells)| cells[index].width()).max().unwrap_or_default();
-    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
-    for (style, cells) in &lines {
-        write_line(out, cells, &widths, if in_colour { *style } else { Style::new() })?;
+    let widths: Vec<_> = columns.iter().enumerate().map(|(index, column)| (column.heading, width(index))).collect();
+    let widths = fit(&widths, style.width.unwrap_or(usize::MAX));
+    for (first_style, cells) in &lines {
+        write_line(out, cells, &widths, if style.in_colour { *first_style } else { Style::new() })?;
     }
     Ok(())
 }
 
-/// Writes the first cell in `style`, and the last one without trailing spaces.
-fn write_line(out: &mut dyn Write, cells: &[String], widths: &[usize], first_style: Style) -> io::Result<()> {
-    for (index, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        let style = if index == 0 { first_style } else { Style::new() };
+/// Writes the cells of the columns that have a width: the first one in `style`, and the last one without trailing
+/// spaces.
+fn write_line(out: &mut dyn Write, cells: &[String], widths: &[Option<usize>], style: Style) -> io::Result<()> {
+    let shown: Vec<_> = cells.iter().zip(widths).filter_map(|(cell, width)| Some((cell, (*width)?))).collect();
+    for (index, (cell, width)) in shown.iter().enumerate() {
+        let style = if index == 0 { style } else { Style::new() };
+        let cell = cut(cell, *width);
         write!(out, "{style}{cell}{style:#}")?;
-        if index + 1 < cells.len() {
-            write!(out, "{:spaces$}", "", spaces = width - cell.width() + 2)?;
+        if index + 1 < shown.len() {
+            write!(out, "{:spaces$}", "", spaces = width - cell.width() + GAP)?;
         }
     }
     writeln!(out)
@@ -162,12 +246,8 @@ const fn verdict_style(verdict: Verdict) -> Style {
     Style::new().fg_color(Some(Color::Ansi(colour)))
 }
 
-fn write_summary(snapshot: &Snapshot, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
-    let attention = match summary.needing_attention() {
-        1 => "1 needs".to_owned(),
-        number => format!("{number} need"),
-    };
-    writeln!(out, "{} tunnels, {attention} attention", summary.tunnels)?;
+/// Writes one line for each list that is incomplete.
+fn write_problems(snapshot: &Snapshot, out: &mut dyn Write) -> io::Result<()> {
     if let Some(PollState::Failed(reason)) = snapshot.fleet().from_hub.map(|status| status.state) {
         writeln!(out, "the inventory cannot be read from a hub ({reason}); run `check` with the same flags")?;
     }

@@ -1,12 +1,16 @@
 //! `tunnels`: prints the current state once, as a table or as JSON.
 
+use std::{fs, process::Command};
+
 use serde_json::Value;
 
 use crate::{
     sandbox::Sandbox,
     support::{
-        exporter::{Ended, program, run, token_file},
+        SOON, eventually,
+        exporter::{Ended, Process, program, run, token_file},
         free_address,
+        tools::tool,
     },
 };
 
@@ -61,7 +65,8 @@ fn a_list_that_cannot_be_read_is_reported_with_a_fix() {
     let sandbox = Sandbox::start();
     let look = tunnels(&sandbox, "0000000000000000000000000000beef", &[]);
     assert!(look.stdout.contains("gre_tunnels cannot be read (auth): check the token"), "{}", look.stdout);
-    assert_eq!(look.status.code(), Some(1));
+    assert!(look.stdout.starts_with("could not read the tunnels\n"), "{}", look.stdout);
+    assert_eq!(look.status.code(), Some(2));
 }
 
 #[test]
@@ -92,5 +97,97 @@ fn an_unreachable_api_is_a_failure_and_not_an_empty_table() {
     command.args(["tunnels", &api, "--cloudflare.account-id=0123456789abcdef0123456789abcdef"]);
     let look = run(command.arg("--cloudflare.api-token-file").arg(token_file(&folder)));
     assert!(look.stdout.contains("cannot be read (connect)"), "{}", look.stdout);
-    assert_eq!(look.status.code(), Some(1));
+    assert_eq!(look.status.code(), Some(2));
+}
+
+/// Three tunnels that nothing happens to, one of them down.
+const QUIET: &str = "\
+accounts:
+  - name: lab
+    tunnels:
+      - {type: ipsec, name: waw-1, cloudflare_endpoint: 198.51.100.1, customer_endpoint: 127.0.1.1,
+         interface_address: 127.0.10.0/31, bgp: {customer_asn: 65010}, bgp_status: up}
+      - {type: ipsec, name: mad-1, cloudflare_endpoint: 198.51.100.1, customer_endpoint: 127.0.1.2,
+         interface_address: 127.0.10.2/31, bgp: {customer_asn: 65010}, bgp_status: down}
+      - {type: gre, name: lab-2, cloudflare_gre_endpoint: 198.51.100.1, customer_gre_endpoint: 127.0.1.3,
+         interface_address: 127.0.10.4/31}
+";
+
+fn quiet_sandbox() -> Sandbox {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let story = folder.path().join("story.yml");
+    fs::write(&story, QUIET).expect("a file");
+    Sandbox::start_with(free_address(), &[&format!("--sandbox.story={}", story.display())])
+}
+
+#[test]
+fn filters_select_the_tunnels_that_are_printed_and_count() {
+    let sandbox = quiet_sandbox();
+    for (flags, names, code) in [
+        (&["--verdict=attention"][..], &["mad-1"][..], 1),
+        (&["--search=waw ipsec", "--verdict=healthy"], &[], 1),
+        (&["--search=waw 127.0.1", "--verdict=healthy"], &["waw-1"], 0),
+        (&["--search=nowhere"], &[], 1),
+        (&["--verdict=bgp_fault"], &[], 0),
+    ] {
+        let look = tunnels(&sandbox, &sandbox.account, flags);
+        let table = if names.is_empty() { Vec::new() } else { verdicts(&look.stdout) };
+        let found: Vec<_> = table.into_iter().map(|(_, name)| name).collect();
+        assert_eq!((&*found, look.status.code()), (names, Some(code)), "{flags:?}: {}", look.stdout);
+    }
+}
+
+#[test]
+fn without_headers_only_rows_are_printed_and_problems_go_to_standard_error() {
+    let sandbox = quiet_sandbox();
+    let look = tunnels(&sandbox, &sandbox.account, &["--no-headers"]);
+    assert_eq!((look.stdout.lines().count(), &*look.stderr), (3, ""), "{}", look.stdout);
+    let look = tunnels(&sandbox, "0000000000000000000000000000beef", &["--no-headers"]);
+    assert_eq!((&*look.stdout, look.status.code()), ("", Some(2)));
+    assert!(look.stderr.contains("could not read the tunnels"), "{}", look.stderr);
+}
+
+#[test]
+fn watching_prints_again_when_something_changes_and_ctrl_c_ends_it_with_0() {
+    let sandbox = quiet_sandbox();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = program();
+    command.args(["tunnels", "--watch=5s", "--search=mad-1", "--cloudflare.account-id", &sandbox.account]);
+    command.arg(format!("--cloudflare.api-url=http://{}/client/v4", sandbox.address));
+    let watch = Process::start(command.arg("--cloudflare.api-token-file").arg(token_file(&folder)));
+    let await_text = |text: &str| {
+        eventually(text, SOON, || if watch.printed().contains(text) { Ok(()) } else { Err(watch.said()) });
+    };
+    await_text("reported_down  mad-1");
+    await_text("every 5s; Ctrl-C ends");
+    sandbox.report("mad-1", "up");
+    await_text("healthy  mad-1");
+    watch.signal("INT");
+    let ended = watch.ended(SOON);
+    assert_eq!((ended.status.code(), &*ended.stderr), (Some(0), ""), "{}", ended.stdout);
+    assert!(!ended.stdout.contains('\u{1b}'), "no control sequences unless it is a terminal: {:?}", ended.stdout);
+}
+
+/// Runs the command in a terminal of this size, with script(1).
+#[test]
+fn in_a_terminal_the_table_fits_its_width_unless_it_is_to_be_wide() {
+    let Some(script) = tool("script") else { return };
+    let sandbox = quiet_sandbox();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let widest = |flag: &str| {
+        let command = format!(
+            "stty cols 70 rows 40; exec {} tunnels {flag} --cloudflare.api-url=http://{}/client/v4 \
+             --cloudflare.account-id={} --cloudflare.api-token-file={}",
+            env!("CARGO_BIN_EXE_magic-tunnel-exporter"),
+            sandbox.address,
+            sandbox.account,
+            token_file(&folder).display()
+        );
+        let ended = run(Command::new(&script).env("NO_COLOR", "1").args(["-qec", &command, "/dev/null"]));
+        assert!(ended.stdout.contains("VERDICT"), "{ended:?}");
+        let table = ended.stdout.lines().take_while(|line| !line.trim().is_empty());
+        table.map(|line| line.trim_end().chars().count()).max().expect("a table")
+    };
+    let (fitted, wide) = (widest(""), widest("--wide"));
+    assert!(fitted <= 70 && wide > 100, "{fitted} and {wide} columns");
 }

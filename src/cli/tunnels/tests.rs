@@ -11,7 +11,7 @@ use crate::{
         tunnel::{BgpState, Tunnel, TunnelType},
         verdict::{Reported, TunnelVerdict, Verdicts},
     },
-    snapshot::Judged,
+    snapshot::{Judged, rows::VerdictFilter},
 };
 
 fn snapshot(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Snapshot {
@@ -33,10 +33,16 @@ fn snapshot(now: Moment, tunnels: &[(Tunnel, Verdict, &str)]) -> Snapshot {
     Snapshot { judged, stale_after: Duration::from_mins(5), now }
 }
 
-fn table(snapshot: &Snapshot, in_colour: bool) -> String {
+/// The table and the summary.
+fn written(snapshot: &Snapshot, filter: &Filter, style: TableStyle) -> String {
     let mut text = Vec::new();
-    write_table(snapshot, &Filter::default(), in_colour, &mut text).unwrap();
+    write_table(snapshot, filter, style, &mut text).unwrap();
+    write_summary(snapshot, filter, &mut text).unwrap();
     String::from_utf8(text).unwrap()
+}
+
+fn table(snapshot: &Snapshot, in_colour: bool) -> String {
+    written(snapshot, &Filter::default(), TableStyle { in_colour, ..TableStyle::default() })
 }
 
 fn three() -> Snapshot {
@@ -73,7 +79,7 @@ async fn only_the_verdict_is_coloured() {
 }
 
 #[tokio::test]
-async fn a_list_that_cannot_be_read_is_reported_below() {
+async fn lists_that_cannot_be_read_are_not_reported_as_empty() {
     let mut snapshot = snapshot(clock::now(), &[]);
     let mut fleet = snapshot.fleet().clone();
     let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
@@ -83,7 +89,7 @@ async fn a_list_that_cannot_be_read_is_reported_below() {
     assert_eq!(
         table(&snapshot, false),
         "\
-0 tunnels, 0 need attention
+could not read the tunnels
 account acme: gre_tunnels cannot be read (not_found): check the account id and `--cloudflare.api-url`
 account acme: ipsec_tunnels was not polled
 "
@@ -102,11 +108,9 @@ fn three_with_a_site() -> Snapshot {
     snapshot
 }
 
-fn of_site(snapshot: &Snapshot, site: &str) -> (String, bool) {
+fn of_site(snapshot: &Snapshot, site: &str) -> (String, Assessment) {
     let filter = Filter { site: Some(site.into()), ..Filter::default() };
-    let mut text = Vec::new();
-    write_table(snapshot, &filter, false, &mut text).unwrap();
-    (String::from_utf8(text).unwrap(), all_well(snapshot, &filter))
+    (written(snapshot, &filter, TableStyle::default()), assess(snapshot, &filter))
 }
 
 #[tokio::test]
@@ -114,7 +118,7 @@ async fn the_site_is_a_column_and_a_filter() {
     let snapshot = three_with_a_site();
     assert!(table(&snapshot, false).contains("TYPE   SITE  BGP"), "{}", table(&snapshot, false));
     assert!(!table(&three(), false).contains("SITE"), "no tunnel has a site");
-    let (text, well) = of_site(&snapshot, "fra");
+    let (text, assessment) = of_site(&snapshot, "fra");
     assert_eq!(
         text,
         "\
@@ -124,12 +128,82 @@ reported_down  a-very-long-name  gre   fra   down (none)  -    -       the sessi
 1 tunnels, 1 needs attention
 "
     );
-    assert!(!well);
+    assert_eq!(assessment, Assessment::Attention);
 }
 
 #[tokio::test]
 async fn a_site_without_tunnels_is_not_well() {
-    let (text, well) = of_site(&three_with_a_site(), "f\nra");
+    let found = of_site(&three_with_a_site(), "f\nra");
     let hint = "no tunnel has this site; run the command without `--site` to see all sites\n";
-    assert_eq!((text, well), (format!("{hint}0 tunnels, 0 need attention\n"), false));
+    assert_eq!(found, (format!("{hint}0 tunnels, 0 need attention\n"), Assessment::Attention));
+}
+
+/// The three tunnels with a list that could not be read.
+fn three_without_the_ipsec_list() -> Snapshot {
+    let mut snapshot = three();
+    let mut fleet = snapshot.fleet().clone();
+    let account = Arc::make_mut(fleet.accounts.get_mut(&AccountName::new("acme")).unwrap());
+    let failed = PollStatus { state: PollState::Failed(FailureReason::Timeout), ..PollStatus::default() };
+    account.set_list(TunnelType::Ipsec, TunnelList { status: failed, ..TunnelList::default() });
+    snapshot.judged.fleet = Arc::new(fleet);
+    snapshot
+}
+
+#[tokio::test]
+async fn a_list_that_could_not_be_read_is_counted_and_outweighs_a_broken_tunnel() {
+    let snapshot = three_without_the_ipsec_list();
+    let text = table(&snapshot, false);
+    assert!(text.contains("\n1 tunnels, 1 needs attention; could not read 1 of "), "{text}");
+    assert_eq!(assess(&snapshot, &Filter::default()), Assessment::Unreadable);
+}
+
+#[tokio::test]
+async fn an_assessment_concerns_only_the_tunnels_that_match() {
+    let snapshot = three();
+    let words = |search: &str| Filter { search: search.into(), ..Filter::default() };
+    let of = |verdict| Filter { verdict: Some(VerdictFilter::Only(verdict)), ..Filter::default() };
+    for (filter, expected) in [
+        (Filter::default(), Assessment::Attention),
+        (words("LONG name"), Assessment::Attention),
+        (words("ams"), Assessment::Well),
+        (words("nowhere"), Assessment::Attention),
+        (of(Verdict::Healthy), Assessment::Well),
+        (of(Verdict::ReportedDown), Assessment::Attention),
+        (of(Verdict::BgpFault), Assessment::Well),
+        (Filter { search: "ams".into(), ..of(Verdict::BgpFault) }, Assessment::Well),
+    ] {
+        assert_eq!(assess(&snapshot, &filter), expected, "{filter:?}");
+    }
+    let text = written(&snapshot, &words("nowhere"), TableStyle::default());
+    assert!(text.starts_with("no tunnel matches; run the command without `--search` to see all tunnels\n0 "), "{text}");
+}
+
+#[tokio::test]
+async fn a_table_without_headings_has_only_rows() {
+    let mut text = Vec::new();
+    let style = TableStyle { without_headings: true, ..TableStyle::default() };
+    write_table(&three(), &Filter::default(), style, &mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    assert_eq!(text.lines().count(), 3, "{text}");
+    assert!(text.starts_with("reported_down  a-very-long-name") && !text.contains("\n\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_table_fits_the_terminal() {
+    let style = |width, most_rows| TableStyle { width: Some(width), most_rows, ..TableStyle::default() };
+    assert_eq!(
+        written(&three(), &Filter::default(), style(60, Some(2))),
+        "\
+VERDICT        TUNNEL            WHY
+reported_down  a-very-long-name  the session is down
+unknown        東京              nothing is known
+… and 1 more
+
+3 tunnels, 1 needs attention
+"
+    );
+    for width in 40..100 {
+        let text = written(&three(), &Filter::default(), style(width, None));
+        assert!(text.lines().take(4).all(|line| line.width() <= width), "{width} columns:\n{text}");
+    }
 }
