@@ -16,6 +16,9 @@ Success, or stopped by a signal.
 1
 Failure: for example, an address is in use, a task ended unexpectedly, a tunnel needs attention or a check failed.
 .TP
+2
+Only of the command \\fBtunnels\\fR: a list could not be read, or the command failed.
+.TP
 64
 The configuration is invalid; the message on standard error names the key, the value and the rule.
 ";
