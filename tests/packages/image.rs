@@ -3,6 +3,7 @@
 use std::{
     fs,
     process::{Command, Stdio},
+    sync::OnceLock,
 };
 
 use serde_json::Value;
@@ -10,6 +11,15 @@ use serde_json::Value;
 use crate::support::{Group, can_run, command, eventually, output, script};
 
 const PROGRAM: &str = "/usr/bin/magic-tunnel-exporter";
+
+/// Programs that [`build`] needs, for `can_run`.
+pub(crate) const NEEDS: &[&str] = &["root", "buildah", "debootstrap", "cargo", "rustc"];
+
+/// Builds the image, once for all tests, and returns its id.
+pub(crate) fn build() -> &'static str {
+    static IMAGE: OnceLock<String> = OnceLock::new();
+    IMAGE.get_or_init(|| output(script("image.sh").args(["dev", "made-by-a-test"])).trim().to_owned())
+}
 
 /// A container of the image, deleted when this is dropped.
 struct Container(String);
@@ -93,13 +103,12 @@ fn texts(value: &Value) -> Vec<&str> {
 
 #[test]
 fn the_image_is_built_and_runs_the_demo_without_privileges() {
-    if !can_run(&["root", "buildah", "debootstrap", "cargo", "rustc", "unshare", "nsenter", "ip", "curl"]) {
+    if !can_run(NEEDS) || !can_run(&["unshare", "nsenter", "ip", "curl"]) {
         return;
     }
-    let image = output(script("image.sh").args(["dev", "made-by-a-test"]));
-    let inspected: Value =
-        serde_json::from_str(&output(script("buildah").args(["inspect", "--type", "image", image.trim()])))
-            .expect("the JSON of buildah inspect");
+    let image = build();
+    let inspected: Value = serde_json::from_str(&output(script("buildah").args(["inspect", "--type", "image", image])))
+        .expect("the JSON of buildah inspect");
     let config = &inspected["Docker"]["config"];
     assert_eq!(config["User"], "65532:65532");
     assert_eq!(texts(&config["Entrypoint"]), [PROGRAM]);
@@ -111,7 +120,7 @@ fn the_image_is_built_and_runs_the_demo_without_privileges() {
     let healthcheck = texts(&config["Healthcheck"]["Test"]);
     assert_eq!(healthcheck.first(), Some(&"CMD"));
 
-    let container = Container::new(image.trim());
+    let container = Container::new(image);
     let demo = container.start_demo();
     assert_eq!(demo.status("Uid").split_whitespace().next(), Some("65532"));
     assert_eq!(demo.status("CapPrm").trim_start_matches('0'), "");

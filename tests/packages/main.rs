@@ -10,5 +10,6 @@ mod debian;
 mod image;
 mod kubernetes;
 mod machine;
+mod podman;
 mod support;
 mod systemd;

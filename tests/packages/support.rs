@@ -136,13 +136,17 @@ impl Drop for Group {
 }
 
 /// Calls `look` until it returns a value. Panics after 30 s with `what` and the last error of `look`.
-pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
-    const WITHIN: Duration = Duration::from_secs(30);
-    let deadline = now() + WITHIN;
+pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Result<T, String>) -> T {
+    eventually_within(Duration::from_secs(30), what, look)
+}
+
+/// The same with another deadline.
+pub(crate) fn eventually_within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = now() + limit;
     loop {
         match look() {
             Ok(value) => return value,
-            Err(seen) if now() > deadline => panic!("waited {WITHIN:?} for {what}; seen last: {seen}"),
+            Err(seen) if now() > deadline => panic!("waited {limit:?} for {what}; seen last: {seen}"),
             Err(_) => thread::sleep(Duration::from_millis(100)),
         }
     }
