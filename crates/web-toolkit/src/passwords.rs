@@ -16,7 +16,10 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::task;
 
-use self::{memory::PasswordMemory, queue::FairQueue};
+use self::{
+    memory::PasswordMemory,
+    queue::{FairQueue, Places},
+};
 use crate::server::Peer;
 
 /// A check with cost 16 takes about five seconds, and each further step doubles the time. Hashes with a higher cost
@@ -145,7 +148,7 @@ impl PasswordChecker {
             return PasswordCheck::Accepted;
         }
         let queue = if hash.cost > HIGHEST_USUAL_COST { &self.costly } else { &self.usual };
-        let Ok(turn) = queue.turn(peer).await else { return PasswordCheck::Busy };
+        let Ok(turn) = queue.turn(peer, Places::for_cost(hash.cost)).await else { return PasswordCheck::Busy };
         // Another request of the same user may have been checked in the meantime.
         if is_remembered() {
             return PasswordCheck::Accepted;

@@ -116,9 +116,11 @@ async fn new_rules_apply_from_the_next_request() {
 
 #[tokio::test]
 async fn too_many_guesses_are_refused_at_once_and_delay_no_authenticated_client() {
-    let (_rules, guard) = guard(RequestRules::new(with_users(&[("alice", "wonder")]), None, HeaderMap::new()), false);
+    let hash: PasswordHash = bcrypt::hash("wonder", 10).unwrap().parse().unwrap();
+    let users = Users::new([("alice".to_owned(), hash)].into());
+    let (_rules, guard) = guard(RequestRules::new(users, None, HeaderMap::new()), false);
     assert_eq!(status(&guard, "/metrics", Some("alice:wonder")).await, 200);
-    // More guesses than places, all at once.
+    // More guesses than places at this cost, all at once.
     let mut guesses = JoinSet::new();
     for _ in 0..50 {
         let guard = guard.clone();

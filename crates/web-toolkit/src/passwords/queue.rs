@@ -10,11 +10,26 @@ use tokio::sync::oneshot;
 
 use crate::server::Peer;
 
-/// Waiting requests of all peers.
-pub(super) const MOST_WAITING: usize = 64;
+/// The places of waiting requests, which limit the time that the last one waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Places {
+    /// Of all peers.
+    pub(super) all: usize,
+    /// Of one peer.
+    pub(super) of_peer: usize,
+}
 
-/// Waiting requests of one peer.
-pub(super) const MOST_OF_PEER: usize = 4;
+impl Places {
+    /// For checks of cost 10, the default of most tools, and above.
+    pub(super) const USUAL: Self = Self { all: 64, of_peer: 4 };
+
+    /// Each step below cost 10 halves the time of a check, and doubles the places: a thousand agents that connect after
+    /// a restart have one each at cost 6.
+    pub(super) fn for_cost(cost: u32) -> Self {
+        let more = 1 << 10_u32.saturating_sub(cost);
+        Self { all: Self::USUAL.all * more, of_peer: Self::USUAL.of_peer * more }
+    }
+}
 
 /// One turn at a time. Clones share the queue.
 #[derive(Debug, Clone, Default)]
@@ -29,13 +44,13 @@ pub(super) struct Turn(FairQueue);
 pub(super) struct QueueFull;
 
 impl FairQueue {
-    /// Waits for a turn.
+    /// Waits for a turn. A request is refused if more than `places` of them wait.
     ///
     /// Cancel safety: a turn that is given to a dropped future goes to the next peer.
     ///
     /// # Errors
     /// At once, if too many requests wait already, or later, if a peer with fewer of them needs the place.
-    pub(super) async fn turn(&self, peer: Peer) -> Result<Turn, QueueFull> {
+    pub(super) async fn turn(&self, peer: Peer, places: Places) -> Result<Turn, QueueFull> {
         let given = {
             let mut waiting = self.0.lock();
             if !waiting.busy {
@@ -43,7 +58,7 @@ impl FairQueue {
                 return Ok(Turn(self.clone()));
             }
             let (give, given) = oneshot::channel();
-            waiting.push(peer, give)?;
+            waiting.push(peer, give, places)?;
             given
         };
         given.await.map_err(|_| QueueFull)
@@ -78,12 +93,12 @@ impl<T> Default for WaitingRequests<T> {
 impl<T> WaitingRequests<T> {
     /// If all places are taken, the newest request of the peer with most of them is dropped, provided that `peer` has
     /// at least two fewer.
-    pub(super) fn push(&mut self, peer: Peer, request: T) -> Result<(), QueueFull> {
+    pub(super) fn push(&mut self, peer: Peer, request: T, places: Places) -> Result<(), QueueFull> {
         let own = self.requests.get(&peer).map_or(0, VecDeque::len);
-        if own >= MOST_OF_PEER {
+        if own >= places.of_peer {
             return Err(QueueFull);
         }
-        if self.count >= MOST_WAITING {
+        if self.count >= places.all {
             let most = self.requests.values_mut().max_by_key(|requests| requests.len());
             most.filter(|most| most.len() >= own + 2).and_then(VecDeque::pop_back).ok_or(QueueFull)?;
             self.count -= 1;

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        ServerConfig,
+        HandshakeKind, ServerConfig,
         crypto::ring,
         pki_types::{CertificateDer, UnixTime},
         server::danger::ClientCertVerifier,
@@ -83,6 +83,12 @@ impl Encryption {
         let names = certificates.first().filter(|_| config.clients.are_verified());
         let names = names.map_or_else(Arc::default, |own| read_alternative_names(own).into());
         let proof = Proof::Certificates(certificates.iter().cloned().map(CertificateDer::into_owned).collect());
+        let is_resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+        // The ticket of a session is valid for hours, in which the certificate of the client can expire.
+        if is_resumed && !config.admits(&proof) {
+            let reason = "the client resumed a session, and its certificate is no longer accepted";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
         Ok(Established { stream: Box::new(stream), proof, names })
     }
 
@@ -179,6 +185,11 @@ impl TlsConfig {
             builder.with_single_cert(chain.certificates.clone(), key.der()).map_err(|_| TlsError::UnusableKey)?;
         // A client that requires HTTP/2 is refused in the handshake, before it sends a request.
         rustls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Tickets instead of sessions at the server, which would forget those of all but 256 clients. Without random
+        // numbers for their keys, the sessions stay at the server. A new configuration has new keys.
+        if let Ok(ticketer) = ring::Ticketer::new() {
+            rustls.ticketer = ticketer;
+        }
         Ok(Self { rustls: Arc::new(rustls), verifier, validity: chain.validity, clients })
     }
 

@@ -74,7 +74,7 @@ async fn a_password_is_compared_up_to_72_bytes_as_in_other_exporters() {
 async fn a_remembered_password_needs_no_turn() {
     let (users, checker) = (users(&[("alice", "wonder")]), PasswordChecker::default());
     assert_eq!(checker.check(&users, credentials("alice", "wonder"), peer(1)).await, PasswordCheck::Accepted);
-    let _only_turn = checker.usual.turn(peer(2)).await.unwrap();
+    let _only_turn = checker.usual.turn(peer(2), Places::USUAL).await.unwrap();
     assert_eq!(checker.check(&users, credentials("alice", "wonder"), peer(1)).await, PasswordCheck::Accepted);
     assert!(!remembers(&checker, &users, "alice", "wrong"));
 }
@@ -82,8 +82,8 @@ async fn a_remembered_password_needs_no_turn() {
 #[tokio::test]
 async fn a_peer_with_too_many_guesses_is_refused_at_once_and_delays_no_other() {
     let (users, checker) = (users(&[("alice", "wonder")]), PasswordChecker::default());
-    let turn = checker.usual.turn(peer(1)).await.unwrap();
-    let mut guesses: Vec<_> = (0..queue::MOST_OF_PEER)
+    let turn = checker.usual.turn(peer(1), Places::USUAL).await.unwrap();
+    let mut guesses: Vec<_> = (0..Places::for_cost(COST).of_peer)
         .map(|_| Box::pin(checker.check(&users, credentials("alice", "guess"), peer(1))))
         .collect();
     for guess in &mut guesses {
@@ -103,11 +103,11 @@ async fn a_user_with_a_costly_hash_delays_no_other_user() {
     let costly = PasswordHash { cost: 18, ..hash("slow") };
     let users = Users::new([("alice".to_owned(), hash("wonder")), ("bob".to_owned(), costly)].into()).unwrap();
     let checker = PasswordChecker::default();
-    let turn = checker.costly.turn(peer(2)).await.unwrap();
+    let turn = checker.costly.turn(peer(2), Places::USUAL).await.unwrap();
     assert_eq!(checker.check(&users, credentials("alice", "wonder"), peer(1)).await, PasswordCheck::Accepted);
     assert_eq!(checker.check(&users, credentials("mallory", "wonder"), peer(1)).await, PasswordCheck::Refused);
     drop(turn);
-    let _usual = checker.usual.turn(peer(2)).await.unwrap();
+    let _usual = checker.usual.turn(peer(2), Places::USUAL).await.unwrap();
     assert_eq!(checker.check(&users, credentials("bob", "slow"), peer(1)).await, PasswordCheck::Accepted);
 }
 
@@ -118,7 +118,7 @@ async fn a_check_is_completed_and_remembered_after_the_client_disconnects() {
     let mut disconnected = Box::pin(checker.check(&users, credentials("alice", "wonder"), peer(1)));
     poll_fn(|cx| Poll::Ready(disconnected.as_mut().poll(cx).is_pending())).await;
     drop(disconnected);
-    let _all_done = checker.usual.turn(peer(1)).await.unwrap();
+    let _all_done = checker.usual.turn(peer(1), Places::USUAL).await.unwrap();
     assert!(remembers(&checker, &users, "alice", "wonder"));
 }
 

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 use super::super::queue::*;
 use crate::server::Peer;
 
+const USUAL: Places = Places::USUAL;
+
 fn peer(last: u8) -> Peer {
     Peer::from(IpAddr::from([192, 0, 2, last]))
 }
@@ -13,7 +15,7 @@ fn peer(last: u8) -> Peer {
 fn peers_take_turns() {
     let mut waiting = WaitingRequests::default();
     for (of, request) in [(1, "a1"), (1, "a2"), (1, "a3"), (2, "b1"), (3, "c1"), (2, "b2")] {
-        waiting.push(peer(of), request).unwrap();
+        waiting.push(peer(of), request, USUAL).unwrap();
     }
     let order: Vec<_> = std::iter::from_fn(|| waiting.pop()).collect();
     assert_eq!(order, ["a1", "b1", "c1", "a2", "b2", "a3"]);
@@ -22,24 +24,37 @@ fn peers_take_turns() {
 #[test]
 fn one_peer_fills_only_its_own_places() {
     let mut waiting = WaitingRequests::default();
-    for _ in 0..MOST_OF_PEER {
-        waiting.push(peer(1), ()).unwrap();
+    for _ in 0..USUAL.of_peer {
+        waiting.push(peer(1), (), USUAL).unwrap();
     }
-    assert_eq!(waiting.push(peer(1), ()), Err(QueueFull));
-    assert_eq!(waiting.push(peer(2), ()), Ok(()));
+    assert_eq!(waiting.push(peer(1), (), USUAL), Err(QueueFull));
+    assert_eq!(waiting.push(peer(2), (), USUAL), Ok(()));
+}
+
+#[test]
+fn more_requests_wait_if_their_checks_are_cheap() {
+    for (cost, all, of_peer) in [(4, 4_096, 256), (5, 2_048, 128), (9, 128, 8), (10, 64, 4), (12, 64, 4), (31, 64, 4)] {
+        assert_eq!(Places::for_cost(cost), Places { all, of_peer }, "cost {cost}");
+    }
+    let mut waiting = WaitingRequests::default();
+    for _ in 0..64 {
+        waiting.push(peer(1), (), Places::for_cost(5)).unwrap();
+    }
+    assert_eq!(waiting.push(peer(2), (), USUAL), Ok(()), "in the place of a peer with more");
+    assert_eq!(waiting.len(), 64);
 }
 
 #[test]
 fn a_full_queue_has_a_place_for_a_peer_with_fewer_requests() {
     let mut waiting = WaitingRequests::default();
-    let peers = (0..).take(MOST_WAITING / MOST_OF_PEER);
+    let peers = (0..).take(USUAL.all / USUAL.of_peer);
     for of in peers.clone() {
-        for _ in 0..MOST_OF_PEER {
-            waiting.push(peer(of), of).unwrap();
+        for _ in 0..USUAL.of_peer {
+            waiting.push(peer(of), of, USUAL).unwrap();
         }
     }
-    assert_eq!((waiting.len(), waiting.push(peer(99), 99)), (MOST_WAITING, Ok(())));
-    assert_eq!(waiting.len(), MOST_WAITING);
+    assert_eq!((waiting.len(), waiting.push(peer(99), 99, USUAL)), (USUAL.all, Ok(())));
+    assert_eq!(waiting.len(), USUAL.all);
     let first_round: Vec<_> = peers.clone().map(|_| waiting.pop()).collect();
     assert_eq!(first_round, peers.map(Some).collect::<Vec<_>>());
     assert_eq!(waiting.pop(), Some(99), "after one turn of each other peer");
@@ -48,8 +63,8 @@ fn a_full_queue_has_a_place_for_a_peer_with_fewer_requests() {
 #[tokio::test]
 async fn a_turn_ends_when_it_is_dropped_and_a_dropped_request_is_skipped() {
     let queue = FairQueue::default();
-    let turn = queue.turn(peer(1)).await.unwrap();
-    let mut waiting: Vec<_> = (2..5).map(|of| Box::pin(queue.turn(peer(of)))).collect();
+    let turn = queue.turn(peer(1), USUAL).await.unwrap();
+    let mut waiting: Vec<_> = (2..5).map(|of| Box::pin(queue.turn(peer(of), USUAL))).collect();
     for request in &mut waiting {
         assert!(tokio::time::timeout(Duration::ZERO, request).await.is_err());
     }
@@ -60,7 +75,7 @@ async fn a_turn_ends_when_it_is_dropped_and_a_dropped_request_is_skipped() {
     drop(second);
     let turn = waiting.remove(0).await.unwrap();
     drop(turn);
-    assert!(queue.turn(peer(9)).await.is_ok());
+    assert!(queue.turn(peer(9), USUAL).await.is_ok());
 }
 
 #[test]
@@ -75,7 +90,7 @@ fn many_threads_share_one_turn_and_lose_none() {
             scope.spawn(move || {
                 runtime.block_on(async {
                     for n in 0..200 {
-                        let turn = queue.turn(peer(of));
+                        let turn = queue.turn(peer(of), USUAL);
                         // Some clients give up while they wait.
                         let turn = if n % 7 == 0 {
                             tokio::time::timeout(Duration::ZERO, turn).await.ok()
@@ -109,8 +124,8 @@ proptest! {
                 if let Some(popped) = popped {
                     *expected.get_mut(&popped).unwrap() -= 1;
                 }
-            } else if waiting.push(peer(of), peer(of)).is_ok() {
-                if expected.values().sum::<usize>() == MOST_WAITING {
+            } else if waiting.push(peer(of), peer(of), USUAL).is_ok() {
+                if expected.values().sum::<usize>() == USUAL.all {
                     let (most, count) = expected.iter_mut().rev().max_by_key(|(peer, count)| (**count, **peer)).unwrap();
                     prop_assert!(*most != peer(of));
                     *count -= 1;
@@ -118,8 +133,8 @@ proptest! {
                 *expected.entry(peer(of)).or_default() += 1;
             }
             prop_assert_eq!(waiting.len(), expected.values().sum::<usize>());
-            prop_assert!(waiting.len() <= MOST_WAITING);
-            prop_assert!(expected.values().all(|count| *count <= MOST_OF_PEER));
+            prop_assert!(waiting.len() <= USUAL.all);
+            prop_assert!(expected.values().all(|count| *count <= USUAL.of_peer));
         }
     }
 }

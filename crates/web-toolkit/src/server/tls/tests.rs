@@ -11,7 +11,7 @@ use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, RootCertStore,
+        ClientConfig, HandshakeKind, RootCertStore,
         crypto::ring,
         pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
     },
@@ -200,6 +200,49 @@ async fn a_page_sees_the_names_of_a_certificate_only_if_its_issuer_was_verified(
         let server = start_with(config(&ca, &BOTH, clients.clone()), Limits::default(), names);
         let answer = ask(&server, client(&ca, shown, Version::Tls13)).await.unwrap();
         assert!(answer.ends_with(&format!("\r\n{expected}")), "{clients:?}: {answer}");
+    }
+}
+
+/// Sends one request over a new connection. Returns how the session began.
+async fn begin_session(server: &Server, config: &ClientConfig) -> std::io::Result<Option<HandshakeKind>> {
+    let mut stream = connect(server, config.clone()).await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await?;
+    stream.read_to_string(&mut String::new()).await?;
+    Ok(stream.get_ref().1.handshake_kind())
+}
+
+#[tokio::test]
+async fn the_sessions_of_hundreds_of_clients_are_resumed() {
+    let ca = authority();
+    let server = start(config(&ca, &BOTH, Clients::All), Limits::default());
+    for version in [Version::Tls12, Version::Tls13] {
+        let clients: Vec<_> = (0..300).map(|_| client(&ca, None, version)).collect();
+        for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            for client in &clients {
+                assert_eq!(begin_session(&server, client).await.unwrap(), Some(expected), "{version:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_not_resumed_after_the_certificate_of_the_client_has_expired() {
+    let ca = authority();
+    let verified = Clients::Verified { roots: Some(roots(&ca)), names: Vec::new() };
+    for version in [Version::Tls12, Version::Tls13] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["fra.example".to_owned()]).unwrap();
+        let soon = clock::now().wall.as_second() + 3;
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(u64::try_from(soon).unwrap());
+        let fra = (params.signed_by(&key, &ca).unwrap().pem(), key.serialize_pem());
+        let server = start(config(&ca, &BOTH, verified.clone()), Limits::default());
+        let client = client(&ca, Some(&fra), version);
+        let mut begun = begin_session(&server, &client).await;
+        while let Ok(Some(HandshakeKind::Full | HandshakeKind::Resumed)) = begun {
+            assert!(clock::now().wall.as_second() < soon + 20, "still accepted");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            begun = begin_session(&server, &client).await;
+        }
     }
 }
 
