@@ -276,7 +276,7 @@ impl Config {
                 &flags.edge,
                 &mut reader,
                 root.edge,
-                is_local,
+                (is_local, is_agent),
                 (defaults.edge_enabled, defaults.edge.clone()),
             ),
             interconnects: routes::read_interconnects(&flags.interconnects, &mut reader, root.interconnects),

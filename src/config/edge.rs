@@ -23,18 +23,23 @@ const MAX_COLO_LENGTH: usize = 32;
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_mins(30);
 
 /// The flags over the section. `None` if the edge is not polled; the other values are checked nevertheless. `is_local`
-/// means that all accounts have an API on this machine.
+/// means that all accounts have an API on this machine. An agent polls nothing.
 pub(super) fn read(
     flags: &EdgeFlags,
     reader: &mut SettingsReader,
     node: Node<EdgeKeys>,
-    is_local: bool,
+    (is_local, is_agent): (bool, bool),
     (usually_enabled, usual): (bool, EdgePollSettings),
 ) -> Option<EdgePollSettings> {
     let keys = reader.section("edge", node);
     let before = reader.mistakes();
-    let enabled = reader.one(("edge.enabled", flags.edge_enabled.as_deref(), keys.enabled));
-    let enabled = reader.switch(enabled, usually_enabled);
+    let setting = reader.one(("edge.enabled", flags.edge_enabled.as_deref(), keys.enabled));
+    let enabled = reader.switch(setting.clone(), usually_enabled);
+    if let Some(setting) = setting.filter(|_| enabled && is_agent) {
+        let rule = "cannot be combined with `--inventory.url`: an agent gets the state at the edge from its hub; enable \
+            it there";
+        reader.report(setting.unquoted_mistake(rule));
+    }
     let setting = reader.one(("edge.interval", flags.edge_interval.as_deref(), keys.interval));
     let shortest = if is_local { SHORTEST_LOCAL_INTERVAL } else { SHORTEST_INTERVAL };
     let interval = duration(reader, setting, &(shortest..=LONGEST_INTERVAL)).unwrap_or(usual.interval);

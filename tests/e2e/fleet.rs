@@ -208,8 +208,10 @@ fn a_client_reads_the_sites_that_it_was_granted_and_no_other_page() {
 }
 
 #[test]
-fn an_agent_with_an_account_is_refused_with_one_sentence() {
-    for more in [&["--cloudflare.account-id=0123"][..], &["--cloudflare.api-url=https://api.example"]] {
+fn an_agent_with_an_account_or_an_edge_of_its_own_is_refused_with_one_sentence() {
+    for more in
+        [&["--cloudflare.account-id=0123"][..], &["--cloudflare.api-url=https://api.example"], &["--edge.enabled"]]
+    {
         let ended = run(agent(&["https://hub.example:9847".to_owned()]).args(more));
         assert_eq!((ended.status.code(), ended.stderr.lines().count()), (Some(64), 1), "{}", ended.stderr);
         assert!(ended.stderr.contains("cannot be combined with `--inventory.url`"), "{}", ended.stderr);

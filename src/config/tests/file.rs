@@ -899,6 +899,10 @@ fn settings_of_an_agent_that_do_not_fit_together_are_refused() {
         ("inventory: {url: 'https://h.example', advertise: 'fra:9847'}", "must be a URL with a port"),
         ("inventory: {url: 'https://h.example', prober: prüfer}", "must have ASCII characters only"),
         ("inventory: {url: 'https://h.example'}\naccounts: [{id: a}]", "cannot be combined with `--inventory.url`"),
+        (
+            "inventory: {url: 'https://h.example'}\nedge: {enabled: true}",
+            "`edge.enabled` cannot be combined with `--inventory.url`: an agent gets the state at the edge from its hub",
+        ),
     ] {
         let mistakes = House::new(text).config_in(&[], |_: &str| None).unwrap_err();
         assert!(mistakes.contains(mistake) && mistakes.lines().count() == 1, "{text}: {mistakes}");
