@@ -82,6 +82,35 @@ fn an_expired_certificate_of_the_hub_is_refused_and_the_last_inventory_stays() {
 }
 
 #[test]
+fn a_password_that_the_hub_has_changed_is_refused_until_the_agent_has_the_new_one() {
+    let world = World::new();
+    let accept = |password| {
+        let hash = bcrypt::hash(password, 4).expect("a hash");
+        world.write("web.yml", &format!("basic_auth_users: {{fra: '{hash}'}}\n"))
+    };
+    let web = format!("--web.config.file={}", accept("first"));
+    let password = world.write("password", "first\n");
+    let hub = world.hub(&[&web, "--web.open-health"]);
+    let mut command = agent(&[url(hub.address)]);
+    command.args(["--probe", "--inventory.basic-auth.username=fra"]);
+    let mut agent = Exporter::start(command.arg(format!("--inventory.basic-auth.password-file={password}")));
+    await_names(&agent, &["fra-1", "fra-2"]);
+    accept("second");
+    agent.await_page("a refused password", SOON, |page| {
+        let refused = page.value("inventory_failures_total", &[("reason", "auth")]).unwrap_or_default();
+        let requests = page.value("inventory_requests_total", &[("code", "401")]).unwrap_or_default();
+        (refused >= 2.0 && requests >= 2.0).then_some(())
+    });
+    assert_eq!(names(agent.address), ["fra-1", "fra-2"]);
+    world.write("password", "second\n");
+    eventually("the hub to accept the agent again", SOON, || {
+        let said = agent.process.said();
+        if said.contains("answers again after `auth`") { Ok(()) } else { Err(said) }
+    });
+    agent.process.assert_running();
+}
+
+#[test]
 fn a_hub_that_restarts_still_lists_the_agents_that_it_knew() {
     let world = World::new();
     let state = format!("--state.directory={}", world.path("state"));
