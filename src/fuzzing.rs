@@ -3,9 +3,10 @@
 //! `fuzz/` holds the programs and the corpora; `make fuzz` runs them, and a test replays the corpora. A function panics
 //! if the code does, or if a property does not hold.
 
-use std::{collections::HashSet, fs, path::PathBuf, process, sync::Arc};
+use std::{collections::HashSet, fs, path::PathBuf, process, str, sync::Arc, time::Duration};
 
-use web_toolkit::{settings::Setting, web_file::WebFile};
+use serde_json::Value;
+use web_toolkit::{clock, settings::Setting, web_file::WebFile};
 
 use crate::{
     cloudflare::{decode::decode_list, graphql},
@@ -13,16 +14,20 @@ use crate::{
         Config, Inputs,
         flags::{FileFlags, Flags, LogFlags},
     },
-    domain::tunnel::TunnelType,
-    http, prober,
+    domain::{inventory::Fleet, tunnel::TunnelType},
+    http,
+    inventory::{EdgeAge, HubList, Inventory, ListAge, ReplyTimes, decode},
+    poller::hub_session::{HubSession, Update},
+    prober,
 };
 
 /// The name of a target, which is the name of its corpus, and its function.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 8] = [
     ("list", decode_tunnels),
     ("edge", graphql::fuzz::decode_answer),
+    ("inventory", adopt_inventory),
     ("config_file", load_config),
     ("web_file", load_web_file),
     ("packet", prober::client::icmp::fuzz::judge_packet),
@@ -48,6 +53,61 @@ fn decode_tunnels(data: &[u8]) {
         assert!(listing.tunnels.is_sorted_by_key(|tunnel| (tunnel.name.clone(), tunnel.id.clone())));
         assert!(listing.tunnels.iter().all(|tunnel| tunnel.tunnel_type() == tunnel_type));
     }
+}
+
+/// The response of a hub: the first line has the ages of its headers, the rest is the body.
+///
+/// The agent does not know more tunnels than the hub sends, no value is newer than the request, and a hub that has what
+/// the agent knows sends the same tunnels.
+fn adopt_inventory(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let (header, body) = text.split_once('\n').unwrap_or(("", text));
+    let times = ReplyTimes {
+        age: Duration::from_secs(header.len() as u64),
+        lists: reread(&ListAge::parse_all(header), ListAge::parse_all),
+        edges: reread(&EdgeAge::parse_all(header), EdgeAge::parse_all),
+    };
+    let Ok(inventory) = decode(body) else { return };
+    inventory.lists.iter().for_each(|((_, tunnel_type), list)| check_list(*tunnel_type, list));
+    let sent = inventory.tunnels();
+    let fleet = adopt(inventory, times);
+    let known: usize = fleet.accounts.values().map(|account| account.entries().count()).sum();
+    assert!(known <= sent, "{known} of {sent}");
+    let serve_again = |body: &str| {
+        let inventory = decode(body).expect("an agent reads what a hub writes");
+        http::fuzz::serve_inventory(&adopt(inventory, ReplyTimes::default()))
+    };
+    let first = serve_again(&http::fuzz::serve_inventory(&fleet));
+    let tunnels = |body: &str| serde_json::from_str::<Value>(body).expect("JSON")["tunnels"].take();
+    assert_eq!(tunnels(&first), tunnels(&serve_again(&first)));
+}
+
+/// Members of a header that are written and read again. Names are written as they are shown.
+fn reread<T: ToString + PartialEq + std::fmt::Debug>(members: &[T], parse: impl Fn(&str) -> Vec<T>) -> Vec<T> {
+    let write = |members: &[T]| members.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
+    let once = parse(&write(members));
+    assert_eq!(once.len(), members.len());
+    assert_eq!(parse(&write(&once)), once);
+    once
+}
+
+fn check_list(tunnel_type: TunnelType, list: &HubList) {
+    let ids: HashSet<_> = list.tunnels.iter().map(|tunnel| &tunnel.id).collect();
+    assert_eq!(ids.len(), list.tunnels.len(), "ids are unique");
+    assert!(list.tunnels.is_sorted_by_key(|tunnel| (&tunnel.name, &tunnel.id)));
+    assert!(list.tunnels.iter().all(|tunnel| tunnel.tunnel_type() == tunnel_type));
+    assert!(list.sites.keys().chain(list.steering.keys()).all(|id| ids.contains(id)));
+}
+
+/// What an agent knows that has just started and receives this.
+fn adopt(inventory: Inventory, times: ReplyTimes) -> Arc<Fleet> {
+    let (mut session, now) = (HubSession::resume(Arc::default(), &Fleet::awaiting_hub(), 1), clock::now());
+    session.succeed(Update::Changed { inventory, times, body: String::new(), tag: None }, now);
+    let fleet = session.fleet();
+    let lists = fleet.accounts.values().flat_map(|account| account.lists());
+    let newest = lists.filter_map(|(_, list)| list.status.last_success).map(|at| at.instant).max();
+    assert!(newest.is_none_or(|newest| newest <= now.instant));
+    Arc::new(fleet)
 }
 
 /// The configuration file, in an empty environment.

@@ -27,13 +27,7 @@ pub(in crate::http) fn find_tag(index: &Arc<InventoryIndex>, selection: &Arc<Sel
         return Ok(tag);
     }
     let mut hash = Context::new(&SHA256);
-    let (mut text, mut piece) = (InventoryText::new(Arc::clone(index), Arc::clone(selection)), Vec::new());
-    let mut is_last = false;
-    while !is_last {
-        piece.clear();
-        is_last = text.write_piece(&mut piece)?;
-        hash.update(&piece);
-    }
+    write_pieces(index, selection, |piece| hash.update(piece))?;
     let mut tag = String::with_capacity(2 * TAG_BYTES);
     for byte in &hash.finish().as_ref()[..TAG_BYTES] {
         // Writing to a string cannot fail.
@@ -42,6 +36,25 @@ pub(in crate::http) fn find_tag(index: &Arc<InventoryIndex>, selection: &Arc<Sel
     let tag = Arc::from(tag);
     index.keep_tag(Arc::clone(selection), Arc::clone(&tag));
     Ok(tag)
+}
+
+/// Passes each piece of the selected part to `take`.
+///
+/// # Errors
+/// Writing failed.
+pub(in crate::http) fn write_pieces(
+    index: &Arc<InventoryIndex>,
+    selection: &Arc<Selection>,
+    mut take: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let mut text = InventoryText::new(Arc::clone(index), Arc::clone(selection));
+    let (mut piece, mut is_last) = (Vec::new(), false);
+    while !is_last {
+        piece.clear();
+        is_last = text.write_piece(&mut piece)?;
+        take(&piece);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -3,13 +3,8 @@ use crate::domain::fixtures::{addressed, polled};
 
 fn body(index: &Arc<InventoryIndex>, query: &str) -> String {
     let selection = Arc::new(Selection::parse(query).unwrap());
-    let mut text = InventoryText::new(Arc::clone(index), selection);
-    let (mut body, mut piece, mut is_last) = (Vec::new(), Vec::new(), false);
-    while !is_last {
-        piece.clear();
-        is_last = text.write_piece(&mut piece).unwrap();
-        body.extend_from_slice(&piece);
-    }
+    let mut body = Vec::new();
+    write_pieces(index, &selection, |piece| body.extend_from_slice(piece)).unwrap();
     String::from_utf8(body).unwrap()
 }
 
