@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Measures every query of the dashboards on a real Prometheus with hours of data of thousands of tunnels.
 
-    nice benches/dashboards.py [--tunnels 5000] [--hours 6] [--folder target/dashboards-bench] [--write]
+    nice benches/dashboards.py [--tunnels 5000] [--hours 6] [--folder target/dashboards-bench] [--write] [BOARD...]
 
 `promtool tsdb create-blocks-from openmetrics` makes blocks from generated text: the series of all tunnels that the
-dashboards read, and all series of the chosen tunnels. With 5,000 tunnels this takes about 10 minutes, 5 GB of disk and
+dashboards read, and all series of the chosen tunnels. The dashboard of a fleet has blocks of its own, with the series of
+a hub and of two agents for every ten tunnels: 1,000 agents with 5,000 tunnels. With 5,000 tunnels this takes about 10 minutes, 5 GB of disk and
 2 GB of memory; the blocks are kept and used again. Each query is sent as Grafana sends it on opening a dashboard, five
 times; the fastest counts. "cpu" is the processor time of Prometheus, which other load of the machine changes little.
 The exit status is 1 if a query takes more than a second. `--write` updates docs/BENCHMARKS.md.
@@ -32,6 +33,8 @@ LIMIT = 1.0
 REPEAT = 5
 ACCOUNTS, PER_SITE = 5, 4
 JOB, INSTANCE = "magic-tunnels", "exporter.example.net:9847"
+HUB = f'job="{JOB}",instance="{INSTANCE}",role="hub"'
+PER_AGENT, VOTES = 10, 2
 VERDICTS = "healthy bgp_fault tunnel_fault unreachable path_mismatch reported_down prober_isolated".split()
 VERDICTS += ["check_fault", "unknown"]
 BUCKETS = "0.0005 0.001 0.002 0.005 0.01 0.02 0.05 0.1 0.2 0.5 1 2 +Inf".split()
@@ -50,10 +53,11 @@ class Tunnel:
         account = f"account-{number % ACCOUNTS}"
         kind = "gre" if number % 3 == 0 else "ipsec"
         self.site = f"site-{number // PER_SITE:04}" if number % 10 else ""
-        self.labels = (
-            f'job="{JOB}",instance="{INSTANCE}",account="{account}",tunnel_id="{digest}",'
+        self.key = (
+            f'account="{account}",tunnel_id="{digest}",'
             f'tunnel_name="site-{number // PER_SITE:04}-{kind}-{number % PER_SITE}",tunnel_type="{kind}"'
         )
+        self.labels = f'job="{JOB}",instance="{INSTANCE}",{self.key}'
         self.sited = self.labels + (f',site="{self.site}"' if self.site else "")
 
     def verdict(self, minute):
@@ -155,18 +159,80 @@ def of_exporter(minute):
             yield f'cloudflare_magic_api_requests_total{{{labels},code="200"}}', minute
 
 
-def write_block(file, begin, end, tunnels, chosen):
+def agent(number):
+    return f'job="magic-tunnel-agents",instance="agent-{number:04}.example.net:9847",role="agent"'
+
+
+def agents_of(tunnel):
+    return [tunnel.number // PER_AGENT * VOTES + place for place in range(VOTES)]
+
+
+def votes(tunnel, minute):
+    """The verdicts of the agents of a tunnel. One of them has a broken path to 1 in 100 tunnels."""
+    for place, number in enumerate(agents_of(tunnel)):
+        verdict = "tunnel_fault" if place and tunnel.number % 100 == 3 else tunnel.verdict(minute)
+        yield f'tunnel:cloudflare_magic_tunnel_verdict:held5m{{{agent(number)},{tunnel.key},verdict="{verdict}"}}', 1
+
+
+def of_fleet(tunnel, minute):
+    """The other series of a tunnel in a fleet."""
+    info = 'description="",customer_endpoint="192.0.2.1",cloudflare_endpoint="192.0.2.2"'
+    yield f"cloudflare_magic_tunnel_info{{{HUB},{tunnel.key},{info}}}", 1
+    for place, number in enumerate(agents_of(tunnel)):
+        answers = tunnel.verdict(minute) == "healthy" and not (place and tunnel.number % 100 == 3)
+        yield f"cloudflare_magic_tunnel_reachable{{{agent(number)},{tunnel.key}}}", int(answers)
+
+
+def of_agents(tunnels, minute):
+    """The series of a hub and its agents themselves. 1 in 100 agents has an old inventory."""
+    seconds, agents = 60 * minute, sorted({number for tunnel in tunnels for number in agents_of(tunnel)})
+    for own in (HUB, *map(agent, agents)):
+        yield f'cloudflare_magic_exporter_build_info{{{own},version="1.0.0",revision="0"}}', 1
+        yield f"up{{{own}}}", 1
+    for number in agents:
+        own, is_blind = agent(number), number % 100 == 9
+        yield f"cloudflare_magic_inventory_tunnels{{{own}}}", PER_AGENT
+        yield f"cloudflare_magic_inventory_confirmed_timestamp_seconds{{{own}}}", seconds - 7200 * is_blind
+        for reason in ("connect", "timeout", "auth", "server", "decode"):
+            failures = seconds // 30 if is_blind and reason == "connect" else 0
+            yield f'cloudflare_magic_inventory_failures_total{{{own},reason="{reason}"}}', failures
+    for place, state in enumerate(("current", "behind", "missing")):
+        yield f'cloudflare_magic_agents{{{HUB},state="{state}"}}', 0 if place else len(agents)
+    for code in (200, 304, 401, 403, 503):
+        served = seconds // 30 * len(agents) if code == 304 else minute
+        yield f'cloudflare_magic_inventory_served_total{{{HUB},code="{code}"}}', served
+    for number in range(ACCOUNTS):
+        for collection in ("gre_tunnels", "ipsec_tunnels"):
+            labels = f'{HUB},account="account-{number}",collection="{collection}"'
+            yield f"cloudflare_magic_collection_up{{{labels}}}", 1
+
+
+def of_one_exporter(tunnels, minute):
+    """The series of an exporter at each scrape, and at each evaluation of the rules for rates."""
+    scraped = [one for tunnel in tunnels for one in often(tunnel, minute)]
+    scraped += [one for tunnel in tunnels[:3] for one in detailed(tunnel, minute)]
+    evaluated = [one for tunnel in tunnels for one in seldom(tunnel, minute)]
+    return [*scraped, *of_exporter(minute)], [*evaluated, *of_sites(tunnels)]
+
+
+def of_one_fleet(tunnels, minute):
+    """The same of a hub and its agents."""
+    scraped = [one for tunnel in tunnels for one in votes(tunnel, minute)]
+    evaluated = [one for tunnel in tunnels for one in of_fleet(tunnel, minute)]
+    return [*scraped, *of_agents(tunnels, minute)], evaluated
+
+
+# The boards that read generated series of their own.
+WORLDS = {"fleet": of_one_fleet}
+
+
+def write_block(file, begin, end, tunnels, world):
     """Writes OpenMetrics text. Values change once a minute at most, so that the lines of a minute share their texts."""
-    sites = list(of_sites(tunnels))
     with file.open("w", encoding="utf-8") as out:
         for start in range(begin, end, 60):
-            minute = start // 60
-            series = [one for tunnel in tunnels for one in often(tunnel, minute)]
-            series += [one for tunnel in chosen for one in detailed(tunnel, minute)]
-            series += of_exporter(minute)
-            write_samples(out, series, range(start, start + 60, SCRAPE))
-            series = [one for tunnel in tunnels for one in seldom(tunnel, minute)] + sites
-            write_samples(out, series, range(start, start + 60, EVALUATION))
+            scraped, evaluated = world(tunnels, start // 60)
+            write_samples(out, scraped, range(start, start + 60, SCRAPE))
+            write_samples(out, evaluated, range(start, start + 60, EVALUATION))
         out.write("# EOF\n")
 
 
@@ -176,13 +242,13 @@ def write_samples(out, series, times):
         out.write(f" {at}\n".join(texts) + f" {at}\n")
 
 
-def make_blocks(folder, tunnels, hours):
+def make_blocks(folder, tunnels, hours, world):
     end = int(time.time()) // BLOCK * BLOCK
     (folder / "data").mkdir(parents=True)
     text = folder / "block.txt"
     for begin in range(end - hours * 3600, end, BLOCK):
         print(f"block {(begin - end) // 3600} h", file=sys.stderr)
-        write_block(text, begin, begin + BLOCK, tunnels, tunnels[:3])
+        write_block(text, begin, begin + BLOCK, tunnels, world)
         create = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", text, folder / "data"]
         subprocess.run(create, check=True, stdout=subprocess.DEVNULL)
     text.unlink()
@@ -300,13 +366,21 @@ class Board:
         return min(walls), min(cpus), len(result)
 
 
-def measure(prometheus, end, hours):
-    rows = []
-    for file in sorted((ROOT / "dashboards").glob("*.json")):
-        board = Board(prometheus, json.loads(file.read_text(encoding="utf-8")), end, hours)
-        for place, expr, step in board.queries():
-            rows.append((*board.measure(expr, step), file.stem, place))
-    return sorted(rows, reverse=True)
+def measure(folder, boards, tunnels, hours, world):
+    """The costs of the queries of some dashboards. Makes the blocks unless they exist."""
+    if not (folder / "end.txt").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        make_blocks(folder, [Tunnel(number) for number in range(tunnels)], hours, world)
+    prometheus, rows = Prometheus(folder), []
+    try:
+        for name in boards:
+            text = (ROOT / "dashboards" / f"{name}.json").read_text(encoding="utf-8")
+            board = Board(prometheus, json.loads(text), int((folder / "end.txt").read_text()), hours)
+            for place, expr, step in board.queries():
+                rows.append((*board.measure(expr, step), name, place))
+    finally:
+        prometheus.stop()
+    return rows
 
 
 # --- Report -----------------------------------------------------------------------------------------------------------
@@ -336,16 +410,18 @@ def main():
     parser.add_argument("--hours", type=int, default=6)
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "target/dashboards-bench")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("boards", nargs="*", metavar="BOARD")
     options = parser.parse_args()
-    folder = options.folder / f"{options.tunnels}-{options.hours}"
-    if not (folder / "end.txt").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        make_blocks(folder, [Tunnel(number) for number in range(options.tunnels)], options.hours)
-    prometheus = Prometheus(folder)
-    try:
-        rows = measure(prometheus, int((folder / "end.txt").read_text()), options.hours)
-    finally:
-        prometheus.stop()
+    boards = options.boards or sorted(file.stem for file in (ROOT / "dashboards").glob("*.json"))
+    size = f"{options.tunnels}-{options.hours}"
+    usual = [board for board in boards if board not in WORLDS]
+    rows = []
+    if usual:
+        rows += measure(options.folder / size, usual, options.tunnels, options.hours, of_one_exporter)
+    for board in [board for board in boards if board in WORLDS]:
+        folder = options.folder / f"{board}-{size}"
+        rows += measure(folder, [board], options.tunnels, options.hours, WORLDS[board])
+    rows.sort(reverse=True)
     text = report(rows, options.tunnels, options.hours)
     print(text)
     if options.write:

@@ -1,7 +1,14 @@
 //! A hub with 1,000 agents over TLS, each with a user of its own, and an agent with four tunnels.
 
 use std::{
-    collections::VecDeque, fmt::Write as _, fs, net::SocketAddr, path::Path, process::Command, thread, time::Duration,
+    collections::VecDeque,
+    fmt::Write as _,
+    fs,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Command,
+    thread,
+    time::Duration,
 };
 
 use rcgen::CertifiedKey;
@@ -30,7 +37,6 @@ pub(crate) fn measure(table: &mut Table) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let hub = Hub::start(folder.path())?;
-    thread::sleep(Duration::from_secs(3));
     runtime.block_on(with_agents(table, &hub))?;
     drop(hub);
     // A hub that has just started knows no TLS session and has checked no password.
@@ -99,17 +105,45 @@ impl Hub {
     fn agents(&self) -> Result<Vec<Agent>> {
         let agent = |number| {
             let url = format!("https://{}/api/v1/inventory?site={number:05}", self.address);
-            Ok(Agent { client: self.client()?, url, number, tag: None })
+            Ok(Agent { client: self.client(address(number))?, url, number, tag: None })
         };
         (0..AGENTS).map(agent).collect()
     }
 
-    /// A client as an agent has it: its own TLS sessions, and no connection that is kept.
-    fn client(&self) -> Result<Client> {
+    /// A client as an agent has it: its own address, its own TLS sessions, and no connection that is kept.
+    fn client(&self, address: Ipv4Addr) -> Result<Client> {
         let root = Certificate::from_pem(self.certificate.as_bytes())?;
-        let builder = magic_tunnel_exporter::https::builder(true).tls_certs_only([root]);
+        let builder =
+            magic_tunnel_exporter::https::builder(true).tls_certs_only([root]).local_address(IpAddr::from(address));
         Ok(builder.pool_max_idle_per_host(0).timeout(TIMEOUT).build()?)
     }
+
+    fn scraper(&self) -> Result<Scraper> {
+        Ok(Scraper { client: self.client(Ipv4Addr::LOCALHOST)?, url: format!("https://{}", self.address) })
+    }
+}
+
+/// Prometheus, with a user and an address of its own.
+struct Scraper {
+    client: Client,
+    url: String,
+}
+
+impl Scraper {
+    /// Reads a page. Returns whether the hub served it.
+    async fn reads(&self, page: &str) -> bool {
+        let request = self.client.get(format!("{}{page}", self.url)).basic_auth(user(AGENTS), Some(PASSWORD));
+        match request.send().await {
+            Ok(answer) => answer.status() == StatusCode::OK && answer.bytes().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+}
+
+/// The address of an agent: the limits of the server apply to each address.
+fn address(number: usize) -> Ipv4Addr {
+    let [.., high, low] = number.to_be_bytes();
+    Ipv4Addr::new(127, 78, high, low)
 }
 
 fn user(number: usize) -> String {
@@ -169,6 +203,15 @@ impl Agent {
 }
 
 async fn with_agents(table: &mut Table, hub: &Hub) -> Result<()> {
+    let scraper = hub.scraper()?;
+    for _ in 0..300 {
+        if scraper.reads("/-/ready").await {
+            break;
+        }
+        time::sleep(Duration::from_millis(100)).await;
+    }
+    // The first page starts the threads that write it.
+    scraper.reads("/metrics").await;
     let resting = hub.process.resident()?;
     let agents = steady(hub.agents()?, 1).await?;
     let before = hub.process.cpu()?;
@@ -184,9 +227,7 @@ async fn with_agents(table: &mut Table, hub: &Hub) -> Result<()> {
 /// All agents connect at once, as after a restart of the hub, while Prometheus scrapes every second.
 async fn storm(table: &mut Table, hub: &Hub) -> Result<()> {
     let agents = hub.agents()?;
-    let scraper = hub.client()?;
-    let url = format!("https://{}/metrics", hub.address);
-    let scrape = || scraper.get(&url).basic_auth(user(AGENTS), Some(PASSWORD)).send();
+    let scraper = hub.scraper()?;
     let began = clock::now();
     let mut asking: JoinSet<()> = agents.into_iter().map(Agent::insist).collect();
     let (mut served, mut failed) = (0, 0.0);
@@ -195,8 +236,7 @@ async fn storm(table: &mut Table, hub: &Hub) -> Result<()> {
         tokio::select! {
             Some(agent) = asking.join_next() => { agent?; served += 1; }
             _ = ticks.tick() => {
-                let answer = scrape().await;
-                if !answer.is_ok_and(|answer| answer.status() == StatusCode::OK) {
+                if !scraper.reads("/metrics").await {
                     failed += 1.0;
                 }
             }
