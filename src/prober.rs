@@ -11,6 +11,7 @@ pub mod client;
 pub mod engine;
 pub mod histogram;
 pub mod history;
+pub mod mtu;
 pub mod plan;
 pub mod schedule;
 pub mod session;
