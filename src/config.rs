@@ -11,6 +11,7 @@ mod edge;
 mod fleet;
 mod inputs;
 mod inventory;
+mod mtu;
 mod probe;
 mod routes;
 mod sandbox;
@@ -42,6 +43,7 @@ use self::{
     fleet::{FleetKeys, FleetUserKeys},
     inputs::LogKeys,
     inventory::{BasicAuthKeys, HubTlsKeys, InventoryKeys},
+    mtu::MtuKeys,
     probe::ProbeKeys,
     routes::{InterconnectKeys, RouteKeys},
     sandbox::SandboxKeys,
@@ -154,6 +156,7 @@ fn layout() -> Layout {
         ("log", keys_of::<LogKeys>()),
         ("poll", keys_of::<PollKeys>()),
         ("probe", keys_of::<ProbeKeys>()),
+        ("probe.mtu", keys_of::<MtuKeys>()),
         ("routes", keys_of::<RouteKeys>()),
         ("sandbox", keys_of::<SandboxKeys>()),
         ("sites", keys_of::<SiteKeys>()),

@@ -8,7 +8,11 @@ use web_toolkit::{
     yaml::Node,
 };
 
-use super::{flags::ProbeFlags, inputs::label};
+use super::{
+    flags::ProbeFlags,
+    inputs::label,
+    mtu::{self, MtuKeys},
+};
 use crate::{
     domain::{
         label::Label as _,
@@ -23,8 +27,8 @@ use crate::{
 
 keys! {
     pub(super) struct ProbeKeys {
-        enabled, engine, interval, timeout, down_after, up_after, targets, source, interface, socket, vantage,
-        uplink, silence, rtt_buckets,
+        enabled, engine, interval, timeout, down_after, up_after, targets, source, interface, socket, dscp, vantage,
+        uplink, silence, rtt_buckets, mtu: MtuKeys,
     }
 }
 
@@ -51,6 +55,10 @@ pub(super) fn settings(
     let silence = label(reader, ("probe.silence", flags.silence.as_deref(), keys.silence));
     let down_after = count(reader, ("probe.down_after", flags.down_after.as_deref(), keys.down_after));
     let up_after = count(reader, ("probe.up_after", flags.up_after.as_deref(), keys.up_after));
+    let dscp = reader.one(("probe.dscp", flags.dscp.as_deref(), keys.dscp));
+    let dscp = dscp.and_then(|setting| reader.number(&setting, 0..=63));
+    let engine = engine.unwrap_or(defaults.engine);
+    let (mtu, expected_mtu) = mtu::read(flags, reader, keys.mtu, engine, defaults.mtu);
     let usual = defaults.session.thresholds;
     let thresholds =
         Thresholds { down_after: down_after.unwrap_or(usual.down_after), up_after: up_after.unwrap_or(usual.up_after) };
@@ -59,9 +67,11 @@ pub(super) fn settings(
     let targets = (!targets.is_empty()).then(|| self::targets(reader, &targets));
     ProbeSettings {
         enabled: reader.switch(enabled, defaults.enabled),
-        engine: engine.unwrap_or(defaults.engine),
+        engine,
         session: SessionSettings { timing, thresholds },
         socket: socket.unwrap_or(defaults.socket),
+        dscp: dscp.unwrap_or(defaults.dscp),
+        mtu,
         silence: silence.unwrap_or(defaults.silence),
         buckets: buckets(reader, &rtt_buckets).unwrap_or_else(|| defaults.buckets.clone()),
         uplinks: uplinks(reader, &uplink),
@@ -70,6 +80,7 @@ pub(super) fn settings(
             targets: targets.clone().unwrap_or_else(|| usual.targets.clone()),
             sources: addresses(reader, &source),
             interface: self::interface(reader, interface).or_else(|| usual.interface.clone()),
+            expected_mtu: expected_mtu.or(usual.expected_mtu),
             ..usual.clone()
         },
         stated: Steering { vantage, targets, ..Steering::default() },

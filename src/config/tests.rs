@@ -200,6 +200,7 @@ fn every_probe_flag_reaches_the_prober() {
         "--probe.interface=gre1",
         "--probe.engine=client",
         "--probe.socket=raw",
+        "--probe.dscp=46",
         "--probe.vantage=remote",
         "--probe.uplink=192.0.2.9",
         "--probe.uplink=192.0.2.10",
@@ -215,15 +216,33 @@ fn every_probe_flag_reaches_the_prober() {
     assert_eq!(probe.tunnels.sources.v4, "192.0.2.1".parse().ok());
     assert_eq!(probe.tunnels.sources.v6, "2001:db8::1".parse().ok());
     assert_eq!(probe.tunnels.interface.as_deref(), Some("gre1"));
-    assert_eq!((probe.engine, probe.socket), (ProbeEngine::Client, SocketMode::Raw));
+    assert_eq!((probe.engine, probe.socket, probe.dscp), (ProbeEngine::Client, SocketMode::Raw, 46));
     assert_eq!(probe.silence, Silence::Always);
     assert_eq!((probe.tunnels.vantage, probe.uplinks.len()), (Vantage::Remote, 2));
     assert_eq!(probe.buckets.bounds().len(), 2);
 }
 
 #[test]
+fn the_path_mtu_is_configured_by_flags() {
+    use crate::prober::mtu::MtuSettings;
+    let flags = ["--probe.mtu", "--probe.mtu.interval=10s", "--probe.mtu.expected=1436", "--probe.mtu.floor=1000"];
+    let probe = config(&[&[ACCOUNT], &flags[..]].concat(), token).unwrap().probe;
+    assert_eq!(probe.mtu, MtuSettings { enabled: true, interval: Duration::from_secs(10), floor: 1_000 });
+    assert_eq!((probe.tunnels.mtu, probe.tunnels.expected_mtu), (true, Some(1_436)));
+    let engine = config(&[ACCOUNT, "--probe.mtu", "--probe.engine=client"], token).unwrap_err();
+    let expected = "`--probe.mtu` is `true`: needs `--probe.engine` to be auto or batch, because the engine `client` lets \
+                    the kernel fragment packets";
+    assert_eq!(engine, expected);
+}
+
+#[test]
 fn a_wrong_probe_flag_is_reported_too() {
     let table = [
+        ("--probe.dscp=64", "`--probe.dscp` is `64`: must be a whole number from 0 to 63"),
+        ("--probe.mtu=perhaps", "`--probe.mtu` is `perhaps`: must be true or false"),
+        ("--probe.mtu.interval=2h", "`--probe.mtu.interval` is `2h`: must be at most 1h"),
+        ("--probe.mtu.expected=64", "`--probe.mtu.expected` is `64`: must be a whole number from 128 to 1500"),
+        ("--probe.mtu.floor=1501", "`--probe.mtu.floor` is `1501`: must be a whole number from 128 to 1500"),
         ("--probe=perhaps", "`--probe` is `perhaps`: must be true or false"),
         ("--probe.interval=10ms", "`--probe.interval` is `10ms`: must be between 100ms and 24h"),
         ("--probe.timeout=5s", "`--probe.timeout` is `5s`: must not be longer than `--probe.interval` (1s)"),

@@ -18,14 +18,14 @@ use crate::{
         sites::{SitePattern, SiteRule, SiteSource},
         steering::Steering,
     },
-    prober::settings::ProbeOverride,
+    prober::{mtu, settings::ProbeOverride},
 };
 
 keys! { pub(super) struct TunnelKeys { include, exclude, overrides: OverrideKeys } }
 
 keys! {
     pub(super) struct OverrideKeys {
-        account, id, name, site, probe, vantage, targets, source, interface, extra_address, uplink,
+        account, id, name, site, probe, vantage, targets, source, interface, extra_address, uplink, mtu, expected_mtu,
     }
 }
 
@@ -116,6 +116,8 @@ fn read_override(
     let enabled = reader.value("tunnels.overrides.probe", keys.probe);
     let enabled = enabled.map(|setting| reader.switch(Some(setting), true));
     let interface = reader.value("tunnels.overrides.interface", keys.interface);
+    let mtu = reader.value("tunnels.overrides.mtu", keys.mtu).map(|setting| reader.switch(Some(setting), true));
+    let expected_mtu = reader.value("tunnels.overrides.expected_mtu", keys.expected_mtu);
     let targets = reader.values("tunnels.overrides.targets", keys.targets);
     let sources = reader.values("tunnels.overrides.source", keys.source);
     let extra = reader.values("tunnels.overrides.extra_address", keys.extra_address);
@@ -131,6 +133,8 @@ fn read_override(
         },
         sources: sources.map(|settings| probe::addresses(reader, &settings)),
         interface: probe::interface(reader, interface),
+        mtu,
+        expected_mtu: expected_mtu.and_then(|setting| reader.number(&setting, mtu::SIZES)),
     });
 }
 

@@ -172,6 +172,8 @@ pub struct Binding {
     pub source: Option<IpAddr>,
     /// Network interface to send through.
     pub interface: Option<Arc<str>>,
+    /// Class of service of the packets, 0 to 63 (RFC 2474).
+    pub dscp: u8,
 }
 
 /// Identity of a probe session. Tunnels that share an address and a binding share the session and its counters.

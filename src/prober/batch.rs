@@ -7,11 +7,14 @@
 mod agenda;
 mod commands;
 mod drops;
+mod echoes;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod link;
+mod links;
 mod packet;
 mod seal;
+mod sizes;
 mod socket;
 mod table;
 mod worker;
@@ -27,10 +30,10 @@ use self::{
 };
 use super::{
     board::Sockets,
-    engine::{Engine, EngineStopped},
+    engine::{Engine, EngineStopped, MtuWatch},
     notice::{self, SocketFailure},
     session::{ProbeSession, SessionContext},
-    slot::EchoSocket as _,
+    slot::{EchoSocket as _, SocketPurpose},
     tally::Tally,
 };
 use crate::domain::probe::{Binding, IpVersion, SessionKey};
@@ -76,6 +79,14 @@ impl Engine for BatchEngine {
         }
     }
 
+    fn start_mtu(&mut self, watch: MtuWatch) {
+        self.send(EngineCommand::StartMtu(watch));
+    }
+
+    fn stop_mtu(&mut self, key: &SessionKey) {
+        self.send(EngineCommand::StopMtu(key.clone()));
+    }
+
     fn apply(&mut self) {
         self.send(EngineCommand::CloseUnused);
         if let Some(commands) = &self.commands {
@@ -113,7 +124,7 @@ impl fmt::Debug for BatchEngine {
 /// # Errors
 /// [`SocketFailure`] if the socket cannot be opened.
 pub fn try_open(version: IpVersion, binding: &Binding) -> Result<String, SocketFailure> {
-    match BatchSocket::open(version, binding) {
+    match BatchSocket::open(version, binding, SocketPurpose::Echoes) {
         Ok(socket) => Ok(notice::describe_open(version, socket.mode(), binding)),
         Err(error) => Err(SocketFailure::new(version, binding, &error)),
     }

@@ -21,6 +21,7 @@ use web_toolkit::clock;
 use super::{
     histogram::{Buckets, Histogram},
     history::History,
+    mtu::{LowMtu, MtuReading},
     settings::ProbeSettings,
     tally::Tally,
 };
@@ -37,6 +38,19 @@ pub struct TargetProbe {
     pub address: IpAddr,
     /// Shared by all tunnels with this address.
     pub tally: Arc<Tally>,
+}
+
+impl TargetProbe {
+    /// Returns what is known about the path MTU, if it is watched. Targets of other kinds may share the session.
+    pub fn mtu(&self) -> Option<MtuReading> {
+        let is_watched = Vantage::Site.through_the_tunnel().contains(&self.target);
+        self.tally.mtu().filter(|_| is_watched)
+    }
+
+    /// Returns the path MTU if it is below the expected size.
+    pub fn low_mtu(&self) -> Option<LowMtu> {
+        self.mtu()?.low(self.address)
+    }
 }
 
 /// The probes of one tunnel.
@@ -243,7 +257,7 @@ mod tests {
     }
 
     fn board(tally: &Arc<Tally>) -> Arc<ProbeBoard> {
-        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
+        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None, dscp: 0 });
         let key = SessionKey { address: [127, 0, 0, 1].into(), binding };
         Arc::new(ProbeBoard { sessions: [(key, Arc::clone(tally))].into(), ..ProbeBoard::default() })
     }

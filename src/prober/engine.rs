@@ -1,9 +1,20 @@
 //! The seam between the driver, which decides what is probed, and the engines, which send and receive.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
-use super::{session::ProbeSession, tally::Tally};
+use super::{mtu::MtuLimits, session::ProbeSession, tally::Tally};
 use crate::domain::probe::SessionKey;
+
+/// The watch of the path MTU of one address.
+#[derive(Debug)]
+pub struct MtuWatch {
+    pub key: SessionKey,
+    pub limits: MtuLimits,
+    /// Time of the first round.
+    pub first: Instant,
+    /// That of the session to the same address.
+    pub tally: Arc<Tally>,
+}
 
 /// Sends the echoes of sessions and counts their outcomes. Dropping it stops all sessions.
 pub trait Engine: fmt::Debug + Send {
@@ -12,6 +23,12 @@ pub trait Engine: fmt::Debug + Send {
 
     /// Stops a session, if it is running. An echo in flight has no outcome.
     fn stop(&mut self, key: &SessionKey);
+
+    /// Begins to watch a path MTU, if the engine can. The path MTU of this key is not watched.
+    fn start_mtu(&mut self, _watch: MtuWatch) {}
+
+    /// Ends the watch of a path MTU, if there is one.
+    fn stop_mtu(&mut self, _key: &SessionKey) {}
 
     /// Applies new settings and the sessions that were started and stopped since the last call. Closes unused sockets.
     fn apply(&mut self);

@@ -77,6 +77,10 @@ const LDX_IP_HEADER_LENGTH: u16 = 0xb1;
 const LD_BYTE_INDEXED: u16 = 0x50;
 /// Accumulator = the byte at k.
 const LD_BYTE: u16 = 0x30;
+/// Accumulator = the half-word at index register + k.
+const LD_HALF_INDEXED: u16 = 0x48;
+/// Accumulator = the half-word at k.
+const LD_HALF: u16 = 0x28;
 const JUMP_IF_EQUAL: u16 = 0x15;
 const RETURN: u16 = 0x06;
 
@@ -101,6 +105,25 @@ pub(super) fn socket_filter(version: IpVersion) -> Vec<SockFilter> {
         ),
         IpVersion::V6 => accept_types([SockFilter::new(LD_BYTE, 0, 0, 0)], &TYPES_V6),
     }
+}
+
+/// The same for a socket with echoes of this identifier. It drops replies to the echoes of other sockets, because
+/// reading them costs as much as on the socket that they belong to.
+pub(super) fn socket_filter_for(version: IpVersion, identifier: u16) -> Vec<SockFilter> {
+    let (load_type, load_identifier, reply) = match version {
+        IpVersion::V4 => (LD_BYTE_INDEXED, LD_HALF_INDEXED, TYPES_V4[0]),
+        IpVersion::V6 => (LD_BYTE, LD_HALF, TYPES_V6[0]),
+    };
+    let start = (version == IpVersion::V4).then(|| SockFilter::new(LDX_IP_HEADER_LENGTH, 0, 0, 0));
+    let replies = [
+        SockFilter::new(load_type, 0, 0, 0),
+        // Other types continue with the usual filter.
+        SockFilter::new(JUMP_IF_EQUAL, 0, 3, reply.into()),
+        SockFilter::new(load_identifier, 0, 0, 4),
+        SockFilter::new(JUMP_IF_EQUAL, 1, 0, identifier.into()),
+        SockFilter::new(RETURN, 0, 0, NOTHING),
+    ];
+    start.into_iter().chain(replies).chain(socket_filter(version)).collect()
 }
 
 fn accept_types(load_type: impl IntoIterator<Item = SockFilter>, types: &[u8]) -> Vec<SockFilter> {

@@ -8,7 +8,7 @@ use std::{net::IpAddr, ops::RangeInclusive, time::Duration};
 
 use crate::domain::{
     probe::IpVersion,
-    tunnel::{GreDetails, Tunnel, TunnelDetails},
+    tunnel::{Tunnel, TunnelDetails},
 };
 
 /// Sizes that can be configured. The smallest one has room for the content that proves a reply; jumbo frames do not
@@ -18,7 +18,7 @@ pub const SIZES: RangeInclusive<u16> = 128..=1_500;
 /// Size of the small packet beside every large one. It is that of the usual echoes over IPv4.
 pub const SMALL: u16 = 84;
 
-/// Expected size of a GRE tunnel without a stated MTU: 1,500 bytes without the outer headers.
+/// Expected size of a GRE tunnel or an interconnect without a stated MTU: 1,500 bytes without outer headers.
 const GRE: u16 = 1_476;
 
 /// Expected size of an IPsec tunnel. Cloudflare documents 1,400 to 1,450 bytes.
@@ -95,13 +95,13 @@ impl MtuLimits {
 
 /// Returns the size that should pass through a tunnel, unless another one is configured.
 pub fn expected_size(tunnel: &Tunnel) -> u16 {
-    match tunnel.details {
-        TunnelDetails::Gre(GreDetails { mtu: Some(mtu), .. }) => {
-            u16::try_from(mtu).unwrap_or(u16::MAX).clamp(*SIZES.start(), *SIZES.end())
-        }
-        TunnelDetails::Gre(_) => GRE,
-        TunnelDetails::Ipsec(_) => IPSEC,
-    }
+    let (stated, usual) = match &tunnel.details {
+        TunnelDetails::Gre(gre) => (gre.mtu, GRE),
+        TunnelDetails::Ipsec(_) => (None, IPSEC),
+        TunnelDetails::Interconnect(interconnect) => (interconnect.mtu, GRE),
+    };
+    let size = |mtu| u16::try_from(mtu).unwrap_or(u16::MAX).clamp(*SIZES.start(), *SIZES.end());
+    stated.map_or(usual, size)
 }
 
 /// What is known about the path to one address.
@@ -156,7 +156,10 @@ impl LowMtu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::fixtures::{gre, tunnel};
+    use crate::domain::{
+        fixtures::{gre, tunnel},
+        tunnel::GreDetails,
+    };
 
     #[test]
     fn the_expected_size_follows_from_the_type_and_the_stated_mtu() {

@@ -40,7 +40,7 @@ impl SocketFailure {
     }
 }
 
-/// The source and the interface of a binding, as text.
+/// The source, the interface and the class of service of a binding, as text.
 struct BindingText<'a>(&'a Binding);
 
 impl fmt::Display for BindingText<'_> {
@@ -50,6 +50,9 @@ impl fmt::Display for BindingText<'_> {
         }
         if let Some(interface) = &self.0.interface {
             write!(f, " through `{interface}`")?;
+        }
+        if self.0.dscp > 0 {
+            write!(f, " with DSCP {}", self.0.dscp)?;
         }
         Ok(())
     }
@@ -61,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    const BINDING: Binding = Binding { mode: SocketMode::Auto, source: None, interface: None };
+    const BINDING: Binding = Binding { mode: SocketMode::Auto, source: None, interface: None, dscp: 0 };
 
     #[test]
     fn a_missing_permission_is_one_line_with_three_remedies() {

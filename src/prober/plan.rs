@@ -8,11 +8,14 @@ use std::{
 
 use ipnet::IpNet;
 
-use super::settings::{ProbeSettings, TunnelSettings};
+use super::{
+    mtu::MtuLimits,
+    settings::{ProbeSettings, TunnelSettings},
+};
 use crate::domain::{
     inventory::{Fleet, TunnelKey},
     peer,
-    probe::{Binding, IpVersion, ProbeTarget, RefusalReason, SessionKey, SocketMode, Vantage},
+    probe::{Binding, IpVersion, ProbeTarget, RefusalReason, SessionKey, Vantage},
     steering::AddressPair,
     tunnel::{Stated, Tunnel},
 };
@@ -34,6 +37,8 @@ pub struct ProbePlan {
     pub tunnels: BTreeMap<Arc<TunnelKey>, PlannedTunnel>,
     /// The uplinks of all tunnels.
     pub uplinks: BTreeSet<SessionKey>,
+    /// The sessions with a watched path MTU.
+    pub mtu: BTreeMap<SessionKey, MtuLimits>,
     /// Number of addresses that cannot be probed, by reason.
     pub refused: BTreeMap<RefusalReason, u64>,
 }
@@ -41,7 +46,7 @@ pub struct ProbePlan {
 impl ProbePlan {
     /// Plans the probes as if probing were enabled.
     pub fn build(fleet: &Fleet, settings: &ProbeSettings) -> Self {
-        let mut builder = PlanBuilder { plan: Self::default(), bindings: BTreeSet::new(), mode: settings.socket };
+        let mut builder = PlanBuilder { plan: Self::default(), bindings: BTreeSet::new(), settings };
         let shared = builder.add_uplinks(&settings.uplinks, settings);
         for (account, inventory) in &fleet.accounts {
             for entry in inventory.entries() {
@@ -73,14 +78,14 @@ impl ProbePlan {
 }
 
 /// State during [`ProbePlan::build`].
-struct PlanBuilder {
+struct PlanBuilder<'a> {
     plan: ProbePlan,
     /// Each binding once, shared by its sessions.
     bindings: BTreeSet<Arc<Binding>>,
-    mode: SocketMode,
+    settings: &'a ProbeSettings,
 }
 
-impl PlanBuilder {
+impl PlanBuilder<'_> {
     /// Adds uplinks and returns their sessions, sorted. They use the global source and interface, because the interface
     /// of an override may be the tunnel.
     fn add_uplinks(&mut self, addresses: &[IpAddr], settings: &ProbeSettings) -> Arc<[SessionKey]> {
@@ -104,12 +109,27 @@ impl PlanBuilder {
             let session = found.map(|address| self.session(address, settings.sources, settings.interface.as_ref()));
             targets.extend(self.count_refusal(session).map(|session| (target, session)));
         }
+        self.watch_mtus(tunnel, settings, &targets);
         PlannedTunnel { vantage: settings.vantage, targets: targets.into(), uplinks }
+    }
+
+    /// Watches the path MTUs of Cloudflare's addresses inside the tunnel.
+    fn watch_mtus(&mut self, tunnel: &Tunnel, settings: &TunnelSettings, targets: &[(ProbeTarget, SessionKey)]) {
+        for (target, session) in targets {
+            let version = IpVersion::from(session.address);
+            if Vantage::Site.through_the_tunnel().contains(target)
+                && let Some(limits) = settings.mtu_limits(tunnel, version, self.settings.mtu)
+            {
+                let known = self.plan.mtu.entry(session.clone()).or_insert(limits);
+                *known = known.smaller(limits);
+            }
+        }
     }
 
     fn session(&mut self, address: IpAddr, sources: AddressPair, interface: Option<&Arc<str>>) -> SessionKey {
         let binding = Binding {
-            mode: self.mode,
+            mode: self.settings.socket,
+            dscp: self.settings.dscp,
             source: sources.for_version(IpVersion::from(address)),
             interface: interface.cloned(),
         };

@@ -8,6 +8,7 @@ use std::{
 use super::{
     board::{Activity, ProbeBoard, Sockets, TargetProbe, TunnelProbes, UplinkProbe},
     histogram::Buckets,
+    mtu::MtuLimits,
     plan::{PlannedTunnel, ProbePlan},
     settings::ProbeSettings,
     tally::Tally,
@@ -28,11 +29,17 @@ pub(super) struct Roster {
     past: PastReplies,
 }
 
+/// A path MTU to watch, with the tally of the session.
+pub(super) type NewMtuWatch = (SessionKey, MtuLimits, Arc<Tally>);
+
 /// The steps that apply a new plan.
 #[derive(Debug, Default)]
 pub(super) struct PlanChange {
     pub(super) start: Vec<(SessionKey, Arc<Tally>)>,
     pub(super) stop: Vec<SessionKey>,
+    /// Path MTUs to watch from now on. Those that are watched already with other limits are in `stop_mtu`, too.
+    pub(super) start_mtu: Vec<NewMtuWatch>,
+    pub(super) stop_mtu: Vec<SessionKey>,
     /// The new board; `None` if nothing changed.
     pub(super) board: Option<Arc<ProbeBoard>>,
 }
@@ -66,9 +73,27 @@ impl Roster {
             self.tallies.remove(key);
         }
         let start = self.add_tallies(&wanted);
+        let (start_mtu, stop_mtu) = self.change_mtus(&plan);
         self.plan = plan;
         self.board = Arc::new(self.build_board(settings));
-        PlanChange { start, stop, board: Some(Arc::clone(&self.board)) }
+        PlanChange { start, stop, start_mtu, stop_mtu, board: Some(Arc::clone(&self.board)) }
+    }
+
+    /// Returns the path MTUs to watch from now on, and those that are no longer watched.
+    fn change_mtus(&self, plan: &ProbePlan) -> (Vec<NewMtuWatch>, Vec<SessionKey>) {
+        let differs = |key: &SessionKey, other: &ProbePlan, limits| other.mtu.get(key) != Some(limits);
+        let ended = self.plan.mtu.iter().filter(|(key, limits)| differs(key, plan, limits));
+        let stop: Vec<_> = ended.map(|(key, _)| key.clone()).collect();
+        for tally in stop.iter().filter_map(|key| self.tallies.get(key)) {
+            tally.watch_mtu(None);
+        }
+        let new = plan.mtu.iter().filter(|(key, limits)| differs(key, &self.plan, limits));
+        let start = new.filter_map(|(key, limits)| {
+            let tally = self.tallies.get(key)?;
+            tally.watch_mtu(Some(limits.expected()));
+            Some((key.clone(), *limits, Arc::clone(tally)))
+        });
+        (start.collect(), stop)
     }
 
     fn add_tallies(&mut self, wanted: &BTreeSet<&SessionKey>) -> Vec<(SessionKey, Arc<Tally>)> {

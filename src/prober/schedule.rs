@@ -10,6 +10,13 @@ const GRID_NANOS: u64 = 2_000_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SendPhase(u32);
 
+impl SendPhase {
+    /// Returns the offset within an interval of this length.
+    pub fn offset(self, interval: Duration) -> Duration {
+        interval.mul_f64(f64::from(self.0) / 2_f64.powi(32))
+    }
+}
+
 /// Assigns phases that are evenly distributed for any number of sessions, so that neither a start with 10,000 targets
 /// nor an added tunnel causes a burst.
 #[derive(Debug, Default)]
@@ -66,8 +73,7 @@ impl Schedule {
 
     fn first_after(&self, now: Instant) -> Instant {
         let interval = to_nanos(self.interval).max(1);
-        let offset =
-            to_nanos(self.interval.mul_f64(f64::from(self.phase.0) / 2_f64.powi(32))) / GRID_NANOS * GRID_NANOS;
+        let offset = to_nanos(self.phase.offset(self.interval)) / GRID_NANOS * GRID_NANOS;
         let elapsed = to_nanos(now.saturating_duration_since(self.origin));
         let turns = elapsed.checked_sub(offset).map_or(0, |passed| passed / interval + 1);
         self.origin + Duration::from_nanos(offset.saturating_add(turns.saturating_mul(interval)))

@@ -11,7 +11,10 @@ use crate::{
         steering::{AddressPair, Steering},
         tunnel::{Tunnel, TunnelType},
     },
-    prober::histogram::Buckets,
+    prober::{
+        histogram::Buckets,
+        mtu::{self, MtuLimits, MtuSettings},
+    },
 };
 
 /// Probe interval and timeout. The timeout never exceeds the interval, so that a session has at most one echo in
@@ -111,6 +114,10 @@ pub struct TunnelSettings {
     pub extra: AddressPair,
     /// Addresses that are reachable while the circuit of the tunnel works. Replaces [`ProbeSettings::uplinks`].
     pub uplinks: Option<Vec<IpAddr>>,
+    /// Whether the path MTU is watched, if [`ProbeSettings::mtu`] is enabled.
+    pub mtu: bool,
+    /// The size that should pass, instead of that of the type of the tunnel.
+    pub expected_mtu: Option<u16>,
 }
 
 impl Default for TunnelSettings {
@@ -124,11 +131,21 @@ impl Default for TunnelSettings {
             interface: None,
             extra: AddressPair::default(),
             uplinks: None,
+            mtu: true,
+            expected_mtu: None,
         }
     }
 }
 
 impl TunnelSettings {
+    /// Returns what is tried at the addresses inside the tunnel; `None` if their path MTUs are not watched. From
+    /// another site, the path is that of two tunnels.
+    pub fn mtu_limits(&self, tunnel: &Tunnel, version: IpVersion, settings: MtuSettings) -> Option<MtuLimits> {
+        let is_watched = settings.enabled && self.mtu && self.vantage == Vantage::Site;
+        let expected = || self.expected_mtu.unwrap_or_else(|| mtu::expected_size(tunnel));
+        is_watched.then(|| MtuLimits::new(version, expected(), settings))
+    }
+
     fn apply(&mut self, steering: &Steering) {
         fn set<T: Clone>(setting: &mut T, value: Option<&T>) {
             if let Some(value) = value {
@@ -152,18 +169,23 @@ pub struct ProbeOverride {
     /// Settings of this host.
     pub sources: Option<AddressPair>,
     pub interface: Option<Arc<str>>,
+    pub mtu: Option<bool>,
+    pub expected_mtu: Option<u16>,
 }
 
 impl ProbeOverride {
     /// Creates an override without settings.
     pub fn new(selector: Selector) -> Self {
-        Self { selector, steering: Steering::default(), sources: None, interface: None }
+        let steering = Steering::default();
+        Self { selector, steering, sources: None, interface: None, mtu: None, expected_mtu: None }
     }
 
     fn apply(&self, settings: &mut TunnelSettings) {
         settings.apply(&self.steering);
         settings.sources = self.sources.unwrap_or(settings.sources);
         settings.interface = self.interface.clone().or(settings.interface.take());
+        settings.mtu = self.mtu.unwrap_or(settings.mtu);
+        settings.expected_mtu = self.expected_mtu.or(settings.expected_mtu);
     }
 }
 
@@ -176,6 +198,9 @@ pub struct ProbeSettings {
     pub engine: ProbeEngine,
     pub session: SessionSettings,
     pub socket: SocketMode,
+    /// Class of service of all packets, 0 to 63.
+    pub dscp: u8,
+    pub mtu: MtuSettings,
     pub silence: Silence,
     pub buckets: Buckets,
     /// Addresses outside the tunnels, probed once for all tunnels. They use the sources and the interface of `tunnels`;
@@ -196,6 +221,8 @@ impl Default for ProbeSettings {
             engine: ProbeEngine::default(),
             session: SessionSettings::default(),
             socket: SocketMode::Auto,
+            dscp: 0,
+            mtu: MtuSettings::default(),
             silence: Silence::default(),
             buckets: Buckets::rtt(),
             uplinks: Vec::new(),
@@ -217,7 +244,7 @@ impl ProbeSettings {
         let all = overridden.chain([self.tunnels.clone()]).flat_map(|tunnels| {
             IpVersion::ALL.iter().map(move |&version| {
                 let (source, interface) = (tunnels.sources.for_version(version), tunnels.interface.clone());
-                (version, Binding { mode: self.socket, source, interface })
+                (version, Binding { mode: self.socket, source, interface, dscp: self.dscp })
             })
         });
         all.collect()

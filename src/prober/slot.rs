@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
 use tracing::{debug, info, warn};
 
 use super::{
@@ -31,18 +32,38 @@ const STALE_AFTER: u32 = 3;
 /// Minimum age of a datagram socket that is replaced to get a new identifier.
 const RENEW_AFTER: Duration = Duration::from_mins(1);
 
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SocketPurpose {
+    Echoes,
+    /// Packets that must not be fragmented. On raw sockets they have this identifier.
+    PathMtu {
+        identifier: u16,
+    },
+}
+
 /// A socket of an engine.
 pub(super) trait EchoSocket: Sized {
-    fn open(version: IpVersion, binding: &Binding) -> io::Result<Self>;
+    fn open(version: IpVersion, binding: &Binding, purpose: SocketPurpose) -> io::Result<Self>;
 
     /// The mode in use, never [`SocketMode::Auto`].
     fn mode(&self) -> SocketMode;
+}
+
+/// Sets the class of service of the packets: the DSCP in the upper six bits (RFC 2474).
+pub(super) fn set_class(socket: &SockRef<'_>, version: IpVersion, dscp: u8) -> io::Result<()> {
+    match (version, u32::from(dscp) << 2) {
+        (_, 0) => Ok(()),
+        (IpVersion::V4, class) => socket.set_tos_v4(class),
+        (IpVersion::V6, class) => socket.set_tclass_v6(class),
+    }
 }
 
 /// The socket of one IP version and one binding.
 pub(super) struct SocketSlot<S> {
     version: IpVersion,
     binding: Arc<Binding>,
+    purpose: SocketPurpose,
     sockets: Arc<Sockets>,
     id: u64,
     state: SlotState<S>,
@@ -62,11 +83,17 @@ enum SlotState<S> {
 }
 
 impl<S: EchoSocket> SocketSlot<S> {
-    /// Creates a slot that reports its status in `sockets`.
-    pub(super) fn new(version: IpVersion, binding: &Arc<Binding>, sockets: &Arc<Sockets>) -> Self {
+    /// Creates a slot that reports its status in `sockets`. The status of a socket for path MTUs is not reported.
+    pub(super) fn new(
+        version: IpVersion,
+        binding: &Arc<Binding>,
+        purpose: SocketPurpose,
+        sockets: &Arc<Sockets>,
+    ) -> Self {
         Self {
             version,
             binding: Arc::clone(binding),
+            purpose,
             sockets: Arc::clone(sockets),
             id: sockets.register(),
             state: SlotState::New,
@@ -106,7 +133,7 @@ impl<S: EchoSocket> SocketSlot<S> {
             return Err(failure);
         }
         self.retry_at = Some(now + RETRY_INTERVAL);
-        let opened = S::open(self.version, &self.binding);
+        let opened = S::open(self.version, &self.binding, self.purpose);
         self.report_attempt(&opened);
         match opened {
             Ok(socket) => {
@@ -126,8 +153,12 @@ impl<S: EchoSocket> SocketSlot<S> {
         let mode = opened.as_ref().map_or(self.binding.mode, S::mode);
         let status =
             SocketStatus { version: self.version, binding: Arc::clone(&self.binding), mode, up: opened.is_ok() };
-        self.sockets.set(self.id, status);
+        let is_shown = self.purpose == SocketPurpose::Echoes;
+        if is_shown {
+            self.sockets.set(self.id, status);
+        }
         match opened {
+            Ok(_) if !is_shown => debug!("ICMPv{} socket for path MTUs is open: {mode}", self.version),
             Ok(_) if matches!(self.state, SlotState::Stale) => debug!("ICMPv{} socket is open again", self.version),
             Ok(_) => info!("{}", notice::describe_open(self.version, mode, &self.binding)),
             Err(_) if matches!(self.state, SlotState::Closed(_)) => {}
@@ -166,7 +197,7 @@ impl<S: EchoSocket> SocketSlot<S> {
         if !due {
             return None;
         }
-        let socket = S::open(self.version, &self.binding).ok()?;
+        let socket = S::open(self.version, &self.binding, self.purpose).ok()?;
         self.replace(SlotState::Open(socket, now))
     }
 

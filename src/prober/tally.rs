@@ -12,6 +12,7 @@ use web_toolkit::clock::Moment;
 use super::{
     histogram::{Buckets, Histogram},
     history::{EchoTotals, History},
+    mtu::{MtuReading, PathMtu},
 };
 use crate::domain::{
     label::Label,
@@ -24,6 +25,8 @@ pub struct Tally {
     data: Mutex<TallyData>,
     /// Separate, so that readers of the history do not block the prober.
     history: Mutex<History>,
+    /// `None` if the path MTU is not watched. Its packets count nowhere else.
+    mtu: Mutex<Option<MtuReading>>,
 }
 
 #[derive(Debug)]
@@ -79,7 +82,7 @@ impl Tally {
             runs: Runs::default(),
             rtt_sum: Duration::ZERO,
         };
-        Self { data: Mutex::new(data), history: Mutex::new(History::new()) }
+        Self { data: Mutex::new(data), history: Mutex::new(History::new()), mtu: Mutex::new(None) }
     }
 
     /// Continues the tally of an earlier run, in which the address has replied. Counters start at zero.
@@ -150,10 +153,41 @@ impl Tally {
         self.history.lock().clone()
     }
 
-    fn totals(&self) -> EchoTotals {
+    /// Returns the finished echoes so far.
+    pub(super) fn totals(&self) -> EchoTotals {
         let data = self.lock();
         let lost = data.reading.failures_total() - data.reading.failures(ProbeFailure::NotSent);
         EchoTotals { replies: data.reading.replies, lost, rtt_sum: data.rtt_sum }
+    }
+
+    /// Begins to watch the path MTU, or with `None` ends it.
+    pub fn watch_mtu(&self, expected: Option<u16>) {
+        *self.mtu.lock() = expected.map(MtuReading::new);
+    }
+
+    /// Returns what is known about the path MTU; `None` if it is not watched.
+    pub fn mtu(&self) -> Option<MtuReading> {
+        *self.mtu.lock()
+    }
+
+    /// Counts packets for the path MTU.
+    pub fn count_mtu_requests(&self, count: u64) {
+        if let Some(mtu) = &mut *self.mtu.lock() {
+            mtu.requests += count;
+        }
+    }
+
+    /// Counts a reply to a packet for the path MTU.
+    pub fn count_mtu_reply(&self) {
+        if let Some(mtu) = &mut *self.mtu.lock() {
+            mtu.replies += 1;
+        }
+    }
+
+    pub fn set_path_mtu(&self, path: PathMtu) {
+        if let Some(mtu) = &mut *self.mtu.lock() {
+            mtu.path = path;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, TallyData> {

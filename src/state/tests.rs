@@ -47,7 +47,7 @@ fn judged(verdict: Verdict, changed: Moment) -> Judged {
         Evidence { reported: Reported::None, edge: Reported::None, inside: Side::Silent, outside: Side::Answers };
     let verdict = TunnelVerdict { verdict, evidence, changed, changes: 0, why: "".into() };
     let tunnels = [(Arc::new(key("fra")), Arc::new(verdict))];
-    let binding = Arc::new(Binding { mode: SocketMode::Raw, source: None, interface: Some("tun0".into()) });
+    let binding = Arc::new(Binding { mode: SocketMode::Raw, source: None, interface: Some("tun0".into()), dscp: 0 });
     let session = |last: u8| SessionKey { address: [10, 0, 0, last].into(), binding: Arc::clone(&binding) };
     let answered = Tally::new(Buckets::rtt()).with_past_reply(Some(changed.wall));
     let silent = Tally::new(Buckets::rtt());

@@ -55,6 +55,21 @@ pub struct ProbeFlags {
         value_parser = KnownValues::labels::<SocketMode>()
     )]
     pub socket: Option<String>,
+    /// DSCP of all pings, 0 to 63, to probe the class of service of your traffic [default: 0]
+    #[arg(long = "probe.dscp", env = "MTE_PROBE_DSCP", value_name = "NUMBER")]
+    pub dscp: Option<String>,
+    /// Watch the path MTU of Cloudflare's addresses inside the tunnels with large pings [default: off]
+    #[arg(long = "probe.mtu", env = "MTE_PROBE_MTU", boolean = "true")]
+    pub mtu: Option<String>,
+    /// Time between large pings, 1s to 1h [default: 60s]
+    #[arg(long = "probe.mtu.interval", env = "MTE_PROBE_MTU_INTERVAL", value_name = "DURATION")]
+    pub mtu_interval: Option<String>,
+    /// Size in bytes of IP packets that should pass [default: MTU of the GRE tunnel, else 1476 for GRE, 1400 for IPsec]
+    #[arg(long = "probe.mtu.expected", env = "MTE_PROBE_MTU_EXPECTED", value_name = "BYTES")]
+    pub mtu_expected: Option<String>,
+    /// Smallest size in bytes that a search tries; for IPv6 at least 1280 [default: 576]
+    #[arg(long = "probe.mtu.floor", env = "MTE_PROBE_MTU_FLOOR", value_name = "BYTES")]
+    pub mtu_floor: Option<String>,
     /// Vantage point of the prober: behind the router of the tunnels (site), or over Magic WAN (remote) [default: site]
     #[arg(
         long = "probe.vantage",

@@ -129,6 +129,15 @@ probe:
     assert_eq!(probe.buckets.bounds().len(), 2);
 }
 
+#[test]
+fn every_key_of_the_path_mtu_reaches_its_place() {
+    use crate::prober::mtu::MtuSettings;
+    let text = "probe:\n  dscp: 46\n  mtu: {enabled: on, interval: 30s, expected: 1436, floor: 1000}\n";
+    let probe = with_one_account(text).unwrap().probe;
+    assert_eq!(probe.mtu, MtuSettings { enabled: true, interval: Duration::from_secs(30), floor: 1_000 });
+    assert_eq!((probe.tunnels.expected_mtu, probe.dscp), (Some(1_436), 46));
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -151,6 +160,8 @@ fn tunnels_are_chosen_and_overridden() {
       source: 192.0.2.1
       interface: gre1
       extra_address: [10.9.0.1, 'fd00::9']
+      mtu: false
+      expected_mtu: 1300
 ",
     )
     .unwrap();
@@ -168,6 +179,7 @@ fn tunnels_are_chosen_and_overridden() {
     assert!(f1.targets.contains(&ProbeTarget::InterfacePeer) && !f1.targets.contains(&ProbeTarget::CustomerEndpoint));
     assert_eq!((f1.extra.v4, f1.extra.v6), ("10.9.0.1".parse().ok(), "fd00::9".parse().ok()));
     assert_eq!((f1.sources.v4, f1.uplinks), ("192.0.2.1".parse().ok(), None));
+    assert_eq!((f1.mtu, f1.expected_mtu, frankfurt.mtu, frankfurt.expected_mtu), (false, Some(1_300), true, None));
     let of_another = config.probe.for_tunnel(&AccountName::new("b"), &tunnel("f1"), None);
     assert!(of_another.enabled, "the override is for one account");
 }
@@ -261,7 +273,7 @@ fn an_empty_file_and_empty_sections_are_valid() {
 }
 
 /// Every setting that has a flag: its key, a value that is accepted and one that is not.
-const SETTINGS: [(&str, &str, &str); 43] = [
+const SETTINGS: [(&str, &str, &str); 48] = [
     ("web.listen_address", ":1", "x"),
     ("web.systemd_socket", "true", "x"),
     ("web.telemetry_path", "/m", "m"),
@@ -295,6 +307,11 @@ const SETTINGS: [(&str, &str, &str); 43] = [
     ("probe.interface", "gre1", "a/b"),
     ("probe.engine", "client", "x"),
     ("probe.socket", "raw", "x"),
+    ("probe.dscp", "46", "64"),
+    ("probe.mtu.enabled", "true", "x"),
+    ("probe.mtu.interval", "30s", "2h"),
+    ("probe.mtu.expected", "1436", "9000"),
+    ("probe.mtu.floor", "1000", "100"),
     ("probe.vantage", "remote", "x"),
     ("probe.uplink", "192.0.2.1", "x"),
     ("probe.silence", "always", "x"),
@@ -330,6 +347,7 @@ const NO_SETTINGS: [&str; 15] = [
 fn flag_for(key: &str) -> String {
     match key {
         "probe.enabled" => "--probe".to_owned(),
+        "probe.mtu.enabled" => "--probe.mtu".to_owned(),
         "web.config_file" => "--web.config.file".to_owned(),
         key => web_toolkit::settings::flag_for(key),
     }
@@ -337,7 +355,10 @@ fn flag_for(key: &str) -> String {
 
 fn setting(key: &str, value: &str) -> String {
     let (section, key) = key.split_once('.').unwrap();
-    format!("{section}: {{{key}: '{value}'}}\n")
+    match key.split_once('.') {
+        Some((inner, key)) => format!("{section}: {{{inner}: {{{key}: '{value}'}}}}\n"),
+        None => format!("{section}: {{{key}: '{value}'}}\n"),
+    }
 }
 
 #[test]
@@ -405,7 +426,7 @@ fn the_documentation_has_every_flag_variable_and_key() {
 }
 
 /// Files with one mistake each, and its message.
-const MISTAKES: [(&str, &str); 49] = [
+const MISTAKES: [(&str, &str); 51] = [
     // The form of the file.
     ("- a\n", "mte.yml: line 1: the file must begin with a key and a colon"),
     ("hello\n", "mte.yml: line 1: the file must begin with a key and a colon"),
@@ -419,6 +440,15 @@ const MISTAKES: [(&str, &str); 49] = [
     ("probe: {targets: {a: b}}\n", "mte.yml: line 1: `probe.targets` must be a list or one value"),
     ("probe: {targets: [[a]]}\n", "mte.yml: line 1: `probe.targets` must be a list of single values"),
     // Values.
+    (
+        "probe:\n  engine: client\n  mtu: {enabled: true}\n",
+        "mte.yml: line 3: `probe.mtu.enabled` is `true`: needs `probe.engine` to be auto or batch, because the engine \
+         `client` lets the kernel fragment packets",
+    ),
+    (
+        "tunnels:\n  overrides:\n    - {id: x, expected_mtu: 9000}\n",
+        "mte.yml: line 3: `tunnels.overrides.expected_mtu` is `9000`: must be a whole number from 128 to 1500",
+    ),
     ("poll:\n  interval: 60\n", "mte.yml: line 2: `poll.interval` is `60`: must be a duration such as 30s, 5m or 1h"),
     ("poll:\n  interval: 1ms\n", "mte.yml: line 2: `poll.interval` is `1ms`: must be between 200ms and 24h"),
     (
@@ -646,13 +676,13 @@ interval: 1m
             "mte.yml: line 3: unknown key `web.telemetry-path`; use underscores: `telemetry_path`",
             "mte.yml: line 5: `accounts.id` (40 characters, not shown): must be an account id: at most 32 letters and digits, as the URL of the dashboard shows it",
             "mte.yml: line 6: `accounts.api_token` must not be in this file: write the secret to a file of its own and set `api_token_file`",
-            "mte.yml: line 9: unknown key `tunnels.overrides.interval`; nest it under `edge` or `inventory` or `poll` or `probe`",
+            "mte.yml: line 9: unknown key `tunnels.overrides.interval`; nest it under `edge` or `inventory` or `poll` or `probe` or `probe.mtu`",
             "mte.yml: line 9: `tunnels.overrides.vantage` is `moon`: must be one of site, remote",
             "mte.yml: line 11: unknown key `poll.intervall`; did you mean `interval`?",
             "mte.yml: line 12: `poll.timeout` is `1ms`: must be between 100ms and 24h",
             "mte.yml: line 13: key `poll.timeout` is given twice",
             "mte.yml: line 15: `probe.targets` must be a list or one value",
-            "mte.yml: line 16: unknown key `interval`; nest it under `edge` or `inventory` or `poll` or `probe`",
+            "mte.yml: line 16: unknown key `interval`; nest it under `edge` or `inventory` or `poll` or `probe` or `probe.mtu`",
             "bad-web.yml: line 1: `tls_server_config.max_version` is `TLS10`: must be TLS12 or TLS13; older versions are insecure and not supported",
             "bad-web.yml: line 2: unknown key `user`; expected one of `tls_server_config`, `http_server_config`, `basic_auth_users`, `rate_limit`",
         ]

@@ -66,7 +66,7 @@ impl Rehearsal {
     }
 
     fn share_sessions(&mut self) {
-        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
+        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None, dscp: 0 });
         let targets = self.board.tunnels.values().flat_map(|probes| probes.targets.iter());
         let targets = targets.map(|probe| (probe.address, &probe.tally));
         let uplinks = self.board.uplinks.iter().map(|uplink| (uplink.address, &uplink.tally));

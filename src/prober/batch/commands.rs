@@ -13,7 +13,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::{
     domain::probe::SessionKey,
-    prober::{session::ProbeSession, tally::Tally},
+    prober::{engine::MtuWatch, session::ProbeSession, tally::Tally},
 };
 
 /// Commands that may wait for the thread.
@@ -23,6 +23,9 @@ const CAPACITY: usize = 1_024;
 pub(super) enum EngineCommand {
     Start(SessionKey, Box<ProbeSession>, Arc<Tally>),
     Stop(SessionKey),
+    /// Begins to watch a path MTU. A session to the same address is running.
+    StartMtu(MtuWatch),
+    StopMtu(SessionKey),
     /// Closes sockets without sessions.
     CloseUnused,
 }

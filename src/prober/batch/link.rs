@@ -13,16 +13,15 @@ use web_toolkit::clock;
 
 use super::{
     drops::{self, DropWatch},
-    packet,
-    socket::{BatchSocket, is_interrupted},
-    table::{Arrival, LinkId, Outgoing, Table},
+    echoes::{Arrival, Echoes, LinkId, Outgoing},
+    packet::{self, ErrorReport},
+    socket::{BatchSocket, SEND_BATCH, is_interrupted},
 };
 use crate::{
     domain::probe::{Binding, IpVersion, SocketMode},
     prober::{
         board::Sockets,
-        meaning,
-        slot::{EchoSocket, SocketSlot},
+        slot::{EchoSocket, SocketPurpose, SocketSlot},
     },
 };
 
@@ -57,8 +56,8 @@ struct OpenSocket {
 }
 
 impl EchoSocket for OpenSocket {
-    fn open(version: IpVersion, binding: &Binding) -> io::Result<Self> {
-        let socket = BatchSocket::open(version, binding)?;
+    fn open(version: IpVersion, binding: &Binding, purpose: SocketPurpose) -> io::Result<Self> {
+        let socket = BatchSocket::open(version, binding, purpose)?;
         let (inode, capacity) = (rustix::fs::fstat(&socket)?.st_ino, socket.capacity());
         Ok(Self { socket, drops: DropWatch::default(), inode, capacity, empty_at: clock::now().instant })
     }
@@ -69,8 +68,14 @@ impl EchoSocket for OpenSocket {
 }
 
 impl BatchLink {
-    pub(super) fn new(id: LinkId, version: IpVersion, binding: &Arc<Binding>, sockets: &Arc<Sockets>) -> Self {
-        let slot = SocketSlot::new(version, binding, sockets);
+    pub(super) fn new(
+        id: LinkId,
+        version: IpVersion,
+        binding: &Arc<Binding>,
+        purpose: SocketPurpose,
+        sockets: &Arc<Sockets>,
+    ) -> Self {
+        let slot = SocketSlot::new(version, binding, purpose, sockets);
         Self { id, sockets: Arc::clone(sockets), slot, replaced: Vec::new(), sessions: 0 }
     }
 
@@ -81,7 +86,7 @@ impl BatchLink {
     }
 
     /// Reads all packets that have arrived. Closes replaced sockets that are due.
-    pub(super) fn read(&mut self, table: &mut Table, now: Instant) {
+    pub(super) fn read(&mut self, table: &mut impl Echoes, now: Instant) {
         if let Some(open) = self.slot.open_socket() {
             open.read(self.id, &self.sockets, table, now);
         }
@@ -101,7 +106,7 @@ impl BatchLink {
     }
 
     /// Sends echoes of this link.
-    pub(super) fn send(&mut self, echoes: &[Outgoing], table: &mut Table, timeout: Duration) {
+    pub(super) fn send<P: AsRef<[u8]>>(&mut self, echoes: &[Outgoing<P>], table: &mut impl Echoes, timeout: Duration) {
         let mut rest = echoes;
         let mut attempts = 0;
         while let Some(first) = rest.first() {
@@ -140,7 +145,7 @@ impl BatchLink {
 
     /// Returns whether the send may succeed at the next attempt: the buffer has room again, or the error belonged to
     /// another echo on the same datagram socket.
-    fn is_temporary(&mut self, error: &io::Error, attempts: usize, table: &mut Table) -> bool {
+    fn is_temporary(&mut self, error: &io::Error, attempts: usize, table: &mut impl Echoes) -> bool {
         let Some(open) = self.slot.open_socket() else { return false };
         match error.kind() {
             io::ErrorKind::Interrupted => true,
@@ -151,7 +156,7 @@ impl BatchLink {
     }
 
     /// Reads the ICMP errors of datagram sockets, which the kernel keeps apart from packets.
-    pub(super) fn read_errors(&mut self, table: &mut Table) {
+    pub(super) fn read_errors(&mut self, table: &mut impl Echoes) {
         let id = self.id;
         let open = self.slot.open_socket().into_iter().chain(self.replaced.iter_mut().map(|(socket, _)| socket));
         for socket in open {
@@ -161,13 +166,13 @@ impl BatchLink {
 }
 
 impl OpenSocket {
-    fn send(&mut self, echoes: &[Outgoing]) -> io::Result<usize> {
-        let packets: Vec<_> = echoes.iter().map(|echo| (echo.address, echo.packet)).collect();
+    fn send<P: AsRef<[u8]>>(&mut self, echoes: &[Outgoing<P>]) -> io::Result<usize> {
+        let packets: Vec<_> = echoes.iter().take(SEND_BATCH).map(|echo| (echo.address, echo.packet.as_ref())).collect();
         self.socket.send(&packets)
     }
 
     /// Reads packets until there are none. `now` is before the first read.
-    fn read(&mut self, link: LinkId, sockets: &Sockets, table: &mut Table, now: Instant) {
+    fn read(&mut self, link: LinkId, sockets: &Sockets, table: &mut impl Echoes, now: Instant) {
         for _ in 0..MAX_READS {
             match self.read_some(link, table) {
                 Ok(true) => {}
@@ -186,7 +191,7 @@ impl OpenSocket {
         }
     }
 
-    fn read_some(&mut self, link: LinkId, table: &mut Table) -> io::Result<bool> {
+    fn read_some(&mut self, link: LinkId, table: &mut impl Echoes) -> io::Result<bool> {
         let (mode, not_before, drops) = (self.socket.mode(), self.empty_at, &mut self.drops);
         let mut read = None;
         self.socket.receive(|received| {
@@ -204,14 +209,14 @@ impl OpenSocket {
     }
 
     /// Reads the ICMP errors of a datagram socket. Returns whether there were any.
-    fn read_errors(&mut self, link: LinkId, table: &mut Table) -> bool {
+    fn read_errors(&mut self, link: LinkId, table: &mut impl Echoes) -> bool {
         let version = self.socket.version();
         let mut any = false;
         for _ in 0..MAX_READS {
             let found = self.socket.receive_error(|error| {
-                let failure = meaning::classify_message(version, error.icmp_type, error.code);
-                if let (Some(failure), Some(id)) = (failure, packet::decode_quoted(error.target, error.quoted)) {
-                    table.receive_error(link, SocketMode::Dgram, failure, &id);
+                let report = ErrorReport::new(version, error.icmp_type, error.code, error.next_mtu);
+                if let (Some(report), Some(id)) = (report, packet::decode_quoted(error.target, error.quoted)) {
+                    table.receive_error(link, SocketMode::Dgram, report, &id);
                 }
             });
             if !found.is_ok_and(|found| found) {

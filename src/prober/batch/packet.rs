@@ -33,20 +33,49 @@ pub(super) struct EchoId<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Message<'a> {
     Reply(EchoId<'a>),
-    Error(ProbeFailure, EchoId<'a>),
+    Error(ErrorReport, EchoId<'a>),
+}
+
+/// What an ICMP error says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ErrorReport {
+    pub(super) failure: ProbeFailure,
+    /// The MTU of the router's next link, in an error about a packet that is too big (RFC 1191, RFC 4443 section 3.2).
+    /// Older routers do not state it.
+    pub(super) next_mtu: Option<u32>,
+}
+
+impl ErrorReport {
+    /// `None` if the message is not an error. `next_mtu` is 0 if it is not stated.
+    pub(super) fn new(version: IpVersion, icmp_type: u8, code: u8, next_mtu: u32) -> Option<Self> {
+        let failure = meaning::classify_message(version, icmp_type, code)?;
+        let next_mtu = (failure == ProbeFailure::TooBig && next_mtu > 0).then_some(next_mtu);
+        Some(Self { failure, next_mtu })
+    }
 }
 
 /// Encodes an echo request. The kernel replaces the identifier on datagram sockets, and it computes the checksum except
 /// on raw sockets of IPv4.
 pub(super) fn encode(version: IpVersion, identifier: u16, sequence: u16, payload: &Payload) -> EchoPacket {
     let mut packet = [0; HEADER_SIZE + PAYLOAD_SIZE];
+    packet[HEADER_SIZE..].copy_from_slice(payload);
+    add_header(&mut packet, version, identifier, sequence);
+    packet
+}
+
+/// Encodes an echo request with a payload of any size.
+pub(super) fn encode_sized(version: IpVersion, identifier: u16, sequence: u16, payload: &[u8]) -> Vec<u8> {
+    let mut packet = [&[0; HEADER_SIZE], payload].concat();
+    add_header(&mut packet, version, identifier, sequence);
+    packet
+}
+
+fn add_header(packet: &mut [u8], version: IpVersion, identifier: u16, sequence: u16) {
     packet[0] = echo_type(version);
     packet[4..6].copy_from_slice(&identifier.to_be_bytes());
     packet[6..8].copy_from_slice(&sequence.to_be_bytes());
-    packet[HEADER_SIZE..].copy_from_slice(payload);
-    let checksum = checksum(&packet);
+    let checksum = checksum(packet);
     packet[2..4].copy_from_slice(&checksum.to_be_bytes());
-    packet
 }
 
 const fn echo_type(version: IpVersion) -> u8 {
@@ -81,10 +110,11 @@ fn decode_v4(source: Ipv4Addr, mode: SocketMode, data: &[u8]) -> Option<Message<
     if meaning::is_reply(IpVersion::V4, icmp_type) {
         return (code == 0).then_some(Message::Reply(EchoId { target, identifier, sequence, payload: body }));
     }
-    let failure = meaning::classify_message(IpVersion::V4, icmp_type, code)?;
+    let next_mtu = u16::from_be_bytes([*icmp.get(6)?, *icmp.get(7)?]);
+    let error = ErrorReport::new(IpVersion::V4, icmp_type, code, next_mtu.into())?;
     let is_icmp = body.get(9) == Some(&1);
     let quoted = decode_quoted(target, ipv4_payload(body).filter(|_| is_icmp)?)?;
-    Some(Message::Error(failure, quoted))
+    Some(Message::Error(error, quoted))
 }
 
 fn decode_v6(source: Ipv6Addr, data: &[u8]) -> Option<Message<'_>> {
@@ -96,11 +126,12 @@ fn decode_v6(source: Ipv6Addr, data: &[u8]) -> Option<Message<'_>> {
     if meaning::is_reply(IpVersion::V6, icmp_type) {
         return (code == 0).then_some(Message::Reply(EchoId { target, identifier, sequence, payload: body }));
     }
-    let failure = meaning::classify_message(IpVersion::V6, icmp_type, code)?;
+    let next_mtu = u32::from_be_bytes(*data.get(4..8)?.first_chunk()?);
+    let error = ErrorReport::new(IpVersion::V6, icmp_type, code, next_mtu)?;
     // Our packets have no extension headers.
     let is_icmp = body.get(6) == Some(&58);
     let quoted = decode_quoted(target, body.get(40..).filter(|_| is_icmp)?)?;
-    Some(Message::Error(failure, quoted))
+    Some(Message::Error(error, quoted))
 }
 
 /// Decodes the echo request that an error quotes, from its ICMP header on. `None` if another message is quoted.

@@ -25,6 +25,19 @@ impl Default for Seal {
 impl Seal {
     /// Returns the payload of the echo with this number of this session.
     pub(super) fn payload(&self, address: IpAddr, session: u64, number: u64) -> Payload {
+        let mut payload = [FILL; PAYLOAD_SIZE];
+        self.fill(&mut payload, address, session, number);
+        payload
+    }
+
+    /// Returns the payload with another size. It ends like [`payload`](Self::payload), or contains only its beginning.
+    pub(super) fn sized_payload(&self, size: usize, address: IpAddr, session: u64, number: u64) -> Vec<u8> {
+        let mut payload = vec![FILL; size];
+        self.fill(&mut payload, address, session, number);
+        payload
+    }
+
+    fn fill(&self, payload: &mut [u8], address: IpAddr, session: u64, number: u64) {
         let mut hash = hmac::Context::with_key(&self.0);
         match address {
             IpAddr::V4(v4) => hash.update(&v4.octets()),
@@ -33,10 +46,8 @@ impl Seal {
         hash.update(&session.to_be_bytes());
         hash.update(&number.to_be_bytes());
         let hash = hash.sign();
-        let mut payload = [FILL; PAYLOAD_SIZE];
-        let size = hash.as_ref().len().min(PAYLOAD_SIZE);
+        let size = hash.as_ref().len().min(payload.len());
         payload[..size].copy_from_slice(&hash.as_ref()[..size]);
-        payload
     }
 }
 

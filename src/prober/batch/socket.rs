@@ -18,15 +18,15 @@ use nix::{
         time::TimeSpec,
     },
 };
-use socket2::{Domain, Protocol, Socket, Type};
+use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 use tracing::debug;
 
-use super::packet::EchoPacket;
 use crate::{
     domain::probe::{Binding, IpVersion, SocketMode},
     prober::{
         meaning,
-        slot::{EchoSocket, RECEIVE_BUFFER},
+        slot::{EchoSocket, RECEIVE_BUFFER, SocketPurpose, set_class},
     },
 };
 
@@ -36,9 +36,9 @@ pub(super) const SEND_BATCH: usize = 4;
 /// Packets per receive.
 const RECEIVE_BATCH: usize = 16;
 
-/// Larger than a reply and than an error of IPv4, which has up to 576 bytes (RFC 1812 section 4.3.2.3). Longer errors
-/// of IPv6 are cut behind the quoted echo.
-const PACKET_BUFFER: usize = 1024;
+/// Larger than a reply, which has up to 1,500 bytes with its IP header, and than an error of IPv4, which has up to 576
+/// bytes (RFC 1812 section 4.3.2.3).
+const PACKET_BUFFER: usize = 2_048;
 
 /// A packet that was received.
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub(super) struct QueuedError<'a> {
     pub(super) target: IpAddr,
     pub(super) icmp_type: u8,
     pub(super) code: u8,
+    /// The MTU of the next link in an error about a packet that is too big, else 0.
+    pub(super) next_mtu: u32,
     /// The quoted packet from its ICMP header on.
     pub(super) quoted: &'a [u8],
 }
@@ -67,14 +69,14 @@ pub(super) struct BatchSocket {
     socket: Socket,
     version: IpVersion,
     mode: SocketMode,
-    buffers: Box<[[u8; PACKET_BUFFER]; RECEIVE_BATCH]>,
+    buffers: [Box<[u8; PACKET_BUFFER]>; RECEIVE_BATCH],
     /// `None` after it has been used, because the kernel writes the sizes of the results into it.
     receive_headers: Option<MultiHeaders<SockaddrStorage>>,
     send_headers: MultiHeaders<SockaddrStorage>,
 }
 
 impl EchoSocket for BatchSocket {
-    fn open(version: IpVersion, binding: &Binding) -> io::Result<Self> {
+    fn open(version: IpVersion, binding: &Binding, purpose: SocketPurpose) -> io::Result<Self> {
         let (socket, mode) = create(version, binding.mode)?;
         if let Some(source) = binding.source {
             socket.bind(&SocketAddr::new(source, 0).into())?;
@@ -83,11 +85,19 @@ impl EchoSocket for BatchSocket {
             socket.bind_device(Some(interface.as_bytes()))?;
         }
         set_options(&socket, version, mode)?;
+        set_class(&SockRef::from(&socket), version, binding.dscp)?;
+        match purpose {
+            SocketPurpose::Echoes => attach_filter(&socket, mode, &meaning::socket_filter(version))?,
+            SocketPurpose::PathMtu { identifier } => {
+                attach_filter(&socket, mode, &meaning::socket_filter_for(version, identifier))?;
+                forbid_fragments(&socket, version)?;
+            }
+        }
         Ok(Self {
             socket,
             version,
             mode,
-            buffers: Box::new([[0; PACKET_BUFFER]; RECEIVE_BATCH]),
+            buffers: std::array::from_fn(|_| Box::new([0; PACKET_BUFFER])),
             receive_headers: None,
             send_headers: MultiHeaders::preallocate(SEND_BATCH, None),
         })
@@ -123,9 +133,24 @@ fn set_options(socket: &Socket, version: IpVersion, mode: SocketMode) -> io::Res
     sockopt::ReceiveTimestampns.set(socket, &true)?;
     sockopt::RxqOvfl.set(socket, &1)?;
     match (mode, version) {
-        (SocketMode::Raw, _) => socket.attach_filter(&meaning::socket_filter(version)),
+        // ICMP errors arrive like other packets.
+        (SocketMode::Raw, _) => Ok(()),
         (_, IpVersion::V4) => Ok(sockopt::Ipv4RecvErr.set(socket, &true)?),
         (_, IpVersion::V6) => Ok(sockopt::Ipv6RecvErr.set(socket, &true)?),
+    }
+}
+
+/// Datagram sockets receive only messages about their own echoes.
+fn attach_filter(socket: &Socket, mode: SocketMode, filter: &[SockFilter]) -> io::Result<()> {
+    if mode == SocketMode::Raw { socket.attach_filter(filter) } else { Ok(()) }
+}
+
+/// Sets the DF flag of every packet, ignores the path MTU that the kernel knows, and never fragments here: a packet
+/// above the MTU of the interface is refused.
+fn forbid_fragments(socket: &Socket, version: IpVersion) -> io::Result<()> {
+    match version {
+        IpVersion::V4 => Ok(set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::PROBE)?),
+        IpVersion::V6 => Ok(set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::PROBE)?),
     }
 }
 
@@ -148,7 +173,7 @@ impl BatchSocket {
     ///
     /// # Errors
     /// The first packet cannot be sent, or an ICMP error for another echo has arrived on a datagram socket.
-    pub(super) fn send(&mut self, packets: &[(IpAddr, EchoPacket)]) -> io::Result<usize> {
+    pub(super) fn send(&mut self, packets: &[(IpAddr, &[u8])]) -> io::Result<usize> {
         let addresses: [Option<SockaddrStorage>; SEND_BATCH] =
             std::array::from_fn(|n| packets.get(n).map(|(to, _)| SocketAddr::new(*to, 0).into()));
         let slices: [[IoSlice<'_>; 1]; SEND_BATCH] =
@@ -167,7 +192,7 @@ impl BatchSocket {
         let headers = self
             .receive_headers
             .get_or_insert_with(|| MultiHeaders::preallocate(RECEIVE_BATCH, Some(cmsg_space!(TimeSpec, u32))));
-        let mut slices = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(buffer)]);
+        let mut slices = self.buffers.each_mut().map(|buffer| [IoSliceMut::new(&mut **buffer)]);
         let flags = MsgFlags::MSG_DONTWAIT;
         let messages = match recvmmsg(self.socket.as_raw_fd(), headers, &mut slices, flags, None) {
             Ok(messages) => messages,
@@ -196,7 +221,7 @@ impl BatchSocket {
     /// Reads one ICMP error of a datagram socket. Returns `false` if there is none.
     pub(super) fn receive_error(&mut self, handle: impl FnOnce(&QueuedError<'_>)) -> io::Result<bool> {
         let mut control = cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6, TimeSpec, u32);
-        let mut slices = [IoSliceMut::new(&mut self.buffers[0])];
+        let mut slices = [IoSliceMut::new(&mut *self.buffers[0])];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_ERRQUEUE;
         let fd = self.socket.as_raw_fd();
         let message = match recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut control), flags) {
@@ -211,7 +236,8 @@ impl BatchSocket {
             _ => None,
         });
         if let (Some(target), Some(quoted), Some(error)) = (target, quoted, errors.last()) {
-            handle(&QueuedError { target, icmp_type: error.ee_type, code: error.ee_code, quoted });
+            let (icmp_type, code, next_mtu) = (error.ee_type, error.ee_code, error.ee_info);
+            handle(&QueuedError { target, icmp_type, code, next_mtu, quoted });
         }
         Ok(true)
     }

@@ -11,12 +11,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use web_toolkit::clock::Moment;
 
 use super::{
     agenda::{Agenda, AgendaEntry, Current, Ticket},
-    packet::{self, EchoId, EchoPacket, Message},
+    echoes::{Arrival, Echoes, LinkId, Outgoing},
+    packet::{self, EchoId, ErrorReport, Message},
     seal::{Payload, Seal},
 };
 use crate::{
@@ -27,9 +27,6 @@ use crate::{
         tally::Tally,
     },
 };
-
-/// Number of a link, see [`super::worker`].
-pub(super) type LinkId = usize;
 
 /// All sessions.
 #[derive(Debug)]
@@ -93,35 +90,6 @@ impl Probe {
     /// Returns when this session has to be looked at.
     fn next_event(&self) -> Instant {
         self.flight.as_ref().map_or_else(|| self.session.due(), |flight| flight.deadline)
-    }
-}
-
-/// An echo to send.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Outgoing {
-    pub(super) slot: usize,
-    pub(super) link: LinkId,
-    pub(super) address: IpAddr,
-    pub(super) packet: EchoPacket,
-}
-
-/// When a packet arrived.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Arrival {
-    /// When it was read.
-    pub(super) read: Moment,
-    /// When the socket had no packets for the last time.
-    pub(super) not_before: Instant,
-    /// When the kernel received it, by the wall clock.
-    pub(super) stamp: Option<Timestamp>,
-}
-
-impl Arrival {
-    /// Returns the time of arrival of the reply to an echo. The monotonic clock bounds it on both sides, because the
-    /// wall clock may have been set.
-    fn instant(self, sent: Instant) -> Instant {
-        let stamped = self.stamp.map_or(self.read.instant, |stamp| self.read.earlier(stamp).instant);
-        stamped.max(self.not_before).max(sent).min(self.read.instant)
     }
 }
 
@@ -265,34 +233,6 @@ impl Table {
         Some(Outgoing { slot, link: probe.link, address: probe.address, packet })
     }
 
-    /// The kernel has accepted an echo in a system call from `before` to `after`.
-    ///
-    /// The round-trip time starts at `before` and the timeout at `after`, because the thread may have been interrupted
-    /// on either side of the send. After an interruption of more than half the timeout neither time is known well
-    /// enough, so that the echo does not count.
-    pub(super) fn mark_sent(&mut self, slot: usize, before: Instant, after: Moment) {
-        let Some(flight) = self.probes[slot].as_mut().and_then(|probe| probe.flight.as_mut()) else { return };
-        if after.instant.saturating_duration_since(before) > flight.timeout / 2 {
-            return self.mark_failed(slot, ProbeFailure::NotSent, after);
-        }
-        flight.sent = before;
-        flight.deadline = after.instant + flight.timeout;
-    }
-
-    /// The kernel has refused an echo.
-    pub(super) fn mark_failed(&mut self, slot: usize, failure: ProbeFailure, now: Moment) {
-        self.finish(slot, EchoOutcome::Failed(failure), now);
-    }
-
-    /// Handles a message that a link has received from `source`.
-    pub(super) fn receive(&mut self, link: LinkId, mode: SocketMode, source: IpAddr, data: &[u8], arrival: Arrival) {
-        match packet::decode(source, mode, data) {
-            Some(Message::Reply(id)) => self.receive_reply(link, mode, &id, arrival),
-            Some(Message::Error(failure, id)) => self.receive_error(link, mode, failure, &id),
-            None => {}
-        }
-    }
-
     fn receive_reply(&mut self, link: LinkId, mode: SocketMode, id: &EchoId<'_>, arrival: Arrival) {
         let Some((slot, flight)) = self.flight(link, id, mode) else { return };
         let at = arrival.instant(flight.sent);
@@ -303,26 +243,11 @@ impl Table {
         self.finish(slot, EchoOutcome::Reply { rtt }, arrival.read);
     }
 
-    /// Handles an error that quotes an echo. The first one counts, if there is no reply.
-    pub(super) fn receive_error(&mut self, link: LinkId, mode: SocketMode, failure: ProbeFailure, id: &EchoId<'_>) {
-        if let Some((_, flight)) = self.flight(link, id, mode)
-            && flight.is_quoted(id.payload)
-        {
-            flight.error.get_or_insert(failure);
-        }
-    }
-
     /// Returns the echo in flight that a message is about.
     fn flight(&mut self, link: LinkId, id: &EchoId<'_>, mode: SocketMode) -> Option<(usize, &mut Flight)> {
         let slot = *self.slots.get(&(link, id.target))?;
         let flight = self.probes[slot].as_mut()?.flight.as_mut()?;
         flight.is(id, mode).then_some((slot, flight))
-    }
-
-    /// Packets of this link were dropped until `at`. Echoes that were in flight then and have no reply do not count as
-    /// lost.
-    pub(super) fn mark_overflow(&mut self, link: LinkId, at: Instant) {
-        self.overflows.insert(link, at);
     }
 
     /// Returns the links with sessions that wish for a new identifier.
@@ -344,6 +269,51 @@ impl Table {
         if probe.session.due() < flight.deadline {
             probe.ticket = self.agenda.add(probe.session.due(), slot);
         }
+    }
+}
+
+impl Echoes for Table {
+    /// The kernel has accepted an echo in a system call from `before` to `after`.
+    ///
+    /// The round-trip time starts at `before` and the timeout at `after`, because the thread may have been interrupted
+    /// on either side of the send. After an interruption of more than half the timeout neither time is known well
+    /// enough, so that the echo does not count.
+    fn mark_sent(&mut self, slot: usize, before: Instant, after: Moment) {
+        let Some(flight) = self.probes[slot].as_mut().and_then(|probe| probe.flight.as_mut()) else { return };
+        if after.instant.saturating_duration_since(before) > flight.timeout / 2 {
+            return self.mark_failed(slot, ProbeFailure::NotSent, after);
+        }
+        flight.sent = before;
+        flight.deadline = after.instant + flight.timeout;
+    }
+
+    /// The kernel has refused an echo.
+    fn mark_failed(&mut self, slot: usize, failure: ProbeFailure, now: Moment) {
+        self.finish(slot, EchoOutcome::Failed(failure), now);
+    }
+
+    /// Handles a message that a link has received from `source`.
+    fn receive(&mut self, link: LinkId, mode: SocketMode, source: IpAddr, data: &[u8], arrival: Arrival) {
+        match packet::decode(source, mode, data) {
+            Some(Message::Reply(id)) => self.receive_reply(link, mode, &id, arrival),
+            Some(Message::Error(error, id)) => self.receive_error(link, mode, error, &id),
+            None => {}
+        }
+    }
+
+    /// Handles an error that quotes an echo. The first one counts, if there is no reply.
+    fn receive_error(&mut self, link: LinkId, mode: SocketMode, error: ErrorReport, id: &EchoId<'_>) {
+        if let Some((_, flight)) = self.flight(link, id, mode)
+            && flight.is_quoted(id.payload)
+        {
+            flight.error.get_or_insert(error.failure);
+        }
+    }
+
+    /// Packets of this link were dropped until `at`. Echoes that were in flight then and have no reply do not count as
+    /// lost.
+    fn mark_overflow(&mut self, link: LinkId, at: Instant) {
+        self.overflows.insert(link, at);
     }
 }
 

@@ -10,7 +10,9 @@ use super::*;
 use crate::{
     domain::probe::{ProbeFailure, SocketMode},
     prober::{
+        batch::packet::Message,
         histogram::Buckets,
+        mtu::{MtuLimits, MtuSettings, PathMtu},
         schedule::PhaseSequence,
         settings::{SessionSettings, Timing},
         tally::TallyReading,
@@ -55,7 +57,7 @@ impl Stage {
 }
 
 fn binding(mode: SocketMode) -> Binding {
-    Binding { mode, source: None, interface: None }
+    Binding { mode, source: None, interface: None, dscp: 0 }
 }
 
 /// Waits for a condition.
@@ -149,4 +151,56 @@ fn an_engine_that_is_dropped_ends_its_thread_and_closes_its_sockets() {
     await_outcomes(&tally, 1);
     drop(stage.engine);
     assert!(stage.sockets.list().is_empty());
+}
+
+#[test]
+fn a_path_mtu_is_watched_beside_the_session_on_every_kind_of_socket() {
+    for mode in [SocketMode::Raw, SocketMode::Dgram] {
+        let mut stage = Stage::new();
+        for target in ["127.0.0.1", "::1"] {
+            let (key, tally) = stage.start(target, &binding(mode));
+            await_outcomes(&tally, 3);
+            if tally.read().replies == 0 {
+                eprintln!("skipped: {mode} sockets are not permitted");
+                continue;
+            }
+            let settings = MtuSettings { enabled: true, interval: Duration::from_secs(1), ..MtuSettings::default() };
+            let limits = MtuLimits::new(key.address.into(), 1_400, settings);
+            tally.watch_mtu(Some(limits.expected()));
+            let first = clock::now().instant;
+            stage.engine.start_mtu(MtuWatch { key: key.clone(), limits, first, tally: Arc::clone(&tally) });
+            stage.engine.apply();
+            let passes = PathMtu { size: Some(1_400), black_hole: Some(false) };
+            eventually("the path MTU", || tally.mtu().is_some_and(|mtu| mtu.path == passes));
+            assert!(tally.mtu().is_some_and(|mtu| mtu.requests >= 2 && mtu.replies >= 1), "{target} by {mode}");
+            assert_eq!(stage.sockets.list().iter().filter(|socket| !socket.up).count(), 0);
+            stage.engine.stop_mtu(&key);
+        }
+        assert!(stage.sockets.list().len() <= 2, "sockets for path MTUs are not listed");
+    }
+}
+
+#[test]
+fn a_raw_socket_for_path_mtus_receives_only_replies_to_its_own_echoes() {
+    for (target, version) in [("127.0.0.1", IpVersion::V4), ("::1", IpVersion::V6)] {
+        let purpose = SocketPurpose::PathMtu { identifier: 0xbeef };
+        let Ok(mut socket) = BatchSocket::open(version, &binding(SocketMode::Raw), purpose) else {
+            return eprintln!("skipped: raw sockets are not permitted");
+        };
+        for identifier in [0xbeee, 0xbeef] {
+            let packet = packet::encode_sized(version, identifier, 1, &[7; 1_300]);
+            assert_eq!(socket.send(&[(target.parse().unwrap(), &packet)]).unwrap(), 1);
+        }
+        let mut seen = Vec::new();
+        eventually("the reply", || {
+            socket
+                .receive(|received| match packet::decode(received.source, SocketMode::Raw, received.data) {
+                    Some(Message::Reply(id)) if id.payload.len() == 1_300 => seen.push(id.identifier),
+                    other => panic!("{other:?}"),
+                })
+                .unwrap();
+            seen.contains(&0xbeef)
+        });
+        assert_eq!(seen, [0xbeef], "{target}");
+    }
 }

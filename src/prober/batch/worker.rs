@@ -2,23 +2,24 @@
 //! sends.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, mpsc::TryRecvError},
     time::Duration,
 };
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use web_toolkit::clock;
+use web_toolkit::clock::{self, Moment};
 
 use super::{
     commands::{CommandReceiver, EngineCommand},
-    link::BatchLink,
+    echoes::Outgoing,
+    links::LinkSet,
+    sizes::SizeTable,
     socket::SEND_BATCH,
-    table::{LinkId, Outgoing, Table},
+    table::Table,
 };
 use crate::{
-    domain::probe::{Binding, IpVersion, SessionKey},
-    prober::{board::Sockets, session::SessionContext},
+    domain::probe::SessionKey,
+    prober::{board::Sockets, session::SessionContext, slot::SocketPurpose},
 };
 
 /// Maximum number of sends before commands are read again.
@@ -30,20 +31,29 @@ const MAX_COMMANDS: usize = 128;
 /// State of the engine's thread.
 pub(super) struct Worker {
     context: SessionContext,
-    sockets: Arc<Sockets>,
     commands: CommandReceiver,
     table: Table,
-    links: Vec<Option<BatchLink>>,
-    ids: HashMap<(IpVersion, Arc<Binding>), LinkId>,
+    links: LinkSet,
+    /// The watch of path MTUs, with links of its own.
+    sizes: SizeTable,
+    size_links: LinkSet,
     /// Reused memory.
     due: Vec<Outgoing>,
 }
 
 impl Worker {
     pub(super) fn new(context: SessionContext, sockets: Arc<Sockets>, commands: CommandReceiver) -> Self {
-        let table = Table::new(context.clone());
-        let (links, ids, due) = (Vec::new(), HashMap::new(), Vec::with_capacity(SEND_BATCH));
-        Self { context, sockets, commands, table, links, ids, due }
+        let (table, sizes) = (Table::new(context.clone()), SizeTable::new(context.clone()));
+        let purpose = SocketPurpose::PathMtu { identifier: sizes.identifier() };
+        Self {
+            context,
+            commands,
+            table,
+            links: LinkSet::new(SocketPurpose::Echoes, Arc::clone(&sockets)),
+            sizes,
+            size_links: LinkSet::new(purpose, sockets),
+            due: Vec::with_capacity(SEND_BATCH),
+        }
     }
 
     /// Runs until the sender of the commands is gone.
@@ -59,12 +69,7 @@ impl Worker {
     fn take_commands(&mut self) -> bool {
         for _ in 0..MAX_COMMANDS {
             match self.commands.next() {
-                Ok(EngineCommand::Start(key, session, tally)) => {
-                    let link = self.link(&key);
-                    self.table.start(link, key.address, *session, tally, clock::now().instant);
-                }
-                Ok(EngineCommand::Stop(key)) => self.stop(key),
-                Ok(EngineCommand::CloseUnused) => self.close_unused_links(),
+                Ok(command) => self.handle(command),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -74,44 +79,33 @@ impl Worker {
         true
     }
 
-    /// Returns the link of a new session.
-    fn link(&mut self, key: &SessionKey) -> LinkId {
-        let version = IpVersion::from(key.address);
-        let (links, sockets) = (&mut self.links, &self.sockets);
-        let id = *self.ids.entry((version, Arc::clone(&key.binding))).or_insert_with(|| {
-            let id = links.iter().position(Option::is_none).unwrap_or(links.len());
-            let link = BatchLink::new(id, version, &key.binding, sockets);
-            if id == links.len() {
-                links.push(Some(link));
-            } else {
-                links[id] = Some(link);
+    fn handle(&mut self, command: EngineCommand) {
+        match command {
+            EngineCommand::Start(key, session, tally) => {
+                let link = self.links.acquire(&key);
+                self.table.start(link, key.address, *session, tally, clock::now().instant);
             }
-            id
-        });
-        if let Some(link) = &mut self.links[id] {
-            link.sessions += 1;
-        }
-        id
-    }
-
-    fn stop(&mut self, key: SessionKey) {
-        let Some(&id) = self.ids.get(&(IpVersion::from(key.address), key.binding)) else { return };
-        self.table.stop(id, key.address);
-        if let Some(link) = &mut self.links[id] {
-            link.sessions -= 1;
+            EngineCommand::Stop(key) => {
+                if let Some(link) = self.links.release(&key) {
+                    self.table.stop(link, key.address);
+                }
+            }
+            EngineCommand::StartMtu(watch) => {
+                let link = self.size_links.acquire(&watch.key);
+                self.sizes.start(link, watch.key.address, watch.limits, watch.first, watch.tally);
+            }
+            EngineCommand::StopMtu(key) => self.stop_mtu(&key),
+            EngineCommand::CloseUnused => {
+                self.links.close_unused(|link| self.table.forget_link(link));
+                self.size_links.close_unused(|_| {});
+            }
         }
     }
 
-    fn close_unused_links(&mut self) {
-        let (links, table) = (&mut self.links, &mut self.table);
-        self.ids.retain(|_, &mut id| {
-            let used = links[id].as_ref().is_some_and(|link| link.sessions > 0);
-            if !used {
-                links[id] = None;
-                table.forget_link(id);
-            }
-            used
-        });
+    fn stop_mtu(&mut self, key: &SessionKey) {
+        if let Some(link) = self.size_links.release(key) {
+            self.sizes.stop(link, key.address);
+        }
     }
 
     fn follow_settings(&mut self) {
@@ -126,14 +120,14 @@ impl Worker {
         for _ in 0..MAX_SENDS {
             // Deadlines until now may be judged, because everything that has arrived until now is read first.
             let now = clock::now();
-            for link in self.links.iter_mut().flatten() {
-                link.read(&mut self.table, now.instant);
-            }
+            self.links.read(&mut self.table, now.instant);
+            self.size_links.read(&mut self.sizes, now.instant);
+            let any_sizes = self.send_sizes(now);
             self.due.clear();
             let table = &mut self.table;
             self.due.extend(std::iter::from_fn(|| table.next_echo(now)).take(SEND_BATCH));
             self.renew_identifiers();
-            if self.due.is_empty() {
+            if self.due.is_empty() && !any_sizes {
                 return;
             }
             self.send();
@@ -144,16 +138,27 @@ impl Worker {
         let timeout = self.timeout();
         self.due.sort_unstable_by_key(|echo| echo.link);
         for echoes in self.due.chunk_by(|a, b| a.link == b.link) {
-            if let Some(link) = &mut self.links[echoes[0].link] {
+            if let Some(link) = self.links.get(echoes[0].link) {
                 link.send(echoes, &mut self.table, timeout);
             }
         }
     }
 
+    /// Sends one round for the path MTU of an address. Returns whether there was one. The sockets have been read after
+    /// `now`.
+    fn send_sizes(&mut self, now: Moment) -> bool {
+        let Some(packets) = self.sizes.next_round(now) else { return false };
+        let timeout = self.timeout();
+        if let Some(link) = self.size_links.get(packets[0].link) {
+            link.send(&packets, &mut self.sizes, timeout);
+        }
+        true
+    }
+
     fn renew_identifiers(&mut self) {
         let timeout = self.timeout();
         for id in self.table.take_renewals() {
-            if let Some(Some(link)) = self.links.get_mut(id) {
+            if let Some(link) = self.links.get(id) {
                 link.renew(clock::now().instant, timeout);
             }
         }
@@ -165,12 +170,11 @@ impl Worker {
 
     /// Waits until a session has to be looked at, a packet arrives, or a command is sent.
     fn wait(&mut self) {
-        let due = self.table.next_event();
-        let mut polled = Vec::with_capacity(self.links.len() + 1);
+        let due = self.table.next_event().into_iter().chain(self.sizes.next_event()).min();
+        let mut polled = Vec::with_capacity(8);
         polled.push(PollFd::new(&self.commands, PollFlags::IN));
-        for link in self.links.iter().flatten() {
-            link.add_to_poll(&mut polled);
-        }
+        self.links.add_to_poll(&mut polled);
+        self.size_links.add_to_poll(&mut polled);
         let timeout = due.map(|due| due.saturating_duration_since(clock::now().instant));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         // An interruption by a signal does no harm: nothing is due.
@@ -181,9 +185,8 @@ impl Worker {
             self.commands.reset();
         }
         if has_errors {
-            for link in self.links.iter_mut().flatten() {
-                link.read_errors(&mut self.table);
-            }
+            self.links.read_errors(&mut self.table);
+            self.size_links.read_errors(&mut self.sizes);
         }
     }
 }

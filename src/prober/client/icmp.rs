@@ -41,7 +41,7 @@ use crate::{
         meaning, notice,
         notice::SocketFailure,
         session::Echo,
-        slot::{EchoSocket, RECEIVE_BUFFER, SocketSlot},
+        slot::{EchoSocket, RECEIVE_BUFFER, SocketPurpose, SocketSlot, set_class},
     },
 };
 
@@ -74,7 +74,7 @@ impl Network for IcmpNetwork {
     type Link = IcmpLink;
 
     fn create_link(&self, version: IpVersion, binding: &Arc<Binding>) -> IcmpLink {
-        IcmpLink { slot: Mutex::new(SocketSlot::new(version, binding, &self.sockets)) }
+        IcmpLink { slot: Mutex::new(SocketSlot::new(version, binding, SocketPurpose::Echoes, &self.sockets)) }
     }
 }
 
@@ -155,14 +155,14 @@ impl fmt::Debug for IcmpLink {
 /// # Errors
 /// [`SocketFailure`] if the socket cannot be opened.
 pub fn try_open(version: IpVersion, binding: &Binding) -> Result<String, SocketFailure> {
-    match Socket::open(version, binding) {
+    match Socket::open(version, binding, SocketPurpose::Echoes) {
         Ok(socket) => Ok(notice::describe_open(version, socket.mode, binding)),
         Err(error) => Err(SocketFailure::new(version, binding, &error)),
     }
 }
 
 impl EchoSocket for Socket {
-    fn open(version: IpVersion, binding: &Binding) -> io::Result<Self> {
+    fn open(version: IpVersion, binding: &Binding, _: SocketPurpose) -> io::Result<Self> {
         let mut config = Config::builder().kind(match version {
             IpVersion::V4 => ICMP::V4,
             IpVersion::V6 => ICMP::V6,
@@ -179,7 +179,7 @@ impl EchoSocket for Socket {
         if binding.mode != SocketMode::Auto && binding.mode != mode {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("only {mode} sockets are permitted")));
         }
-        set_options(&client, version, mode)?;
+        set_options(&client, version, mode, binding.dscp)?;
         Ok(Self { client, mode })
     }
 
@@ -207,8 +207,8 @@ impl Socket {
     }
 }
 
-/// Sets the receive buffer, and the filter of a raw socket.
-fn set_options(client: &Client, version: IpVersion, mode: SocketMode) -> io::Result<()> {
+/// Sets the receive buffer, the class of service, and the filter of a raw socket.
+fn set_options(client: &Client, version: IpVersion, mode: SocketMode, dscp: u8) -> io::Result<()> {
     let socket = client.get_socket();
     #[expect(unsafe_code, reason = "the library exposes its socket only as a raw file descriptor")]
     // SAFETY: `socket` outlives the borrow and keeps the descriptor open.
@@ -218,6 +218,7 @@ fn set_options(client: &Client, version: IpVersion, mode: SocketMode) -> io::Res
     if let Err(error) = options.set_recv_buffer_size(RECEIVE_BUFFER) {
         debug!("cannot set the receive buffer of the ICMPv{version} socket: {error}");
     }
+    set_class(&options, version, dscp)?;
     if mode == SocketMode::Raw {
         options.attach_filter(&meaning::socket_filter(version))?;
     }

@@ -85,7 +85,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_muted_address_is_silent_until_it_replies_again() {
         let (muted, receiver) = watch::channel(BTreeSet::new());
-        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
+        let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None, dscp: 0 });
         let link = MutedNetwork::new(Open, receiver).create_link(IpVersion::V4, &binding);
         let [silent, other]: [IpAddr; 2] = ["127.0.1.1", "127.0.1.2"].map(|text| text.parse().unwrap());
         let limit = Duration::from_secs(1);

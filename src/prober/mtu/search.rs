@@ -251,11 +251,11 @@ impl Finding {
     fn of(round: MtuRound) -> Self {
         match (round.large, round.small) {
             (PacketFate::Answered, _) => Self::Passes,
-            (PacketFate::AboveInterface, _) => Self::TooBig { explained: true },
-            (PacketFate::NotSent, _) => Self::Nothing,
+            (PacketFate::AboveInterface, _) | (PacketFate::TooBig(_), PacketFate::Answered) => {
+                Self::TooBig { explained: true }
+            }
             (PacketFate::Lost, PacketFate::Answered) => Self::TooBig { explained: false },
-            (PacketFate::TooBig(_), PacketFate::Answered) => Self::TooBig { explained: true },
-            (PacketFate::Lost | PacketFate::TooBig(_), _) => Self::Nothing,
+            (PacketFate::NotSent | PacketFate::Lost | PacketFate::TooBig(_), _) => Self::Nothing,
         }
     }
 }

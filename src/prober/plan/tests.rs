@@ -4,9 +4,9 @@ use crate::{
         fixtures::{addressed, fleet, gre, reporting, tunnel},
         rules::Selector,
         steering::{AddressPair, Steering},
-        tunnel::{BgpState, CheckDirection, CheckTarget, HealthCheck, InterconnectDetails, TunnelDetails},
+        tunnel::{BgpState, CheckDirection, CheckTarget, GreDetails, HealthCheck, InterconnectDetails, TunnelDetails},
     },
-    prober::settings::ProbeOverride,
+    prober::{mtu::MtuSettings, settings::ProbeOverride},
 };
 
 /// `target=address` for every target of one tunnel, in the plan's order.
@@ -331,4 +331,62 @@ fn addresses_that_cloudflare_uses_come_first() {
     ] {
         assert_eq!(customer_side(&tunnel, &prefix, false), expected.map(ip), "{what}");
     }
+}
+
+/// Address, expected size and floor of every watched path MTU.
+fn watched(plan: &ProbePlan) -> Vec<(String, u16, u16)> {
+    plan.mtu.iter().map(|(key, limits)| (key.address.to_string(), limits.expected(), limits.floor())).collect()
+}
+
+fn watching() -> ProbeSettings {
+    let mtu = MtuSettings { enabled: true, ..MtuSettings::default() };
+    ProbeSettings { enabled: true, mtu, uplinks: vec!["192.0.2.1".parse().unwrap()], ..every_target() }
+}
+
+#[test]
+fn only_the_path_mtu_of_cloudflares_addresses_inside_is_watched() {
+    let tunnels = || {
+        let ipsec = addressed("ipsec", "203.0.113.1", "10.0.0.10/31", "fd00::2/127");
+        let mut stated = gre(addressed("stated", "203.0.113.3", "10.0.0.30/31", ""));
+        stated.details = TunnelDetails::Gre(GreDetails { mtu: Some(1_436), ttl: None });
+        [ipsec, gre(addressed("gre", "203.0.113.2", "10.0.0.20/31", "")), stated]
+    };
+    assert_eq!(watched(&ProbePlan::build(&fleet(tunnels()), &every_target())), [], "off by default");
+    let mut settings = watching();
+    let of = |address: &str, expected, floor| (address.to_owned(), expected, floor);
+    let by_type = [
+        of("10.0.0.10", 1_400, 576),
+        of("10.0.0.20", 1_476, 576),
+        of("10.0.0.30", 1_436, 576),
+        of("fd00::2", 1_400, 1_280),
+    ];
+    assert_eq!(watched(&ProbePlan::build(&fleet(tunnels()), &settings)), by_type);
+    settings.tunnels.expected_mtu = Some(1_300);
+    let [mut off, mut smaller] = ["gre", "stated"].map(|id| ProbeOverride::new(Selector::id(id)));
+    (off.mtu, smaller.expected_mtu) = (Some(false), Some(500));
+    settings.overrides = vec![off, smaller];
+    let configured = [of("10.0.0.10", 1_300, 576), of("10.0.0.30", 500, 500), of("fd00::2", 1_300, 1_280)];
+    assert_eq!(watched(&ProbePlan::build(&fleet(tunnels()), &settings)), configured);
+    settings.tunnels.vantage = Vantage::Remote;
+    assert_eq!(watched(&ProbePlan::build(&fleet(tunnels()), &settings)), [], "the path leads through two tunnels");
+}
+
+#[test]
+fn tunnels_that_share_an_address_share_the_smaller_size() {
+    let tunnels = || [addressed("a", "", "10.0.0.10/31", ""), gre(addressed("b", "", "10.0.0.10/31", ""))];
+    for tunnels in [tunnels(), {
+        let [a, b] = tunnels();
+        [b, a]
+    }] {
+        let plan = ProbePlan::build(&fleet(tunnels), &watching());
+        assert_eq!(watched(&plan), [("10.0.0.10".to_owned(), 1_400, 576)]);
+    }
+}
+
+#[test]
+fn the_class_of_service_is_that_of_every_session() {
+    let fleet = fleet([addressed("t1", "203.0.113.1", "10.0.0.10/31", "")]);
+    let plan = ProbePlan::build(&fleet, &ProbeSettings { dscp: 46, ..watching() });
+    assert!(plan.sessions().iter().all(|key| key.binding.dscp == 46));
+    assert_eq!(plan.sessions().len(), 4);
 }

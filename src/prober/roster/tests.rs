@@ -8,7 +8,7 @@ use crate::{
         fixtures::{addressed, fleet},
         probe::{EchoOutcome, ProbePath, Silence},
     },
-    prober::settings::SessionSettings,
+    prober::{mtu::MtuSettings, settings::SessionSettings},
 };
 
 fn roster() -> Roster {
@@ -146,4 +146,34 @@ fn an_address_that_answered_before_the_restart_has_ever_answered() {
     bound.tunnels.interface = Some("gre1".into());
     let change = roster.update(&fleet_of_one, &Arc::new(bound));
     assert!(change.start.iter().all(|(_, tally)| !tally.state().ever_answered));
+}
+
+/// The addresses with a new watch of the path MTU, and those that are no longer watched.
+fn mtu_changes(change: &PlanChange) -> (Vec<String>, Vec<String>) {
+    (addresses(change.start_mtu.iter().map(|(key, ..)| key)), addresses(&change.stop_mtu))
+}
+
+#[test]
+fn the_watch_of_a_path_mtu_follows_its_address_and_its_limits() {
+    let mut roster = roster();
+    let settings = |interval| {
+        let mtu = MtuSettings { enabled: true, interval: Duration::from_secs(interval), ..MtuSettings::default() };
+        Arc::new(ProbeSettings { mtu, ..ProbeSettings::clone(&on()) })
+    };
+    let none = Vec::<String>::new;
+    let watched = |roster: &Roster| -> Vec<Option<u16>> {
+        let sessions = roster.board().sessions.iter();
+        sessions.map(|(_, tally)| tally.mtu().map(|mtu| mtu.expected)).collect()
+    };
+    let one = fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", "")]);
+    assert_eq!(mtu_changes(&roster.update(&one, &on())), (none(), none()));
+    assert_eq!(mtu_changes(&roster.update(&one, &settings(60))), (vec!["10.0.0.0".into()], none()));
+    assert_eq!(watched(&roster), [Some(1_400), None], "not the customer endpoint");
+    let two = fleet([addressed("t1", "203.0.113.1", "10.0.0.0/31", ""), addressed("t2", "", "10.0.0.2/31", "")]);
+    assert_eq!(mtu_changes(&roster.update(&two, &settings(60))), (vec!["10.0.0.2".into()], none()));
+    let both = || vec!["10.0.0.0".to_owned(), "10.0.0.2".to_owned()];
+    assert_eq!(mtu_changes(&roster.update(&two, &settings(30))), (both(), both()), "other limits");
+    assert_eq!(mtu_changes(&roster.update(&one, &settings(30))), (none(), vec!["10.0.0.2".into()]));
+    assert_eq!(mtu_changes(&roster.update(&one, &on())), (none(), vec!["10.0.0.0".into()]));
+    assert_eq!(watched(&roster), [None, None]);
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     domain::probe::ProbeFailure,
     prober::{
+        batch::table::Table,
         histogram::Buckets,
         schedule::PhaseSequence,
         session::SessionContext,
@@ -30,8 +31,8 @@ fn context() -> SessionContext {
 #[test]
 fn echoes_with_replies_that_overflow_the_receive_buffer_are_not_losses() {
     let (context, sockets, mut phases) = (context(), Arc::new(Sockets::default()), PhaseSequence::default());
-    let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None });
-    let mut link = BatchLink::new(0, IpVersion::V4, &binding, &sockets);
+    let binding = Arc::new(Binding { mode: SocketMode::Auto, source: None, interface: None, dscp: 0 });
+    let mut link = BatchLink::new(0, IpVersion::V4, &binding, SocketPurpose::Echoes, &sockets);
     let mut table = Table::new(context.clone());
     let tallies: Vec<_> = (0..400_u32)
         .map(|n| {

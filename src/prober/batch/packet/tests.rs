@@ -54,19 +54,33 @@ const fn reply_type(version: IpVersion) -> u8 {
 }
 
 /// The reply to an echo, with these bytes after the ICMP header.
-pub(in crate::prober::batch) fn reply(source: IpAddr, mode: SocketMode, echo: &EchoPacket, payload: &[u8]) -> Vec<u8> {
+pub(in crate::prober::batch) fn reply(source: IpAddr, mode: SocketMode, echo: &[u8], payload: &[u8]) -> Vec<u8> {
     let version = IpVersion::from(source);
     let rest = [&echo[4..8], payload].concat();
     delivered(source, mode, icmp(version, reply_type(version), 0, &rest))
 }
 
-/// The error of a router, which says that `target` is unreachable, with the first `quoted` bytes of the ICMP message.
+/// The error of a router, which says that `target` is unreachable and quotes a part of the ICMP message.
 pub(in crate::prober::batch) fn unreachable(router: IpAddr, target: IpAddr, mode: SocketMode, echo: &[u8]) -> Vec<u8> {
-    let version = IpVersion::from(router);
+    error(router, target, mode, echo, if router.is_ipv4() { (3, 0, 0) } else { (1, 0, 0) })
+}
+
+/// The error of a router, which says that a packet to `target` is too big for a link with this MTU.
+pub(in crate::prober::batch) fn too_big(
+    router: IpAddr,
+    target: IpAddr,
+    mode: SocketMode,
+    echo: &[u8],
+    next_mtu: u32,
+) -> Vec<u8> {
+    error(router, target, mode, echo, if router.is_ipv4() { (3, 4, next_mtu) } else { (2, 0, next_mtu) })
+}
+
+/// An error with this type, code and word after the checksum.
+fn error(router: IpAddr, target: IpAddr, mode: SocketMode, echo: &[u8], (kind, code, word): (u8, u8, u32)) -> Vec<u8> {
     let source = if target.is_ipv4() { ip("192.0.2.99") } else { ip("2001:db8::99") };
-    let rest = [&[0; 4][..], &with_header(source, target, echo)].concat();
-    let icmp_type = if version == IpVersion::V4 { 3 } else { 1 };
-    delivered(router, mode, icmp(version, icmp_type, 0, &rest))
+    let rest = [&word.to_be_bytes()[..], &with_header(source, target, echo)].concat();
+    delivered(router, mode, icmp(IpVersion::from(router), kind, code, &rest))
 }
 
 /// Every combination of IP version and mode, with the addresses of a host and a router.
@@ -92,11 +106,25 @@ fn replies_and_errors_are_decoded_on_every_kind_of_socket() {
         let packet = reply(host, mode, &echo, &PAYLOAD);
         assert_eq!(decode(host, mode, &packet), Some(Message::Reply(id)), "{host} {mode}");
         let packet = unreachable(router, host, mode, &echo);
-        assert_eq!(decode(router, mode, &packet), Some(Message::Error(ProbeFailure::Unreachable, id)), "{host} {mode}");
+        let error = ErrorReport { failure: ProbeFailure::Unreachable, next_mtu: None };
+        assert_eq!(decode(router, mode, &packet), Some(Message::Error(error, id)), "{host} {mode}");
         // RFC 792 requires only the first eight bytes.
         let packet = unreachable(router, host, mode, &echo[..8]);
         let short = EchoId { payload: &[], ..id };
-        assert_eq!(decode(router, mode, &packet), Some(Message::Error(ProbeFailure::Unreachable, short)));
+        assert_eq!(decode(router, mode, &packet), Some(Message::Error(error, short)));
+    }
+}
+
+#[test]
+fn an_error_about_a_packet_that_is_too_big_may_state_the_mtu_of_the_next_link() {
+    for (host, router, mode) in sockets() {
+        let echo = encode_sized(host.into(), 0xbeef, 7, &[0xa5; 1_372]);
+        for (stated, expected) in [(1_300, Some(1_300)), (0, None)] {
+            let packet = too_big(router, host, mode, &echo[..200], stated);
+            let Some(Message::Error(error, id)) = decode(router, mode, &packet) else { panic!("{host} {mode}") };
+            assert_eq!(error, ErrorReport { failure: ProbeFailure::TooBig, next_mtu: expected }, "{host} {mode}");
+            assert_eq!((id.target, id.sequence, id.payload.len()), (host, 7, 192), "{host} {mode}");
+        }
     }
 }
 

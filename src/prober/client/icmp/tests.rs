@@ -7,7 +7,7 @@ fn network() -> (IcmpNetwork, Arc<Sockets>) {
 }
 
 fn binding(mode: SocketMode) -> Binding {
-    Binding { mode, source: None, interface: None }
+    Binding { mode, source: None, interface: None, dscp: 0 }
 }
 
 fn echo(target: &str, sequence: u16) -> Echo {

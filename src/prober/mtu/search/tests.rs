@@ -54,7 +54,7 @@ impl Stage {
         }
     }
 
-    /// A number from 0 to 1 (SplitMix64).
+    /// A number from 0 to 1 (`SplitMix64`).
     fn next_random(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.random;
