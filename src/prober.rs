@@ -48,7 +48,7 @@ use self::{
         icmp::IcmpNetwork,
         mute::{MutedAddresses, MutedNetwork},
     },
-    engine::Engine,
+    engine::{Engine, MtuWatch},
     notice::SocketFailure,
     roster::{PlanChange, Roster},
     schedule::PhaseSequence,
@@ -298,12 +298,20 @@ impl Driver {
                 task::yield_now().await;
             }
         }
+        for key in &change.stop_mtu {
+            self.engine.stop_mtu(key);
+        }
         for (done, (key, tally)) in change.start.into_iter().enumerate() {
             let session = self.context.create_session(key.address, self.phases.next_phase(), clock::now().instant);
             self.engine.start(key, session, tally);
             if done % BATCH == BATCH - 1 {
                 task::yield_now().await;
             }
+        }
+        let now = clock::now().instant;
+        for (key, limits, tally) in change.start_mtu {
+            let first = now + self.phases.next_phase().offset(limits.interval());
+            self.engine.start_mtu(MtuWatch { key, limits, first, tally });
         }
         self.board.send_replace(board);
         self.context.announce_change();

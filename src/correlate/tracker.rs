@@ -13,6 +13,7 @@ use crate::{
         verdict::{Evidence, Reported, TunnelVerdict, Verdict, Verdicts},
         verdict_history::{VerdictEvent, VerdictHistories, VerdictHistory},
     },
+    prober::mtu::LowMtu,
     snapshot::{Row, Snapshot},
 };
 
@@ -35,6 +36,8 @@ struct Tracked {
     first_judged: Moment,
     phase: Phase,
     history: VerdictHistory,
+    /// The explanation mentions it.
+    low_mtu: Option<LowMtu>,
 }
 
 /// How far the probes of a tunnel have settled since it was first judged.
@@ -116,6 +119,7 @@ impl Tracker {
             first_judged: now,
             phase,
             history,
+            low_mtu: row.low_mtu(),
         };
         match self.past.take(&row.key, now) {
             Some(past) => tracked(past.verdict, now.earlier(past.since), Phase::Held(past.verdict), HELD.into()),
@@ -148,7 +152,9 @@ impl Tracked {
         }
         let old = Arc::clone(&self.verdict);
         let released = matches!(before, Phase::Held(_)) && self.phase == Phase::Settled;
-        if old.verdict == verdict && old.evidence == evidence && !released {
+        let low_mtu = row.low_mtu();
+        let resized = std::mem::replace(&mut self.low_mtu, low_mtu) != low_mtu;
+        if old.verdict == verdict && old.evidence == evidence && !released && !resized {
             return None;
         }
         let why: Arc<str> = why.unwrap_or_else(|| explain(row, evidence, verdict));

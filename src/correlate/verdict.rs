@@ -10,6 +10,7 @@ use crate::{
         tunnel::{BgpState, BgpStatus, CheckType, FsmState, Tunnel},
         verdict::{Evidence, Reported, Side, Standing, Verdict},
     },
+    prober::mtu::LowMtu,
     snapshot::Row,
 };
 
@@ -120,7 +121,16 @@ pub(super) struct Explanation<'a> {
 impl Explanation<'_> {
     /// What is observed, what is reported, and where to look.
     pub(super) fn sentence(&self) -> String {
-        format!("{}{}{}; {}", self.observed(), self.session(), self.edge(), self.advice())
+        let low = self.low_mtu();
+        let size = low.map(describe_size).unwrap_or_default();
+        let (observed, session, edge) = (self.observed(), self.session(), self.edge());
+        format!("{observed}{size}{session}{edge}; {}{}", self.advice(low), low.map(advise_size).unwrap_or_default())
+    }
+
+    /// The path MTU, where it can be a part of the fault.
+    fn low_mtu(&self) -> Option<LowMtu> {
+        let matters = matches!(self.verdict, Verdict::Healthy | Verdict::TunnelFault | Verdict::BgpFault);
+        self.row.low_mtu().filter(|_| matters)
     }
 
     fn observed(&self) -> String {
@@ -175,8 +185,9 @@ impl Explanation<'_> {
         }
     }
 
-    fn advice(&self) -> &'static str {
+    fn advice(&self, low: Option<LowMtu>) -> &'static str {
         match self.verdict {
+            Verdict::Healthy if low.is_some() => "large packets do not pass",
             Verdict::Healthy => "nothing to do",
             Verdict::BgpFault => "check ASN, MD5 key, TCP port 179 and policy",
             Verdict::TunnelFault => "check IKE, pre-shared key, GRE and MTU",
@@ -212,6 +223,16 @@ impl Explanation<'_> {
             }
         }
     }
+}
+
+fn describe_size(low: LowMtu) -> String {
+    let LowMtu { size, expected, is_silent, .. } = low;
+    let how = if is_silent { " without an ICMP error" } else { "" };
+    format!(", packets of more than {size} bytes are lost{how} (expected: {expected})")
+}
+
+fn advise_size(low: LowMtu) -> String {
+    format!(", clamp the TCP MSS to {} or raise the MTU of the path", low.segment())
 }
 
 /// Displays the first address, and how many more there are.

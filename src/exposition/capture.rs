@@ -15,7 +15,7 @@ use crate::{
         probe::ProbeTarget,
         verdict::{Side, TunnelVerdict},
     },
-    prober::tally::TallyReading,
+    prober::{mtu::MtuReading, tally::TallyReading},
     snapshot::{Row, Snapshot},
 };
 
@@ -43,6 +43,8 @@ pub(super) struct TunnelCapture {
     /// Whether the addresses inside the tunnel answer.
     pub(super) reachable: Option<bool>,
     pub(super) targets: Box<[(ProbeTarget, TallyReading)]>,
+    /// The addresses with a watched path MTU.
+    pub(super) mtus: Box<[(ProbeTarget, MtuReading)]>,
     pub(super) verdict: Option<Arc<TunnelVerdict>>,
     /// `None` without data of the edge.
     pub(super) edge: Option<Box<EdgeCapture>>,
@@ -88,6 +90,7 @@ impl TunnelCapture {
                 Side::Unsettled => None,
             },
             targets: row.targets().iter().map(|probe| (probe.target, probe.tally.read())).collect(),
+            mtus: row.targets().iter().filter_map(|probe| Some((probe.target, probe.mtu()?))).collect(),
             verdict: row.verdict.cloned(),
             edge: EdgeCapture::new(row).map(Box::new),
             routes: row.routes.map(|routes| routes.count()),

@@ -11,7 +11,7 @@ use crate::{
         probe::ProbeFailure,
         tunnel::{BgpState, BgpStatus, GreDetails, HealthCheck, IpsecDetails, Tunnel, TunnelDetails},
     },
-    prober::tally::TallyReading,
+    prober::{mtu::MtuReading, tally::TallyReading},
 };
 
 impl TunnelCapture {
@@ -198,6 +198,45 @@ pub(super) const OBSERVED: &[Family] = &[
             each_target(tunnel, |target, reading| out.push_known(&tunnel.labels, &[target], reading.last_reply));
         }),
     gauge(
+        "tunnel_probe_path_mtu",
+        "Largest IP packet with DF that the address has answered, at most the expected size. Only with probe.mtu. \
+         It measures mainly the path from the site to Cloudflare, because Cloudflare may fragment its replies. \
+         No series until a packet is answered or a search ends.",
+    )
+    .in_bytes()
+    .per_tunnel(Group::Probes, |tunnel, out| {
+        each_mtu(tunnel, |target, mtu| out.push_known(&tunnel.labels, &[target], mtu.path.size.map(u32::from)));
+    }),
+    gauge(
+        "tunnel_probe_expected_mtu",
+        "Size that tunnel_probe_path_mtu_bytes should have: configured, or from the type of the tunnel and its MTU.",
+    )
+    .in_bytes()
+    .per_tunnel(Group::Probes, |tunnel, out| {
+        each_mtu(tunnel, |target, mtu| out.push(&tunnel.labels, &[target], u32::from(mtu.expected)));
+    }),
+    gauge(
+        "tunnel_probe_mtu_black_hole",
+        "Whether packets above tunnel_probe_path_mtu_bytes are lost without an ICMP error while small ones are answered. \
+         Mainly from the site to Cloudflare. Filters of large pings have the same effect.",
+    )
+    .per_tunnel(Group::Probes, |tunnel, out| {
+        each_mtu(tunnel, |target, mtu| out.push_known(&tunnel.labels, &[target], mtu.path.black_hole));
+    }),
+    counter(
+        "tunnel_probe_mtu_requests",
+        "Packets that were sent to measure the path MTU. They count in no other metric.",
+    )
+    .per_tunnel(Group::Probes, |tunnel, out| {
+        each_mtu(tunnel, |target, mtu| out.push(&tunnel.labels, &[target], mtu.requests));
+    }),
+    counter("tunnel_probe_mtu_replies", "Packets that were answered, of those that measure the path MTU.").per_tunnel(
+        Group::Probes,
+        |tunnel, out| {
+            each_mtu(tunnel, |target, mtu| out.push(&tunnel.labels, &[target], mtu.replies));
+        },
+    ),
+    gauge(
         "tunnel_verdict",
         "Verdict from what is reported and observed: which layer is at fault. 1 for the current verdict, else 0.",
     )
@@ -219,6 +258,12 @@ pub(super) const OBSERVED: &[Family] = &[
 fn each_target(tunnel: &TunnelCapture, mut write: impl FnMut(LabelPair, &TallyReading)) {
     for (target, reading) in &tunnel.targets {
         write(("probe_target", target.as_str()), reading);
+    }
+}
+
+fn each_mtu(tunnel: &TunnelCapture, mut write: impl FnMut(LabelPair, &MtuReading)) {
+    for (target, mtu) in &tunnel.mtus {
+        write(("probe_target", target.as_str()), mtu);
     }
 }
 

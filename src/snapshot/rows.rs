@@ -23,6 +23,7 @@ use crate::{
     prober::{
         board::{TargetProbe, TunnelProbes},
         history::Span,
+        mtu::LowMtu,
     },
 };
 
@@ -100,6 +101,11 @@ impl<'a> Row<'a> {
         self.probes.map_or(Standing::UNSETTLED, |probes| {
             Standing::of(probes.outside().map(|(_, tally)| tally.standing()), self.silence)
         })
+    }
+
+    /// The lowest path MTU that is below the expected size.
+    pub fn low_mtu(&self) -> Option<LowMtu> {
+        self.targets().iter().filter_map(TargetProbe::low_mtu).min_by_key(|low| low.size)
     }
 
     /// The health checks of Cloudflare with their window; `None` without data or if it is stale.

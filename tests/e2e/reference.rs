@@ -80,6 +80,15 @@ const CHAPTERS: [(&str, &str, &[&str]); 7] = [
     ("The process", "The standard process metrics of Prometheus client libraries.", &["process_"]),
 ];
 
+/// Metrics without a sample in the demo, which does not watch path MTUs, and their labels.
+const NOT_IN_THE_DEMO: [(&str, &str); 5] = [
+    ("tunnel_probe_path_mtu_bytes", "probe_target"),
+    ("tunnel_probe_expected_mtu_bytes", "probe_target"),
+    ("tunnel_probe_mtu_black_hole", "probe_target"),
+    ("tunnel_probe_mtu_requests_total", "probe_target"),
+    ("tunnel_probe_mtu_replies_total", "probe_target"),
+];
+
 /// One metric as described by the page.
 #[derive(Debug, Default)]
 struct Metric {
@@ -131,6 +140,12 @@ fn metrics(page: &str) -> Vec<Metric> {
         }
     }
     let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, label) in NOT_IN_THE_DEMO {
+        labels
+            .entry(format!("{PREFIX}{name}"))
+            .or_default()
+            .extend([&OF_EVERY_TUNNEL[..], &[label]].concat().into_iter().map(str::to_owned));
+    }
     for sample in Samples::parse(page).0 {
         labels.entry(sample.name).or_default().extend(sample.labels.into_keys().filter(|label| label != "le"));
     }

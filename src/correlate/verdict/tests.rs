@@ -15,6 +15,7 @@ use crate::{
     prober::{
         board::{TargetProbe, TunnelProbes, UplinkProbe},
         histogram::Buckets,
+        mtu::PathMtu,
         tally::Tally,
     },
 };
@@ -204,10 +205,24 @@ fn why(inside: Side, outside: Side, state: Option<BgpState>, uplinks: bool) -> S
     sentence((inside, outside), reporting(state), uplinks, Reported::None)
 }
 
-fn sentence((inside, outside): (Side, Side), tunnel: Tunnel, uplinks: bool, edge: Reported) -> String {
+fn sentence(sides: (Side, Side), tunnel: Tunnel, uplinks: bool, edge: Reported) -> String {
+    sentence_with(sides, tunnel, uplinks, edge, None)
+}
+
+fn sentence_with(
+    (inside, outside): (Side, Side),
+    tunnel: Tunnel,
+    uplinks: bool,
+    edge: Reported,
+    path: Option<PathMtu>,
+) -> String {
     let entry = InventoryEntry { tunnel: Arc::new(tunnel), bgp_state_changes: 0, site: None, steering: None };
     let account = AccountName::new("acme");
     let tally = Arc::new(Tally::new(Buckets::rtt()));
+    if let Some(path) = path {
+        tally.watch_mtu(Some(1_400));
+        tally.set_path_mtu(path);
+    }
     let target =
         |target, address: &str| TargetProbe { target, address: address.parse().unwrap(), tally: Arc::clone(&tally) };
     let uplink = UplinkProbe { address: "203.0.113.1".parse().unwrap(), tally: Arc::clone(&tally) };
@@ -311,5 +326,38 @@ fn every_evidence_has_a_sentence() {
         };
         let text = sentence((evidence.inside, evidence.outside), reporting(state), true, evidence.edge);
         assert!(text.contains("Cloudflare") && text.contains("; "), "{text}");
+    }
+}
+
+#[test]
+fn the_sentence_mentions_a_path_mtu_that_can_be_a_part_of_the_fault() {
+    use Side::{Answers, Silent};
+    let text = |sides, state, size, black_hole| {
+        let path = PathMtu { size: Some(size), black_hole: Some(black_hole) };
+        sentence_with(sides, reporting(state), false, Reported::None, Some(path))
+    };
+    for (text, expected) in [
+        (
+            text((Answers, Answers), Some(BgpState::Up), 1_296, true),
+            "10.0.0.0 (and 1 more) inside the tunnel answers, packets of more than 1296 bytes are lost without an ICMP \
+             error (expected: 1400), Cloudflare reports the BGP session up; large packets do not pass, clamp the TCP MSS \
+             to 1256 or raise the MTU of the path",
+        ),
+        (
+            text((Answers, Answers), Some(BgpState::Down), 1_296, false),
+            "10.0.0.0 (and 1 more) inside the tunnel answers, packets of more than 1296 bytes are lost (expected: 1400), \
+             Cloudflare reports the BGP session down; check ASN, MD5 key, TCP port 179 and policy, clamp the TCP MSS to \
+             1256 or raise the MTU of the path",
+        ),
+    ] {
+        assert_eq!(text, expected);
+    }
+    assert!(text((Silent, Answers), Some(BgpState::Down), 1_296, true).contains("more than 1296 bytes"));
+    for quiet in [
+        text((Answers, Answers), Some(BgpState::Up), 1_400, false),
+        text((Silent, Silent), Some(BgpState::Down), 1_296, true),
+        text((Silent, Answers), Some(BgpState::Up), 1_296, true),
+    ] {
+        assert!(!quiet.contains("bytes"), "{quiet}");
     }
 }

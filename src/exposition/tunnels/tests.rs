@@ -14,6 +14,7 @@ use crate::{
     prober::{
         board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
         histogram::Buckets,
+        mtu::PathMtu,
         tally::Tally,
     },
     snapshot::{Judged, Snapshot},
@@ -102,6 +103,38 @@ fn seen() -> Seen {
 #[test]
 fn the_page_of_observed_values() {
     insta::assert_snapshot!("observed", render(seen()));
+}
+
+#[test]
+fn the_path_mtu_of_the_inside_is_on_the_page() {
+    let seen = seen();
+    for probe in &seen.board.tunnels.values().next().unwrap().targets {
+        probe.tally.watch_mtu(Some(1_400));
+        probe.tally.count_mtu_requests(2);
+        probe.tally.count_mtu_reply();
+    }
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| line.contains("mtu") && !line.starts_with('#'));
+        lines
+            .map(|line| {
+                line.replace("account=\"acme\",tunnel_id=\"fra\",tunnel_name=\"fra\",tunnel_type=\"ipsec\",", "")
+            })
+            .collect()
+    };
+    let inside = "{probe_target=\"interface_address\"}";
+    let tally = Arc::clone(&seen.board.tunnels.values().next().unwrap().targets[1].tally);
+    let counters =
+        [format!("tunnel_probe_mtu_requests_total{inside} 2"), format!("tunnel_probe_mtu_replies_total{inside} 1")];
+    let expected = format!("tunnel_probe_expected_mtu_bytes{inside} 1400");
+    let again = Seen { fleet: Arc::clone(&seen.fleet), board: seen.board.clone(), verdicts: seen.verdicts.clone() };
+    assert_eq!(lines(&render(seen)), [std::slice::from_ref(&expected), &counters[..]].concat());
+    tally.set_path_mtu(PathMtu { size: Some(1_296), black_hole: Some(true) });
+    let known = [
+        format!("tunnel_probe_path_mtu_bytes{inside} 1296"),
+        expected,
+        format!("tunnel_probe_mtu_black_hole{inside} 1"),
+    ];
+    assert_eq!(lines(&render(again)), [&known[..], &counters[..]].concat());
 }
 
 #[test]

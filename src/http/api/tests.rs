@@ -32,6 +32,7 @@ use crate::{
         board::{ProbeBoard, TargetProbe, TunnelProbes, UplinkProbe},
         histogram::Buckets,
         history::History,
+        mtu::PathMtu,
         tally::Tally,
     },
     snapshot::Judged,
@@ -92,6 +93,8 @@ fn answering() -> TargetProbe {
     let reply = EchoOutcome::Reply { rtt: Duration::from_millis(10) };
     tally.finish(reply, now, Thresholds { down_after: ONE, up_after: ONE });
     tally.sample(now.instant + History::STEP);
+    tally.watch_mtu(Some(1_400));
+    tally.set_path_mtu(PathMtu { size: Some(1_400), black_hole: Some(false) });
     TargetProbe { target: ProbeTarget::InterfaceAddress, address: [10, 0, 0, 0].into(), tally: tally.into() }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     prober::{
         board::{TargetProbe, TunnelProbes, UplinkProbe},
         history::Span,
+        mtu::MtuReading,
     },
     snapshot::Row,
 };
@@ -186,6 +187,17 @@ fn add_target(object: &mut JsonObject<'_>, probe: &TargetProbe) {
     object.add("in_flight", reading.in_flight);
     object.add("last_reply", time_text(reading.last_reply));
     object.add_object("recent", |object| add_recent(object, probe.tally.history().total()));
+    if let Some(mtu) = probe.mtu() {
+        object.add_object("mtu", |object| add_mtu(object, mtu));
+    }
+}
+
+fn add_mtu(object: &mut JsonObject<'_>, mtu: MtuReading) {
+    object.add("expected_bytes", mtu.expected);
+    object.add("path_bytes", mtu.path.size);
+    object.add("black_hole", mtu.path.black_hole);
+    object.add("requests", mtu.requests);
+    object.add("replies", mtu.replies);
 }
 
 /// The last ten minutes.

@@ -23,7 +23,10 @@ use crate::{
         verdict::{Reported, TunnelVerdict},
     },
     http::{address::tunnel_path, silence::AlertmanagerUrl},
-    prober::tally::{Tally, TallyReading},
+    prober::{
+        mtu::{MtuReading, PathMtu},
+        tally::{Tally, TallyReading},
+    },
     snapshot::{Row, Snapshot, rows::Concern},
 };
 
@@ -141,10 +144,11 @@ fn draw_probes(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
                 Some(probes) if !probes.targets.is_empty() => {
                     p class="note" { (describe_vantage(probes.vantage)) }
                     @for target in &probes.targets {
-                        (draw_target(snapshot, words::target_name(target.target), target.address, &target.tally))
+                        @let name = words::target_name(target.target);
+                        (draw_target(snapshot, name, target.address, &target.tally, target.mtu()))
                     }
                     @for uplink in probes.uplinks.iter() {
-                        (draw_target(snapshot, "Uplink", uplink.address, &uplink.tally))
+                        (draw_target(snapshot, "Uplink", uplink.address, &uplink.tally, None))
                     }
                 }
                 Some(_) => p { "None of the addresses of this tunnel can be probed." },
@@ -169,7 +173,7 @@ const fn describe_vantage(vantage: Vantage) -> &'static str {
     }
 }
 
-fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally) -> Markup {
+fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally, mtu: Option<MtuReading>) -> Markup {
     let reading = tally.read();
     let history = tally.history();
     let recent = history.total();
@@ -190,9 +194,22 @@ fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally) 
                 div { dt { "Last reply" } dd {
                     @match reading.last_reply { Some(then) => (time_at(snapshot.now, then)), None => "never" }
                 } }
+                @if let Some(mtu) = mtu { div class="wide" { dt { "Path MTU" } dd { (describe_mtu(mtu)) } } }
                 div class="wide" { dt { "Failures" } dd { (list_failures(&reading)) } }
             }
         }
+    }
+}
+
+/// Sizes of IP packets, mainly from the site to Cloudflare.
+fn describe_mtu(MtuReading { expected, path, .. }: MtuReading) -> String {
+    match path {
+        PathMtu { size: None, .. } => format!("not measured yet; {expected} bytes expected"),
+        PathMtu { size: Some(size), .. } if size >= expected => format!("{size} bytes, as expected"),
+        PathMtu { size: Some(size), black_hole: Some(true) } => {
+            format!("{size} of {expected} bytes; larger packets are lost without an ICMP error")
+        }
+        PathMtu { size: Some(size), .. } => format!("{size} of {expected} bytes"),
     }
 }
 
