@@ -127,6 +127,8 @@ def detailed(tunnel, minute):
             f'cloudflare_magic_tunnel_probe_last_reply_timestamp_seconds{{{labels},probe_target="{target}"}}',
             seconds,
         )
+    for name in ("path_mtu", "expected_mtu"):
+        yield f'cloudflare_magic_tunnel_probe_{name}_bytes{{{labels},probe_target="{TARGETS[0]}"}}', 1400
     info = (
         'description="",customer_endpoint="192.0.2.1",cloudflare_endpoint="192.0.2.2",interface_address="10.0.0.0/31"'
     )

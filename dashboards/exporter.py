@@ -228,6 +228,13 @@ def prober_details():
             query(own("probe_socket_up"), "IPv{{ip_version}} {{mode}} {{instance}}"),
             mappings=mapping((0, "closed", "red"), (1, "open", "green")),
         ),
+        graph(
+            "Dropped packets",
+            "Received packets that the kernel dropped because the receive buffer of an ICMP socket was full. The affected "
+            "pings do not count as lost.",
+            query(rate(own("probe_socket_drops_total")), "IPv{{ip_version}} {{instance}}"),
+            unit="pps",
+        ),
         timeline(
             "Uplinks",
             "Whether each uplink address (--probe.uplink) answers. No data without uplinks.",

@@ -24,7 +24,7 @@ def board():
     built.line(6, bgp_history(), answers_history())
     built.row("Probes")
     built.line(9, rtt_heatmap(), rtt_by_target())
-    built.line(8, loss_by_target(), failures_by_reason(), last_replies())
+    built.line(8, loss_by_target(), failures_by_reason(), last_replies(), path_mtu())
     built.row("BGP")
     built.line(7, *bgp_details())
     built.row("Cloudflare's edge")
@@ -188,6 +188,17 @@ def last_replies():
     age = f"time() - {tunnel('probe_last_reply_timestamp_seconds')}"
     about = "Time since the last reply of each address. No series before its first reply."
     return graph("Time since the last reply", about, query(age, TARGET), unit="s")
+
+
+def path_mtu():
+    return graph(
+        "Path MTU",
+        "The largest IP packet that each address inside the tunnel answers, and the expected size. Mainly from the site "
+        "to Cloudflare. No data without --probe.mtu.",
+        query(tunnel("probe_path_mtu_bytes"), TARGET),
+        query(tunnel("probe_expected_mtu_bytes"), f"{TARGET} expected"),
+        unit="bytes",
+    )
 
 
 def bgp_details():

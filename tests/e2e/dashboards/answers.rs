@@ -86,7 +86,14 @@ fn watched_demo() -> Option<Watched> {
     }
     generate_psks(sandbox);
     let hub = format!("--inventory.url=http://{}", demo.address);
-    let agent = Exporter::start(program().args(["serve", "--probe", "--inventory.interval=5s", &hub]));
+    let agent = Exporter::start(program().args([
+        "serve",
+        "--probe",
+        "--probe.mtu",
+        "--probe.mtu.interval=1s",
+        "--inventory.interval=5s",
+        &hub,
+    ]));
     let prometheus = Prometheus::configured(&scraping(demo.address, agent.address, folder.path()))?;
     let seen = format!("count_over_time(up{{job='{JOB}',instance='second'}}[5m])");
     prometheus.await_query(&seen, ENOUGH, |found| matches!(found, [(_, n)] if *n >= SCRAPES));
