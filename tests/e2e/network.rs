@@ -40,6 +40,7 @@ macro_rules! stories {
 mod edge;
 mod engines;
 mod hub;
+mod mtu;
 mod paging;
 mod restart;
 

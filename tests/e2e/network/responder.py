@@ -14,6 +14,8 @@ confirmed by `ok` and the time since which they apply. A rule:
   delay    seconds until the answer; jitter: plus or minus this
   loss     share of echoes without an answer: exactly this share of each hundred, at random places
   copies   how many times the answer is sent
+  mtu      larger packets that may not be fragmented are lost; next_mtu: with the error too_big, which states this MTU
+  dscp     only packets of this class of service are answered
 
 Addresses without a rule are silent. Only the standard library is used.
 """
@@ -76,6 +78,9 @@ class Echo:
     def __init__(self, raw, source, target, icmp, reply_type):
         self.raw, self.source, self.target, self.icmp, self.reply_type = raw, source, target, icmp, reply_type
         self.v4 = len(source) == 4
+        self.dscp = (raw[1] if self.v4 else (raw[0] & 15) << 4 | raw[1] >> 4) >> 2
+        # Packets of IPv6 are never fragmented on the way.
+        self.whole = not self.v4 or raw[6] & 0x40 != 0
 
     def forged(self, addresses):
         sources = [ipaddress.ip_address(address).packed for address in addresses]
@@ -147,10 +152,20 @@ class Echo:
 
 
 class Rule:
-    def __init__(self, answer="reply", delay=0.0, jitter=0.0, loss=0.0, copies=1, forge=()):
+    def __init__(
+        self, answer="reply", delay=0.0, jitter=0.0, loss=0.0, copies=1, forge=(), mtu=65535, next_mtu=None, dscp=None
+    ):
         self.answer, self.delay, self.jitter, self.loss, self.copies = answer, delay, jitter, loss, copies
-        self.forge = forge
+        self.forge, self.mtu, self.next_mtu, self.dscp = forge, mtu, next_mtu, dscp
         self.fates = []
+
+    def answers(self, echo):
+        if self.dscp not in (None, echo.dscp):
+            return []
+        if len(echo.raw) > self.mtu and echo.whole:
+            kind, code, _ = (ERRORS4 if echo.v4 else ERRORS6)["too_big"]
+            return [] if self.next_mtu is None else [echo.error(kind, code, self.next_mtu)]
+        return echo.answers(self.answer) * self.copies + echo.forged(self.forge)
 
     def is_lost(self):
         if not self.fates:
@@ -180,7 +195,7 @@ def main():
             rule = rules.get(echo.target) if echo else None
             if rule and not rule.is_lost():
                 due = time.monotonic() + rule.after()
-                for answer in echo.answers(rule.answer) * rule.copies + echo.forged(rule.forge):
+                for answer in rule.answers(echo):
                     count += 1
                     heapq.heappush(pending, (due, count, answer))
         if sys.stdin in readable:
