@@ -13,8 +13,14 @@ use super::{
 /// Age from which a pre-shared key should be replaced.
 const OLD_KEY: SignedDuration = SignedDuration::from_hours(365 * 24);
 
-/// Smallest and largest MTU in bytes that is usual for a tunnel over paths of 1500 bytes. 1476 is the default of GRE.
-const USUAL_MTU: std::ops::RangeInclusive<u32> = 1400..=1476;
+/// Smallest MTU in bytes that is usual for a tunnel over paths of 1500 bytes.
+const LEAST_MTU: u32 = 1400;
+
+/// Largest usual MTU of a GRE tunnel, which is the default: 1500 bytes without the outer header.
+const GRE_MTU: u32 = 1476;
+
+/// Largest usual MTU of an interconnect, which is the default: packets are not encapsulated.
+const INTERCONNECT_MTU: u32 = 1500;
 
 label_enum! {
     /// A property of the configuration. docs/FINDINGS.md lists them.
@@ -79,8 +85,8 @@ impl Finding {
             ),
             Self::MtuUnusual => (
                 Severity::Warning,
-                "the MTU is not between 1400 and 1476 bytes, so packets can be fragmented or lost",
-                "set `mtu` to 1476, or to the largest size that the path carries",
+                "the MTU is not between 1400 bytes and the default, so packets can be fragmented or lost",
+                "set `mtu` to the default (1476 for GRE, 1500 for an interconnect), or to what the path carries",
             ),
             Self::NoCustomerEndpoint => (
                 Severity::Info,
@@ -134,7 +140,7 @@ fn examine(finding: Finding, tunnel: &Tunnel, shared: Option<&SharedPrefixes>, n
             known => Some(known == CheckType::Reply && check?.enabled != Some(false)),
         },
         Finding::PskOld => ipsec(tunnel)?.psk_generated_on.map(|then| now.duration_since(then) > OLD_KEY),
-        Finding::MtuUnusual => mtu(tunnel).map(|mtu| !USUAL_MTU.contains(&mtu)),
+        Finding::MtuUnusual => mtu(tunnel).map(|(mtu, largest)| !(LEAST_MTU..=largest).contains(&mtu)),
         Finding::NoCustomerEndpoint => has_endpoints(tunnel).then_some(tunnel.customer_endpoint == Stated::Absent),
         Finding::SharedInterfacePrefix => prefixes(tunnel).next().and_then(|_| Some(shared?.contain_any_of(tunnel))),
     }
@@ -144,13 +150,21 @@ fn ipsec(tunnel: &Tunnel) -> Option<IpsecDetails> {
     if let TunnelDetails::Ipsec(ipsec) = tunnel.details { Some(ipsec) } else { None }
 }
 
-fn mtu(tunnel: &Tunnel) -> Option<u32> {
-    if let TunnelDetails::Gre(gre) = tunnel.details { gre.mtu } else { None }
+/// The MTU of a tunnel, and the largest usual one of its type.
+fn mtu(tunnel: &Tunnel) -> Option<(u32, u32)> {
+    match &tunnel.details {
+        TunnelDetails::Gre(gre) => Some((gre.mtu?, GRE_MTU)),
+        TunnelDetails::Interconnect(interconnect) => Some((interconnect.mtu?, INTERCONNECT_MTU)),
+        TunnelDetails::Ipsec(_) => None,
+    }
 }
 
-/// Whether tunnels of this type have an address at each end.
+/// Whether tunnels of this type have an address at each end. An interconnect is a private link without them.
 fn has_endpoints(tunnel: &Tunnel) -> bool {
-    matches!(tunnel.details, TunnelDetails::Ipsec(_) | TunnelDetails::Gre(_))
+    match tunnel.details {
+        TunnelDetails::Ipsec(_) | TunnelDetails::Gre(_) => true,
+        TunnelDetails::Interconnect(_) => false,
+    }
 }
 
 fn prefixes(tunnel: &Tunnel) -> impl Iterator<Item = IpNet> {

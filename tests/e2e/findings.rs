@@ -1,5 +1,6 @@
 //! Findings on the configuration: a tunnel is corrected in the account, and its findings disappear everywhere.
 
+use magic_tunnel_exporter::domain::{findings::Finding, label::Label as _};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -59,6 +60,55 @@ fn a_tunnel_loses_its_findings_when_it_is_corrected() {
         let page = http::text(exporter.address, &format!("/tunnels/{path}"));
         if page.contains("Findings") { Err(page) } else { Ok(()) }
     });
+}
+
+/// The lists with this finding only on `ipsec-1`, or on `gre-1` if it concerns GRE tunnels.
+fn lists_with(finding: Option<Finding>) -> [Value; 2] {
+    let today = json!({ "last_generated_on": web_toolkit::clock::now().wall.to_string() });
+    let ipsec = with(careful(), "/psk_metadata", today);
+    let gre = with(gre("gre-1"), "/health_check/enabled", json!(true));
+    let Some(finding) = finding else { return [ipsec, gre] };
+    let (field, value) = match finding {
+        Finding::NullCipherAllowed => ("/allow_null_cipher", json!(true)),
+        Finding::ReplayProtectionOff => ("/replay_protection", json!(false)),
+        Finding::HealthCheckOff => ("/health_check/enabled", json!(false)),
+        Finding::ReplyCheck => ("/health_check/type", json!("reply")),
+        Finding::PskOld => ("/psk_metadata", json!({ "last_generated_on": "2020-01-01T00:00:00Z" })),
+        Finding::NoCustomerEndpoint => ("/customer_endpoint", json!("")),
+        Finding::SharedInterfacePrefix => ("/interface_address", gre["interface_address"].clone()),
+        Finding::MtuUnusual => return [ipsec, with(gre, "/mtu", json!(1300))],
+    };
+    [with(ipsec, field, value), gre]
+}
+
+#[test]
+fn each_finding_comes_and_goes_with_the_configuration() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let answer = |finding| {
+        let [ipsec, gre] = lists_with(finding);
+        by_collection(ipsec_list(&[ipsec]), gre_list(&[gre]))
+    };
+    let api = Api::start(answer(None));
+    let mut exporter = Exporter::serve(api.address, &token_file(&folder), &[]);
+    for &finding in Finding::ALL {
+        for present in [false, true, false] {
+            api.answer_with(answer(present.then_some(finding)));
+            let mut tunnels = vec![if finding == Finding::MtuUnusual { "gre-1" } else { "ipsec-1" }];
+            if finding == Finding::SharedInterfacePrefix {
+                tunnels.insert(0, "gre-1");
+            }
+            tunnels.retain(|_| present);
+            exporter.await_page(&format!("{finding}: {present}"), SOON, |page| {
+                let samples = page.all("tunnel_finding", &[]);
+                let found = samples.iter().filter(|sample| sample.value > 0.5);
+                let mut found: Vec<(&str, &str)> =
+                    found.map(|one| (&*one.labels["tunnel_name"], &*one.labels["finding"])).collect();
+                found.sort_unstable();
+                let expected = tunnels.iter().map(|tunnel| (*tunnel, finding.as_str()));
+                (!samples.is_empty() && found == expected.collect::<Vec<_>>()).then_some(())
+            });
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::{env, fmt::Write as _, fs};
 use super::*;
 use crate::domain::{
     fixtures::{addressed, gre, tunnel},
-    tunnel::{GreDetails, HealthCheck},
+    tunnel::{GreDetails, HealthCheck, InterconnectDetails},
 };
 
 const NOW: &str = "2026-11-21T12:00:00Z";
@@ -82,6 +82,30 @@ fn an_mtu_outside_the_usual_range_is_a_finding() {
     for (mtu, unusual) in [(576, true), (1399, true), (1400, false), (1476, false), (1477, true), (9000, true)] {
         let details = TunnelDetails::Gre(GreDetails { mtu: Some(mtu), ttl: None });
         assert_eq!(examined(&Tunnel { details, ..tunnel("fra") }).get(Finding::MtuUnusual), Some(unusual), "{mtu}");
+    }
+}
+
+fn interconnect(mtu: Option<u32>) -> Tunnel {
+    let details = InterconnectDetails { mtu, ..InterconnectDetails::default() };
+    Tunnel { details: TunnelDetails::Interconnect(details), ..tunnel("cni") }
+}
+
+#[test]
+fn an_interconnect_carries_packets_of_1500_bytes() {
+    for (mtu, unusual) in [(1399, true), (1400, false), (1476, false), (1500, false), (1501, true), (9000, true)] {
+        assert_eq!(examined(&interconnect(Some(mtu))).get(Finding::MtuUnusual), Some(unusual), "{mtu}");
+    }
+    assert_eq!(examined(&interconnect(None)).get(Finding::MtuUnusual), None);
+}
+
+#[test]
+fn an_interconnect_has_neither_a_customer_endpoint_nor_a_key() {
+    let bare = examined(&interconnect(None));
+    assert_eq!(bare.present().collect::<Vec<_>>(), []);
+    for finding in
+        [Finding::NoCustomerEndpoint, Finding::NullCipherAllowed, Finding::ReplayProtectionOff, Finding::PskOld]
+    {
+        assert_eq!(bare.get(finding), None, "{finding}");
     }
 }
 
