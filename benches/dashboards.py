@@ -153,6 +153,8 @@ def of_exporter(minute):
         yield f'cloudflare_magic_probe_schedule_lag_seconds_bucket{{{own},le="{le}"}}', seconds * place
     yield f"cloudflare_magic_probe_schedule_lag_seconds_count{{{own}}}", seconds * len(BUCKETS)
     for number in range(ACCOUNTS):
+        for name in ("prefixes_lost", "prefixes_at_risk", "routes_unmatched"):
+            yield f'cloudflare_magic_{name}{{{own},account="account-{number}"}}', number % 2
         for collection in ("gre_tunnels", "ipsec_tunnels"):
             labels = f'{own},account="account-{number}",collection="{collection}"'
             yield f"cloudflare_magic_collection_up{{{labels}}}", 1

@@ -5,8 +5,8 @@ from queries import (
     ACCOUNT_COLUMN, BGP_COLUMN, BGP_NOT_UP, BGP_STATES, BROKEN, CHECK_FAULT, COLORED, EDGE_DOWN, EDGE_STATES,
     EXPORTER_COLUMN, FEW_ARE_GOOD, FROM_LEGEND, GOOD, HEALTHY, INSIDE, LEAST_HEALTHY, LONGEST_DOWN, NAME, NEUTRAL,
     NONE_IS_GOOD, OBJECT_COLUMNS, SCRAPE, SINCE, SITE_LABELS, SUSPECT, TUNNEL_LABELS,
-    VERDICTS, VERDICT_COLORS, VERDICT_COLUMN, alerts, availability, bgp_code, bgp_state, by_code, edge_code, increase,
-    loss, most, only, or_zero, over_range, poll_age, round_trip, site_availability, thresholds, tunnel, variables,
+    VERDICTS, VERDICT_COLORS, VERDICT_COLUMN, account, alerts, availability, bgp_code, bgp_state, by_code, edge_code,
+    increase, loss, most, only, or_zero, over_range, poll_age, round_trip, site_availability, thresholds, tunnel, variables,
     verdict, verdict_code,
 )  # fmt: skip
 
@@ -25,6 +25,8 @@ def board():
     built.line(9, broken_now(), tunnels_by_verdict(), widths=[15, 9])
     built.row("Sites")
     built.line(9, sites())
+    built.row("Prefixes")
+    built.line(6, *prefixes(), widths=[5, 4, 15])
     built.row("Over time")
     built.line(11, verdicts())
     built.line(11, bgp_sessions())
@@ -164,6 +166,38 @@ def sites():
         sort="Broken",
         descending=True,
         empty="No tunnels",
+    )
+
+
+def prefixes():
+    """The prefixes of the static routes. An account of several exporters counts once."""
+
+    def each(name):
+        return f"max by (account) ({account(name)})"
+
+    return (
+        number(
+            "Prefixes",
+            "Prefixes of static routes. Lost: all tunnels of the prefix are broken. At risk: all of several tunnels but "
+            "one are broken. Routes that are learned over BGP are not known. The page /prefixes of the exporter lists "
+            "the prefixes with their tunnels.",
+            instant(f"sum({each('prefixes_lost')})", "lost"),
+            instant(f"sum({each('prefixes_at_risk')})", "at risk"),
+            colors=NONE_IS_GOOD,
+        ),
+        number(
+            "Routes without a tunnel",
+            "Static routes with a next hop that is not the customer's side of a known tunnel.",
+            instant(f"sum({each('routes_unmatched')})"),
+            colors=FEW_ARE_GOOD,
+        ),
+        graph(
+            "Prefixes at risk and lost",
+            "Prefixes of each account, for the accounts with the most of them.",
+            query(f"topk($limit, {each('prefixes_lost')})", "{{account}} lost"),
+            query(f"topk($limit, {each('prefixes_at_risk')})", "{{account}} at risk"),
+            points=150,
+        ),
     )
 
 
