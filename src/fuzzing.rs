@@ -9,12 +9,20 @@ use serde_json::Value;
 use web_toolkit::{clock, settings::Setting, web_file::WebFile};
 
 use crate::{
-    cloudflare::{decode::decode_list, graphql},
+    cloudflare::{decode::decode_list, graphql, routes::decode_routes},
     config::{
         Config, Inputs,
         flags::{FileFlags, Flags, LogFlags},
     },
-    domain::{inventory::Fleet, tunnel::TunnelType},
+    domain::{
+        inventory::Fleet,
+        label::Label as _,
+        routes::{
+            matching::RouteMatches,
+            prefixes::{HopState, PrefixReport, PrefixState},
+        },
+        tunnel::{GreDetails, Stated, Tunnel, TunnelDetails, TunnelId, TunnelLists, TunnelType},
+    },
     http,
     inventory::{EdgeAge, HubList, Inventory, ListAge, ReplyTimes, decode},
     poller::hub_session::{HubSession, Update},
@@ -24,8 +32,9 @@ use crate::{
 /// The name of a target, which is the name of its corpus, and its function.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 8] = [
+const TARGETS: [Target; 9] = [
     ("list", decode_tunnels),
+    ("routes", decode_static_routes),
     ("edge", graphql::fuzz::decode_answer),
     ("inventory", adopt_inventory),
     ("config_file", load_config),
@@ -46,7 +55,7 @@ pub fn run(target: &str, data: &[u8]) {
 
 /// The answer to a list operation. Ids are unique, and the order does not depend on the answer.
 fn decode_tunnels(data: &[u8]) {
-    for tunnel_type in [TunnelType::Ipsec, TunnelType::Gre] {
+    for &tunnel_type in TunnelType::ALL {
         let Ok(listing) = decode_list(data, 200, tunnel_type) else { continue };
         let ids: HashSet<_> = listing.tunnels.iter().map(|tunnel| tunnel.id.clone()).collect();
         assert_eq!(ids.len(), listing.tunnels.len(), "ids are unique");
@@ -108,6 +117,25 @@ fn adopt(inventory: Inventory, times: ReplyTimes) -> Arc<Fleet> {
     let newest = lists.filter_map(|(_, list)| list.status.last_success).map(|at| at.instant).max();
     assert!(newest.is_none_or(|newest| newest <= now.instant));
     Arc::new(fleet)
+/// The answer to the list of static routes, beside one tunnel that is broken. Each route belongs to one group, and no
+/// prefix is known to work.
+fn decode_static_routes(data: &[u8]) {
+    let Ok(listing) = decode_routes(data, 200) else { return };
+    assert!(listing.routes.is_sorted_by(|a, b| a.sort_key() <= b.sort_key()));
+    assert!(listing.routes.iter().all(|route| route.prefix == route.prefix.trunc()));
+    let count = listing.routes.len();
+    let tunnel = Tunnel {
+        interface_address: Stated::Value("10.0.0.0/31".parse().expect("a prefix")),
+        ..Tunnel::bare(TunnelId::new("a"), "a", TunnelDetails::Gre(GreDetails::default()))
+    };
+    let mut lists = TunnelLists::default();
+    lists[TunnelType::Gre as usize].push(&tunnel);
+    let matches = Arc::new(RouteMatches::join(listing.routes.into(), &lists));
+    assert_eq!(matches.groups().iter().map(|group| group.routes.len()).sum::<usize>(), count);
+    let matched = matches.count(TunnelType::Gre, 0).map_or(0, |count| count as usize);
+    assert_eq!(matched + matches.unmatched(), count);
+    let report = PrefixReport::assess(matches, |_| HopState::Broken);
+    assert_eq!(report.count(PrefixState::Ok), 0);
 }
 
 /// The configuration file, in an empty environment.
