@@ -57,7 +57,7 @@ pub(crate) struct Delivery {
     pub(crate) to: String,
     pub(crate) firing: bool,
     pub(crate) labels: Value,
-    annotations: Value,
+    pub(crate) annotations: Value,
 }
 
 /// Collects the notifications of Alertmanager until it is dropped.
@@ -207,7 +207,7 @@ impl Delivering {
         Some(Self { prometheus, alertmanager, process, receiver })
     }
 
-    /// Waits until Alertmanager suppresses an alert of a tunnel because of another alert.
+    /// Waits until Alertmanager suppresses an alert of a tunnel, or of the account (`""`), because of another alert.
     pub(crate) fn await_inhibited(&self, alert: &str, tunnel: &str) {
         await_inhibited(self.alertmanager, alert, tunnel);
     }
@@ -253,13 +253,13 @@ impl Chain {
     }
 }
 
-/// Waits until Alertmanager suppresses an alert of a tunnel because of another alert.
+/// Waits until Alertmanager suppresses an alert of a tunnel, or of the account (`""`), because of another alert.
 fn await_inhibited(alertmanager: SocketAddr, alert: &str, tunnel: &str) {
     eventually("an alert to be inhibited", DELIVERED, || {
         let alerts: Value = serde_json::from_str(&http::text(alertmanager, "/api/v2/alerts")).expect("JSON");
         let found = alerts.as_array().expect("a list").iter().any(|one| {
             one["labels"]["alertname"] == alert
-                && one["labels"]["tunnel_name"] == tunnel
+                && one["labels"]["tunnel_name"].as_str().unwrap_or_default() == tunnel
                 && one["status"]["state"] == "suppressed"
                 && one["status"]["inhibitedBy"].as_array().is_some_and(|by| !by.is_empty())
         });

@@ -42,6 +42,7 @@ mod engines;
 mod hub;
 mod mtu;
 mod paging;
+mod prefixes;
 mod restart;
 
 const ENDPOINT: &str = "198.51.100.7";

@@ -21,16 +21,16 @@ use crate::{
 };
 
 /// Deadline of a page.
-const PAGED: Duration = Duration::from_mins(4);
+pub(super) const PAGED: Duration = Duration::from_mins(4);
 
 /// Time during which more notifications would arrive: longer than the `for` of a page and the waits of Alertmanager.
 const SETTLED: Duration = Duration::from_secs(30);
 
 /// A tunnel of an account, with two addresses that are probed.
-struct Member {
+pub(super) struct Member {
     account: &'static str,
     site: String,
-    name: String,
+    pub(super) name: String,
     number: usize,
     bgp: bool,
 }
@@ -39,6 +39,13 @@ impl Member {
     fn addresses(&self) -> [String; 2] {
         let [high, low] = u16::try_from(self.number).expect("few tunnels").to_be_bytes();
         [format!("198.51.{high}.{low}"), format!("10.77.{}.{}", 2 * high + (low >> 7), (low & 127) * 2)]
+    }
+
+    /// The customer's side of the inside.
+    pub(super) fn peer(&self) -> String {
+        let [_, inside] = self.addresses();
+        let (net, host) = inside.rsplit_once('.').expect("an IPv4 address");
+        format!("{net}.{}", host.parse::<u8>().expect("a byte") + 1)
     }
 
     /// The member of the list. `state` is what the API reports if the tunnel has a session.
@@ -50,11 +57,11 @@ impl Member {
 
 /// The tunnels of all accounts.
 #[derive(Default)]
-struct World(Vec<Member>);
+pub(super) struct World(pub(super) Vec<Member>);
 
 impl World {
     /// Adds tunnels. Without a site they belong to the account only.
-    fn add(&mut self, account: &'static str, site: &str, count: usize, bgp: bool) {
+    pub(super) fn add(&mut self, account: &'static str, site: &str, count: usize, bgp: bool) {
         for _ in 0..count {
             let number = self.0.len();
             let name = format!("{account}-{site}-{number}");
@@ -62,7 +69,7 @@ impl World {
         }
     }
 
-    fn of<'a>(&'a self, account: &'a str, site: &'a str) -> impl Iterator<Item = &'a Member> {
+    pub(super) fn of<'a>(&'a self, account: &'a str, site: &'a str) -> impl Iterator<Item = &'a Member> {
         self.0.iter().filter(move |member| member.account == account && (site == "*" || member.site == site))
     }
 
@@ -73,7 +80,7 @@ impl World {
     }
 
     /// The API, with the state of the sessions of the dead tunnels.
-    fn answer(&self, is_dead: impl Fn(&Member) -> bool) -> Answer {
+    pub(super) fn answer(&self, is_dead: impl Fn(&Member) -> bool) -> Answer {
         let list = |account| {
             let listed = self.of(account, "*").map(|member| member.listed(if is_dead(member) { "DOWN" } else { "UP" }));
             (id(account), tunnels::ipsec_list(&listed.collect::<Vec<_>>()))
@@ -87,13 +94,13 @@ impl World {
     }
 
     /// Lets these tunnels answer or not.
-    fn set<'a>(lab: &mut Lab, members: impl Iterator<Item = &'a Member>, answer: &str) {
+    pub(super) fn set<'a>(lab: &mut Lab, members: impl Iterator<Item = &'a Member>, answer: &str) {
         let addresses: Vec<String> = members.flat_map(Member::addresses).collect();
         lab.all(&addresses.iter().map(String::as_str).collect::<Vec<_>>(), answer);
     }
 
     /// Starts an exporter of all accounts.
-    fn exporter(&self, lab: &Lab, api: &Api) -> Exporter {
+    pub(super) fn exporter(&self, lab: &Lab, api: &Api) -> Exporter {
         let mut config = String::from("accounts:\n");
         for account in self.accounts() {
             writeln!(config, "  - {{name: {account}, id: '{}'}}", id(account)).expect("a string");
@@ -123,7 +130,7 @@ fn id(account: &str) -> String {
 }
 
 /// Waits until Prometheus has this many tunnels with a verdict.
-fn await_verdicts(chain: &Delivering, verdict: &str, count: usize) {
+pub(super) fn await_verdicts(chain: &Delivering, verdict: &str, count: usize) {
     let query = format!("count(tunnel:cloudflare_magic_tunnel_verdict:held5m{{verdict='{verdict}'}})");
     let wanted = u32::try_from(count).map(f64::from).expect("few tunnels");
     chain.prometheus.await_query(&query, PAGED, |found| matches!(found, [(_, n)] if *n >= wanted));
@@ -146,7 +153,7 @@ fn resolved(chain: &Delivering) -> Vec<Value> {
 }
 
 /// Waits for this many pages, then for more than these, which must not come. Each page has one alert.
-fn assert_pages(chain: &Delivering, expected: &[&str]) {
+pub(super) fn assert_pages(chain: &Delivering, expected: &[&str]) {
     eventually(&format!("{} pages", expected.len()), PAGED, || {
         let pages = pages(chain);
         if pages.len() >= expected.len() { Ok(()) } else { Err(format!("{pages:#?}")) }
