@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::Snapshot;
 use crate::domain::{
+    dataset::{FailureReason, PollState, PollStatus},
     inventory::{AccountName, InventoryEntry, TunnelKey},
     routes::{
         Route, RouteScope, RouteTable,
@@ -97,12 +98,17 @@ impl Snapshot {
         verdict.map_or(Verdict::Unknown, |verdict| verdict.verdict)
     }
 
-    /// Number of routes with a next hop that no tunnel has; `None` while a list of tunnels has never been read.
+    /// Number of routes with a next hop that no tunnel has; `None` while a list of tunnels is not known.
     pub fn unmatched_routes(&self, account: &AccountName) -> Option<usize> {
         let (_, matches) = self.routes(account)?;
         let known = self.fleet().accounts.get(account)?;
-        known.lists().all(|(_, list)| list.status.last_success.is_some()).then(|| matches.unmatched())
+        known.lists().all(|(_, list)| is_known(&list.status)).then(|| matches.unmatched())
     }
+}
+
+/// Whether a list has been read, or is empty because the account is not entitled to tunnels of this type.
+fn is_known(status: &PollStatus) -> bool {
+    status.last_success.is_some() || status.state == PollState::Failed(FailureReason::NotEntitled)
 }
 
 #[cfg(test)]

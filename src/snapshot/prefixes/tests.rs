@@ -6,8 +6,9 @@ use super::*;
 use crate::{
     domain::{
         fixtures::{addressed, fleet, gre, polled, route, routed},
-        inventory::Fleet,
+        inventory::{Fleet, TunnelList},
         routes::prefixes::HopState,
+        tunnel::TunnelType,
     },
     snapshot::Judged,
 };
@@ -78,4 +79,20 @@ async fn routes_are_unmatched_only_once_every_list_of_tunnels_is_known() {
     assert_eq!(unmatched(&fleet([addressed("a", "", "10.0.0.0/31", "")])), None);
     let both = [addressed("a", "", "10.0.0.0/31", ""), gre(addressed("b", "", "10.0.0.2/31", ""))];
     assert_eq!(unmatched(&polled(Some(now), both)), Some(1));
+}
+
+#[tokio::test]
+async fn an_account_that_is_not_entitled_to_gre_tunnels_has_none() {
+    let now = clock::now();
+    let account = AccountName::new("acme");
+    let unmatched = |reason| {
+        let status = PollStatus { state: PollState::Failed(reason), ..PollStatus::default() };
+        let mut fleet = Fleet::clone(&two_tunnels(now));
+        let known = Arc::make_mut(fleet.accounts.get_mut(&account).unwrap());
+        known.set_list(TunnelType::Gre, TunnelList { status, ..TunnelList::default() });
+        let routed = routed(&Arc::new(fleet), now, [route("10.1.0.0/16", "10.0.0.99", 100)]);
+        snapshot(&routed, now).unmatched_routes(&account)
+    };
+    assert_eq!(unmatched(FailureReason::NotEntitled), Some(1));
+    assert_eq!(unmatched(FailureReason::Auth), None, "the route may lead to a tunnel that cannot be read");
 }
