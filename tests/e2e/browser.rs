@@ -1,9 +1,10 @@
 //! The web pages in a real browser: content, filters, layout, accessibility, and hostile names.
 
+mod colours;
 mod pictures;
 mod world;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -40,19 +41,12 @@ fn assert_quiet(browser: &Browser, where_: &str) {
 }
 
 #[test]
-fn broken_tunnels_come_first_in_words_and_in_colour() {
+fn broken_tunnels_come_first() {
     let Some(browser) = Browser::start() else { return };
     let world = World::settled();
     browser.open(world.address(), "/");
     assert_eq!(browser.texts("h1"), [world::headline()]);
     assert_eq!(rows(&browser), world::rows());
-    let colour = |concern: &str, property: &str| {
-        let script = format!("return getComputedStyle(document.querySelector('.tunnels .badge.{concern}')).{property}");
-        browser.run(&script).as_str().expect("a colour").to_owned()
-    };
-    let concerns = ["broken", "suspect", "unsure", "fine"];
-    let grounds: BTreeSet<_> = concerns.map(|concern| colour(concern, "backgroundColor")).into();
-    assert_eq!(grounds.len(), concerns.len(), "each concern has a colour of its own: {grounds:?}");
     // The title of the tab repeats the headline.
     let title = browser.run("return document.title");
     assert!(title.as_str().is_some_and(|title| title.starts_with(&world::headline())), "{title}");

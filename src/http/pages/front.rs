@@ -6,6 +6,7 @@ use web_toolkit::text::shown;
 use super::{
     document::Document,
     format::{count_noun, format_count},
+    graph::draw_bar,
     sites::{draw_sites, site_names},
     sources::{draw_notices, draw_sources},
     table::draw_table,
@@ -52,12 +53,8 @@ fn draw_shares(summary: &Summary) -> Markup {
         part
     });
     html! {
-        svg class="shares" viewBox="0 0 1000 6" preserveAspectRatio="none" aria-hidden="true" {
-            @for (concern, x, width) in parts.collect::<Vec<_>>() {
-                @if width > 0.0 {
-                    rect class=(concern) x=(format!("{x:.1}")) y="0" width=(format!("{width:.1}")) height="6" {}
-                }
-            }
+        svg class="shares" viewBox="0 0 1000 10" preserveAspectRatio="none" aria-hidden="true" {
+            @for (concern, left, width) in parts { @if width > 0.0 { (draw_bar(concern, left, width, None)) } }
         }
     }
 }

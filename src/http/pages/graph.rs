@@ -5,12 +5,31 @@ use std::{fmt::Write as _, time::Duration};
 use maud::{Markup, html};
 
 use super::format::{format_ms, format_percent};
-use crate::prober::history::{History, Span};
+use crate::{
+    prober::history::{History, Span},
+    snapshot::rows::Concern,
+};
 
 const WIDTH: f64 = 120.0;
 const HEIGHT: f64 = 28.0;
 /// Space above and below the line.
 const MARGIN: f64 = 2.0;
+
+/// Draws a bar from `left` with a height of ten or less. The worse the concern, the higher the bar, so that the bars can
+/// be told apart without colour.
+pub(super) fn draw_bar(concern: Concern, left: f64, width: f64, title: Option<&str>) -> Markup {
+    let height = match concern {
+        Concern::Broken => 10.0,
+        Concern::Suspect => 7.0,
+        Concern::Unsure => 4.0,
+        Concern::Fine => 1.5,
+    };
+    html! {
+        rect class=(concern) x=(format!("{left:.1}")) y=(10.0 - height) width=(format!("{width:.1}")) height=(height) {
+            @if let Some(title) = title { title { (title) } }
+        }
+    }
+}
 
 /// Draws the graph. `size` is the CSS class that sets its size.
 pub(super) fn draw_graph(history: &History, size: &str) -> Markup {

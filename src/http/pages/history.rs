@@ -8,6 +8,7 @@ use web_toolkit::clock::Moment;
 
 use super::{
     format::{capitalised, count_noun, format_duration, time_at, time_since},
+    graph::draw_bar,
     words,
 };
 use crate::{
@@ -108,8 +109,7 @@ fn draw_timeline(history: &VerdictHistory, current: &TunnelVerdict, now: Timesta
             @for period in periods {
                 @let (x, end) = (x_of(period.from, now), x_of(period.to, now));
                 @if end > x {
-                    rect class=(Concern::of(period.verdict)) x=(format!("{x:.1}")) y="0"
-                        width=(format!("{:.1}", (end - x).max(1.0))) height="10" {}
+                    (draw_bar(Concern::of(period.verdict), x, (end - x).max(1.0), None))
                 }
             }
         }
