@@ -56,6 +56,11 @@ pub(super) fn format_ms(rtt: Duration) -> String {
     format!("{ms:.digits$}\u{a0}ms")
 }
 
+/// The value of a mark on an axis: `50 ms`, `2.5 ms`.
+pub(super) fn format_axis(value: Duration) -> String {
+    format!("{}\u{a0}ms", value.as_secs_f64() * 1e3)
+}
+
 /// A ratio in percent. A partial loss is never rounded to 0 % or 100 %.
 pub(super) fn format_percent(share: f64) -> String {
     let percent = share * 100.0;

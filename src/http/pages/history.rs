@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use web_toolkit::clock::Moment;
 
 use super::{
-    format::{capitalised, count_noun, format_duration, time_at, time_since},
+    format::{capitalised, count_noun, exact_time, format_duration, time_at, time_since},
     graph::draw_bar,
     words,
 };
@@ -87,6 +87,15 @@ struct Period {
     verdict: Verdict,
 }
 
+impl Period {
+    /// `Tunnel fault for 2 h, from 2026-11-22 01:00:00 UTC`.
+    fn describe(&self) -> String {
+        let length = Duration::try_from(self.to.duration_since(self.from)).unwrap_or_default();
+        let verdict = words::verdict_name(self.verdict);
+        format!("{verdict} for {}, from {}", format_duration(length), exact_time(self.from))
+    }
+}
+
 /// The periods with a known verdict. While the exporter was not running, the verdict can have changed.
 fn periods(history: &VerdictHistory, current: &TunnelVerdict, now: Timestamp) -> Vec<Period> {
     let events: Vec<_> = history.events().collect();
@@ -105,15 +114,17 @@ fn draw_timeline(history: &VerdictHistory, current: &TunnelVerdict, now: Timesta
     let label = describe(history, now);
     html! {
         svg class="timeline" viewBox=(format!("0 0 {WIDTH} 10")) preserveAspectRatio="none" role="img" aria-label=(label) {
-            title { (label) }
             @for period in periods {
                 @let (x, end) = (x_of(period.from, now), x_of(period.to, now));
                 @if end > x {
-                    (draw_bar(Concern::of(period.verdict), x, (end - x).max(1.0), None))
+                    (draw_bar(Concern::of(period.verdict), x, (end - x).max(1.0), Some(&period.describe())))
                 }
             }
         }
-        p class="scale" aria-hidden="true" { span { (format_duration(SPAN)) " ago" } span { "now" } }
+        p class="scale" aria-hidden="true" {
+            @for quarters in (1..=4).rev() { span { (format_duration(SPAN * quarters / 4)) " ago" } }
+            span { "now" }
+        }
     }
 }
 
@@ -203,5 +214,8 @@ mod tests {
             "the first period is too old"
         );
         assert!(drawn.contains("2 changes of the verdict"), "{drawn}");
+        let drawn = drawn.replace('\u{a0}', " ");
+        assert!(drawn.contains("<title>Healthy for 6 h, from 20"), "the bar has a title: {drawn}");
+        assert!(drawn.contains("<span>1 d ago</span><span>18 h ago</span><span>12 h ago</span>"), "{drawn}");
     }
 }

@@ -5,7 +5,7 @@ use web_toolkit::text::shown;
 
 use super::{
     format::{count_noun, format_count, format_ms, format_percent, join_with_dots, time_since},
-    graph::draw_graph,
+    graph::draw_spark,
     words,
 };
 use crate::{
@@ -86,8 +86,8 @@ fn draw_row(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             }
             td class="number" data-label="RTT" { (recent.rtt().map_or_else(|| "–".into(), format_ms)) }
             td class="number" data-label="Loss" { (recent.loss().map_or_else(|| "–".into(), format_percent)) }
-            td class="graph" {
-                @if let Some(target) = row.main_target() { (draw_graph(&target.tally.history(), "spark")) }
+            td class="graph" data-label="Last 10 min" {
+                @if let Some(target) = row.main_target() { (draw_spark(&target.tally.history())) }
             }
             td class="check" data-label="Health check" { (draw_check(row)) }
             td class="age" data-label="Reported" { (draw_age(snapshot, row)) }

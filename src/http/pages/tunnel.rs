@@ -10,7 +10,7 @@ use super::{
     fields::draw_fields,
     findings::draw_findings,
     format::{count_noun, format_count, format_ms, format_percent, time_at, time_since},
-    graph::draw_graph,
+    graph::draw_wide_graph,
     history::draw_history,
     prefixes::draw_tunnel_routes,
     words,
@@ -184,7 +184,7 @@ fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally, 
                 h3 { (name) " " code { (address) } }
                 (words::standing_badge(reading.state, snapshot.board().settings.silence))
             }
-            (draw_graph(&history, "wide-graph"))
+            (draw_wide_graph(&history))
             dl class="figures" {
                 div { dt { "RTT, 10 min" } dd { (recent.rtt().map_or_else(|| "–".into(), format_ms)) } }
                 div { dt { "Loss, 10 min" } dd { (recent.loss().map_or_else(|| "–".into(), format_percent)) } }
