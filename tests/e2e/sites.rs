@@ -140,6 +140,14 @@ fn the_page_with_400_sites_shows_the_worst_first_and_stays_short() {
     let path = one.split("href=\"tunnels/").nth(1).and_then(|rest| rest.split('"').next()).expect("a link to a tunnel");
     let tunnel = http::text(exporter.address, &format!("/tunnels/{path}"));
     assert!(tunnel.contains("<a href=\"../../../?site=dhc\">dhc</a>"), "{tunnel}");
+    assert!(page.contains("href=\"?sort=site#tunnels\""), "{page}");
+    let grouped = http::text(exporter.address, "/?sort=site");
+    assert_eq!(grouped.matches("scope=\"rowgroup\"").count(), 50, "two tunnels of 50 sites are on the first page");
+    let heads = [("aaa", "broken", "Down", "0 of 2 work"), ("aab", "suspect", "Impaired", "1 of 2 works")];
+    for (site, concern, word, counts) in heads {
+        let head = format!("{site}</a> <span class=\"badge {concern}\">{word}</span> <small>{counts}</small>");
+        assert!(grouped.contains(&head), "{head}: {grouped}");
+    }
     let none = http::text(exporter.address, "/?site=nowhere");
     assert!(none.contains("No tunnel matches this filter"), "{none}");
 }

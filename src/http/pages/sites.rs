@@ -5,10 +5,17 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use web_toolkit::text::shown;
 
-use super::format::{count_noun, format_count, join_with_dots};
+use super::{
+    format::{count_noun, format_count, join_with_dots},
+    words::badge,
+};
 use crate::{
     http::address::Query,
-    snapshot::{Snapshot, rows::Concern, sites::SiteSummary},
+    snapshot::{
+        Row, Snapshot,
+        rows::{Concern, Order, Summary},
+        sites::SiteSummary,
+    },
 };
 
 /// Sites that are shown at first. The link "Show all" shows more.
@@ -42,6 +49,33 @@ pub(super) fn draw_sites(snapshot: &Snapshot, groups: &[SiteSummary<'_>], query:
                 @else { a href=(query.with_all_sites().link()) { "Show all" } }
             }
         }
+        p class="more" {
+            @if query.order == Order::Site {
+                a href={ (query.with_order(Order::Trouble).link()) "#tunnels" } { "Sort the tunnels by verdict" }
+            } @else {
+                a href={ (query.with_order(Order::Site).link()) "#tunnels" } { "Group the tunnels by site" }
+            }
+        }
+    }
+}
+
+/// The head of a group of the table: the site, its state, and how many of its tunnels work.
+pub(super) fn describe_group(rows: &[Row<'_>]) -> Markup {
+    let Some(first) = rows.first() else { return html! {} };
+    let group =
+        SiteSummary { account: first.account, site: first.site(), tunnels: Summary::count(rows.iter().cloned()) };
+    let word = match group.concern() {
+        Concern::Broken => "Down",
+        Concern::Suspect => "Impaired",
+        Concern::Unsure => "Unknown",
+        Concern::Fine => "Works",
+    };
+    html! {
+        @match group.site {
+            Some(site) => a href=(Query::of_site(None, site).link()) { (shown(site)) },
+            None => "No site",
+        }
+        " " (badge(group.concern(), word)) " " small { (describe(&group, false)) }
     }
 }
 

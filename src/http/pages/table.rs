@@ -1,11 +1,14 @@
 //! The table of tunnels, one page at a time.
 
+use std::ops::Range;
+
 use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
     format::{count_noun, format_count, format_ms, format_percent, join_with_dots, time_since},
     graph::draw_spark,
+    sites::describe_group,
     words,
 };
 use crate::{
@@ -27,18 +30,49 @@ pub(super) fn draw_table(snapshot: &Snapshot, query: &Query) -> Markup {
     let pages = rows.len().div_ceil(ROWS);
     let page = query.page.min(pages);
     let first = (page - 1) * ROWS;
-    let shown = &rows[first..rows.len().min(first + ROWS)];
+    let page_rows = first..rows.len().min(first + ROWS);
     html! {
         table class="tunnels" {
             caption {
-                (format_count(first + 1)) "–" (format_count(first + shown.len())) " of "
+                (format_count(first + 1)) "–" (format_count(page_rows.end)) " of "
                 (count_noun(rows.len(), "tunnel", "tunnels"))
             }
             (draw_head(query))
-            tbody { @for row in shown { (draw_row(snapshot, row)) } }
+            (draw_bodies(snapshot, query, &rows, page_rows.clone()))
         }
         (draw_pager(query, page, pages))
     }
+}
+
+/// One part of the table for each site if it is sorted by site, otherwise one part.
+fn draw_bodies(snapshot: &Snapshot, query: &Query, rows: &[Row<'_>], page: Range<usize>) -> Markup {
+    let draw_rows = |rows: &[Row<'_>]| html! { @for row in rows { (draw_row(snapshot, row)) } };
+    if query.order != Order::Site {
+        return html! { tbody { (draw_rows(&rows[page])) } };
+    }
+    html! {
+        @for (site, on_page) in groups_on_page(rows, Row::site, &page) {
+            tbody {
+                tr class="group" { th colspan="9" scope="rowgroup" { (describe_group(site)) } }
+                (draw_rows(on_page))
+            }
+        }
+    }
+}
+
+/// The groups of neighbours with the same key, each whole and with its part on the page.
+fn groups_on_page<'r, T, K: PartialEq>(
+    rows: &'r [T],
+    key: impl Fn(&T) -> K,
+    page: &Range<usize>,
+) -> Vec<(&'r [T], &'r [T])> {
+    let mut end = 0;
+    let groups = rows.chunk_by(|one, next| key(one) == key(next)).map(|group| {
+        let start = end;
+        end += group.len();
+        (group, rows.get(page.start.max(start)..page.end.min(end)).unwrap_or_default())
+    });
+    groups.filter(|(_, on_page)| !on_page.is_empty()).collect()
 }
 
 fn draw_head(query: &Query) -> Markup {
@@ -127,5 +161,22 @@ fn draw_pager(query: &Query, page: usize, pages: usize) -> Markup {
             span { "Page " (format_count(page)) " of " (format_count(pages)) }
             @if page < pages { a rel="next" href=(query.with_page(page + 1).link()) { "Next →" } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_continues_on_the_next_page_is_counted_as_a_whole() {
+        let rows = ["ams", "ams", "fra", "fra", "fra", "lon"];
+        let groups = |page| {
+            let groups = groups_on_page(&rows, |site| *site, &page).into_iter();
+            groups.map(|(group, on_page)| (group[0], group.len(), on_page.len())).collect::<Vec<_>>()
+        };
+        assert_eq!(groups(0..3), [("ams", 2, 2), ("fra", 3, 1)]);
+        assert_eq!(groups(3..6), [("fra", 3, 2), ("lon", 1, 1)]);
+        assert_eq!(groups(0..0), []);
     }
 }
