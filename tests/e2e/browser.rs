@@ -224,7 +224,7 @@ fn pages_have_the_structure_that_screen_readers_need() {
              for (const e of document.querySelectorAll('tbody tr')) need(e.querySelector('th[scope=row]'), `a head for ${e.textContent}`);
              for (const e of document.querySelectorAll('svg:not([aria-hidden])')) need(e.getAttribute('aria-label'), 'a label for a graph');
              for (const e of document.querySelectorAll('a, button')) need(e.textContent.trim(), 'a text for a link');
-             for (const e of document.querySelectorAll('time')) need(e.dateTime && e.title || e.closest('.banner'), 'the exact time');
+             for (const e of document.querySelectorAll('time')) need(e.dateTime && (e.title || e.matches('.exact')), 'the exact time');
              const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
              need(new Set(ids).size === ids.length, 'ids that are unique');
              return bad;",
@@ -245,6 +245,24 @@ fn the_page_works_without_scripts() {
     browser.keys(".filter input", &format!("vienna{ENTER}"));
     browser.until("the filtered page", "return document.querySelectorAll('.tunnels tbody tr').length === 1");
     assert_eq!(names(&browser), ["vie-gre-1"]);
+}
+
+#[test]
+fn the_local_time_stands_beside_utc() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    // India is five and a half hours ahead of UTC.
+    browser.move_to("Asia/Kolkata");
+    browser.open(world.address(), "/");
+    let clocks = "const [utc, local] = document.querySelector('#clock').innerText.split(' = ');
+        const seconds = clock => Date.parse(clock.replace(/ (UTC|local time)$/, '').replace(' ', 'T') + 'Z') / 1000;
+        return seconds(local) - seconds(utc)";
+    assert_eq!(browser.run(clocks), json!(19_800), "{:?}", browser.texts("#clock"));
+    let title = browser.run("return document.querySelector('.tunnels time').title");
+    assert!(title.as_str().is_some_and(|title| title.contains(" UTC = 20")), "{title}");
+    browser.move_to("UTC");
+    browser.open(world.address(), "/");
+    assert!(!browser.texts("#clock")[0].contains('='), "{:?}", browser.texts("#clock"));
 }
 
 #[test]

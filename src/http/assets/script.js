@@ -1,6 +1,6 @@
 // Refreshes the page without losing the filter, the scroll position or typed text: fetches the same address again and
 // replaces the elements marked `data-live`. If the exporter cannot be reached, a notice shows the time of the last
-// update.
+// update. Adds the local time of the reader, which the server does not know, to the times in UTC.
 "use strict";
 
 (() => {
@@ -20,6 +20,7 @@
         fresh.querySelector(`#${CSS.escape(id)}`)?.setAttribute("open", "");
       }
       const hadFocus = old.contains(document.activeElement);
+      addLocalTimes(fresh);
       old.replaceWith(document.adoptNode(fresh));
       if (hadFocus && focused) {
         fresh.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -30,12 +31,30 @@
     icon.href = next.querySelector("link[rel=icon]").getAttribute("href");
   }
 
+  function format(time) {
+    return time.toISOString().slice(0, 19).replace("T", " ");
+  }
+
+  function addLocalTimes(part) {
+    for (const time of part.querySelectorAll("time")) {
+      const then = new Date(time.dateTime);
+      if (then.getTimezoneOffset() === 0) {
+        continue;
+      }
+      const local = ` = ${format(new Date(then - 60000 * then.getTimezoneOffset()))} local time`;
+      if (time.title) {
+        time.title += local;
+      } else {
+        time.textContent += local;
+      }
+    }
+  }
+
   function showContact(lost) {
     document.body.classList.toggle("lost", lost);
     contact.hidden = !lost;
     if (lost) {
-      const time = reached.toISOString().slice(0, 19).replace("T", " ");
-      contact.textContent = `The exporter does not answer. This page was last updated at ${time} UTC.`;
+      contact.textContent = `The exporter does not answer. This page was last updated at ${format(reached)} UTC.`;
     }
   }
 
@@ -57,6 +76,7 @@
     }
   }
 
+  addLocalTimes(document);
   setInterval(refresh, interval);
   document.addEventListener("visibilitychange", refresh);
   // Submits the form when a value is selected.

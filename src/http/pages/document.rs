@@ -3,7 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 use web_toolkit::clock::Moment;
 
-use super::format::exact_time;
+use super::format::exact_time_element;
 use crate::{
     http::assets::{self, Asset},
     snapshot::rows::Concern,
@@ -72,7 +72,7 @@ impl Document {
         html! {
             header class="banner" {
                 a class="brand" href=(self.root) { span class="mark" aria-hidden="true" {} "Magic tunnels" }
-                p id="clock" data-live { time datetime=(now.wall.to_string()) { (exact_time(now.wall)) } }
+                p id="clock" data-live { (exact_time_element(now.wall)) }
             }
         }
     }

@@ -8,7 +8,7 @@ use web_toolkit::{clock::Moment, text::shown};
 
 use super::{
     document::ROOT_OF_TUNNEL,
-    format::{exact_time, format_percent, time_at},
+    format::{self, format_percent},
     words,
 };
 use crate::{
@@ -192,7 +192,7 @@ fn yes_or_no(value: Option<bool>) -> Markup {
 }
 
 fn time_and_age(now: Moment, time: Option<Timestamp>) -> Markup {
-    time.map_or_else(not_stated, |then| html! { (time_at(now, then)) br; small { (exact_time(then)) } })
+    time.map_or_else(not_stated, |then| format::time_and_age(now, then))
 }
 
 fn stated_address<T: Display>(stated: &Stated<T>) -> Markup {

@@ -23,6 +23,16 @@ fn time_element(then: Timestamp, text: &str) -> Markup {
     html! { time datetime=(then.to_string()) title=(exact_time(then)) { (text) } }
 }
 
+/// How long ago an external timestamp is, with the exact time below.
+pub(super) fn time_and_age(now: Moment, then: Timestamp) -> Markup {
+    html! { (time_at(now, then)) br; small { (exact_time_element(then)) } }
+}
+
+/// The exact time. The script of the pages adds the local time: here to the text, and elsewhere to the title.
+pub(super) fn exact_time_element(time: Timestamp) -> Markup {
+    html! { time class="exact" datetime=(time.to_string()) { (exact_time(time)) } }
+}
+
 pub(super) fn exact_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use web_toolkit::clock::Moment;
 
 use super::{
-    format::{capitalised, count_noun, exact_time, format_duration, time_at, time_since},
+    format::{capitalised, count_noun, exact_time, format_duration, time_and_age, time_since},
     graph::draw_bar,
     words,
 };
@@ -72,7 +72,7 @@ fn draw_table(events: &[VerdictEvent<'_>], now: Moment) -> Markup {
 fn draw_event(event: VerdictEvent<'_>, now: Moment) -> Markup {
     html! {
         tr {
-            td { (time_at(now, event.at)) }
+            td { (time_and_age(now, event.at)) }
             td { (words::verdict_badge(event.from)) " → " (words::verdict_badge(event.to)) }
             td { @match event.why { Some(why) => { (capitalised(why)) "." } None => "–" } }
         }

@@ -124,6 +124,11 @@ impl Browser {
         self.chromium("Emulation.setEmulatedMedia", &features);
     }
 
+    /// Sets the time zone of the reader.
+    pub(crate) fn move_to(&self, zone: &str) {
+        self.chromium("Emulation.setTimezoneOverride", &json!({ "timezoneId": zone }));
+    }
+
     /// Switches off the scripts of pages that are opened from now on.
     pub(crate) fn without_scripts(&self) {
         self.chromium("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
