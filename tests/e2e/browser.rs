@@ -174,6 +174,33 @@ fn on_a_phone_no_page_scrolls_sideways_with_any_font() {
     }
 }
 
+/// The cells that are not visible, or that show the name of their column nowhere.
+const UNNAMED_CELLS: &str = "
+    const shown = e => e.offsetWidth > 1 && e.offsetHeight > 1;
+    const named = e => e.dataset.label && getComputedStyle(e, '::before').content !== 'none';
+    return [...document.querySelectorAll('td:not(.verdict)')].filter(e => e.childNodes.length > 0 && !(shown(e) && named(e)))
+        .map(e => `${e.className} ${e.textContent}`);";
+
+#[test]
+fn on_a_phone_the_tables_keep_every_value_and_the_names_of_the_columns() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    for width in [390, 1000] {
+        browser.resize(width, 800);
+        for path in ["/", &world::path_of("fra-ipsec-1")] {
+            browser.open(world.address(), path);
+            assert_eq!(browser.run(UNNAMED_CELLS), json!([]), "{path} at a width of {width}");
+        }
+        browser.open(world.address(), "/");
+        let checks = browser.texts(".tunnels .check");
+        assert!(checks.iter().any(|check| check.contains("On")), "the health check of Cloudflare: {checks:?}");
+        browser.click(".tunnels thead th:nth-child(2) a");
+        browser.until("the order of the head", "return location.search === '?sort=name'");
+        let head = browser.run("const e = document.querySelector('.tunnels thead a'); return e.offsetHeight > 8");
+        assert_eq!(head, json!(true), "the head is visible at a width of {width}");
+    }
+}
+
 /// Finds texts with a contrast below 4.5 to their background, by the formula of WCAG 2.
 const CONTRASTS: &str = "
     const channel = c => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;

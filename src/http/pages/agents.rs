@@ -63,11 +63,11 @@ fn draw_agent(agent: &Agent, now: Moment) -> Markup {
     html! {
         tr {
             th scope="row" { (shown(&report.key.prober)) }
-            td { (badge(concern(state), word(state))) }
-            td { @if sites.is_empty() { "all" } @else { (sites.join(", ")) } }
-            td { (known(&report.vantage)) }
-            td { (known(&report.version)) }
-            td { (time_since(now, agent.last_seen)) }
+            td data-label="State" { (badge(concern(state), word(state))) }
+            td data-label="Sites" { @if sites.is_empty() { "all" } @else { (sites.join(", ")) } }
+            td data-label="Vantage point" { (known(&report.vantage)) }
+            td data-label="Version" { (known(&report.version)) }
+            td data-label="Last seen" { (time_since(now, agent.last_seen)) }
         }
     }
 }

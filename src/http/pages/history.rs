@@ -72,9 +72,9 @@ fn draw_table(events: &[VerdictEvent<'_>], now: Moment) -> Markup {
 fn draw_event(event: VerdictEvent<'_>, now: Moment) -> Markup {
     html! {
         tr {
-            td { (time_and_age(now, event.at)) }
-            td { (words::verdict_badge(event.from)) " → " (words::verdict_badge(event.to)) }
-            td { @match event.why { Some(why) => { (capitalised(why)) "." } None => "–" } }
+            td data-label="Time" { (time_and_age(now, event.at)) }
+            td data-label="Change" { (words::verdict_badge(event.from)) " → " (words::verdict_badge(event.to)) }
+            td data-label="Explanation" { @match event.why { Some(why) => { (capitalised(why)) "." } None => "–" } }
         }
     }
 }

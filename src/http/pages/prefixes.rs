@@ -140,9 +140,9 @@ fn draw_table(snapshot: &Snapshot, rows: &[&PrefixRow<'_>]) -> Markup {
                             @if let Some(scope) = row.scope { " " small { "only " (shown(&scope.to_string())) } }
                             @if several { " " small { (shown(row.account.as_str())) } }
                         }
-                        td { (words::badge(concern(row.state()), name(row.state()))) }
-                        td { (count_tunnels(row)) }
-                        td { (draw_routes(snapshot, row)) }
+                        td data-label="State" { (words::badge(concern(row.state()), name(row.state()))) }
+                        td data-label="Tunnels" { (count_tunnels(row)) }
+                        td data-label="Routes" { (draw_routes(snapshot, row)) }
                     }
                 }
             }

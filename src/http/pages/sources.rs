@@ -207,17 +207,19 @@ fn draw_dataset(snapshot: &Snapshot, account: &AccountName, name: &str, status: 
     html! {
         tr {
             th scope="row" { (shown(account.as_str())) }
-            td { (name) }
-            td {
+            td data-label="List" { (name) }
+            td data-label="Poll" {
                 @match status.state {
                     PollState::Waiting => (words::badge(Concern::Unsure, "Not polled yet")),
                     PollState::Succeeded => (words::badge(Concern::Fine, "Succeeded")),
                     PollState::Failed(reason) => { (words::badge(Concern::Broken, "Failed")) " " (reason) }
                 }
             }
-            td { @if status.last_success.is_some() { (tunnels) } @else { "–" } }
-            td { @if let Some(then) = status.last_success { (time_since(snapshot.now, then)) } @else { "never" } }
-            td { (status.duration.map_or_else(|| "–".into(), format_ms)) }
+            td data-label="Tunnels" { @if status.last_success.is_some() { (tunnels) } @else { "–" } }
+            td data-label="Last success" {
+                @if let Some(then) = status.last_success { (time_since(snapshot.now, then)) } @else { "never" }
+            }
+            td data-label="Duration" { (status.duration.map_or_else(|| "–".into(), format_ms)) }
         }
     }
 }
@@ -233,9 +235,9 @@ fn draw_token(snapshot: &Snapshot, account: &AccountName, token: TokenReport) ->
     html! {
         tr {
             th scope="row" { (shown(account.as_str())) }
-            td { "API token" }
-            td { (words::badge(concern, word)) }
-            td colspan="3" { (describe_expiry(token, now)) }
+            td data-label="List" { "API token" }
+            td data-label="State" { (words::badge(concern, word)) }
+            td data-label="Expiry" colspan="3" { (describe_expiry(token, now)) }
         }
     }
 }
