@@ -235,6 +235,23 @@ fn every_text_has_enough_contrast_in_the_light_and_the_dark_scheme() {
 }
 
 #[test]
+fn links_are_underlined_in_both_schemes() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    for scheme in ["light", "dark"] {
+        browser.prefer(scheme);
+        for path in ["/", &world::path_of("ams-ipsec-1"), "/runbooks", "/agents"] {
+            browser.open(world.address(), path);
+            let plain = browser.run(
+                "return [...document.querySelectorAll('a:not(.tile, .brand, .skip)')]
+                    .filter(e => getComputedStyle(e).textDecorationLine !== 'underline').map(e => e.outerHTML)",
+            );
+            assert_eq!(plain, json!([]), "{path} in the {scheme} scheme");
+        }
+    }
+}
+
+#[test]
 fn pages_have_the_structure_that_screen_readers_need() {
     let Some(browser) = Browser::start() else { return };
     let world = World::settled();
