@@ -41,7 +41,7 @@ use self::{
     },
     assets::{Asset, find_asset},
     body::{EncodedBody, PageThreads, Producer, WholeText},
-    headers::{accepts_gzip, answer_file, answer_html, answer_json},
+    headers::{accepts_gzip, accepts_html, answer_file, answer_html, answer_json},
     hub::InventoryRequest,
     pages::Document,
     scrape::Scrape,
@@ -92,7 +92,7 @@ impl Http {
         let path = request.uri().path();
         let is_metrics = path == self.0.telemetry_path;
         let resource = if is_metrics { Some(Resource::Metrics) } else { Resource::find(path) };
-        let Some(resource) = resource else { return self.answer_not_found() };
+        let Some(resource) = resource else { return self.answer_unknown(path, request.headers()).await };
         let requester = request.extensions().get::<Requester>().cloned().unwrap_or_default();
         if !resource.is_for_agents() && self.0.hub.restricts(&requester) {
             return plain_text(StatusCode::FORBIDDEN, "this client may only read /api/v1/inventory\n");
@@ -161,6 +161,15 @@ impl Http {
             return self.answer_page(headers, move |_| (status, pages::draw_invalid_query(&sentence))).await;
         }
         plain_text(status, format!("{sentence}\n"))
+    }
+
+    /// A page for browsers, otherwise one line.
+    async fn answer_unknown(&self, path: &str, headers: &HeaderMap) -> Response<Body> {
+        if !accepts_html(headers) {
+            return self.answer_not_found();
+        }
+        let page = pages::draw_unknown(path);
+        self.answer_page(headers, |_| (StatusCode::NOT_FOUND, page)).await
     }
 
     fn answer_not_found(&self) -> Response<Body> {

@@ -91,6 +91,12 @@ pub(super) fn accepted_format(headers: &HeaderMap) -> Format {
     if open_metrics > 0.0 && open_metrics >= classic { Format::OpenMetrics } else { Format::Classic }
 }
 
+/// Whether the client names HTML, as browsers do.
+pub(super) fn accepts_html(headers: &HeaderMap) -> bool {
+    let mut accepted = elements(headers, &ACCEPT).filter(|element| element.weight() > 0.0);
+    accepted.any(|element| element.name.eq_ignore_ascii_case("text/html"))
+}
+
 /// Whether the client names lines of JSON and does not prefer one document.
 pub(super) fn accepts_lines(headers: &HeaderMap) -> bool {
     let weight_of = |name: &str| {
@@ -201,6 +207,20 @@ mod tests {
             assert_eq!(accepts_lines(&headers(ACCEPT, accept)), expected, "{accept}");
         }
         assert!(!accepts_lines(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn pages_are_for_clients_that_name_html() {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,*/*;q=0.8", true),
+            ("TEXT/HTML", true),
+            ("text/html;q=0", false),
+            ("*/*", false),
+            ("text/plain", false),
+        ] {
+            assert_eq!(accepts_html(&headers(ACCEPT, accept)), expected, "{accept}");
+        }
+        assert!(!accepts_html(&HeaderMap::new()));
     }
 
     #[test]

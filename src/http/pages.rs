@@ -19,7 +19,9 @@ mod table;
 mod tunnel;
 mod words;
 
-use self::document::ROOT_OF_TUNNEL;
+use web_toolkit::text::shown;
+
+use self::document::{ROOT_OF_TUNNEL, root_of};
 pub(super) use self::{
     agents::draw_agents, document::Document, front::draw_front, prefixes::draw_prefixes, runbooks::draw_runbooks,
     tunnel::draw_tunnel,
@@ -28,6 +30,12 @@ pub(super) use self::{
 /// The page for an invalid query.
 pub(super) fn draw_invalid_query(message: &str) -> Document {
     Document::with_message("./", "This filter is invalid", message)
+}
+
+/// The page for an address that leads nowhere.
+pub(super) fn draw_unknown(path: &str) -> Document {
+    let message = format!("The exporter has no page at {}. The links below lead to its pages.", shown(path));
+    Document::with_message(root_of(path), "There is no such page", &message)
 }
 
 /// The page for a tunnel that does not exist, or no longer.

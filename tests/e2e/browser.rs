@@ -17,7 +17,7 @@ use crate::{
         browser::Browser,
         eventually,
         exporter::{ACCOUNT, Exporter, program, token_file},
-        free_address,
+        free_address, http,
         tunnels::{gre_list, ipsec_list},
     },
 };
@@ -325,6 +325,25 @@ fn the_page_refreshes_keeps_the_filter_and_shows_a_lost_connection() {
     world.stop();
     browser.until("the loss of contact", "return !document.getElementById('contact').hidden");
     assert!(browser.texts("#contact")[0].starts_with("The exporter does not answer. This page was last updated at 20"));
+}
+
+#[test]
+fn an_unknown_address_is_a_page_with_style_and_links() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    let ground = "return getComputedStyle(document.body).backgroundColor";
+    browser.open(world.address(), "/");
+    let style = browser.run(ground);
+    for path in ["/nowhere", "/tunnels/", "/a/<b>/c"] {
+        browser.open(world.address(), path);
+        assert_eq!(browser.texts("h1"), ["There is no such page"], "{path}");
+        assert_eq!(browser.run(ground), style, "{path} has the style of the other pages");
+        assert_eq!(browser.run("return document.querySelectorAll('b').length"), json!(0), "{path} is text");
+        browser.click(".headline a");
+        browser.until("the front page", "return location.pathname === '/'");
+    }
+    let reply = http::get(world.address(), "/nowhere").expect("an answer");
+    assert!(reply.status == 404 && reply.text().starts_with("404 not found; pages: /"), "{}", reply.text());
 }
 
 #[test]

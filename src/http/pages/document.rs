@@ -12,6 +12,18 @@ use crate::{
 /// Path from the page of a tunnel to the front page.
 pub(super) const ROOT_OF_TUNNEL: &str = "../../../";
 
+/// Parents of the deepest path with relative links.
+const PARENTS: &str = "../../../../../../../../";
+
+/// Path from the page at `path` to the front page. It is relative, as all links; only very deep paths get an absolute
+/// one, so that its length is limited.
+pub(super) fn root_of(path: &str) -> &'static str {
+    match path.matches('/').count() {
+        0 | 1 => "./",
+        slashes => PARENTS.get(..(slashes - 1) * "../".len()).unwrap_or("/"),
+    }
+}
+
 /// Seconds between two refreshes, with and without the script.
 const REFRESH: u32 = 10;
 const REFRESH_WITHOUT_SCRIPT: u32 = 30;
@@ -96,5 +108,25 @@ impl Document {
                 p { "magic-tunnel-exporter " (env!("CARGO_PKG_VERSION")) " (" (env!("MTE_REVISION")) ")" }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_as_many_parents_away_as_the_path_is_deep() {
+        for (path, root) in [
+            ("/", "./"),
+            ("/nowhere", "./"),
+            ("/a/b", "../"),
+            ("//evil.example", "../"),
+            ("/tunnels/acme/gre/1", ROOT_OF_TUNNEL),
+            ("/1/2/3/4/5/6/7/8/9", PARENTS),
+        ] {
+            assert_eq!(root_of(path), root, "{path}");
+        }
+        assert_eq!(root_of(&"/x".repeat(1000)), "/", "not a thousand parents in each link");
     }
 }
