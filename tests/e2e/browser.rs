@@ -235,6 +235,24 @@ fn every_text_has_enough_contrast_in_the_light_and_the_dark_scheme() {
 }
 
 #[test]
+fn the_history_of_a_tunnel_is_one_click_away() {
+    let Some(browser) = Browser::start() else { return };
+    let world = World::settled();
+    browser.open(world.address(), "/?search=ams-ipsec-1");
+    browser.click(".tunnels .since a");
+    browser.until("the history", "return location.hash === '#history' && document.querySelector(':target') !== null");
+    assert_eq!(browser.texts(":target h2"), ["Changes of the verdict"]);
+    let missing = browser.run(
+        "return [...document.querySelectorAll('.sections a')].map(e => e.hash).filter(hash => !document.querySelector(hash))",
+    );
+    assert_eq!(missing, json!([]), "links of the page to itself lead nowhere");
+    for page in ["prefixes", "agents", "runbooks"] {
+        browser.click(&format!(".banner a[href$={page}]"));
+        browser.until("the page", &format!("return location.pathname === '/{page}'"));
+    }
+}
+
+#[test]
 fn links_are_underlined_in_both_schemes() {
     let Some(browser) = Browser::start() else { return };
     let world = World::settled();
@@ -408,11 +426,45 @@ fn a_page_without_tunnels_shows_the_reason() {
     assert_quiet(&browser, "pages without tunnels");
 }
 
+fn start_demo() -> Exporter {
+    let demo = Exporter::start(program().arg("demo").arg(format!("--sandbox.listen-address={}", free_address())));
+    demo.await_ready();
+    demo
+}
+
+/// The demo, with its prefixes open in the browser.
+fn demo_with_prefixes(browser: &Browser) -> Exporter {
+    let demo = start_demo();
+    eventually("prefixes", SOON, || {
+        browser.open(demo.address, "/prefixes");
+        let text = browser.texts("main").join("");
+        if browser.texts("#prefixes tbody tr").is_empty() { Err(text) } else { Ok(()) }
+    });
+    demo
+}
+
+#[test]
+fn a_tunnel_and_its_prefixes_link_to_each_other() {
+    let Some(browser) = Browser::start() else { return };
+    let demo = demo_with_prefixes(&browser);
+    browser.click("#prefixes td a");
+    browser.until("a tunnel", "return location.pathname.startsWith('/tunnels/')");
+    browser.click(".sections a[href='#routes']");
+    browser
+        .until("its routes", "return location.hash === '#routes' && document.querySelector(':target code') !== null");
+    browser.click("#routes .more a");
+    browser.until("the prefixes", "return location.pathname + location.search === '/prefixes?account=demo'");
+    browser.resize(390, 800);
+    assert_eq!(browser.run(UNNAMED_CELLS), json!([]), "prefixes on a phone");
+    assert_eq!(browser.run("return document.documentElement.scrollWidth"), json!(390));
+    assert_quiet(&browser, "prefixes");
+    drop(demo);
+}
+
 #[test]
 fn the_demo_is_shown_at_once() {
     let Some(browser) = Browser::start() else { return };
-    let demo = Exporter::start(program().arg("demo").arg(format!("--sandbox.listen-address={}", free_address())));
-    demo.await_ready();
+    let demo = start_demo();
     browser.open(demo.address, "/");
     browser.until("the tunnels of the demo", "return document.querySelectorAll('.tunnels tbody tr').length === 9");
     assert_quiet(&browser, "the demo");

@@ -83,7 +83,12 @@ impl Document {
     fn draw_banner(&self, now: Moment) -> Markup {
         html! {
             header class="banner" {
-                a class="brand" href=(self.root) { span class="mark" aria-hidden="true" {} "Magic tunnels" }
+                nav aria-label="Main" {
+                    a class="brand" href=(self.root) { span class="mark" aria-hidden="true" {} "Magic tunnels" }
+                    a href={ (self.root) "prefixes" } { "Prefixes" }
+                    a href={ (self.root) "agents" } { "Agents" }
+                    a href={ (self.root) "runbooks" } { "Runbooks" }
+                }
                 p id="clock" data-live { (exact_time_element(now.wall)) }
             }
         }
@@ -94,14 +99,11 @@ impl Document {
         html! {
             footer {
                 nav aria-label="More" {
-                    a href={ (self.root) "prefixes" } { "Prefixes" }
-                    a href={ (self.root) "runbooks" } { "Runbooks" }
                     a href=(metrics) { "Metrics" }
                     a href={ (self.root) "api/v1/tunnels" } { "Tunnels as JSON" }
                     a href={ (self.root) "api/v1/sites" } { "Sites as JSON" }
                     a href={ (self.root) "api/v1/events" } { "Events as JSON" }
                     a href={ (self.root) "api/v1/targets" } { "Probe targets" }
-                    a href={ (self.root) "agents" } { "Agents" }
                     a href={ (self.root) "-/ready" } { "Ready" }
                     a href={ (self.root) "-/healthy" } { "Healthy" }
                 }

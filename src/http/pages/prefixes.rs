@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
-    document::Document,
+    document::{Document, ROOT_OF_TUNNEL},
     format::{count_noun, format_count},
     words,
 };
@@ -191,7 +191,7 @@ pub(super) fn draw_tunnel_routes(row: &Row<'_>) -> Markup {
     let Some(routes) = row.routes else { return html! {} };
     let count = usize::try_from(routes.count()).unwrap_or(usize::MAX);
     html! {
-        section class="probes" aria-labelledby="routes-title" {
+        section id="routes" class="probes" aria-labelledby="routes-title" {
             h2 id="routes-title" { "Static routes" }
             @if count == 0 {
                 p { "No static route leads to this tunnel. Routes that are learned over BGP are not known." }
@@ -208,6 +208,9 @@ pub(super) fn draw_tunnel_routes(row: &Row<'_>) -> Markup {
                 }
             }
             @if count > MOST { p class="more" { (format_count(count - MOST)) " more" } }
+            p class="more" {
+                a href={ (ROOT_OF_TUNNEL) (link(Some(row.account.as_str()), None)) } { "All prefixes of the account" }
+            }
         }
     }
 }

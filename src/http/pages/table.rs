@@ -116,7 +116,9 @@ fn draw_row(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             }
             td class="session" data-label="BGP" { (words::session_state(row)) }
             td class="since" data-label="Since" {
-                @if let Some(verdict) = row.verdict { (time_since(now, verdict.changed)) } @else { "–" }
+                @if let Some(verdict) = row.verdict {
+                    a href={ "tunnels/" (tunnel_path(row)) "#history" } { (time_since(now, verdict.changed)) }
+                } @else { "–" }
             }
             td class="number" data-label="RTT" { (recent.rtt().map_or_else(|| "–".into(), format_ms)) }
             td class="number" data-label="Loss" { (recent.loss().map_or_else(|| "–".into(), format_percent)) }

@@ -48,13 +48,14 @@ pub(in crate::http) fn draw_tunnel(
                 (draw_reason(snapshot, &row))
                 @if let Some(url) = alertmanager { (draw_silences(url, &row)) }
             }
+            (draw_sections(&row))
             @if !row.fresh { (stale_notice(snapshot, &row)) }
             @if let Some(verdict) = row.verdict { (draw_views(&row, verdict)) }
             (draw_probes(snapshot, &row))
             (draw_history(snapshot, &row))
             (draw_findings(snapshot.now.wall, &row))
             (draw_tunnel_routes(&row))
-            div class="cards" { (draw_fields(snapshot.now, &row)) }
+            div id="fields" class="cards" { (draw_fields(snapshot.now, &row)) }
             p class="as-json" {
                 a href={ (ROOT_OF_TUNNEL) "api/v1/tunnels/" (tunnel_path(&row)) } { "This tunnel as JSON" }
             }
@@ -78,6 +79,18 @@ fn draw_reason(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
             @if let Some(heading) = words::runbook_heading(*verdict) {
                 " Runbook: " a href={ (ROOT_OF_TUNNEL) "runbooks#" (heading.to_lowercase()) } { (heading) } "."
             }
+        }
+    }
+}
+
+/// Links to the parts of the page.
+fn draw_sections(row: &Row<'_>) -> Markup {
+    html! {
+        nav class="sections" aria-label="On this page" {
+            a href="#probes-title" { "Probe results" }
+            @if row.verdict.is_some() { a href="#history" { "Changes of the verdict" } }
+            @if row.routes.is_some() { a href="#routes" { "Static routes" } }
+            a href="#fields" { "Configuration" }
         }
     }
 }
