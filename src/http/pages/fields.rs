@@ -8,7 +8,7 @@ use web_toolkit::{clock::Moment, text::shown};
 
 use super::{
     document::ROOT_OF_TUNNEL,
-    format::{self, format_percent},
+    format::{self, count_noun, format_bit_rate, format_count, format_percent, format_score},
     words,
 };
 use crate::{
@@ -80,15 +80,15 @@ fn kind_fields(now: Moment, kind: &TunnelDetails) -> Vec<NamedField> {
         ],
         TunnelDetails::Gre(GreDetails { mtu, ttl }) => {
             vec![
-                ("MTU", optional(mtu.map(|mtu| format!("{mtu} bytes")))),
-                ("TTL", optional(ttl.map(|ttl| format!("{ttl} hops")))),
+                ("MTU", optional(mtu.map(|mtu| count_noun(mtu, "byte", "bytes")))),
+                ("TTL", optional(ttl.map(|ttl| count_noun(ttl, "hop", "hops")))),
             ]
         }
         TunnelDetails::Interconnect(InterconnectDetails { data_center, version, mtu }) => {
             vec![
                 ("Data center", optional(data_center.map(|name| shown(&name).into_owned()))),
                 ("Version", optional(version.map(|version| shown(&version).into_owned()))),
-                ("MTU", optional(mtu.map(|mtu| format!("{mtu} bytes")))),
+                ("MTU", optional(mtu.map(|mtu| count_noun(mtu, "byte", "bytes")))),
             ]
         }
     }
@@ -106,7 +106,7 @@ fn session_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
         ("Cloudflare's speaker", speaker_address(status.cloudflare_speaker)),
         ("Customer's speaker", speaker_address(status.customer_speaker)),
         ("Status updated", time_and_age(now, status.updated_at)),
-        ("Changes since the start", html! { (row.entry.bgp_state_changes) }),
+        ("Changes since the start", html! { (format_count(row.entry.bgp_state_changes)) }),
     ]
 }
 
@@ -114,7 +114,7 @@ fn bgp_fields(row: &Row<'_>) -> Vec<NamedField> {
     let Some(bgp) = row.tunnel().bgp else { return vec![("BGP", html! { "not configured" })] };
     vec![
         ("Customer's ASN", optional(bgp.customer_asn)),
-        ("Extra prefixes", optional(bgp.extra_prefixes)),
+        ("Extra prefixes", optional(bgp.extra_prefixes.map(format_count))),
         ("MD5 key", html! { @if bgp.md5 { "set" } @else { "none" } }),
     ]
 }
@@ -135,16 +135,16 @@ fn health_check_fields(row: &Row<'_>) -> Vec<NamedField> {
 fn edge_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
     let mut fields = vec![("State", html! { (words::edge_state(row).0) })];
     if let Some((health, window)) = row.edge_health() {
-        let count = |result| health.checks.map(|checks| checks.count(result));
+        let count = |result| health.checks.map(|checks| format_count(checks.count(result)));
         fields.extend([
             ("Checks passed", optional(health.checks.and_then(|checks| checks.pass_ratio()).map(format_percent))),
             ("Results ok", optional(count(EdgeResult::Ok))),
             ("Results timeout", optional(count(EdgeResult::Timeout))),
             ("Other results", optional(count(EdgeResult::Other))),
-            ("Routing score", optional(health.routing_score.map(|score| format!("{score:.2}")))),
+            ("Routing score", optional(health.routing_score.map(format_score))),
         ]);
         if !health.colos.is_empty() {
-            let scores = health.colos.iter().map(|known| format!("{} {:.2}", known.colo, known.score));
+            let scores = health.colos.iter().map(|known| format!("{} {}", known.colo, format_score(known.score)));
             fields.push(("Routing score in", text(&scores.collect::<Vec<_>>().join(", "))));
         }
         fields.push(("Measured until", time_and_age(now, Some(window.to.wall))));
@@ -155,15 +155,6 @@ fn edge_fields(now: Moment, row: &Row<'_>) -> Vec<NamedField> {
     fields.push(("Traffic from the site", rate(TrafficDirection::FromSite)));
     fields.push(("Traffic until", time_and_age(now, Some(window.to.wall))));
     fields
-}
-
-/// A rate in bits per second with a decimal prefix.
-fn format_bit_rate(bits_per_second: f64) -> String {
-    match bits_per_second {
-        rate if rate >= 1e9 => format!("{:.2} Gbit/s", rate / 1e9),
-        rate if rate >= 1e6 => format!("{:.2} Mbit/s", rate / 1e6),
-        rate => format!("{:.1} kbit/s", rate / 1e3),
-    }
 }
 
 fn not_stated() -> Markup {

@@ -54,16 +54,41 @@ pub(super) fn format_duration(duration: Duration) -> String {
     }
 }
 
+/// An interval of the configuration, which can be a fraction of a second.
+pub(super) fn format_interval(interval: Duration) -> String {
+    if interval.subsec_nanos() == 0 { format_duration(interval) } else { format_ms(interval) }
+}
+
 /// Milliseconds with three significant digits.
 pub(super) fn format_ms(rtt: Duration) -> String {
-    let ms = rtt.as_secs_f64() * 1e3;
-    let digits = match ms {
+    format!("{}\u{a0}ms", three_digits(rtt.as_secs_f64() * 1e3))
+}
+
+/// A rate with three significant digits and a decimal prefix.
+pub(super) fn format_bit_rate(bits_per_second: f64) -> String {
+    let (value, unit) = match bits_per_second {
+        rate if rate >= 1e9 => (rate / 1e9, "Gbit/s"),
+        rate if rate >= 1e6 => (rate / 1e6, "Mbit/s"),
+        rate => (rate / 1e3, "kbit/s"),
+    };
+    format!("{}\u{a0}{unit}", three_digits(value))
+}
+
+/// A score of 0 to 1.
+pub(super) fn format_score(score: f64) -> String {
+    format!("{score:.2}")
+}
+
+/// Integers of four digits and more keep them all.
+fn three_digits(value: f64) -> String {
+    let digits = match value {
+        ..=0.0 => 0,
         ..0.9995 => 3,
         ..9.995 => 2,
         ..99.95 => 1,
         _ => 0,
     };
-    format!("{ms:.digits$}\u{a0}ms")
+    format!("{value:.digits$}")
 }
 
 /// The value of a mark on an axis: `50 ms`, `2.5 ms`.
@@ -89,7 +114,8 @@ pub(super) fn join_with_dots<'a>(parts: impl IntoIterator<Item = &'a str>) -> St
 }
 
 /// `1 tunnel`, `7 tunnels`.
-pub(super) fn count_noun(number: usize, one: &str, many: &str) -> String {
+pub(super) fn count_noun(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     format!("{}\u{a0}{}", format_count(number), if number == 1 { one } else { many })
 }
 
@@ -100,8 +126,8 @@ pub(super) fn capitalised(sentence: &str) -> String {
 }
 
 /// `10,000`.
-pub(super) fn format_count(number: usize) -> String {
-    let digits = number.to_string();
+pub(super) fn format_count(number: impl TryInto<u64>) -> String {
+    let digits = number.try_into().unwrap_or(u64::MAX).to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
     groups.join(",")
@@ -139,6 +165,26 @@ mod tests {
             [(0.0, "0 %"), (0.0001, "< 0.1 %"), (0.034, "3.4 %"), (0.5, "50 %"), (0.999, "99 %"), (1.0, "100 %")]
         {
             assert_eq!(format_percent(share).replace('\u{a0}', " "), text);
+        }
+    }
+
+    #[test]
+    fn rates_have_three_significant_digits_and_a_decimal_prefix() {
+        for (rate, text) in [
+            (0.0, "0 kbit/s"),
+            (950.0, "0.950 kbit/s"),
+            (64_000.0, "64.0 kbit/s"),
+            (1.5e6, "1.50 Mbit/s"),
+            (9.87e9, "9.87 Gbit/s"),
+        ] {
+            assert_eq!(format_bit_rate(rate).replace('\u{a0}', " "), text);
+        }
+    }
+
+    #[test]
+    fn intervals_can_be_fractions_of_a_second() {
+        for (ms, text) in [(200, "200 ms"), (1_000, "1 s"), (1_500, "1500 ms"), (90_000, "1 min 30 s")] {
+            assert_eq!(format_interval(Duration::from_millis(ms)).replace('\u{a0}', " "), text);
         }
     }
 

@@ -156,7 +156,7 @@ fn draw_table(snapshot: &Snapshot, rows: &[&PrefixRow<'_>]) -> Markup {
 /// `1 working, 1 broken`.
 fn count_tunnels(row: &PrefixRow<'_>) -> String {
     let counts = HopState::ALL.iter().map(|&state| (state, row.hops.count(state))).filter(|(_, count)| *count > 0);
-    counts.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", ")
+    counts.map(|(state, count)| format!("{} {state}", format_count(count))).collect::<Vec<_>>().join(", ")
 }
 
 fn draw_routes(snapshot: &Snapshot, row: &PrefixRow<'_>) -> Markup {

@@ -7,7 +7,9 @@ use maud::{Markup, html};
 use web_toolkit::text::shown;
 
 use super::{
-    format::{capitalised, count_noun, exact_time, format_duration, format_ms, time_since},
+    format::{
+        capitalised, count_noun, exact_time, format_count, format_duration, format_interval, format_ms, time_since,
+    },
     prefixes::draw_prefix_notice,
     words,
 };
@@ -102,7 +104,9 @@ fn rejection_notice(account: &str, list: &str, tunnels: &TunnelList) -> Markup {
     if number == 0 {
         return html! {};
     }
-    let title = format!("Account {account}: {number} entries of the list of {list} tunnels are ignored");
+    let entries = count_noun(number, "entry", "entries");
+    let are = if number == 1 { "is" } else { "are" };
+    let title = format!("Account {account}: {entries} of the list of {list} tunnels {are} ignored");
     let first: Vec<String> = first.iter().map(ToString::to_string).collect();
     let which = if number > first.len() as u64 { "The first are " } else { "They are " };
     draw_notice(
@@ -215,7 +219,7 @@ fn draw_dataset(snapshot: &Snapshot, account: &AccountName, name: &str, status: 
                     PollState::Failed(reason) => { (words::badge(Concern::Broken, "Failed")) " " (reason) }
                 }
             }
-            td data-label="Tunnels" { @if status.last_success.is_some() { (tunnels) } @else { "–" } }
+            td data-label="Entries" { @if status.last_success.is_some() { (format_count(tunnels)) } @else { "–" } }
             td data-label="Last success" {
                 @if let Some(then) = status.last_success { (time_since(snapshot.now, then)) } @else { "never" }
             }
@@ -259,7 +263,7 @@ fn describe_prober(snapshot: &Snapshot) -> String {
     let board = snapshot.board();
     let open = board.sockets.list().into_iter().filter(|socket| socket.up);
     let sockets: Vec<String> = open.map(|socket| format!("ICMPv{} ({})", socket.version, socket.mode)).collect();
-    let every = humantime::format_duration(snapshot.board().settings.session.timing.interval());
+    let every = format_interval(snapshot.board().settings.session.timing.interval());
     let targets = count_noun(board.sessions.len(), "address is", "addresses are");
     let over = if sockets.is_empty() { "no open socket".into() } else { sockets.join(" and ") };
     format!("{targets} probed every {every} over {over}.")
@@ -268,7 +272,7 @@ fn describe_prober(snapshot: &Snapshot) -> String {
 /// Addresses that are configured but cannot be probed.
 fn list_refusals(snapshot: &Snapshot) -> String {
     let reasons: Vec<String> =
-        snapshot.board().refused.iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+        snapshot.board().refused.iter().map(|(reason, count)| format!("{reason} ({})", format_count(*count))).collect();
     format!("Addresses that cannot be probed: {}.", reasons.join(", "))
 }
 

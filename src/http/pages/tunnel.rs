@@ -74,7 +74,7 @@ fn draw_reason(snapshot: &Snapshot, row: &Row<'_>) -> Markup {
         p { (words::verdict_meaning(*verdict)) }
         p class="since" {
             "Since " (time_since(snapshot.now, *changed)) ", "
-            (count_noun(usize::try_from(*changes).unwrap_or(usize::MAX), "change", "changes"))
+            (count_noun(*changes, "change", "changes"))
             " of the verdict since the start."
             @if let Some(heading) = words::runbook_heading(*verdict) {
                 " Runbook: " a href={ (ROOT_OF_TUNNEL) "runbooks#" (heading.to_lowercase()) } { (heading) } "."
@@ -190,7 +190,6 @@ fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally, 
     let reading = tally.read();
     let history = tally.history();
     let recent = history.total();
-    let count = |number: u64| format_count(usize::try_from(number).unwrap_or(usize::MAX));
     html! {
         article class="target" {
             header {
@@ -201,9 +200,9 @@ fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally, 
             dl class="figures" {
                 div { dt { "RTT, 10 min" } dd { (recent.rtt().map_or_else(|| "–".into(), format_ms)) } }
                 div { dt { "Loss, 10 min" } dd { (recent.loss().map_or_else(|| "–".into(), format_percent)) } }
-                div { dt { "Requests" } dd { (count(reading.requests)) } }
-                div { dt { "Replies" } dd { (count(reading.replies)) } }
-                div { dt { "In flight" } dd { (count(reading.in_flight)) } }
+                div { dt { "Requests" } dd { (format_count(reading.requests)) } }
+                div { dt { "Replies" } dd { (format_count(reading.replies)) } }
+                div { dt { "In flight" } dd { (format_count(reading.in_flight)) } }
                 div { dt { "Last reply" } dd {
                     @match reading.last_reply { Some(then) => (time_at(snapshot.now, then)), None => "never" }
                 } }
@@ -229,6 +228,6 @@ fn describe_mtu(MtuReading { expected, path, .. }: MtuReading) -> String {
 fn list_failures(reading: &TallyReading) -> String {
     let counts =
         ProbeFailure::ALL.iter().map(|&reason| (reason, reading.failures(reason))).filter(|(_, count)| *count > 0);
-    let counts: Vec<String> = counts.map(|(reason, count)| format!("{reason} {count}")).collect();
+    let counts: Vec<String> = counts.map(|(reason, count)| format!("{reason} {}", format_count(count))).collect();
     if counts.is_empty() { "none".into() } else { counts.join(", ") }
 }
