@@ -1,5 +1,6 @@
 //! The web pages in a real browser: content, filters, layout, accessibility, and hostile names.
 
+mod accessibility;
 mod colours;
 mod pictures;
 mod world;

@@ -21,9 +21,12 @@ pub(in crate::http) fn draw_agents(mut agents: Vec<Agent>, now: Moment) -> Docum
     agents.sort_by_key(|agent| std::cmp::Reverse(agent.state(now)));
     let worst = agents.first().map_or(Concern::Fine, |agent| concern(agent.state(now)));
     let body = html! {
-        section class="sources" aria-labelledby="agents-title" data-live id="agents" {
-            h2 id="agents-title" { (count_noun(agents.len(), "agent", "agents")) }
-            p { (explain(&agents)) }
+        nav class="crumbs" aria-label="Breadcrumb" { a href="./" { "← All tunnels" } }
+        section id="headline" class={ "headline " (worst) } data-live {
+            h1 { (count_noun(agents.len(), "agent", "agents")) }
+            p class="detail" { (explain(&agents)) }
+        }
+        section class="sources" aria-label="Agents" data-live id="agents" {
             @if !agents.is_empty() { (draw_table(&agents, now)) }
             @if agents.len() > MOST {
                 p class="more" {
