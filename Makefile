@@ -15,7 +15,7 @@ CARGO_MUTANTS_VERSION := 27.1.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help test tools fmt lint voice unit tests test-packages deny deny-if-installed bench simulate soak fuzz mutants packages cargo-deb
+.PHONY: help pictures test tools fmt lint voice unit tests test-packages deny deny-if-installed bench simulate soak fuzz mutants packages cargo-deb
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,10 @@ deny: ## licences, bans and sources of the dependencies; builds cargo-deny (minu
 
 deny-if-installed:
 	$(if $(CARGO_DENY),$(CARGO_DENY) --locked --log-level error check licenses bans sources,@echo "cargo-deny is not installed: licences and sources were not checked; run \`make deny\` to build it and check them")
+
+pictures: ## takes the pictures in docs/images again (13 minutes, as root)
+	@scripts/test-tools pictures
+	MTE_PICTURES=1 $(CARGO) test $(filter-out --workspace,$(QUICK)) --test e2e pictures
 
 bench: ## benchmarks, compared with the peers that are installed
 	@scripts/test-tools bench

@@ -1,6 +1,5 @@
-//! The pictures of README.md show the fixed story. `MTE_PICTURES=1 cargo test --test e2e pictures`, as root, writes
-//! them to docs/images/. It takes eleven minutes, because the graphs show ten minutes. The font is that of Debian's
-//! `fonts-inter`.
+//! The pictures of README.md show the fixed story. `make pictures`, as root, installs their fonts and writes them to
+//! docs/images/. It takes eleven minutes after the build, because the graphs show ten minutes.
 
 use std::{env, fs, path::Path, thread, time::Duration};
 
@@ -14,14 +13,14 @@ use crate::network::{lab::Lab, namespace};
 
 /// Name, color scheme, width, height, and tunnel (`None`: the front page).
 const PICTURES: [(&str, &str, u32, u32, Option<&str>); 4] = [
-    ("overview-light", "light", 1280, 900, None),
-    ("overview-dark", "dark", 1280, 900, None),
-    ("tunnel", "light", 1280, 900, Some("ams-ipsec-1")),
+    ("overview-light", "light", 1280, 1080, None),
+    ("overview-dark", "dark", 1280, 1080, None),
+    ("tunnel", "light", 1280, 1080, Some("ams-ipsec-1")),
     ("phone", "light", 390, 844, None),
 ];
 
 /// A network with delays and losses.
-const NETWORK: Stage = Stage { alive: "10.77.4", flags: &[] };
+const NETWORK: Stage = Stage { alive: "10.77.4", flags: &[], unknown: "zrh-ipsec-1" };
 
 fn pictures(world: &World) -> Option<Vec<(&'static str, Vec<u8>)>> {
     let browser = Browser::start()?;

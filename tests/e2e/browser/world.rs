@@ -1,6 +1,6 @@
 //! A fixed story: tunnels of every verdict, on a loopback where some addresses answer.
 
-use std::net::SocketAddr;
+use std::{fs, net::SocketAddr};
 
 use serde_json::{Value, json};
 
@@ -44,18 +44,32 @@ const STORY: [Line; 8] = [
     ("Healthy", "waw-ipsec-1", "Warsaw, standby", Alive(7), Alive(22), Some("UP")),
 ];
 
-/// The network of the addresses that answer, and the flags that the exporter needs to reach it.
+/// The site is the first word of the description.
+const SITES: &str = "sites: [{from: description, pattern: '^(?<site>[A-Z][a-z]+),'}]\n";
+
+/// Where the story takes place.
+#[derive(Clone, Copy)]
 pub(super) struct Stage {
+    /// The network of the addresses that answer.
     pub(super) alive: &'static str,
+    /// The flags that the exporter needs to reach it.
     pub(super) flags: &'static [&'static str],
+    /// The name of the tunnel without a verdict.
+    pub(super) unknown: &'static str,
+}
+
+impl Stage {
+    fn name_of(&self, &(_, name, ..): &Line) -> &'static str {
+        if name == HOSTILE { self.unknown } else { name }
+    }
 }
 
 /// The loopback: no packet leaves the machine.
-const LOOPBACK: Stage = Stage { alive: "127.0.2", flags: &["--probe.interface=lo"] };
+const LOOPBACK: Stage = Stage { alive: "127.0.2", flags: &["--probe.interface=lo"], unknown: HOSTILE };
 
 /// An API, and an exporter that probes what it lists.
 pub(super) struct World {
-    alive: &'static str,
+    stage: Stage,
     api: Api,
     exporter: Option<Exporter>,
     address: SocketAddr,
@@ -68,18 +82,22 @@ impl World {
         Self::settled_on(&LOOPBACK)
     }
 
-    pub(super) fn settled_on(&Stage { alive, flags }: &Stage) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let api = Api::start(by_collection(ipsec_list(&tunnels(alive, "ipsec")), gre_list(&tunnels(alive, "gre"))));
-        let flags = [&["--probe", "--probe.interval=200ms", "--probe.silence=always"], flags].concat();
+    pub(super) fn settled_on(stage: &Stage) -> Self {
+        let (stage, folder) = (*stage, tempfile::tempdir().expect("a temporary folder"));
+        let lists = ["ipsec", "gre"].map(|kind| tunnels(&stage, kind));
+        let api = Api::start(by_collection(ipsec_list(&lists[0]), gre_list(&lists[1])));
+        let sites = folder.path().join("sites.yml");
+        fs::write(&sites, SITES).expect("a file of our own");
+        let file = format!("--config.file={}", sites.display());
+        let flags = [&[&*file, "--probe", "--probe.interval=200ms", "--probe.silence=always"], stage.flags].concat();
         let exporter = Exporter::serve(api.address, &token_file(&folder), &flags);
-        let world = Self { alive, api, address: exporter.address, exporter: Some(exporter), _folder: folder };
+        let world = Self { stage, api, address: exporter.address, exporter: Some(exporter), _folder: folder };
         eventually("every verdict of the story", SOON, || {
             let answer: Value = serde_json::from_str(&http::text(world.address, "/api/v1/tunnels")).expect("JSON");
             let tunnels = answer["tunnels"].as_array().expect("tunnels");
-            let reached = STORY.iter().all(|(verdict, name, ..)| {
-                let label = verdict.to_lowercase().replace(' ', "_");
-                tunnels.iter().any(|tunnel| tunnel["name"] == *name && tunnel["verdict"]["verdict"] == *label)
+            let reached = STORY.iter().all(|line| {
+                let (label, name) = (line.0.to_lowercase().replace(' ', "_"), stage.name_of(line));
+                tunnels.iter().any(|tunnel| tunnel["name"] == name && tunnel["verdict"]["verdict"] == *label)
             });
             if reached { Ok(()) } else { Err(answer.to_string()) }
         });
@@ -93,7 +111,7 @@ impl World {
     /// Sets the session state that the API reports.
     pub(super) fn report(&self, name: &str, state: &str) {
         let reported = |kind| {
-            let tunnels = tunnels(self.alive, kind).into_iter();
+            let tunnels = tunnels(&self.stage, kind).into_iter();
             let changed = tunnels.map(|tunnel| if tunnel["name"] == name { session(tunnel, state) } else { tunnel });
             changed.collect::<Vec<_>>()
         };
@@ -124,13 +142,14 @@ fn kind_of(name: &str) -> &'static str {
     if name.contains("gre") { "gre" } else { "ipsec" }
 }
 
-fn tunnels(alive: &str, kind: &str) -> Vec<Value> {
-    STORY.iter().filter(|(_, name, ..)| kind_of(name) == kind).map(|line| tunnel(alive, line)).collect()
+fn tunnels(stage: &Stage, kind: &str) -> Vec<Value> {
+    STORY.iter().filter(|(_, name, ..)| kind_of(name) == kind).map(|line| tunnel(stage, line)).collect()
 }
 
-fn tunnel(alive: &str, &(_, name, description, endpoint, inside, state): &Line) -> Value {
+fn tunnel(stage: &Stage, line: &Line) -> Value {
+    let (name, &(.., description, endpoint, inside, state)) = (stage.name_of(line), line);
     let address = |host| match host {
-        Alive(host) => format!("{alive}.{host}"),
+        Alive(host) => format!("{}.{host}", stage.alive),
         Dead(host) => format!("203.0.113.{host}"),
         Host::None => String::new(),
     };
