@@ -117,6 +117,8 @@ fn adopt(inventory: Inventory, times: ReplyTimes) -> Arc<Fleet> {
     let newest = lists.filter_map(|(_, list)| list.status.last_success).map(|at| at.instant).max();
     assert!(newest.is_none_or(|newest| newest <= now.instant));
     Arc::new(fleet)
+}
+
 /// The answer to the list of static routes, beside one tunnel that is broken. Each route belongs to one group, and no
 /// prefix is known to work.
 fn decode_static_routes(data: &[u8]) {

@@ -137,13 +137,12 @@ impl SizeTable {
     pub(super) fn next_round(&mut self, now: Moment) -> Option<[Outgoing<Vec<u8>>; PACKETS]> {
         while self.next_event().is_some_and(|at| at <= now.instant) {
             let entry = self.agenda.first(|_| Current::Keep)?;
-            self.agenda.remove_first();
             if self.watches[entry.slot].as_ref().is_some_and(|watch| watch.flights.is_some()) {
                 self.end_round(entry.slot, now.instant);
             }
             let round = self.begin_round(entry.slot, now.instant);
-            let watch = self.watches[entry.slot].as_mut()?;
-            watch.ticket = self.agenda.add(watch.next_event(), entry.slot);
+            let watch = self.watches[entry.slot].as_ref()?;
+            self.agenda.move_first(watch.next_event());
             if round.is_some() {
                 return round;
             }
