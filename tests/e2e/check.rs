@@ -200,7 +200,7 @@ fn patterns_that_leave_out_every_tunnel_are_a_warning() {
     fs::write(&file, "tunnels: {include: [tokyo-*, '*-gre-1'], exclude: ['*']}\n").expect("a file");
     let file = format!("--config.file={}", file.display());
     let ended = check(sandbox.address, &sandbox.account, folder.path(), &[&file]);
-    assert!(says(&ended, "warn", &["every tunnel is left out", "select 0 of 8"]), "{}", ended.stdout);
+    assert!(says(&ended, "warn", &["every tunnel is left out", "select 0 of 9"]), "{}", ended.stdout);
     assert!(says(&ended, "warn", &["a pattern of `tunnels.include` matches no tunnel"]), "{}", ended.stdout);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
 }

@@ -188,7 +188,7 @@ fn a_client_reads_the_sites_that_it_was_granted_and_no_other_page() {
         run(&mut command)
     };
     let refused = of_lon(&[]);
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     assert!(refused.stdout.contains("cannot be read from a hub (auth)"), "{refused:?}");
     let certificate = format!("--inventory.tls.cert-file={}", world.write("lon.pem", &lon.certificate));
     let shown = of_lon(&[certificate, format!("--inventory.tls.key-file={}", world.write("lon.key", &lon.key))]);
@@ -235,7 +235,7 @@ fn check_and_tunnels_ask_the_hub() {
     let ended = run(program().arg("check").args(&flags).arg(&listen));
     assert!(ended.status.code() == Some(1) && ended.stdout.contains("sends no inventory (connect"), "{ended:?}");
     let ended = run(program().arg("tunnels").args(&flags));
-    assert!(ended.status.code() == Some(1) && ended.stdout.contains("cannot be read from a hub"), "{ended:?}");
+    assert!(ended.status.code() == Some(2) && ended.stdout.contains("cannot be read from a hub"), "{ended:?}");
 }
 
 #[test]

@@ -34,7 +34,11 @@ pub(super) fn find_useless_rules(config: &Config, lists: &[TunnelsOfAccount]) ->
 /// A sentence if the rules leave out every tunnel. `None` if a list could not be read, because its tunnels are unknown.
 pub(super) fn leave_out_every_tunnel(config: &Config, lists: &[TunnelsOfAccount]) -> Option<String> {
     let tunnels: usize = lists.iter().map(|list| list.tunnels.len()).sum();
-    let is_complete = lists.len() == config.accounts.len() * TunnelType::ALL.len();
+    // Interconnects may not be polled.
+    let is_needed = |tunnel_type: TunnelType| !tunnel_type.dataset().is_addition();
+    let needed = TunnelType::ALL.iter().filter(|&&tunnel_type| is_needed(tunnel_type)).count();
+    let read = lists.iter().filter(|list| is_needed(list.tunnel_type)).count();
+    let is_complete = read == needed * config.accounts.len();
     let is_monitored = |list: &TunnelsOfAccount| list.tunnels.iter().any(|tunnel| config.rules.includes(tunnel));
     (is_complete && tunnels > 0 && !lists.iter().any(is_monitored))
         .then(|| format!("every tunnel is left out: `tunnels.include` and `tunnels.exclude` select 0 of {tunnels}"))
