@@ -1,10 +1,11 @@
 //! Wrong and missing settings: one line that names the setting, and an exit code.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, process::Command};
 
 use crate::support::{
     exporter::{ACCOUNT, program, run, token_file},
     free_address,
+    tools::tool,
 };
 
 /// The exit code of a wrong configuration (`EX_USAGE` of sysexits.h).
@@ -34,6 +35,24 @@ fn help_lists_the_commands_and_exits_with_0() {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     for word in ["demo", "sandbox", "serve"] {
         assert!(ended.stdout.contains(word), "no `{word}` in {}", ended.stdout);
+    }
+}
+
+#[test]
+fn bash_completes_the_values_of_closed_lists() {
+    let Some(bash) = tool("bash") else { return };
+    let script = run(program().args(["completions", "bash"])).stdout;
+    for (flag, typed, expected) in [
+        ("--log.level", "", "trace debug info warn error"),
+        ("--verdict", "path_", "path_mismatch"),
+        ("--output", "", "table json"),
+    ] {
+        let complete = format!(
+            "{script}\nCOMP_WORDS=(magic-tunnel-exporter tunnels {flag} '{typed}') COMP_CWORD=3\n\
+             _magic__tunnel__exporter magic-tunnel-exporter '{typed}' {flag}\necho \"${{COMPREPLY[*]}}\""
+        );
+        let ended = run(Command::new(&bash).args(["-c", &complete]));
+        assert_eq!(ended.stdout.trim(), expected, "{flag} {typed}: {}", ended.stderr);
     }
 }
 
