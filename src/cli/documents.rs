@@ -27,8 +27,14 @@ The configuration is invalid; the message on standard error names the key, the v
 pub(super) fn completions(mut command: Command, shell: Shell) -> String {
     let name = command.get_name().to_owned();
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut command, name, &mut text);
-    String::from_utf8_lossy(&text).into_owned()
+    clap_complete::generate(shell, &mut command, name.clone(), &mut text);
+    let script = String::from_utf8_lossy(&text).into_owned();
+    if shell != Shell::Bash {
+        return script;
+    }
+    // If the name of the program contains dashes, clap_complete 4.6 compares the names of commands with labels that it
+    // spells differently, so that no command is completed.
+    script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"))
 }
 
 /// The manual page of the program and all its commands, in roff.
