@@ -147,7 +147,7 @@ fn tunnels(stage: &Stage, kind: &str) -> Vec<Value> {
 }
 
 fn tunnel(stage: &Stage, line: &Line) -> Value {
-    let (name, &(.., description, endpoint, inside, state)) = (stage.name_of(line), line);
+    let (name, &(.., description, endpoint, inside, session_state)) = (stage.name_of(line), line);
     let address = |host| match host {
         Alive(host) => format!("{}.{host}", stage.alive),
         Dead(host) => format!("203.0.113.{host}"),
@@ -161,8 +161,8 @@ fn tunnel(stage: &Stage, line: &Line) -> Value {
         with(with(ipsec(name), "/customer_endpoint", json!(endpoint)), "/interface_address6", json!(""))
     };
     let tunnel = with(with(tunnel, "/interface_address", json!(inside)), "/description", json!(description));
-    match state {
-        Some(state) => session(tunnel, state),
+    match session_state {
+        Some(reported) => session(tunnel, reported),
         None => with(with(tunnel, "/bgp", Value::Null), "/bgp_status", Value::Null),
     }
 }
