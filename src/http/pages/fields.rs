@@ -8,7 +8,7 @@ use web_toolkit::{clock::Moment, text::shown};
 
 use super::{
     document::ROOT_OF_TUNNEL,
-    format::{self, count_noun, format_bit_rate, format_count, format_percent, format_score},
+    format::{self, count_noun, format_bit_rate, format_bytes, format_count, format_percent, format_score},
     words,
 };
 use crate::{
@@ -80,7 +80,7 @@ fn kind_fields(now: Moment, kind: &TunnelDetails) -> Vec<NamedField> {
         ],
         TunnelDetails::Gre(GreDetails { mtu, ttl }) => {
             vec![
-                ("MTU", optional(mtu.map(|mtu| count_noun(mtu, "byte", "bytes")))),
+                ("MTU", optional(mtu.map(format_bytes))),
                 ("TTL", optional(ttl.map(|ttl| count_noun(ttl, "hop", "hops")))),
             ]
         }
@@ -88,7 +88,7 @@ fn kind_fields(now: Moment, kind: &TunnelDetails) -> Vec<NamedField> {
             vec![
                 ("Data center", optional(data_center.map(|name| shown(&name).into_owned()))),
                 ("Version", optional(version.map(|version| shown(&version).into_owned()))),
-                ("MTU", optional(mtu.map(|mtu| count_noun(mtu, "byte", "bytes")))),
+                ("MTU", optional(mtu.map(format_bytes))),
             ]
         }
     }

@@ -119,6 +119,11 @@ pub(super) fn count_noun(number: impl TryInto<u64>, one: &str, many: &str) -> St
     format!("{}\u{a0}{}", format_count(number), if number == 1 { one } else { many })
 }
 
+/// `1,476 bytes`.
+pub(super) fn format_bytes(number: impl TryInto<u64>) -> String {
+    count_noun(number, "byte", "bytes")
+}
+
 /// The sentence with a capital letter.
 pub(super) fn capitalised(sentence: &str) -> String {
     let mut chars = sentence.chars();

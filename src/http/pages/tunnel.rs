@@ -9,7 +9,7 @@ use super::{
     document::{Document, ROOT_OF_TUNNEL},
     fields::draw_fields,
     findings::draw_findings,
-    format::{count_noun, format_count, format_ms, format_percent, time_at, time_since},
+    format::{count_noun, format_bytes, format_count, format_ms, format_percent, time_at, time_since},
     graph::draw_wide_graph,
     history::draw_history,
     prefixes::draw_tunnel_routes,
@@ -215,13 +215,14 @@ fn draw_target(snapshot: &Snapshot, name: &str, address: IpAddr, tally: &Tally, 
 
 /// Sizes of IP packets, mainly from the site to Cloudflare.
 fn describe_mtu(MtuReading { expected, path, .. }: MtuReading) -> String {
+    let wanted = format_bytes(expected);
     match path {
-        PathMtu { size: None, .. } => format!("not measured yet; {expected} bytes expected"),
-        PathMtu { size: Some(size), .. } if size >= expected => format!("{size} bytes, as expected"),
+        PathMtu { size: None, .. } => format!("not measured yet; {wanted} expected"),
+        PathMtu { size: Some(size), .. } if size >= expected => format!("{}, as expected", format_bytes(size)),
         PathMtu { size: Some(size), black_hole: Some(true) } => {
-            format!("{size} of {expected} bytes; larger packets are lost without an ICMP error")
+            format!("{} of {wanted}; larger packets are lost without an ICMP error", format_count(size))
         }
-        PathMtu { size: Some(size), .. } => format!("{size} of {expected} bytes"),
+        PathMtu { size: Some(size), .. } => format!("{} of {wanted}", format_count(size)),
     }
 }
 
