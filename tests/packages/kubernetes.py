@@ -45,7 +45,7 @@ def restricted(pod: dict) -> None:
     for key in ("hostNetwork", "hostPID", "hostIPC"):
         assert not pod.get(key), key
     volumes = {kind for volume in pod.get("volumes", []) for kind in volume if kind != "name"}
-    assert volumes <= {"configMap", "secret", "emptyDir", "projected", "downwardAPI"}, volumes
+    assert volumes <= {"configMap", "secret", "emptyDir", "persistentVolumeClaim", "projected", "downwardAPI"}, volumes
     context = pod["securityContext"]
     assert context["runAsNonRoot"] is True and context.get("runAsUser") != 0
     assert context["seccompProfile"]["type"] == "RuntimeDefault"
@@ -71,7 +71,7 @@ def relabelled(labels: dict[str, str], rules: list[dict]) -> dict[str, str]:
     return labels
 
 
-def stable_labels(manifests: dict[str, dict]) -> None:
+def stable_labels(manifests: dict[str, dict], job: str = "magic-tunnels", instance: str = "") -> None:
     """A new pod has the labels of the one before, so that its series continue."""
     service = manifests["Service"]
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
@@ -82,34 +82,43 @@ def stable_labels(manifests: dict[str, dict]) -> None:
     pods = [common | {"pod": f"{name}-{pod}", "instance": f"10.0.0.{pod}:9847"} for pod in (1, 2)]
     first, second = (relabelled(pod, endpoint["relabelings"]) for pod in pods)
     assert first == second, (first, second)
-    assert first["instance"] == f"{name}.{namespace}.svc:{port['port']}", first
-    assert first["job"] == "magic-tunnels", first
+    assert first["instance"] == (instance or f"{name}.{namespace}.svc:{port['port']}"), first
+    assert first["job"] == job, first
 
 
-def hang_together(manifests: dict[str, dict], version: str) -> None:
-    """What one manifest says of another."""
-    deployment = manifests["Deployment"]
+def connected(manifests: dict[str, dict]) -> dict:
+    """What one manifest says of another, in every way to install the program. Returns the container."""
+    deployment, service = manifests["Deployment"], manifests["Service"]
     pod = deployment["spec"]["template"]
     [container] = pod["spec"]["containers"]
     labels = pod["metadata"]["labels"]
-    service = manifests["Service"]
-    policy = manifests["NetworkPolicy"]["spec"]
-    selectors = (deployment["spec"]["selector"], policy["podSelector"])
-    for selector in (service["spec"]["selector"], *(selector["matchLabels"] for selector in selectors)):
-        assert selector.items() <= labels.items(), selector
-    assert manifests["ServiceMonitor"]["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     ports = {port["name"] for port in container["ports"]}
+    for selector in (service["spec"]["selector"], deployment["spec"]["selector"]["matchLabels"]):
+        assert selector.items() <= labels.items(), selector
     assert service["spec"]["ports"][0]["targetPort"] in ports
-    assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} <= ports
-    assert {endpoint["port"] for endpoint in manifests["ServiceMonitor"]["spec"]["endpoints"]} == {service["spec"]["ports"][0]["name"]}
+    if "NetworkPolicy" in manifests:
+        policy = manifests["NetworkPolicy"]["spec"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items(), policy
+        assert {port["port"] for rule in policy["ingress"] for port in rule["ports"]} <= ports
+    if "ServiceMonitor" in manifests:
+        monitor = manifests["ServiceMonitor"]["spec"]
+        assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert {endpoint["port"] for endpoint in monitor["endpoints"]} == {service["spec"]["ports"][0]["name"]}
+    mounts = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in pod["spec"]["volumes"]}, mounts
+    return container
+
+
+def hang_together(manifests: dict[str, dict], version: str) -> None:
+    """What the manifests of deploy/kubernetes say of each other."""
+    container = connected(manifests)
     assert container["envFrom"][0]["configMapRef"]["name"] == manifests["ConfigMap"]["metadata"]["name"]
     mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
-    assert set(mounts) == {volume["name"] for volume in pod["spec"]["volumes"]}, mounts
     variables = {variable["name"]: variable["value"] for variable in container["env"]}
     assert variables["CLOUDFLARE_API_TOKEN_FILE"].startswith(mounts["token"]["mountPath"] + "/")
     assert variables["MTE_STATE_DIRECTORY"] == mounts["state"]["mountPath"] and not mounts["state"].get("readOnly")
     assert container["image"] == f"magic-tunnel-exporter:{version}", "newTag in kustomization.yml is the version in Cargo.toml"
-    restricted(pod["spec"])
+    restricted(manifests["Deployment"]["spec"]["template"]["spec"])
 
 
 def check(text: str, version: str) -> None:
@@ -140,6 +149,24 @@ def check_overlay(text: str, role: str) -> None:
         assert any(path.startswith(mount) for mount in mounts), path
 
 
+def check_accounts(text: str) -> None:
+    """The configuration file with several accounts, and the secrets that it names, are mounted."""
+    manifests = list(yaml.safe_load_all(text))
+    for manifest in manifests:
+        against_schema(manifest)
+    container = connected({manifest["kind"]: manifest for manifest in manifests})
+    [deployment] = [manifest for manifest in manifests if manifest["kind"] == "Deployment"]
+    restricted(deployment["spec"]["template"]["spec"])
+    maps = {manifest["metadata"]["name"]: manifest["data"] for manifest in manifests if manifest["kind"] == "ConfigMap"}
+    variables = {variable["name"]: variable["value"] for variable in container["env"]} | maps[container["envFrom"][0]["configMapRef"]["name"]]
+    assert "CLOUDFLARE_API_TOKEN_FILE" not in variables, variables
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    folder, _, file = variables["MTE_CONFIG_FILE"].rpartition("/")
+    [volume] = [volume for volume in deployment["spec"]["template"]["spec"]["volumes"] if volume["name"] == mounts[folder]]
+    accounts = yaml.safe_load(maps[volume["configMap"]["name"]][file])["accounts"]
+    assert len(accounts) > 1 and all(account["api_token_file"].rpartition("/")[0] in mounts for account in accounts), accounts
+
+
 def is_refused(text: str, version: str) -> bool:
     try:
         check(text, version)
@@ -149,11 +176,14 @@ def is_refused(text: str, version: str) -> bool:
 
 
 def main() -> None:
-    """Checks the manifests, or those of a fleet if the first argument is a role; then, where pairs of texts are given, that they are refused with the first replaced by the second."""
+    """Checks the manifests, or those of a fleet or of several accounts if the first argument says so; then, where pairs of texts are given, that they are refused with the first replaced by the second."""
     version, *texts = sys.argv[1:]
     manifests = sys.stdin.read()
     if version in ("hub", "agent"):
         check_overlay(manifests, version)
+        return
+    if version == "accounts":
+        check_accounts(manifests)
         return
     check(manifests, version)
     for right, wrong in zip(texts[::2], texts[1::2], strict=True):

@@ -45,6 +45,49 @@ fn the_manifests_of_a_hub_and_an_agent_fit_the_api() {
 }
 
 #[test]
+fn the_manifests_of_several_accounts_mount_the_files_that_they_name() {
+    if !can_run(&["kubectl"]) || !has_venv() {
+        return;
+    }
+    let manifests = output(command("kubectl").args(["kustomize", "deploy/kubernetes-accounts"]));
+    pipe(python("kubernetes.py").arg("accounts"), &manifests);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = fs::read_to_string(root().join("deploy/kubernetes-accounts/config.yml")).expect("the example");
+    let file = folder.path().join("config.yml");
+    fs::write(&file, config.replace("/run/secrets/magic-tunnel-exporter", ".")).expect("a file");
+    for token in ["acme-token", "globex-token"] {
+        fs::write(folder.path().join(token), "secret").expect("a file");
+    }
+    let mut check = command(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
+    check.args(["check", "--web.listen-address=127.0.0.1:0", "--config.file"]).arg(&file);
+    let checked = check.env("CLOUDFLARE_API_URL", "http://127.0.0.1:1").output().expect("the program");
+    assert_eq!(checked.status.code(), Some(1), "an API that does not answer, and a valid file: {checked:?}");
+}
+
+/// The values in `deploy/helm/ci`, from the folder and from a packaged chart.
+#[test]
+fn the_helm_chart_renders_in_five_configurations_and_refuses_faulty_values() {
+    if !can_run(&["tar"]) || !has_venv() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = folder.path().join("chart.tgz");
+    output(command(root().join("scripts/chart")).arg(&archive));
+    for chart in [root().join("deploy/helm"), archive] {
+        output(python("chart.py").arg(chart).arg(env!("CARGO_BIN_EXE_magic-tunnel-exporter")));
+    }
+}
+
+/// The versions of the chart are those of the program.
+#[test]
+fn the_helm_chart_has_the_version_of_the_program() {
+    let chart = fs::read_to_string(root().join("deploy/helm/Chart.yaml")).expect("the chart");
+    for key in ["version", "appVersion"] {
+        assert!(chart.contains(&format!("\n{key}: {}\n", env!("CARGO_PKG_VERSION"))), "{key} in {chart}");
+    }
+}
+
+#[test]
 fn the_alerts_of_the_operator_are_those_of_the_rule_files() {
     if !can_run(&["python3"]) {
         return;
