@@ -4,8 +4,8 @@
 #   docker run --rm -p 9847:9847 magic-tunnel-exporter demo
 #
 # Probing needs unprivileged ping sockets: --sysctl net.ipv4.ping_group_range="0 2147483647" (docs/OPERATIONS.md).
-ARG BUILD_IMAGE=docker.io/library/rust:1.95-slim-trixie
-ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot
+ARG BUILD_IMAGE=docker.io/library/rust:1.95.0-slim-trixie@sha256:275c320a57d0d8b6ab09454ab6d1660d70c745fb3cc85adbefad881b69a212cc
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian13:nonroot@sha256:e792ab3d241a468a4fd7519ddbbebe66b49b5f365771716ea688ad40b6c6f1c2
 
 FROM ${BUILD_IMAGE} AS build
 ARG PROFILE=dist
@@ -26,19 +26,27 @@ COPY docs/RUNBOOKS.md docs/
 COPY crates crates
 COPY src src
 ARG REVISION=unknown
+# The builder sets it. One folder for each architecture, so that programs that exist already can replace this stage.
+ARG TARGETARCH
 # COPY keeps modification times, which can be older than the empty crates; without `touch`, cargo would not rebuild.
 RUN touch src/lib.rs src/main.rs crates/*/src/lib.rs \
-    && MTE_BUILD_REVISION="$REVISION" cargo install --locked --no-track --path . --profile "$PROFILE" --root /out \
+    && MTE_BUILD_REVISION="$REVISION" cargo install --locked --no-track --path . --profile "$PROFILE" --root "/out/$TARGETARCH" \
     && mkdir /out/state
 
 FROM ${RUNTIME_IMAGE}
+ARG RUNTIME_IMAGE
+ARG TARGETARCH
 ARG REVISION=unknown
+# The version in Cargo.toml.
+ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="magic-tunnel-exporter" \
       org.opencontainers.image.description="Prometheus exporter and health prober for Cloudflare Magic WAN and Magic Transit tunnels" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.base.name="${RUNTIME_IMAGE}" \
+      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY LICENSE /usr/share/doc/magic-tunnel-exporter/LICENSE
-COPY --from=build /out/bin/magic-tunnel-exporter /usr/bin/magic-tunnel-exporter
+COPY --from=build /out/${TARGETARCH}/bin/magic-tunnel-exporter /usr/bin/magic-tunnel-exporter
 # The state, which survives a restart (docs/OPERATIONS.md). Docker creates a volume for it, also with --read-only.
 COPY --from=build --chown=65532:65532 --chmod=700 /out/state /var/lib/magic-tunnel-exporter
 ENV STATE_DIRECTORY=/var/lib/magic-tunnel-exporter

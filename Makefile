@@ -11,11 +11,12 @@ CARGO_DENY_VERSION := 0.20.2
 CARGO_DENY = $(or $(shell command -v cargo-deny 2>/dev/null),$(wildcard target/tools/bin/cargo-deny))
 
 CARGO_DEB_VERSION := 3.8.0
+CARGO_CYCLONEDX_VERSION := 0.5.9
 CARGO_MUTANTS_VERSION := 27.1.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help pictures test tools fmt lint voice unit tests test-packages deny deny-if-installed bench simulate soak fuzz mutants packages cargo-deb
+.PHONY: help pictures test tools fmt lint voice unit tests test-packages deny deny-if-installed bench simulate soak fuzz mutants dist zig cargo-deb cargo-cyclonedx
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -43,7 +44,7 @@ unit: ## unit and property tests alone: seconds after a change
 tests: ## unit, property and end-to-end tests, without the other checks
 	$(CARGO) test $(QUICK) --no-fail-fast
 
-test-packages: ## tests of the image, the Debian package, Compose and Kubernetes (minutes; partly as root)
+test-packages: ## tests of the artifacts, the image, Compose, Kubernetes and the chart (minutes; partly as root)
 	@scripts/test-tools packages
 	$(CARGO) test $(QUICK) --test packages
 
@@ -75,11 +76,18 @@ mutants: ## changes the code that decides in hundreds of ways, and lists those t
 	@test -x "$$(command -v cargo-mutants)" || $(CARGO) install --locked --quiet --root target/tools --version $(CARGO_MUTANTS_VERSION) cargo-mutants
 	PATH="$(CURDIR)/target/tools/bin:$$PATH" $(CARGO) mutants --timeout 120 --output target
 
-packages: cargo-deb ## the Debian package, below target/debian
-	$(CARGO) build --locked --profile dist
-	scripts/deb dist
+dist: cargo-deb cargo-cyclonedx zig ## the artifacts of a release, below target/artifacts; TARGET=... for another platform
+	scripts/dist $(TARGET)
 
-# Without optimization cargo-deb builds in half the time, and is fast enough.
+zig:
+	@scripts/venv zig
+
+# Without optimization these tools build in half the time, and are fast enough.
+INSTALL = CARGO_PROFILE_RELEASE_OPT_LEVEL=0 $(CARGO) install --locked --quiet --root target/tools
 cargo-deb:
-	@test "$$(target/tools/bin/cargo-deb --version 2>/dev/null)" = $(CARGO_DEB_VERSION) || CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
-		$(CARGO) install --locked --quiet --root target/tools --version $(CARGO_DEB_VERSION) cargo-deb
+	@test "$$(target/tools/bin/cargo-deb --version 2>/dev/null)" = $(CARGO_DEB_VERSION) || \
+		$(INSTALL) --version $(CARGO_DEB_VERSION) cargo-deb
+
+cargo-cyclonedx:
+	@test "$$(target/tools/bin/cargo-cyclonedx cyclonedx --version 2>/dev/null)" = "cargo-cyclonedx-cyclonedx $(CARGO_CYCLONEDX_VERSION)" || \
+		$(INSTALL) --version $(CARGO_CYCLONEDX_VERSION) cargo-cyclonedx

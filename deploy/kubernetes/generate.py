@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Generates the PrometheusRules from the rule files in alerts/, and copies these files to the Helm chart, because a chart
-contains only its own folder. With --check, only fails if a file is out of date.
+"""Generates the PrometheusRules from the rule files in alerts/, and copies these files to the Helm chart, because a
+chart contains only its own folder. With --check, only fails if a file is out of date.
 """
 
 import pathlib
@@ -38,7 +38,8 @@ def wanted() -> dict[pathlib.Path, str]:
     files = {CHART / rules.name: rules.read_text() for rules in ALERTS.glob("*.yml") if ".example." not in rules.name}
     for path, sources in MANIFESTS.items():
         name = "magic-tunnel-fleet" if "/" in path else "magic-tunnel-exporter"
-        files[HERE / path] = HEAD.format(name=name) + "\n".join(groups((ALERTS / source).read_text()) for source in sources)
+        texts = [groups((ALERTS / source).read_text()) for source in sources]
+        files[HERE / path] = HEAD.format(name=name) + "\n".join(texts)
     return files
 
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     machine::{Machine, NEEDS},
-    support::{can_run, eventually, package},
+    support::{MAKES_ARTIFACTS, artifact, can_run, eventually},
 };
 
 const SERVICE: &str = "magic-tunnel-exporter";
@@ -63,7 +63,7 @@ impl Installed {
     }
 
     fn install(&self) {
-        fs::copy(package(), self.0.file("/root/package.deb")).expect("a copy of the package");
+        fs::copy(artifact(".deb"), self.0.file("/root/package.deb")).expect("a copy of the package");
         self.0.run(&["dpkg", "--install", "--force-confold", "/root/package.deb"]);
     }
 
@@ -120,7 +120,7 @@ impl Installed {
 
 #[test]
 fn the_service_of_the_package_is_managed_with_systemctl_from_install_to_purge() {
-    if !can_run(NEEDS) {
+    if !can_run(&[NEEDS, MAKES_ARTIFACTS].concat()) {
         return;
     }
     let system = Installed::new();

@@ -1,9 +1,9 @@
 """Renders the Helm chart with each values file of its folder ci/, and checks the manifests and the configuration files.
 
-    chart.py CHART PROGRAM
+    chart.py CHART PROGRAM      checks; the program itself reads each rendered configuration file
+    chart.py CHART NAME         prints the manifests with the values in ci/NAME.yaml
 
-The program itself reads each rendered configuration file. Faulty values have to be refused, with a message that names
-the value.
+Faulty values have to be refused, with a message that names the value.
 """
 
 import pathlib
@@ -126,6 +126,9 @@ def main() -> None:
     examples = {file.stem: yaml.safe_load(file.read_text()) for file in sorted(pathlib.Path("deploy/helm/ci").glob("*.yaml"))}
     assert len(examples) == 5, examples.keys()
     with helm_python.Chart.load(path) as chart:
+        if program in examples:
+            print(yaml.safe_dump_all(rendered(chart, examples[program])))
+            return
         for name, values in examples.items():
             try:
                 check(chart, values, program)

@@ -12,7 +12,7 @@ named() {
 
 # Makes the image $1 of the program $2, which is /bin/$3 there and has a volume /$3.
 image_of() {
-    container=$(tests/packages/buildah from --pull-never "$(sed -n 's/^ARG RUNTIME_IMAGE=//p' Dockerfile)")
+    container=$(tests/packages/buildah from --pull-never "$(sed -n 's/^ARG RUNTIME_IMAGE=\(.*\)@.*/\1/p' Dockerfile)")
     tests/packages/buildah copy --quiet "$container" "$2" "/bin/$3" >/dev/null
     # The templates, which the package does not compile into the program.
     if [ -d "/usr/share/prometheus/$3" ]; then

@@ -1,4 +1,5 @@
-//! The Debian package: installed into a small Debian system, used, upgraded, removed and purged.
+//! The Debian package: installed into a small Debian system, used, upgraded, removed and purged. Once with the oldest
+//! C library that the artifacts support, and once with a current one.
 
 use std::{
     fs,
@@ -6,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{Group, can_run, command, eventually, output, package, root, script};
+use crate::support::{Group, MAKES_ARTIFACTS, artifact, can_run, command, eventually, output, root, script};
 
 const NAME: &str = "magic-tunnel-exporter";
 
@@ -14,9 +15,9 @@ const NAME: &str = "magic-tunnel-exporter";
 struct Debian(PathBuf);
 
 impl Debian {
-    fn new() -> Self {
-        let clean = output(script("debian-root.sh").args(["trixie", "gcc,libc6-dev,ca-certificates"]));
-        let copy = Self(root().join("target/packages/installed"));
+    fn new(suite: &str, packages: &str) -> Self {
+        let clean = output(script("debian-root.sh").args([suite, packages]));
+        let copy = Self(root().join(format!("target/packages/installed-{suite}")));
         copy.discard();
         output(command("cp").args(["--archive", "--reflink=auto", clean.trim()]).arg(&copy.0));
         copy
@@ -63,13 +64,41 @@ impl Drop for Debian {
     }
 }
 
+/// glibc 2.31.
 #[test]
-fn the_package_is_installed_used_removed_and_purged_without_a_trace() {
-    if !can_run(&["root", "debootstrap", "dpkg-deb", "unshare", "chroot", "ip", "make", "cargo"]) {
+fn the_package_and_the_tarball_work_on_debian_11() {
+    if !can_use_packages() {
         return;
     }
-    let package = package();
-    let debian = Debian::new();
+    let debian = Debian::new("bullseye", "ca-certificates");
+    assert!(output(debian.inside("ldd").arg("--version")).contains("2.31"));
+    works_until_it_is_purged(&debian);
+    output(
+        command("tar")
+            .args(["--extract", "--strip-components=1", "--file"])
+            .arg(artifact("-x86_64-linux-gnu.tar.gz"))
+            .arg("--directory")
+            .arg(debian.at("/tmp")),
+    );
+    let version = output(debian.inside(&format!("/tmp/{NAME}")).arg("--version"));
+    assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
+}
+
+/// The system that the image is built on, too.
+#[test]
+fn the_package_works_on_debian_13() {
+    if can_use_packages() {
+        works_until_it_is_purged(&Debian::new("trixie", "gcc,libc6-dev,ca-certificates"));
+    }
+}
+
+fn can_use_packages() -> bool {
+    can_run(&[&["root", "debootstrap", "dpkg-deb", "unshare", "chroot", "ip"], MAKES_ARTIFACTS].concat())
+}
+
+/// The package is installed, used, upgraded, removed and purged without a trace.
+fn works_until_it_is_purged(debian: &Debian) {
+    let package = artifact(".deb");
     let before = debian.files();
     let inside = format!("/tmp/{NAME}.deb");
     fs::copy(&package, debian.at(&inside)).expect("a file");
@@ -95,7 +124,7 @@ fn the_package_is_installed_used_removed_and_purged_without_a_trace() {
     );
     let version = output(debian.inside(NAME).arg("--version"));
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
-    serves_the_demo(&debian);
+    serves_the_demo(debian);
 
     // An upgrade and a removal keep the settings; a purge deletes them and the token.
     let settings = format!("/etc/default/{NAME}");

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Group, can_run, command, eventually, output, script};
+use crate::support::{Group, can_run, command, eventually, output, root, script};
 
 const PROGRAM: &str = "/usr/bin/magic-tunnel-exporter";
 
@@ -101,6 +101,21 @@ fn texts(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+/// A tag can be moved to another image, a digest cannot.
+#[test]
+fn the_base_images_are_pinned_by_digest() {
+    let dockerfile = fs::read_to_string(root().join("Dockerfile")).expect("the Dockerfile");
+    let release = fs::read_to_string(root().join(".github/workflows/release.yml")).expect("the workflow");
+    let images =
+        [dockerfile.as_str(), release.as_str()].map(|text| text.lines().filter(|line| line.contains("_IMAGE=")));
+    for line in images.into_iter().flatten() {
+        let digest = line.split_once("@sha256:").unwrap_or_else(|| panic!("no digest: {line}")).1;
+        assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{line}");
+    }
+    let toolchain = format!("/rust:{}.0-slim", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(dockerfile.contains(&toolchain), "{toolchain}");
+}
+
 #[test]
 fn the_image_is_built_and_runs_the_demo_without_privileges() {
     if !can_run(NEEDS) || !can_run(&["unshare", "nsenter", "ip", "curl"]) {
@@ -114,6 +129,8 @@ fn the_image_is_built_and_runs_the_demo_without_privileges() {
     assert_eq!(texts(&config["Entrypoint"]), [PROGRAM]);
     assert_eq!(config["Labels"]["org.opencontainers.image.licenses"], "Apache-2.0");
     assert_eq!(config["Labels"]["org.opencontainers.image.revision"], "made-by-a-test");
+    assert_eq!(config["Labels"]["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(config["Labels"]["org.opencontainers.image.base.name"], "gcr.io/distroless/cc-debian13:nonroot");
     let state = "/var/lib/magic-tunnel-exporter";
     assert!(config["Volumes"].get(state).is_some(), "{config:#}");
     assert!(texts(&config["Env"]).contains(&&*format!("STATE_DIRECTORY={state}")), "{config:#}");

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the Dockerfile with buildah and prints the id of the image. The base images are made here, under the names that
-# the Dockerfile uses. Needs root.
+# the Dockerfile uses, without the digests. Needs root.
 #
 # Like the real ones, the base images consist of Debian packages: a small Debian with a C compiler for the build, with the
 # Rust of this machine mounted into it, and the C library and the TLS roots, without a shell, for the program. Compiled
@@ -18,7 +18,7 @@ buildah() {
 root=$(tests/packages/debian-root.sh trixie gcc,libc6-dev,ca-certificates)
 
 named() {
-    sed -n "s/^ARG $1=//p" Dockerfile
+    sed -n "s/^ARG $1=\(.*\)@sha256:.*/\1/p" Dockerfile
 }
 
 exists() {
@@ -72,6 +72,7 @@ CONFIG
 mkdir -p "$work/compiled"
 
 buildah build --quiet --pull-never --format docker \
+    --build-arg BUILD_IMAGE="$build_image" --build-arg RUNTIME_IMAGE="$runtime_image" \
     --build-arg PROFILE="$1" --build-arg REVISION="$2" \
     --volume "$(rustc --print sysroot):/usr/local/rust:ro" \
     --volume "$work/vendor:/vendor:ro" --volume "$work/vendor.toml:/usr/local/cargo/config.toml:ro" \

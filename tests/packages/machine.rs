@@ -5,8 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 use crate::support::{Group, command, eventually, output, root, script};
 
 /// Programs that booting needs, for `can_run`.
-pub(crate) const NEEDS: &[&str] =
-    &["root", "debootstrap", "systemd-nspawn", "nsenter", "dpkg-deb", "make", "cargo", "curl"];
+pub(crate) const NEEDS: &[&str] = &["root", "debootstrap", "systemd-nspawn", "nsenter", "curl"];
 
 /// A running system, killed and deleted when this is dropped.
 pub(crate) struct Machine {

@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -93,16 +94,35 @@ pub(crate) fn succeeds(command: &mut Command, input: &str) -> bool {
     child.wait().expect("the end of a child").success()
 }
 
-/// The package of the program under test, made by the script of `make packages`.
-pub(crate) fn package() -> PathBuf {
-    let program = Path::new(env!("CARGO_BIN_EXE_magic-tunnel-exporter"));
-    let folder =
-        program.parent().and_then(Path::file_name).and_then(|name| name.to_str()).expect("the folder of a profile");
-    let profile = if folder == "debug" { "dev" } else { folder };
-    output(command("make").arg("--no-print-directory").arg("cargo-deb"));
-    let printed = output(command(root().join("scripts/deb")).args([profile, "--fast", "--no-strip"]));
-    PathBuf::from(printed.trim())
+/// The folder with the artifacts of `make dist`, made once. The program is not optimized, because that takes a third of
+/// the time; everything else is as in a release.
+pub(crate) fn artifacts() -> &'static Path {
+    static MADE: OnceLock<PathBuf> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let folder = root().join("target/packages/artifacts");
+        output(make_artifacts(command("make").args(["--no-print-directory", "dist"]), &folder));
+        folder
+    })
 }
+
+/// Sets the variables of scripts/dist.
+pub(crate) fn make_artifacts<'a>(dist: &'a mut Command, folder: &Path) -> &'a mut Command {
+    let profile =
+        [("PROFILE", "release"), ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"), ("CARGO_PROFILE_RELEASE_STRIP", "true")];
+    dist.env("ARTIFACTS", folder).envs(profile)
+}
+
+/// The only artifact with this ending of its name.
+pub(crate) fn artifact(ending: &str) -> PathBuf {
+    let files = fs::read_dir(artifacts()).expect("the artifacts").flatten().map(|file| file.path());
+    let mut found = files.filter(|file| file.to_string_lossy().ends_with(ending));
+    let first = found.next().unwrap_or_else(|| panic!("no artifact *{ending}"));
+    assert!(found.next().is_none(), "several artifacts *{ending}");
+    first
+}
+
+/// Programs that making the artifacts needs, for `can_run`.
+pub(crate) const MAKES_ARTIFACTS: &[&str] = &["make", "cargo", "tar", "gzip", "sha256sum", "python3"];
 
 /// Gives a program its input. Panics if the program fails.
 pub(crate) fn pipe(command: &mut Command, input: &str) {

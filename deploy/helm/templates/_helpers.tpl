@@ -33,9 +33,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- else if .Values.secret.values -}}
 {{- include "mte.fullname" . -}}
 {{- else if ne .Values.role "agent" -}}
-{{- fail "set `secret.existing` to the name of a Secret with the API token, or the token in `secret.values.api-token`" -}}
+{{- fail "set `secret.existing` to a Secret with the API token, or `secret.values.api-token`" -}}
 {{- else if .Values.agent.username -}}
-{{- fail "set `secret.existing` to the name of a Secret with the key `hub-password`, or the password in `secret.values.hub-password`" -}}
+{{- fail "set `secret.existing` to a Secret with the key `hub-password`, or `secret.values.hub-password`" -}}
 {{- end -}}
 {{- end -}}
 
@@ -53,7 +53,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $_ := set $owned "web" (dict "config_file" "/run/secrets/magic-tunnel-exporter-web/web.yml") -}}
 {{- end -}}
 {{- if eq .Values.role "hub" -}}
-{{- $_ := set $defaults "web" (merge (dict "expose" (list "reported" "edge" "exporter")) (default dict $defaults.web)) -}}
+{{- $expose := dict "expose" (list "reported" "edge" "exporter") -}}
+{{- $_ := set $defaults "web" (merge $expose (default dict $defaults.web)) -}}
 {{- end -}}
 {{- if eq .Values.role "agent" -}}
 {{- $_ := set $defaults "probe" (dict "enabled" true) -}}
