@@ -6,6 +6,7 @@
 
 mod booted;
 mod compose;
+mod containers;
 mod debian;
 mod dist;
 mod image;

@@ -70,6 +70,11 @@ impl Podman {
         command
     }
 
+    /// The `containers.conf` of [`run`](Self::run).
+    pub(crate) fn configuration(&self) -> PathBuf {
+        self.folder.join("containers.conf")
+    }
+
     /// Docker Compose with this file and a project of the same name as in its documentation.
     pub(crate) fn compose(&self, file: &str, project: &str) -> Command {
         let mut command = command("docker-compose");
