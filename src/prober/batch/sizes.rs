@@ -13,7 +13,7 @@ use std::{
 use web_toolkit::clock::Moment;
 
 use super::{
-    agenda::{Agenda, Current, Ticket},
+    agenda::{Agenda, AgendaEntry, Current, Ticket},
     echoes::{Arrival, Echoes, LinkId, Outgoing},
     packet::{self, EchoId, ErrorReport, Message},
     seal::Seal,
@@ -55,13 +55,13 @@ struct SizeWatch {
     address: IpAddr,
     tally: Arc<Tally>,
     search: MtuSearch,
-    flights: Option<[Flight; PACKETS]>,
+    flights: Option<[SizedFlight; PACKETS]>,
     deadline: Instant,
     ticket: Ticket,
 }
 
 /// A packet of the round in progress.
-struct Flight {
+struct SizedFlight {
     sequence: u16,
     payload: Vec<u8>,
     fate: Option<PacketFate>,
@@ -121,22 +121,24 @@ impl SizeTable {
 
     /// Returns the time of the next deadline or round.
     pub(super) fn next_event(&mut self) -> Option<Instant> {
+        self.first().map(|entry| entry.at)
+    }
+
+    fn first(&mut self) -> Option<AgendaEntry> {
         let watches = &self.watches;
-        let entry = self.agenda.first(|entry| match &watches[entry.slot] {
+        self.agenda.first(|entry| match &watches[entry.slot] {
             Some(watch) if watch.ticket == entry.ticket => {
                 let at = watch.next_event();
                 if at > entry.at { Current::Later(at) } else { Current::Keep }
             }
             _ => Current::Outdated,
-        });
-        entry.map(|entry| entry.at)
+        })
     }
 
     /// Judges the deadlines until `now` and returns the packets of a round that is due, if any. The sockets must have
     /// been read after `now`.
     pub(super) fn next_round(&mut self, now: Moment) -> Option<[Outgoing<Vec<u8>>; PACKETS]> {
-        while self.next_event().is_some_and(|at| at <= now.instant) {
-            let entry = self.agenda.first(|_| Current::Keep)?;
+        while let Some(entry) = self.first().filter(|entry| entry.at <= now.instant) {
             if self.watches[entry.slot].as_ref().is_some_and(|watch| watch.flights.is_some()) {
                 self.end_round(entry.slot, now.instant);
             }
@@ -166,10 +168,10 @@ impl SizeTable {
             self.packets += 1;
             let size = usize::from(size - mtu::headers(version));
             let payload = self.seal.sized_payload(size, address, 0, self.packets);
-            Flight { sequence, payload, fate: None, error: None }
+            SizedFlight { sequence, payload, fate: None, error: None }
         });
         let packets = std::array::from_fn(|part| {
-            let Flight { sequence, payload, .. } = &flights[part];
+            let SizedFlight { sequence, payload, .. } = &flights[part];
             let packet = packet::encode_sized(version, self.identifier, *sequence, payload);
             Outgoing { slot: slot * PACKETS + part, link, address, packet }
         });
@@ -203,7 +205,7 @@ impl SizeTable {
     }
 
     /// Returns the packet in flight that a message is about.
-    fn find(&mut self, link: LinkId, id: &EchoId<'_>, mode: SocketMode) -> Option<(usize, usize, &mut Flight)> {
+    fn find(&mut self, link: LinkId, id: &EchoId<'_>, mode: SocketMode) -> Option<(usize, usize, &mut SizedFlight)> {
         if mode == SocketMode::Raw && id.identifier != self.identifier {
             return None;
         }

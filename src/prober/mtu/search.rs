@@ -68,7 +68,7 @@ pub struct MtuRound {
 pub struct MtuSearch {
     limits: MtuLimits,
     path: PathMtu,
-    phase: Phase,
+    phase: SearchPhase,
     /// Start of the latest round.
     began: Instant,
     due: Instant,
@@ -77,7 +77,7 @@ pub struct MtuSearch {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+enum SearchPhase {
     Watch(Suspicion),
     Search(Bisection),
 }
@@ -115,7 +115,7 @@ struct Bisection {
 impl MtuSearch {
     /// Creates a search with its first round at `first`.
     pub fn new(limits: MtuLimits, first: Instant) -> Self {
-        let phase = Phase::Watch(Suspicion::default());
+        let phase = SearchPhase::Watch(Suspicion::default());
         Self { limits, path: PathMtu::default(), phase, began: first, due: first, retry_at: first }
     }
 
@@ -132,17 +132,17 @@ impl MtuSearch {
     /// Starts a round. Returns the size of the large packet. `usual` are the usual echoes so far.
     pub fn begin(&mut self, now: Instant, usual: EchoTotals) -> u16 {
         self.began = now;
-        if let Phase::Watch(suspicion) = self.phase
+        if let SearchPhase::Watch(suspicion) = self.phase
             && suspicion.losses == 0
             && let Some(found) = self.path.size.filter(|&found| found < self.limits.expected)
             && now >= self.retry_at
         {
             let suspicion = Suspicion { before: usual, ..suspicion };
-            self.phase = Phase::Search(Bisection::retry(self.limits, found, suspicion));
+            self.phase = SearchPhase::Search(Bisection::retry(self.limits, found, suspicion));
         }
         match self.phase {
-            Phase::Watch(_) => self.watched(),
-            Phase::Search(bisection) => bisection.size,
+            SearchPhase::Watch(_) => self.watched(),
+            SearchPhase::Search(bisection) => bisection.size,
         }
     }
 
@@ -153,7 +153,7 @@ impl MtuSearch {
 
     /// Skips a round, because the address is not up. A search in progress is given up.
     pub fn skip(&mut self, now: Instant) {
-        self.phase = Phase::Watch(Suspicion::default());
+        self.phase = SearchPhase::Watch(Suspicion::default());
         self.due = now + self.limits.interval;
     }
 
@@ -161,54 +161,54 @@ impl MtuSearch {
     pub fn finish(&mut self, round: MtuRound) -> bool {
         let before = self.path;
         match self.phase {
-            Phase::Watch(suspicion) => self.finish_watch(suspicion, round),
-            Phase::Search(bisection) => self.finish_step(bisection, round),
+            SearchPhase::Watch(suspicion) => self.finish_watch(suspicion, round),
+            SearchPhase::Search(bisection) => self.finish_step(bisection, round),
         }
         let pause = match self.phase {
-            Phase::Watch(_) => self.limits.interval,
-            Phase::Search(_) => self.limits.interval / STEPS,
+            SearchPhase::Watch(_) => self.limits.interval,
+            SearchPhase::Search(_) => self.limits.interval / STEPS,
         };
         self.due = (self.began + pause).max(round.ended);
         self.path != before
     }
 
     fn finish_watch(&mut self, mut suspicion: Suspicion, round: MtuRound) {
-        match Finding::of(round) {
-            Finding::Passes => {
+        match SizeFinding::of(round) {
+            SizeFinding::Passes => {
                 let size = self.watched();
                 let fits = size == self.limits.expected;
                 self.path =
                     PathMtu { size: Some(size), black_hole: if fits { Some(false) } else { self.path.black_hole } };
                 suspicion = Suspicion::default();
             }
-            Finding::TooBig { explained } => {
+            SizeFinding::TooBig { explained } => {
                 if suspicion.losses == 0 {
                     suspicion = Suspicion { before: round.usual, ..Suspicion::default() };
                 }
                 suspicion.losses += 1;
                 suspicion.explained |= explained;
             }
-            Finding::Nothing => suspicion = Suspicion::default(),
+            SizeFinding::Nothing => suspicion = Suspicion::default(),
         }
-        self.phase = Phase::Watch(suspicion);
+        self.phase = SearchPhase::Watch(suspicion);
         if suspicion.losses >= LOSSES {
             let lossy = is_lossy(suspicion.before, round.usual);
-            let search = Phase::Search(Bisection::first(self.watched(), suspicion));
-            self.phase = if lossy { Phase::Watch(Suspicion::default()) } else { search };
+            let search = SearchPhase::Search(Bisection::first(self.watched(), suspicion));
+            self.phase = if lossy { SearchPhase::Watch(Suspicion::default()) } else { search };
         }
     }
 
     fn finish_step(&mut self, mut bisection: Bisection, round: MtuRound) {
         let had_lost = bisection.any_lost;
-        match Finding::of(round) {
-            Finding::Passes => bisection.passes(),
-            Finding::TooBig { explained } => bisection.is_lost(self.limits, round.large, explained),
-            Finding::Nothing => bisection.pauses += 1,
+        match SizeFinding::of(round) {
+            SizeFinding::Passes => bisection.passes(),
+            SizeFinding::TooBig { explained } => bisection.is_lost(self.limits, round.large, explained),
+            SizeFinding::Nothing => bisection.pauses += 1,
         }
         let is_done = bisection.choose(self.limits.floor);
         // Before other sizes are tried.
         let may_be_loss = !had_lost && bisection.any_lost && is_lossy(bisection.suspicion.before, round.usual);
-        self.phase = Phase::Search(bisection);
+        self.phase = SearchPhase::Search(bisection);
         if may_be_loss || bisection.pauses >= PAUSES {
             self.end_search(round.ended);
         } else if is_done {
@@ -217,7 +217,7 @@ impl MtuSearch {
     }
 
     fn end_search(&mut self, now: Instant) {
-        self.phase = Phase::Watch(Suspicion::default());
+        self.phase = SearchPhase::Watch(Suspicion::default());
         self.retry_at = now + self.limits.interval * RETRY;
     }
 
@@ -241,13 +241,13 @@ fn is_lossy(before: EchoTotals, after: EchoTotals) -> bool {
 }
 
 /// What a round says about its size.
-enum Finding {
+enum SizeFinding {
     Passes,
     TooBig { explained: bool },
     Nothing,
 }
 
-impl Finding {
+impl SizeFinding {
     fn of(round: MtuRound) -> Self {
         match (round.large, round.small) {
             (PacketFate::Answered, _) => Self::Passes,

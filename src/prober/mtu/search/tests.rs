@@ -115,10 +115,10 @@ impl Stage {
     /// Rounds until the phase is a watch again, and its last change was a search.
     fn until_found(&mut self) -> u32 {
         let mut rounds = 0;
-        while !matches!(self.search.phase, Phase::Search(_)) {
+        while !matches!(self.search.phase, SearchPhase::Search(_)) {
             self.round();
         }
-        while matches!(self.search.phase, Phase::Search(_)) {
+        while matches!(self.search.phase, SearchPhase::Search(_)) {
             self.round();
             rounds += 1;
             assert!(rounds < 100, "the search does not end: {:?}", self.search);
@@ -176,10 +176,10 @@ fn an_outage_is_no_matter_of_size() {
 fn an_outage_during_a_search_interrupts_it() {
     let mut stage = Stage::new(1_200);
     stage.rounds(6);
-    assert!(matches!(stage.search.phase, Phase::Search(_)));
+    assert!(matches!(stage.search.phase, SearchPhase::Search(_)));
     stage.is_down = true;
     stage.rounds(PAUSES.into());
-    assert!(matches!(stage.search.phase, Phase::Watch(_)));
+    assert!(matches!(stage.search.phase, SearchPhase::Watch(_)));
     stage.is_down = false;
     // The echoes that were lost in the outage are long ago.
     stage.rounds(10);
@@ -192,7 +192,7 @@ fn a_search_at_an_address_that_goes_down_is_given_up() {
     let mut stage = Stage::new(1_200);
     stage.rounds(6);
     stage.search.skip(stage.now);
-    assert!(matches!(stage.search.phase, Phase::Watch(_)));
+    assert!(matches!(stage.search.phase, SearchPhase::Watch(_)));
     assert_eq!((stage.search.due(), stage.size()), (stage.now + MINUTE, None));
 }
 
@@ -253,7 +253,7 @@ fn an_interface_with_a_smaller_mtu_needs_no_second_try() {
         stage.search.finish(MtuRound { large, small, usual: stage.usual, ended: stage.now });
     }
     let mut rounds = 0;
-    while matches!(stage.search.phase, Phase::Search(_)) {
+    while matches!(stage.search.phase, SearchPhase::Search(_)) {
         stage.pass_until(stage.search.due());
         let size = stage.search.begin(stage.now, stage.usual);
         let large = if size <= 1_420 { PacketFate::Answered } else { PacketFate::AboveInterface };
@@ -276,7 +276,7 @@ fn packets_that_were_not_sent_prove_nothing() {
         for _ in 0..10 {
             stage.search.begin(stage.now, stage.usual);
             stage.search.finish(MtuRound { large, small, usual: stage.usual, ended: stage.now });
-            assert!(matches!(stage.search.phase, Phase::Watch(Suspicion { losses: 0, .. })));
+            assert!(matches!(stage.search.phase, SearchPhase::Watch(Suspicion { losses: 0, .. })));
         }
     }
 }
