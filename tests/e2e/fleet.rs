@@ -4,7 +4,6 @@ mod clocks;
 mod faults;
 mod hubs;
 mod quorum;
-mod try_it;
 
 use std::{fs, net::SocketAddr, process::Command};
 

@@ -17,6 +17,7 @@ mod command_line;
 mod connection_attacks;
 mod dashboards;
 mod demo;
+mod documents;
 mod edge;
 mod events;
 mod faults;
