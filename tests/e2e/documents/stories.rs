@@ -27,7 +27,7 @@ stories! {
     the_commands_for_the_json_api_print_what_they_select: "docs/API.md", json_api;
     the_command_of_the_configuration_reloads_it: "docs/CONFIGURATION.md", reload;
     the_commands_for_a_fleet_show_the_quorum_of_three_agents: "docs/FLEET.md", fleet;
-    the_commands_for_maintenance_silence_alerts: "docs/OPERATIONS.md", maintenance;
+    the_commands_for_operations_list_tunnels_and_silence_alerts: "docs/OPERATIONS.md", operations;
     the_commands_of_the_runbooks_work: "docs/RUNBOOKS.md", runbooks;
     the_rehearsal_shows_an_outage_and_its_end: "docs/SANDBOX.md", rehearsal;
 }
@@ -70,6 +70,7 @@ fn json_api(story: &mut Story) {
     story.prints("verdict=attention", "bgp_fault mad-gre-1: ");
     story.prints("events", ", was healthy");
     story.prints("sites", "demo Madrid: 1 broken");
+    story.executes("state=lost");
 }
 
 fn reload(story: &mut Story) {
@@ -96,8 +97,12 @@ fn fleet(story: &mut Story) {
     story.serves("--inventory.url", EXPORTER);
 }
 
-fn maintenance(story: &mut Story) {
+fn operations(story: &mut Story) {
     start_alertmanager(story);
+    start_sandbox(story);
+    story.prepare("cp deploy/fleet/hub.yml \"$TMPDIR/new.yml\"; cd \"$TMPDIR\"");
+    // Each list of tunnels succeeds only while no tunnel needs attention.
+    story.prints("check --offline", "ok    configuration");
     story.replace(&[("ID", "$(amtool --alertmanager.url=\"$ALERTMANAGER\" silence query --quiet | head -n 1)")]);
     let printed = story.executes("silence add");
     let sites = printed.matches("frankfurt").count();
