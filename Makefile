@@ -64,7 +64,8 @@ bench: ## benchmarks, compared with the peers that are installed
 	$(CARGO) bench --locked --bench table
 
 simulate: ## hubs and agents with 10,000 random orders of cuts, delays, restarts and changes (minutes)
-	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-10000} $(CARGO) test $(filter-out --workspace,$(QUICK)) --lib simulation -- --nocapture
+	SIMULATION_SEEDS=$${SIMULATION_SEEDS:-10000} $(CARGO) test $(filter-out --workspace,$(QUICK)) \
+		--config profile.release.package.magic-tunnel-exporter.opt-level=1 --lib simulation -- --nocapture
 
 soak: ## 30 minutes of thousands of tunnels with churn, faults and reloads; writes the result to docs/BENCHMARKS.md
 	$(CARGO) bench --locked --bench soak

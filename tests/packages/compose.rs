@@ -147,5 +147,4 @@ fn the_stack_of_a_fleet_runs_and_its_agents_vote() {
     });
     stack.compose(&["restart", "--timeout=5", "agent-1"]);
     await_healthy(9851);
-    stack.compose(&["down", "--volumes", "--timeout=5"]);
 }
