@@ -226,8 +226,8 @@ fn start_server(
     let guard = Guard::new(access.rules(), challenge, config.web.open_health);
     let options = ServerOptions {
         encryption: access.encryption(),
-        // The other half is for polls, probes and files.
-        limits: Limits::within_descriptors(50),
+        // Each client of a hub has a place. The other half is for polls, probes and files.
+        limits: Limits::within_descriptors(50, config.grants.as_ref().as_ref().map_or(0, |grants| grants.0.len())),
         hosts: config.web.hosts.clone(),
         counts,
         ..ServerOptions::default()

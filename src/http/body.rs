@@ -44,6 +44,11 @@ const KEEP_ALIVE: Duration = Duration::from_mins(10);
 pub(super) trait Producer: Send + 'static {
     /// Writes the next piece to `text`, which is empty. Returns whether it is the last one.
     fn write_piece(&mut self, text: &mut Vec<u8>) -> io::Result<bool>;
+
+    /// Estimated bytes of the next piece, for which memory is allocated at once.
+    fn capacity(&self) -> usize {
+        PIECE + SLACK
+    }
 }
 
 /// A short text, which is one piece.
@@ -54,6 +59,11 @@ impl Producer for WholeText {
     fn write_piece(&mut self, text: &mut Vec<u8>) -> io::Result<bool> {
         *text = mem::take(&mut self.0);
         Ok(true)
+    }
+
+    /// The text is there already.
+    fn capacity(&self) -> usize {
+        0
     }
 }
 
@@ -74,7 +84,8 @@ type Encoded = (Bytes, Option<Box<Encoder>>);
 
 impl Encoder {
     fn new(producer: impl Producer, gzip: bool) -> Box<Self> {
-        Box::new(Self { producer: Box::new(producer), gzip: gzip.then(Gzip::new) })
+        let gzip = gzip.then(|| Gzip::new(producer.capacity()));
+        Box::new(Self { producer: Box::new(producer), gzip })
     }
 
     /// Takes less than a millisecond for uncompressed metrics.
@@ -82,7 +93,7 @@ impl Encoder {
         let (piece, is_last) = if let Some(gzip) = &mut self.gzip {
             gzip.compress_piece(&mut *self.producer)?
         } else {
-            let mut text = Vec::with_capacity(PIECE + SLACK);
+            let mut text = Vec::with_capacity(self.producer.capacity());
             let is_last = self.producer.write_piece(&mut text)?;
             (text.into(), is_last)
         };
@@ -91,9 +102,9 @@ impl Encoder {
 }
 
 impl Gzip {
-    fn new() -> Self {
+    fn new(capacity: usize) -> Self {
         let compressor = GzEncoder::new(Vec::new(), Compression::fast());
-        Self { compressor, text: Vec::with_capacity(PIECE + SLACK) }
+        Self { compressor, text: Vec::with_capacity(capacity) }
     }
 
     fn compress_piece(&mut self, producer: &mut dyn Producer) -> io::Result<(Bytes, bool)> {

@@ -132,7 +132,7 @@ impl Hub {
         };
         let is_newest = has_tag(headers, &tag);
         self.record(&request, &selection, Some(is_newest), now);
-        let gzip = accepts_gzip(headers);
+        let gzip = accepts_gzip(headers) && index.is_long(&selection);
         let mut response = if is_newest {
             let mut response = plain_text(StatusCode::NOT_MODIFIED, "");
             response.headers_mut().remove(hyper::header::CONTENT_TYPE);

@@ -74,7 +74,7 @@ impl Sandbox {
             async move { sandbox.respond(request).await }
         };
         // A client that hangs up ends the silence of a fault. In `demo`, most descriptors are the exporter's.
-        let limits = Limits::within_descriptors(20);
+        let limits = Limits::within_descriptors(20, 0);
         let options = ServerOptions { limits, answer_half_closed: false, ..ServerOptions::default() };
         tokio::join!(server::serve(options, bound, stop.clone(), service), self.play_story(stop));
     }

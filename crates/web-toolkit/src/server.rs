@@ -24,7 +24,7 @@ use hyper::{
 };
 use rustix::{
     io::Errno,
-    process::{Resource, getrlimit},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -114,13 +114,28 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The defaults, with at most `percent` of the file descriptors that this process may open (`RLIMIT_NOFILE`) for
-    /// connections, so that enough of them are left for all other purposes.
-    pub fn within_descriptors(percent: u8) -> Self {
+    /// The defaults and `more` connections, for clients that the configuration names, with at most `percent` of the file
+    /// descriptors that this process may open (`RLIMIT_NOFILE`), so that enough of them are left for all other purposes.
+    /// For `more` connections the limit is raised, as far as the process may do so.
+    pub fn within_descriptors(percent: u8, more: usize) -> Self {
         let defaults = Self::default();
+        let connections = defaults.connections.saturating_add(more);
+        if more > 0 {
+            raise_descriptors(connections.saturating_mul(100) / usize::from(percent.max(1)));
+        }
         let share = getrlimit(Resource::Nofile).current.map(|most| most.saturating_mul(percent.into()) / 100);
         let share = share.and_then(|share| usize::try_from(share).ok()).unwrap_or(usize::MAX);
-        Self { connections: defaults.connections.min(share.max(1)), ..defaults }
+        Self { connections: connections.min(share.max(1)), ..defaults }
+    }
+}
+
+/// Raises the soft limit on file descriptors to `wanted`, or to the hard limit. A refusal leaves it as it is.
+fn raise_descriptors(wanted: usize) {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
+    if current.is_some_and(|current| current < wanted) {
+        let raised = maximum.map_or(wanted, |maximum| maximum.min(wanted));
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum });
     }
 }
 

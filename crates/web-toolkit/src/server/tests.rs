@@ -239,9 +239,13 @@ async fn every_request_is_checked_before_the_service_sees_it() {
 fn the_slots_follow_the_limit_on_descriptors() {
     let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     for (percent, expected) in [(50, most / 2), (20, most / 5)] {
-        let connections = Limits::within_descriptors(percent).connections as u64;
+        let connections = Limits::within_descriptors(percent, 0).connections as u64;
         assert!(connections == 512 || connections.abs_diff(expected) <= 1, "{connections} of {most}");
     }
+    assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), most, "the limit is not raised without need");
+    let connections = Limits::within_descriptors(50, 100).connections as u64;
+    let raised = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    assert!(connections == 612 || connections.abs_diff(raised / 2) <= 1, "{connections} of {raised}");
 }
 
 #[tokio::test]

@@ -22,6 +22,10 @@ use crate::{
 /// Maximum number of entity tags that are kept.
 const MAX_TAGS: usize = 4_096;
 
+/// Maximum number of tunnels in a list that is not compressed: a compressor needs 0.3 MB of memory, and more time than
+/// the transmission of the plain text.
+const FEW: usize = 16;
+
 /// Position of a tunnel in the inventory.
 #[derive(Debug, Clone, Copy)]
 struct TunnelPosition {
@@ -96,6 +100,16 @@ impl InventoryIndex {
         numbers.sort_unstable();
         numbers.retain(|&number| self.tunnel(number).is_some_and(|tunnel| selection.includes_account(tunnel.account)));
         numbers
+    }
+
+    /// Whether the selected list is long enough to be compressed. Equal lists have equal answers on every hub.
+    pub(in crate::http) fn is_long(&self, selection: &Selection) -> bool {
+        let most = if selection.sites.is_empty() {
+            self.positions.len()
+        } else {
+            selection.sites.iter().filter_map(|site| self.sites.get(site)).map(Vec::len).sum()
+        };
+        most > FEW && (selection.accounts.is_empty() || self.select(selection).len() > FEW)
     }
 
     pub(super) fn tunnel(&self, number: u32) -> Option<IndexedTunnel<'_>> {

@@ -32,6 +32,9 @@ pub(in crate::http) const VERSION: u64 = 1;
 /// Tunnels per piece.
 const TUNNELS_PER_PIECE: usize = 250;
 
+/// Usual bytes of a tunnel, and of everything before the first one.
+const TUNNEL_BYTES: usize = 1_024;
+
 /// The selected part of an index, as JSON.
 #[derive(Debug)]
 pub(in crate::http) struct InventoryText {
@@ -83,6 +86,11 @@ impl Producer for InventoryText {
             text.extend_from_slice(b"]}\n");
         }
         Ok(is_last)
+    }
+
+    /// The lists of a thousand sites are small, and memory for a long one each would fragment the heap.
+    fn capacity(&self) -> usize {
+        TUNNEL_BYTES * (1 + TUNNELS_PER_PIECE.min(self.tunnels.len() - self.written))
     }
 }
 
