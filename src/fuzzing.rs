@@ -134,8 +134,8 @@ fn decode_static_routes(data: &[u8]) {
     lists[TunnelType::Gre as usize].push(&tunnel);
     let matches = Arc::new(RouteMatches::join(listing.routes.into(), &lists));
     assert_eq!(matches.groups().iter().map(|group| group.routes.len()).sum::<usize>(), count);
-    let matched = matches.count(TunnelType::Gre, 0).map_or(0, |count| count as usize);
-    assert_eq!(matched + matches.unmatched(), count);
+    let hits = matches.count(TunnelType::Gre, 0).map_or(0, |count| count as usize);
+    assert_eq!(hits + matches.unmatched(), count);
     let report = PrefixReport::assess(matches, |_| HopState::Broken);
     assert_eq!(report.count(PrefixState::Ok), 0);
 }
