@@ -323,7 +323,9 @@ impl Bisection {
         self.size = match self.guess {
             Some(guess) if self.low < guess && guess < self.high => guess,
             // The guess passes. If a slightly larger size does not, it is right.
-            Some(guess) if guess == self.low => self.low + WIDTH,
+            Some(guess) if guess == self.low && any_passed => self.low + WIDTH,
+            // The path MTU was below the floor.
+            Some(guess) if guess == self.low => bottom,
             _ if self.high - bottom <= WIDTH => bottom,
             _ => bottom + (self.high - bottom) / 2,
         };

@@ -286,8 +286,14 @@ fn a_path_below_the_floor_has_the_size_of_the_small_packet() {
     let mut stage = Stage::new(300);
     assert!(stage.until_found() <= 18);
     assert_eq!(stage.size(), Some(SMALL));
-    stage.rounds(20);
+    stage.tried.clear();
+    stage.until_found();
+    let tried = |size| stage.tried.get(&size).copied();
+    assert_eq!((tried(1_476), tried(576), stage.tried.len()), (Some(2), Some(2), 3), "{:?}", stage.tried);
     assert_eq!(stage.size(), Some(SMALL));
+    stage.mtu = 600;
+    stage.until_found();
+    assert!(stage.size().is_some_and(|found| found <= 600 && 600 - found < WIDTH), "{:?}", stage.search);
 }
 
 #[test]
