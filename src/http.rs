@@ -12,6 +12,7 @@ mod events;
 pub mod fuzz;
 mod headers;
 mod hub;
+mod lifecycle;
 mod pages;
 mod scrape;
 mod silence;
@@ -19,7 +20,6 @@ mod silence;
 use std::{io, sync::Arc};
 
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, body::Incoming};
-use tokio::sync::{mpsc, oneshot};
 use web_toolkit::{
     clock,
     requester::Requester,
@@ -30,6 +30,7 @@ pub use self::{
     address::is_taken,
     api::write_tunnels,
     hub::Hub,
+    lifecycle::{Lifecycle, ReloadRequest},
     silence::{AlertmanagerUrl, InvalidAlertmanagerUrl},
 };
 use self::{
@@ -307,47 +308,5 @@ impl Http {
 
     fn snapshot(&self) -> Snapshot {
         self.0.sources.snapshot(clock::now())
-    }
-}
-
-/// Receives the outcome of a reload: what was done, or what failed.
-pub type ReloadRequest = oneshot::Sender<Result<String, String>>;
-
-/// Maximum number of queued requests; further ones wait in their connections.
-const MAX_QUEUED: usize = 16;
-
-const STOPPING: &str = "the exporter is stopping\n";
-
-/// Accepts requests for a reload, if they are enabled.
-#[derive(Debug)]
-pub struct Lifecycle(Option<mpsc::Sender<ReloadRequest>>);
-
-impl Lifecycle {
-    /// Returns the receiver of the requests. It is closed if reloading by HTTP is disabled.
-    pub fn new(enabled: bool) -> (Self, mpsc::Receiver<ReloadRequest>) {
-        let (requests, received) = mpsc::channel(MAX_QUEUED);
-        (Self(enabled.then_some(requests)), received)
-    }
-
-    async fn respond(&self, method: &Method) -> Response<Body> {
-        if !matches!(*method, Method::POST | Method::PUT) {
-            return method_not_allowed("POST, PUT");
-        }
-        let Some(requests) = &self.0 else {
-            let sentence = "reloading by HTTP is disabled; start with `--web.enable-lifecycle` or send SIGHUP\n";
-            return plain_text(StatusCode::FORBIDDEN, sentence);
-        };
-        let (outcome, received) = oneshot::channel();
-        if requests.send(outcome).await.is_err() {
-            return plain_text(StatusCode::SERVICE_UNAVAILABLE, STOPPING);
-        }
-        match received.await {
-            Ok(Ok(done)) => plain_text(StatusCode::OK, format!("{done}\n")),
-            Ok(Err(sentence)) => {
-                let sentence = format!("not reloaded; the previous configuration stays active: {sentence}\n");
-                plain_text(StatusCode::INTERNAL_SERVER_ERROR, sentence)
-            }
-            Err(_) => plain_text(StatusCode::SERVICE_UNAVAILABLE, STOPPING),
-        }
     }
 }
