@@ -82,6 +82,26 @@ fn the_package_and_the_tarball_work_on_debian_11() {
     );
     let version = output(debian.inside(&format!("/tmp/{NAME}")).arg("--version"));
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
+    three_commands_of_the_readme_show_verdicts(&debian);
+}
+
+/// From nothing but the package to the verdict of each tunnel. The API is simulated.
+fn three_commands_of_the_readme_show_verdicts(debian: &Debian) {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let (_, rest) = readme.split_once("```sh install\n").expect("the command that installs");
+    let (install, rest) = rest.split_once("```").expect("its end");
+    let (verdicts, _) = rest.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).expect("the next block");
+    assert_eq!(install.lines().chain(verdicts.lines()).count(), 3, "{install}{verdicts}");
+    let package = artifact(".deb");
+    fs::copy(&package, debian.at("/tmp").join(package.file_name().expect("a name"))).expect("a file");
+    fs::copy(root().join("deploy/fleet/story.yml"), debian.at("/tmp/story.yml")).expect("a file");
+    let script = format!(
+        "set -e; cd /tmp\n{install}{NAME} sandbox --sandbox.story story.yml >/dev/null 2>&1 &\n\
+         trap \"kill $!\" EXIT; export CLOUDFLARE_API_URL=http://127.0.0.1:9848/client/v4\n\
+         for attempt in $(seq 60); do\nif\n{verdicts}then exit; fi\nsleep 1\ndone; exit 1"
+    );
+    let printed = output(debian.inside("sh").args(["-c", &script]));
+    assert!(printed.contains("healthy  fra-1") && printed.contains("healthy  lon-1"), "{printed}");
 }
 
 /// The system that the image is built on, too.
