@@ -90,7 +90,8 @@ fn three_commands_of_the_readme_show_verdicts(debian: &Debian) {
     let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
     let (_, rest) = readme.split_once("```sh install\n").expect("the command that installs");
     let (install, rest) = rest.split_once("```").expect("its end");
-    let (verdicts, _) = rest.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).expect("the next block");
+    let (verdicts, _) =
+        rest.split_once("```sh\n").and_then(|(_, rest)| rest.split_once("```")).expect("the next block");
     assert_eq!(install.lines().chain(verdicts.lines()).count(), 3, "{install}{verdicts}");
     let package = artifact(".deb");
     fs::copy(&package, debian.at("/tmp").join(package.file_name().expect("a name"))).expect("a file");
