@@ -62,7 +62,7 @@ fn the_examples_of_a_fleet_name_variables_that_exist() {
         for line in example.lines().filter(|line| line.contains("MTE_")) {
             let start = line.find("MTE_").unwrap_or_default();
             let variable = line[start..].split('=').next().unwrap_or_default();
-            assert!(help.contains(&format!("[env: {variable}=")), "{file}: unknown variable {variable}");
+            assert!(help.contains(&format!("[env: {variable}]")), "{file}: unknown variable {variable}");
         }
     }
 }
@@ -79,6 +79,6 @@ fn the_example_of_settings_names_variables_that_exist_and_sets_none() {
             .strip_prefix('#')
             .and_then(|line| line.split('=').next())
             .unwrap_or_else(|| panic!("not commented out: {line}"));
-        assert!(help.contains(&format!("[env: {variable}=")), "unknown variable {variable}");
+        assert!(help.contains(&format!("[env: {variable}]")), "unknown variable {variable}");
     }
 }
