@@ -230,7 +230,8 @@ impl Chain {
         tool("prometheus-alertmanager")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
         let api = Fleet::start();
-        let exporter = api.sandbox.watched(&folder, more);
+        // The interconnect of the story cannot be deleted.
+        let exporter = api.sandbox.watched(&folder, &[more, &["--interconnects.enabled=false"]].concat());
         let Delivering { prometheus, alertmanager, process, receiver } =
             Delivering::start(&[exporter.address], &folder)?;
         Some(Self { prometheus, alertmanager, _alertmanager: process, receiver, exporter, api, _folder: folder })

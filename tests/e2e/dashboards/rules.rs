@@ -43,7 +43,7 @@ pub(super) const RULES: [Rule; 26] = [
 ];
 
 /// The units of the panels, as spelled in Grafana's catalogue (packages/grafana-data, valueFormats/categories.ts).
-const UNITS: [&str; 8] = ["none", "s", "bytes", "bps", "percentunit", "ops", "reqps", "dateTimeFromNow"];
+const UNITS: [&str; 9] = ["none", "s", "bytes", "bps", "pps", "percentunit", "ops", "reqps", "dateTimeFromNow"];
 /// The variables that Grafana defines itself.
 const BUILT_IN: [&str; 4] = ["__rate_interval", "__range", "__interval", "__url_time_range"];
 /// What "All" of each variable becomes. Without an expression Grafana lists all values, so that metrics which every
