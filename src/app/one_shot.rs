@@ -44,6 +44,7 @@ pub async fn poll_once(config: Config, stop: CancellationToken) -> anyhow::Resul
     let stop_tasks = stop.child_token();
     let mut tasks = JoinSet::new();
     let snapshot = tokio::select! {
+        biased;
         () = stop.cancelled() => Err(anyhow::anyhow!("stopped before all tunnels were polled")),
         collector = Collector::start(&config, &stop_tasks, &mut tasks) => collector.map(Collector::finish),
     };
@@ -66,6 +67,8 @@ pub async fn poll_repeatedly(
     let stop_tasks = stop.child_token();
     let mut tasks = JoinSet::new();
     let shown = tokio::select! {
+        // First, because `stop` also ends the tasks.
+        biased;
         () = stop.cancelled() => Ok(()),
         shown = show_repeatedly(&config, every, &stop_tasks, &mut tasks, show) => shown,
     };

@@ -113,7 +113,8 @@ fn write_counts(summary: &Summary, unread: usize, lists: usize, out: &mut dyn Wr
         1 => "1 needs".to_owned(),
         number => format!("{number} need"),
     };
-    write!(out, "{} tunnels, {attention} attention", summary.tunnels)?;
+    let tunnels = if summary.tunnels == 1 { "tunnel" } else { "tunnels" };
+    write!(out, "{} {tunnels}, {attention} attention", summary.tunnels)?;
     if unread > 0 {
         write!(out, "; could not read {unread} of {lists} lists")?;
     }

@@ -125,7 +125,7 @@ async fn the_site_is_a_column_and_a_filter() {
 VERDICT        TUNNEL            TYPE  SITE  BGP          TCP  CHECKS  WHY
 reported_down  a-very-long-name  gre   fra   down (none)  -    -       the session is down
 
-1 tunnels, 1 needs attention
+1 tunnel, 1 needs attention
 "
     );
     assert_eq!(assessment, Assessment::Attention);
@@ -153,7 +153,7 @@ fn three_without_the_ipsec_list() -> Snapshot {
 async fn a_list_that_could_not_be_read_is_counted_and_outweighs_a_broken_tunnel() {
     let snapshot = three_without_the_ipsec_list();
     let text = table(&snapshot, false);
-    assert!(text.contains("\n1 tunnels, 1 needs attention; could not read 1 of "), "{text}");
+    assert!(text.contains("\n1 tunnel, 1 needs attention; could not read 1 of "), "{text}");
     assert_eq!(assess(&snapshot, &Filter::default()), Assessment::Unreadable);
 }
 
