@@ -105,11 +105,12 @@ fn decode_v4(source: Ipv4Addr, mode: SocketMode, data: &[u8]) -> Option<Message<
     let packet = Icmpv4Packet::decode(data, kind, source, Ipv4Addr::UNSPECIFIED).ok()?;
     let (identifier, sequence) = (packet.get_identifier().into_u16(), packet.get_sequence().into_u16());
     let (icmp_type, code) = (packet.get_icmp_type().0, packet.get_icmp_code().0);
-    let target = IpAddr::V4(packet.get_real_dest());
     let body = icmp.get(HEADER_SIZE..)?;
     if meaning::is_reply(IpVersion::V4, icmp_type) {
+        let target = source.into();
         return (code == 0).then_some(Message::Reply(EchoId { target, identifier, sequence, payload: body }));
     }
+    let target = packet.get_real_dest().into();
     let next_mtu = u16::from_be_bytes([*icmp.get(6)?, *icmp.get(7)?]);
     let error = ErrorReport::new(IpVersion::V4, icmp_type, code, next_mtu.into())?;
     let is_icmp = body.get(9) == Some(&1);
@@ -121,11 +122,12 @@ fn decode_v6(source: Ipv6Addr, data: &[u8]) -> Option<Message<'_>> {
     let packet = Icmpv6Packet::decode(data, source).ok()?;
     let (identifier, sequence) = (packet.get_identifier().into_u16(), packet.get_sequence().into_u16());
     let (icmp_type, code) = (packet.get_icmpv6_type().0, packet.get_icmpv6_code().0);
-    let target = IpAddr::V6(packet.get_real_dest());
     let body = data.get(HEADER_SIZE..)?;
     if meaning::is_reply(IpVersion::V6, icmp_type) {
+        let target = source.into();
         return (code == 0).then_some(Message::Reply(EchoId { target, identifier, sequence, payload: body }));
     }
+    let target = packet.get_real_dest().into();
     let next_mtu = u32::from_be_bytes(*data.get(4..8)?.first_chunk()?);
     let error = ErrorReport::new(IpVersion::V6, icmp_type, code, next_mtu)?;
     // Our packets have no extension headers.
